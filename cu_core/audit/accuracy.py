@@ -1,0 +1,20 @@
+"""Accuracy on every set of the run, in percent."""
+
+from __future__ import annotations
+
+from cu_core.audit.subject import Subject
+from cu_core.metrics.accuracy import accuracy
+from cu_core.types import MetricResult
+
+
+def accuracies(subject: Subject) -> dict[str, MetricResult]:
+    """``forget_accuracy`` covers rows that decided nothing, ``forget_all_accuracy`` all rows of the request."""
+    sets = {
+        "forget_accuracy": subject.forget_train,
+        "forget_all_accuracy": subject.forget_all,
+        "retain_accuracy": subject.retain_train,
+        "test_accuracy": subject.retain_test,
+    }
+    if subject.split.forget.kind == "class":
+        sets["forget_test_accuracy"] = subject.forget_test
+    return {name: accuracy(predictions.correct) for name, predictions in sets.items()}

@@ -1,0 +1,143 @@
+"""The audit as data: every figure of every model, side by side, and a record per sample."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from sklearn.manifold import TSNE
+
+from cu_core.audit.oracle_gap import OracleGap, difference, oracle_gap, tolerance
+from cu_core.audit.subject import Subject
+from cu_core.audit.table import metrics_of
+from cu_core.audit.verdict import Verdict, judge
+from cu_core.metrics.accuracy import per_class_accuracy
+from cu_core.metrics.membership import attack_features
+from cu_core.types import MetricResult, RequestKind
+
+MAP_ROWS = 600
+REPORT_VERSION = 1
+
+
+@dataclass(frozen=True)
+class ModelFigures:
+    """All metrics of one model."""
+
+    metrics: Mapping[str, MetricResult]
+    per_class: Mapping[int, MetricResult]
+    """Test accuracy of each class."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One metric across models, in points."""
+
+    name: str
+    title: str
+    original: float
+    unlearned: float
+    unlearned_low: float | None
+    unlearned_high: float | None
+    oracles: tuple[float, ...]
+    difference: float | None
+    """Unlearned - mean of the oracles; absent without an oracle."""
+    tolerance: float | None
+    in_gap: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class AuditReport:
+    """What a reader needs to judge the result and to make it again."""
+
+    kind: RequestKind
+    request: Mapping[str, Any]
+    class_names: tuple[str, ...]
+    sizes: Mapping[str, int]
+    """Rows of each set."""
+    rows: tuple[Row, ...]
+    gap: OracleGap | None
+    doing_nothing_gap: OracleGap | None
+    verdict: Verdict
+    per_class: Mapping[str, Mapping[int, MetricResult]]
+    cost: Mapping[str, float]
+    """Rows forwarded, steps and seconds of unlearning and of retraining."""
+    stop: Mapping[str, Any]
+    leaks: int
+    retain_ids_checked: int
+    digests: Mapping[str, str]
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """Resolved configuration."""
+    version: int = REPORT_VERSION
+
+
+def figure_rows(kind: RequestKind, original: ModelFigures, unlearned: ModelFigures,
+                oracles: Sequence[ModelFigures], margin: float) -> tuple[Row, ...]:  # fmt: skip
+    rows = []
+    others = [o.metrics for o in oracles]
+    for name, metric in metrics_of(kind).items():
+        own = unlearned.metrics[name]
+        rows.append(Row(
+            name, metric.title, metric.points(original.metrics[name]), metric.points(own), own.low, own.high,
+            tuple(metric.points(o[name]) for o in others),
+            difference(name, unlearned.metrics, others) if others else None,
+            tolerance(name, others, margin) if others else None, metric.in_gap,
+        ))  # fmt: skip
+    return tuple(rows)
+
+
+def compare_models(original: ModelFigures, unlearned: ModelFigures, oracles: Sequence[ModelFigures], margin: float
+                   ) -> tuple[OracleGap | None, OracleGap | None, Verdict]:  # fmt: skip
+    """(gap, gap of doing nothing, verdict); the gaps are absent without an oracle."""
+    others = [o.metrics for o in oracles]
+    verdict = judge(original.metrics, unlearned.metrics, others, margin)
+    if not others:
+        return None, None, verdict
+    return oracle_gap(unlearned.metrics, others), oracle_gap(original.metrics, others), verdict
+
+
+def per_class_test_accuracy(subject: Subject) -> dict[int, MetricResult]:
+    parts = [subject.retain_test] + ([subject.forget_test] if subject.split.forget.kind == "class" else [])
+    correct, labels = (np.concatenate([getattr(p, f) for p in parts]) for f in ("correct", "labels"))
+    return per_class_accuracy(correct, labels)
+
+
+def sample_table(role: str, subject: Subject) -> pa.Table:
+    """One row per evaluated sample: role, set, sample_id, label, predicted, loss, and its place on a 2-d map of the
+    embeddings (t-SNE, van der Maaten and Hinton 2008) for up to 600 test rows."""
+    sets = {"forget": subject.forget_train, "retain": subject.retain_train, "holdout": subject.holdout,
+            "test": subject.retain_test}  # fmt: skip
+    if subject.split.forget.kind == "class":
+        sets["forget_test"] = subject.forget_test
+    tables = []
+    for name, predictions in sets.items():
+        columns = {
+            "role": [role] * len(predictions),
+            "set": [name] * len(predictions),
+            "sample_id": predictions.sample_ids,
+            "label": predictions.labels,
+            "predicted": predictions.logits.argmax(1),
+            "loss": attack_features(predictions.logits, predictions.labels)["loss"],
+        }
+        tables.append(pa.table(columns))
+    table = pa.concat_tables(tables)
+    places = _map(subject, sorted({"test", "forget_test"} & sets.keys()), sets)
+    ids = table["sample_id"].to_numpy()
+    xy = np.array([places.get(int(i), (np.nan, np.nan)) for i in ids], dtype=np.float32)
+    return table.append_column("x", pa.array(xy[:, 0])).append_column("y", pa.array(xy[:, 1]))
+
+
+def _map(subject: Subject, names: Sequence[str], sets: Mapping[str, Any]) -> dict[int, tuple[float, float]]:
+    each = MAP_ROWS // len(names) if len(names) > 1 else MAP_ROWS
+    parts = [(p.embedding[:each if n == "test" else each // 3], p.sample_ids[:each if n == "test" else each // 3])
+             for n, p in ((n, sets[n]) for n in names)]  # fmt: skip
+    embedding, ids = (np.concatenate([p[i] for p in parts]) for i in range(2))
+    if len(ids) < 10:
+        return {}
+    unit = embedding / np.maximum(np.linalg.norm(embedding, axis=1, keepdims=True), 1e-12)
+    places = TSNE(2, init="pca", random_state=subject.seed, perplexity=min(30.0, len(ids) / 4)).fit_transform(unit)
+    return {int(i): (float(x), float(y)) for i, (x, y) in zip(ids, places, strict=True)}
+
+

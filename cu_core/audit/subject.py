@@ -1,0 +1,72 @@
+"""A model under audit with its outputs on the sets of the run, computed once and only when asked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from cu_core.data.forget_split import ForgetSplit
+from cu_core.models.classifier import Classifier
+from cu_core.unlearn.evaluate import Predictions, predict
+
+
+@dataclass(frozen=True, kw_only=True)
+class AuditConfig:
+    """How the result is proved."""
+
+    oracles: int = 1
+    """How many models are retrained without the forget set, the first from the original's initialisation; 0: none,
+    and every comparison with an oracle is then absent."""
+    max_rows: int = 2000
+    """Most retain, holdout and (five times as many) test rows that are evaluated."""
+    stop_rows: int = 500
+    """Most rows of each part of the stop set."""
+    rebound_steps: int = 20
+    """Plain SGD steps on retain rows after which the forgotten class must not have come back."""
+    rebound_lr: float = 0.01
+    rebound_batch: int = 64
+    low_fpr: float = 0.05
+    """False-positive rate at which the attack's true-positive rate is given."""
+    margin_points: float = 3.0
+    """Differences from the oracle up to this many points count as none in the verdict."""
+
+    def __post_init__(self) -> None:
+        if self.oracles < 0 or min(self.max_rows, self.stop_rows, self.rebound_steps, self.rebound_batch) < 1:
+            raise ValueError("oracles must not be negative; max_rows, stop_rows, rebound_steps and rebound_batch must be "
+                             "at least 1")  # fmt: skip
+        if not 0 < self.low_fpr < 1 or self.margin_points <= 0 or self.rebound_lr <= 0:
+            raise ValueError("low_fpr must lie in (0, 1), margin_points and rebound_lr must be positive")
+
+
+class Subject:
+    """Predictions of one model by set; ``forget_train`` holds only rows that decided nothing."""
+
+    def __init__(self, model: Classifier, split: ForgetSplit, config: AuditConfig, seed: int):
+        self.model, self.split, self.config, self.seed = model, split, config, seed
+
+    def _predict(self, name: str) -> Predictions:
+        return predict(self.model, self.split.reader, getattr(self.split, name))
+
+    @cached_property
+    def forget_all(self) -> Predictions:
+        return self._predict("forget_set")
+
+    @cached_property
+    def forget_train(self) -> Predictions:
+        return self._predict("forget_reported")
+
+    @cached_property
+    def forget_test(self) -> Predictions:
+        return self._predict("forget_test")
+
+    @cached_property
+    def retain_train(self) -> Predictions:
+        return self._predict("retain_train")
+
+    @cached_property
+    def retain_test(self) -> Predictions:
+        return self._predict("retain_test")
+
+    @cached_property
+    def holdout(self) -> Predictions:
+        return self._predict("holdout")

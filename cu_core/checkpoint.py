@@ -1,0 +1,165 @@
+"""Files that must be whole or absent: train state and model folders, checksummed and renamed into place."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+Weights = dict[str, Tensor]
+META = "meta.json"
+
+
+class DamagedFile(ValueError):
+    """A stored file is missing, truncated or does not match its checksum."""
+
+
+@contextlib.contextmanager
+def atomic_folder(target: Path) -> Iterator[Path]:
+    """A temporary sibling that becomes ``target`` when the block ends without an error."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir()
+    try:
+        yield partial
+        with contextlib.suppress(FileExistsError):
+            if target.exists():
+                shutil.rmtree(target)
+        partial.rename(target)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def write_text(target: Path, text: str) -> None:
+    """Write a text file under a temporary name, then rename it."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
+    try:
+        partial.write_text(text)
+        partial.replace(target)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def file_sha256(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def digest_of(value: object) -> str:
+    """Stable digest of anything JSON can hold; 16 hex digits."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def copy_weights(weights: Mapping[str, Tensor]) -> Weights:
+    return {name: value.detach().to("cpu", copy=True).contiguous() for name, value in weights.items()}
+
+
+def _seal(folder: Path, meta: Mapping[str, Any]) -> None:
+    files = {p.name: file_sha256(p) for p in sorted(folder.iterdir()) if p.is_file()}
+    (folder / META).write_text(json.dumps({**meta, "files": files}, indent=1, sort_keys=True))
+
+
+def read_meta(folder: Path, verify: bool = True) -> dict[str, Any]:
+    """The folder's record, after comparing every file with its checksum.
+
+    Raises: DamagedFile with the file's name.
+    """
+    path = folder / META
+    if not path.is_file():
+        raise DamagedFile(f"{folder} holds no {META}: it is not a folder that this tool saved.")
+    meta: dict[str, Any] = json.loads(path.read_text())
+    for name, expected in meta["files"].items() if verify else ():
+        if not (folder / name).is_file() or file_sha256(folder / name) != expected:
+            raise DamagedFile(f"{folder / name} is damaged (its sha256 differs from {META}); use an earlier copy.")
+    return meta
+
+
+def save_model(folder: Path, weights: Mapping[str, Tensor], meta: Mapping[str, Any]) -> None:
+    """Write ``model.safetensors`` and ``meta.json``; the folder appears only when whole."""
+    with atomic_folder(folder) as partial:
+        save_file(copy_weights(weights), partial / "model.safetensors")
+        _seal(partial, meta)
+
+
+def load_weights(path: Path) -> Weights:
+    """Weights from a folder of ours, a ``.safetensors`` file, or a ``torch.save`` state dict (weights only).
+
+    Raises: DamagedFile, ValueError.
+    """
+    if path.is_dir():
+        read_meta(path)
+        path = path / "model.safetensors"
+    if not path.is_file():
+        raise ValueError(f"no weights at {path}.")
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        loaded = torch.load(path, map_location="cpu", weights_only=True)
+    except (SafetensorError, UnpicklingError, RuntimeError, EOFError, OSError) as error:
+        reason = str(error).splitlines()[0]
+        raise DamagedFile(f"{path} cannot be read as weights: {reason}") from error
+    loaded = loaded.get("state_dict", loaded) if isinstance(loaded, dict) else loaded
+    if not isinstance(loaded, dict) or not all(isinstance(v, Tensor) for v in loaded.values()):
+        raise ValueError(f"{path} must hold a state dict (names to tensors).")
+    return loaded
+
+
+@dataclass
+class TrainState:
+    """Everything a run needs to go on as if it had never stopped."""
+
+    step: int
+    model: Weights
+    optimizer: dict[str, Any]
+    method: Weights
+    rng: Tensor
+    progress: dict[str, Any] = field(default_factory=dict)
+    """Counters and stop-rule state (numbers, strings, lists only)."""
+    kept: Weights | None = None
+    """Weights of the best state so far, where a stop rule keeps one."""
+
+
+def save_state(folder: Path, state: TrainState, config_digest: str) -> None:
+    with atomic_folder(folder) as partial:
+        save_file(copy_weights(state.model), partial / "model.safetensors")
+        if state.kept is not None:
+            save_file(copy_weights(state.kept), partial / "kept.safetensors")
+        rest = {"optimizer": state.optimizer, "method": copy_weights(state.method), "rng": state.rng}
+        torch.save(rest, partial / "state.pt")
+        _seal(partial, {"step": state.step, "progress": state.progress, "config_digest": config_digest})
+
+
+def load_state(folder: Path, config_digest: str) -> TrainState:
+    """Read a train state back.
+
+    Raises: DamagedFile; ValueError if it belongs to another configuration.
+    """
+    meta = read_meta(folder)
+    if meta["config_digest"] != config_digest:
+        raise ValueError(f"checkpoint {folder} belongs to another configuration; start a run with a new name.")
+    rest = torch.load(folder / "state.pt", map_location="cpu", weights_only=True)
+    kept = folder / "kept.safetensors"
+    return TrainState(
+        step=meta["step"],
+        model=load_file(folder / "model.safetensors"),
+        optimizer=rest["optimizer"],
+        method=rest["method"],
+        rng=rest["rng"],
+        progress=meta["progress"],
+        kept=load_file(kept) if kept.is_file() else None,
+    )

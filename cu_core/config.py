@@ -1,0 +1,140 @@
+"""The whole configuration of a run. Components take their own part; only ``run`` and the pipelines see it all."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from cu_core.audit.subject import AuditConfig
+from cu_core.checkpoint import digest_of
+from cu_core.data.loader import Batches
+from cu_core.data.requests import ByClass, ForgetRequest
+from cu_core.data.transforms import Augment
+from cu_core.methods.contrastive import Contrastive
+from cu_core.methods.table import MethodConfig
+from cu_core.models.batch_norm import BatchNormMode
+from cu_core.models.build import ModelConfig
+from cu_core.unlearn.optim import OptimizerConfig
+from cu_core.unlearn.stopping import StopConfig
+
+RESULT_VERSION = 1
+"""Raised when a change of the code changes what a cached model would be."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataConfig:
+    """Which shard set."""
+
+    path: str = "data/digits"
+    """Folder with a manifest, as `cu data pack` writes it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """How the original and the oracles are trained."""
+
+    epochs: float = 10
+    """Passes over the training rows (the oracle: over the retain rows)."""
+    batch: int = 128
+    """Rows of a step, over all workers."""
+    augment: Augment = "none"
+    optimizer: OptimizerConfig = field(
+        default_factory=lambda: OptimizerConfig(lr=0.1, weight_decay=5e-4, schedule="cosine", warmup_frac=0.1)
+    )
+
+    def __post_init__(self) -> None:
+        if self.epochs <= 0 or self.batch < 1:
+            raise ValueError("epochs must be positive and batch at least 1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkersConfig:
+    """Where a run computes."""
+
+    count: int = 1
+    """Ray Train workers of an unlearning run; one worker runs as a plain Ray task."""
+    gpu: bool = False
+    """One GPU a worker."""
+    precision: Literal["float32", "bfloat16", "float64"] = "float32"
+    """``bfloat16``: mixed precision (weights stay float32); ``float64``: for comparisons."""
+    checkpoint_every: int = 0
+    """Steps between two checkpoints of a run; 0: none."""
+    max_failures: int = 3
+    """How often Ray restarts a run from its latest checkpoint."""
+
+    def __post_init__(self) -> None:
+        if self.count < 1 or self.checkpoint_every < 0 or self.max_failures < 0:
+            raise ValueError("count must be at least 1, checkpoint_every and max_failures not negative")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrackingConfig:
+    """MLflow."""
+
+    uri: str | None = None
+    """Tracking server; absent: MLFLOW_TRACKING_URI, else a SQLite file in the storage folder."""
+    experiment: str = "contrastive-unlearning"
+    registry_name: str | None = None
+    """Name of the registered model; absent: the data set's and the model's name."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunConfig:
+    """One run: what is forgotten, from which model, how, and how it is proved."""
+
+    __pydantic_config__ = {"extra": "forbid"}
+
+    name: str | None = None
+    """Name of the run; absent: made from the data, the time and the configuration's hash."""
+    seed: int = 0
+    storage: str = "outputs"
+    """Folder for models, requests, runs and the MLflow file."""
+    preset: Literal["default", "paper"] = "default"
+    """Settings of method, optimizer, batches and stop that go under what is written here, per request kind."""
+    batch_norm: BatchNormMode = "synced"
+    """Which rows feed the batch statistics while unlearning."""
+    data: DataConfig = field(default_factory=DataConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    request: ForgetRequest = field(default_factory=ByClass)
+    train: TrainConfig = field(default_factory=TrainConfig)
+    method: MethodConfig = field(default_factory=Contrastive)
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    batches: Batches = field(default_factory=Batches)
+    stop: StopConfig = field(default_factory=StopConfig)
+    audit: AuditConfig = field(default_factory=AuditConfig)
+    workers: WorkersConfig = field(default_factory=WorkersConfig)
+    tracking: TrackingConfig = field(default_factory=TrackingConfig)
+
+    @property
+    def store(self) -> Path:
+        return Path(self.storage)
+
+    def original_key(self, data_digest: str) -> str:
+        """Digest of everything the original depends on."""
+        return digest_of(["original", self._training(), data_digest])
+
+    def oracle_key(self, data_digest: str, forget_digest: str, number: int) -> str:
+        """Digest of everything oracle ``number`` depends on."""
+        return digest_of(["oracle", self._training(), data_digest, forget_digest, number])
+
+    def _training(self) -> dict[str, Any]:
+        model = asdict(self.model)
+        weights = model["weights"]
+        model["weights"] = weights if weights in (None, "pretrained") else None
+        return {"model": model, "train": asdict(self.train), "seed": self.seed, "precision": self.workers.precision,
+                "version": RESULT_VERSION}  # fmt: skip
+
+    def result_digest(self) -> str:
+        """Hash of what an unlearning result depends on: not the name, the place, the tracker or the workers."""
+        content = asdict(self)
+        for part in ("name", "storage", "tracking", "audit"):
+            del content[part]
+        content["workers"] = {"precision": self.workers.precision}
+        return digest_of([content, RESULT_VERSION])
+
+    def __post_init__(self) -> None:
+        kind = "class" if isinstance(self.request, ByClass) else "sample"
+        self.method.check("class" if kind == "class" else "sample")
+        if self.batches.forget_batch < 1:
+            raise ValueError("batches.forget_batch must be at least 1")

@@ -1,0 +1,167 @@
+"""YAML and dotted overrides -> RunConfig; every mistake is one line with its dotted path."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import types
+import typing
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import TypeAdapter, ValidationError
+
+from cu_core.config import RunConfig
+from cu_core.data.requests import RESOLVERS
+from cu_core.methods.table import METHODS
+from cu_core.presets import PRESETS
+
+
+class ConfigError(ValueError):
+    """A configuration that cannot be used."""
+
+
+def load_config(path: Path | None, overrides: Sequence[str] = ()) -> RunConfig:
+    """defaults < preset < YAML file < ``key.path=value`` overrides.
+
+    Raises: ConfigError.
+    """
+    values: dict[str, Any] = {}
+    if path is not None:
+        if not path.is_file():
+            raise ConfigError(f"no configuration file {path}; complete ones are in tune_configs/base/.")
+        values = _parse_yaml(path.read_text(), str(path))
+    for override in overrides:
+        values = _merge(values, _parse_override(override))
+    return config_from(values)
+
+
+def config_from(values: Mapping[str, Any]) -> RunConfig:
+    """Validate a plain mapping, presets put under it.
+
+    Raises: ConfigError.
+    """
+    _check_keys(values, RunConfig, "")
+    request = values.get("request", {})
+    by = request.get("kind", "by_class") if isinstance(request, Mapping) else "by_class"
+    preset = PRESETS.get((values.get("preset", "default"), "class" if by == "by_class" else "sample"), {})
+    method = values.get("method", {})
+    if isinstance(method, Mapping) and method.get("name", "contrastive") != "contrastive":
+        preset = {k: v for k, v in preset.items() if k != "method"}
+    merged = _merge(_merge({"request": {"kind": by}, "method": {"name": "contrastive"}}, preset), values)
+    try:
+        return TypeAdapter(RunConfig).validate_python(merged)
+    except ValidationError as error:
+        raise ConfigError(_one_line(error)) from error
+
+
+def dump_config(config: RunConfig) -> str:
+    """The resolved whole as YAML."""
+    plain = TypeAdapter(RunConfig).dump_python(config, mode="json")
+    return yaml.safe_dump(plain, sort_keys=False)
+
+
+def _parse_yaml(text: str, source: str) -> dict[str, Any]:
+    try:
+        loaded = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{source} is not valid YAML: {' '.join(str(error).split())}.") from error
+    if loaded is None:
+        return {}
+    if not isinstance(loaded, dict):
+        raise ConfigError(f"{source} must hold keys and values, it holds a {type(loaded).__name__}.")
+    return loaded
+
+
+def _parse_override(text: str) -> dict[str, Any]:
+    key, equals, value = text.partition("=")
+    if not equals or not key:
+        raise ConfigError(f"override {text!r} must have the form key.path=value, e.g. method.temperature=0.3.")
+    try:
+        parsed: Any = yaml.safe_load(value) if value else None
+    except yaml.YAMLError as error:
+        raise ConfigError(f"override {text!r}: the value is not valid YAML.") from error
+    for part in reversed(key.split(".")):
+        parsed = {part: parsed}
+    return typing.cast("dict[str, Any]", parsed)
+
+
+def _merge(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """Deep merge. Another ``kind`` or ``name`` in a part replaces the part: its fields belong to another class."""
+    merged = dict(under)
+    for key, value in over.items():
+        old = merged.get(key)
+        tags = [t for t in ("kind", "name") if isinstance(old, Mapping) and isinstance(value, Mapping) and t in value]
+        changed = key in ("request", "method") and any(old.get(t, value[t]) != value[t] for t in tags)  # type: ignore[union-attr]
+        if isinstance(old, Mapping) and isinstance(value, Mapping) and not changed:
+            merged[key] = _merge(old, value)
+        else:
+            merged[key] = value
+    return merged
+
+
+def _part_types(annotation: Any) -> list[Any]:
+    options = typing.get_args(annotation) if typing.get_origin(annotation) in (typing.Union, types.UnionType) else [
+        annotation]  # fmt: skip
+    return [o for o in options if dataclasses.is_dataclass(o)]
+
+
+def _check_keys(values: Mapping[str, Any], kind: Any, path: str) -> None:
+    """Unknown keys, before validation: the message names the nearest valid one."""
+    hints = typing.get_type_hints(kind)
+    names = [f.name for f in dataclasses.fields(kind)]
+    for key, value in values.items():
+        if key not in names:
+            _unknown_key(f"{path}{key}", str(key), names)
+        parts = _part_types(hints[key])
+        if not parts:
+            continue
+        if not isinstance(value, Mapping):
+            raise ConfigError(f"{path}{key}: must hold keys and values, got {value!r}.")
+        tag = "kind" if any("kind" in _names(p) for p in parts) else "name"
+        chosen = [p for p in parts if getattr(p, tag, None) == value.get(tag)] if len(parts) > 1 else parts
+        if len(parts) > 1 and tag in value and not chosen:
+            _unknown_value(f"{path}{key}.{tag}", value[tag], [str(getattr(p, tag)) for p in parts])
+        if len(chosen) == 1:
+            _check_keys(value, chosen[0], f"{path}{key}.")
+        else:
+            for inner in value:
+                if not any(inner in _names(p) for p in parts):
+                    _unknown_key(f"{path}{key}.{inner}", str(inner), sorted({n for p in parts for n in _names(p)}))
+
+
+def _names(kind: Any) -> list[str]:
+    return [f.name for f in dataclasses.fields(kind)]
+
+
+def _unknown_key(path: str, key: str, names: Sequence[str]) -> None:
+    near = difflib.get_close_matches(key, names, 1, cutoff=0.4)
+    hint = f"did you mean {path.removesuffix(key)}{near[0]}?" if near else f"keys there: {', '.join(names)}."
+    raise ConfigError(f"{path}: unknown key; {hint}")
+
+
+def _unknown_value(path: str, value: object, valid: Sequence[str]) -> None:
+    near = difflib.get_close_matches(str(value), valid, 1, cutoff=0.4)
+    hint = f"did you mean {near[0]}?" if near else f"must be one of {', '.join(valid)}."
+    raise ConfigError(f"{path}: unknown value {value!r}; {hint}")
+
+
+def _one_line(error: ValidationError) -> str:
+    """The most telling of pydantic's complaints: path, what must hold, what came."""
+
+    def path_of(item: Mapping[str, Any]) -> str:
+        skip = {*RESOLVERS, *METHODS}  # pydantic names the member of a union in its path; users do not
+        return ".".join(str(p) for p in item["loc"] if str(p) not in skip) or "configuration"
+
+    items = sorted(error.errors(), key=lambda e: e["type"] in ("literal_error", "missing", "dataclass_type"))
+    first = items[0]
+    message = str(first["msg"]).removeprefix("Value error, ").rstrip(".")
+    path = path_of(first)
+    came = first["input"]
+    shown = f", got {came!r}" if first["type"] != "value_error" and not isinstance(came, Mapping) else ""
+    if first["type"] == "literal_error" and isinstance(came, str):
+        near = difflib.get_close_matches(came, str(first["ctx"]["expected"]).replace("'", "").split(" or ")[0].split(", "), 1)
+        shown += f"; did you mean {near[0]}?" if near else ""
+    return f"{path}: {message}{shown}." if path != "configuration" else f"{message}."

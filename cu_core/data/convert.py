@@ -1,0 +1,147 @@
+"""Pack a source into shards, or register Arrow shards where they lie."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from cu_core.checkpoint import file_sha256
+from cu_core.data.order import EpochOrder
+from cu_core.data.schema import MANIFEST, DataError, Manifest, ShardInfo, Split, write_manifest
+from cu_core.data.shard_writer import Chunk, write_shards
+from cu_core.data.sources import SOURCES, Source, SourceOptions, _split_of
+
+Progress = Callable[[int, int], None]
+"""Called with rows done and rows in all."""
+
+
+@dataclass(frozen=True)
+class SplitPlan:
+    """How the source's training rows become splits; every row's place depends on ``seed`` and its number only."""
+
+    val_frac: float = 0.1
+    test_frac: float = 0.2
+    """Used only where the source has no test split of its own."""
+    train_rows: int | None = None
+    """Keep this many training rows; absent: all."""
+    seed: int = 0
+
+    def sizes(self, counts: Mapping[Split, int]) -> tuple[int, int, int]:
+        """(val, test, train) rows taken from the source's training rows."""
+        count = counts.get("train", 0)
+        val = 0 if "val" in counts else round(count * self.val_frac)
+        test = 0 if "test" in counts else round(count * self.test_frac)
+        train = count - val - test
+        if self.train_rows is not None:
+            if not 0 < self.train_rows <= train:
+                raise DataError(f"--train-rows must lie between 1 and {train} (rows left after val and test), "
+                                f"got {self.train_rows}.")  # fmt: skip
+            train = self.train_rows
+        return val, test, train
+
+
+def assign_splits(source: Source, plan: SplitPlan) -> Iterator[Chunk]:
+    """The source's chunks with every training row moved to its split, or dropped."""
+    val, test, train = plan.sizes(source.counts)
+    targets: tuple[tuple[Split, int], ...] = (("val", val), ("test", test), ("train", train))
+    order = EpochOrder(source.counts["train"], plan.seed) if source.counts.get("train") else None
+    seen = 0
+    for chunk in source.read():
+        if chunk.split != "train" or order is None:
+            yield chunk
+            continue
+        place = order.at(seen, len(chunk.labels))
+        seen += len(chunk.labels)
+        first = 0
+        for split, size in targets:
+            rows = np.flatnonzero((place >= first) & (place < first + size))
+            first += size
+            images = [chunk.images[i] for i in rows] if isinstance(chunk.images, list) else chunk.images[rows]
+            extra = chunk.extra.take(rows) if chunk.extra is not None else None
+            yield replace(chunk, split=split, images=images, labels=chunk.labels[rows],
+                          sample_ids=chunk.sample_ids[rows], extra=extra)  # fmt: skip
+
+
+def _counted(chunks: Iterator[Chunk], total: int, progress: Progress) -> Iterator[Chunk]:
+    done = 0
+    for chunk in chunks:
+        yield chunk
+        done += len(chunk.labels)
+        progress(min(done, total), total)
+
+
+def pack(spec: str, out: Path, plan: SplitPlan, options: SourceOptions, progress: Progress) -> Manifest:
+    """Write ``spec`` (``digits``, ``fashion-mnist:DIR``, ..., ``arrow:DIR``) as a shard set at ``out``.
+
+    Raises: DataError.
+    """
+    kind, _, argument = spec.partition(":")
+    if kind == "arrow":
+        return register_arrow(Path(argument), out, options, progress)
+    if kind not in SOURCES:
+        raise DataError(f"unknown source {kind!r}; sources: {', '.join([*SOURCES, 'arrow'])}.")
+    if out.exists():
+        raise DataError(f"{out} already exists; choose another folder or delete it first.")
+    source = SOURCES[kind](argument, options)
+    total = sum(plan.sizes(source.counts)) + sum(n for s, n in source.counts.items() if s != "train")
+    chunks = _counted(assign_splits(source, plan), total, progress)
+    return write_shards(out, source.name, source.class_names, spec, chunks)
+
+
+def register_arrow(folder: Path, out: Path, options: SourceOptions, progress: Progress) -> Manifest:
+    """Index a user's Arrow IPC files without rewriting them; file names or sub-folders name the split."""
+    paths = sorted(folder.glob("**/*.arrow"))
+    if not paths:
+        raise DataError(f"arrow:{folder}: no *.arrow file there.")
+    if out.exists():
+        raise DataError(f"{out} already exists; choose another folder or delete it first.")
+    columns = {c: (options.columns or {}).get(c, c) for c in ("sample_id", "image", "label")}
+    shards, top_label, schema = [], -1, None
+    for number, path in enumerate(paths):
+        try:
+            file = pa.ipc.open_file(pa.memory_map(str(path)))
+        except pa.ArrowInvalid as error:
+            raise DataError(f"{path} is not an Arrow IPC file (stream format? rewrite it with pyarrow.ipc.new_file).") \
+                from error  # fmt: skip
+        schema = schema or file.schema
+        _check_columns(path, file.schema, columns)
+        batches = [file.get_batch(i) for i in range(file.num_record_batches)]
+        top_label = max([top_label, *(b.column(columns["label"]).to_numpy().max() for b in batches if b.num_rows)])
+        split = _split_of(path.parent.name if path.parent != folder else path.name)
+        shards.append(ShardInfo(path=str(path.resolve()), split=split, batch_rows=tuple(b.num_rows for b in batches),
+                                bytes=path.stat().st_size, sha256=file_sha256(path)))  # fmt: skip
+        progress(number + 1, len(paths))
+    assert schema is not None
+    image = schema.field(columns["image"]).type
+    shape = tuple(image.shape) if isinstance(image, pa.FixedShapeTensorType) else None
+    moments = {"pixel_mean": (0.5,) * shape[0], "pixel_std": (0.25,) * shape[0]} if shape else {}
+    manifest = Manifest(
+        name=folder.name, source=f"arrow:{folder}", columns={k: v for k, v in columns.items() if k != v},
+        image_kind="tensor" if shape else "encoded", image_shape=shape, shards=tuple(shards),
+        class_names=tuple(str(c) for c in range(int(top_label) + 1)),
+        extra_columns=tuple(n for n in schema.names if n not in columns.values()), **moments,
+    )  # fmt: skip
+    partial = out.with_name(f".{out.name}.partial")
+    write_manifest(partial, manifest)
+    partial.rename(out)
+    assert (out / MANIFEST).is_file()
+    return manifest
+
+
+def _check_columns(path: Path, schema: pa.Schema, columns: Mapping[str, str]) -> None:
+    for role, name in columns.items():
+        if name not in schema.names:
+            raise DataError(f"{path} has no column {name!r}; columns there: {', '.join(schema.names)}. "
+                            f"Map yours with --column {role}=NAME.")  # fmt: skip
+        kind = schema.field(name).type
+        if role != "image" and not pa.types.is_integer(kind):
+            raise DataError(f"{path}: column {name!r} ({role}) must hold integers, it holds {kind}; "
+                            f"`cu data pack parquet:DIR` turns names into numbers.")  # fmt: skip
+        wanted = (isinstance(kind, pa.FixedShapeTensorType) or pa.types.is_binary(kind)
+                  or pa.types.is_large_binary(kind) or pa.types.is_struct(kind))  # fmt: skip
+        if role == "image" and not wanted:
+            raise DataError(f"{path}: column {name!r} (image) must hold image bytes or fixed-shape tensors, not {kind}.")

@@ -1,0 +1,127 @@
+"""The disjoint sets of a run: what is forgotten, retained, used to stop, held out, and reported."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from cu_core.data.order import EpochOrder, Rows, mix, skip_rows
+from cu_core.data.requests import ForgetSet
+from cu_core.data.schema import DataError, Split
+from cu_core.data.shard_reader import ShardReader
+
+
+@dataclass(frozen=True)
+class RowSet:
+    """Some rows of one split."""
+
+    split: Split
+    rows: Rows
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+
+class ForgetSplit:
+    """Sets of one request on one data set; all are functions of the data, the request and ``seed``.
+
+    ``val`` is halved by a hash of the sample_id into stop set (decides) and holdout set (non-members for attacks);
+    for sample requests the forget set is halved the same way into rows that decide and rows that are reported.
+    At most ``max_rows`` rows of a set are evaluated, drawn without looking at the data.
+
+    Raises: DataError if the data has no val or no test split.
+    """
+
+    def __init__(self, reader: ShardReader, forget: ForgetSet, *, seed: int, stop_rows: int, max_rows: int):
+        for split in ("val", "test"):
+            if reader.num_rows(split) == 0:
+                raise DataError(f"{reader.folder} has no {split} split; unlearning needs train, val and test "
+                                f"(val decides when to stop and serves as non-members).")  # fmt: skip
+        self.reader, self.forget, self.seed = reader, forget, seed
+        self.stop_rows, self.max_rows = stop_rows, max_rows
+        self.num_train = reader.num_rows("train")
+
+    @property
+    def num_retain(self) -> int:
+        return self.num_train - len(self.forget.rows)
+
+    def retain_rows(self, ordinals: Rows) -> Rows:
+        """Training row of the k-th retain sample."""
+        return skip_rows(ordinals, self.forget.rows)
+
+    def count_leaks(self, sample_ids: Rows) -> int:
+        """How many of these ids are to be forgotten; looks at ids, independently of the rows drawn."""
+        return int(np.isin(sample_ids, self.forget.sample_ids).sum())
+
+    @cached_property
+    def forget_set(self) -> RowSet:
+        """All forget rows."""
+        return RowSet("train", self.forget.rows)
+
+    def _half(self, which: int, rows: Rows, ids: Rows) -> Rows:
+        return rows[mix(ids, self.seed, 77) % np.uint64(2) == which]
+
+    @cached_property
+    def forget_stop(self) -> RowSet:
+        """Forget rows that decide when to stop: half of a sample request, none of a class request."""
+        rows = self._half(0, self.forget.rows, self.forget.sample_ids)
+        return RowSet("train", rows if self.forget.kind == "sample" else rows[:0])
+
+    @cached_property
+    def forget_reported(self) -> RowSet:
+        """Forget rows that decided nothing."""
+        rows = np.setdiff1d(self.forget.rows, self.forget_stop.rows)
+        return RowSet("train", rows)
+
+    @cached_property
+    def retain_train(self) -> RowSet:
+        """Retain rows on which accuracy and attacks are measured."""
+        count = min(self.num_retain, self.max_rows)
+        return RowSet("train", np.sort(self.retain_rows(EpochOrder(self.num_retain, self.seed + 101).at(0, count))))
+
+    def _in_class(self, rows: RowSet) -> np.ndarray:
+        labels = self.reader.labels(rows.split, rows.rows)
+        return np.isin(labels, self.forget.classes)
+
+    @cached_property
+    def _val_halves(self) -> tuple[RowSet, RowSet]:
+        rows = np.arange(self.reader.num_rows("val"), dtype=np.int64)
+        ids = self.reader.sample_ids("val", rows)
+        return RowSet("val", self._half(0, rows, ids)), RowSet("val", self._half(1, rows, ids))
+
+    @cached_property
+    def stop_forget(self) -> RowSet:
+        """Unseen rows of the forgotten class (class request); empty for samples."""
+        half = self._val_halves[0]
+        return RowSet("val", half.rows[self._in_class(half)][: self.stop_rows])
+
+    @cached_property
+    def stop_retain(self) -> RowSet:
+        """Unseen rows of what is retained: utility guard, and the target of a sample request."""
+        half = self._val_halves[0]
+        return RowSet("val", half.rows[~self._in_class(half)][: self.stop_rows])
+
+    @cached_property
+    def holdout(self) -> RowSet:
+        """Never trained on, decides nothing: non-members for attacks; every row of a forgotten class is in it."""
+        half = self._val_halves[1]
+        inside = self._in_class(half)
+        return RowSet("val", np.sort(np.concatenate([half.rows[inside], half.rows[~inside][: self.max_rows]])))
+
+    @cached_property
+    def _test(self) -> RowSet:
+        count = self.reader.num_rows("test")
+        order = EpochOrder(count, self.seed + 202).at(0, min(count, 5 * self.max_rows))
+        return RowSet("test", np.sort(order))
+
+    @cached_property
+    def forget_test(self) -> RowSet:
+        """Test rows of the forgotten class; empty for samples."""
+        return RowSet("test", self._test.rows[self._in_class(self._test)])
+
+    @cached_property
+    def retain_test(self) -> RowSet:
+        """Test rows of everything retained (for samples: the whole test set)."""
+        return RowSet("test", self._test.rows[~self._in_class(self._test)])

@@ -1,0 +1,99 @@
+"""Step number -> this rank's rows. The global batch is a function of (seed, step) alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+
+from cu_core.data.forget_split import ForgetSplit
+from cu_core.data.order import EpochOrder, Rows
+from cu_core.data.transforms import Augment, augment
+from cu_core.dist import rank_slice
+from cu_core.types import Batch, UnlearnBatch
+
+
+class LeakError(RuntimeError):
+    """A forget row reached the retain stream: our own invariant is broken."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batches:
+    """Global batch sizes and how they are drawn."""
+
+    forget_batch: int = 64
+    """Forget rows of a step, over all workers; 0 for training."""
+    retain_batch: int = 64
+    """Retain rows of a step, over all workers."""
+    omega: int = 4
+    """Retain batches (steps) for each forget batch, 1 to 4 in the paper."""
+    retain_sampling: Literal["uniform", "class_aware"] = "uniform"
+    """``class_aware`` adds ``positives_per_class`` retain rows of every class among the step's forget rows."""
+    positives_per_class: int = 2
+    augment: Augment = "none"
+
+    def __post_init__(self) -> None:
+        if self.retain_batch < 1 or self.forget_batch < 0 or self.omega < 1 or self.positives_per_class < 1:
+            raise ValueError("retain_batch, omega and positives_per_class must be at least 1, forget_batch at least 0")
+
+
+class UnlearnStream:
+    """``stream.rows(step)`` are the global rows, ``stream(step)`` this rank's slice of them."""
+
+    def __init__(self, split: ForgetSplit, batches: Batches, seed: int):
+        self.split, self.batches, self.seed = split, batches, seed
+        self.retain_order = EpochOrder(split.num_retain, seed)
+        self.forget_order = EpochOrder(max(len(split.forget.rows), 1), seed + 1)
+        self.leaks = 0
+        self.retain_served = 0
+
+    def rows(self, step: int) -> tuple[Rows, Rows]:
+        """(forget rows, retain rows) of the train split, over all ranks."""
+        size = min(self.batches.forget_batch, len(self.split.forget.rows))
+        forget = self.split.forget.rows[self.forget_order.at(step // self.batches.omega * size, size)]
+        ordinals = self.retain_order.at(step * self.batches.retain_batch, self.batches.retain_batch)
+        retain = self.split.retain_rows(ordinals)
+        if self.batches.retain_sampling == "class_aware" and size:
+            retain = np.concatenate([retain, self._positives(step, forget)])
+        return forget, retain
+
+    def _positives(self, step: int, forget: Rows) -> Rows:
+        """Retain rows of each class among the forget rows, found by drawing: no index over the data set."""
+        rng = np.random.default_rng([self.seed, step])
+        reader, wanted = self.split.reader, np.unique(self.split.reader.labels("train", forget))
+        draws = 4 * self.batches.positives_per_class * reader.manifest.num_classes
+        rows = self.split.retain_rows(rng.integers(self.split.num_retain, size=draws))
+        labels = reader.labels("train", rows)
+        return np.concatenate([rows[labels == c][: self.batches.positives_per_class] for c in wanted])
+
+    def _load(self, rows: Rows, step: int) -> Batch:
+        mine = rows[rank_slice(len(rows))]
+        reader = self.split.reader
+        ids = reader.sample_ids("train", mine)
+        images = augment(reader.images("train", mine), self.batches.augment, ids, self.seed, step)
+        return Batch(images, torch.from_numpy(reader.labels("train", mine)), torch.from_numpy(ids))
+
+    def __call__(self, step: int) -> UnlearnBatch:
+        """Raises: LeakError if a retain row is in the forget set (checked by id, row by row)."""
+        forget_rows, retain_rows = self.rows(step)
+        batch = UnlearnBatch(self._load(forget_rows, step), self._load(retain_rows, step))
+        leaks = self.split.count_leaks(batch.retain.sample_ids.numpy())
+        self.leaks += leaks
+        self.retain_served += len(batch.retain)
+        if leaks:
+            raise LeakError(f"step {step}: {leaks} forget rows reached the retain stream; nothing was updated with them.")
+        return batch
+
+    def prefetched(self, start: int, stop: int) -> Iterator[UnlearnBatch]:
+        """Batches of steps start..stop-1, the next one read in a thread while this one is used."""
+        with ThreadPoolExecutor(1) as pool:
+            ahead: Future[UnlearnBatch] = pool.submit(self, start)
+            for step in range(start, stop):
+                batch = ahead.result()
+                if step + 1 < stop:
+                    ahead = pool.submit(self, step + 1)
+                yield batch

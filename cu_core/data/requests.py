@@ -1,0 +1,205 @@
+"""Forget requests: what a user asks to be forgotten, resolved to training rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.dataset
+import pyarrow.parquet as pq
+from pydantic import Discriminator
+
+from cu_core.checkpoint import atomic_folder, digest_of
+from cu_core.data.order import EpochOrder, Rows
+from cu_core.data.predicate import parse_predicate
+from cu_core.data.schema import DataError
+from cu_core.data.shard_reader import ShardReader
+from cu_core.types import RequestKind
+
+
+@dataclass(frozen=True, kw_only=True)
+class ByClass:
+    """Every training row of some classes."""
+
+    kind: Literal["by_class"] = "by_class"
+    classes: tuple[int, ...] = (0,)
+    """Class numbers (their order in the manifest, from 0)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ByRandom:
+    """Training rows drawn at random."""
+
+    kind: Literal["by_random"] = "by_random"
+    count: int | None = None
+    """How many rows; give this or ``frac``."""
+    frac: float | None = None
+    """Share of the training rows, in (0, 1)."""
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if (self.count is None) == (self.frac is None):
+            raise ValueError("give exactly one of count and frac")
+        if self.frac is not None and not 0 < self.frac < 1:
+            raise ValueError(f"frac must lie in (0, 1), got {self.frac}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ByIds:
+    """Training rows named by sample_id."""
+
+    kind: Literal["by_id"] = "by_id"
+    path: str
+    """Text file (an id a line), CSV or Parquet file with a column ``sample_id``."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ByPredicate:
+    """Training rows for which a column expression holds."""
+
+    kind: Literal["by_predicate"] = "by_predicate"
+    where: str
+    """E.g. ``user_id == 17 and source != 'licensed'``."""
+
+
+ForgetRequest = Annotated[ByClass | ByRandom | ByIds | ByPredicate, Discriminator("kind")]
+
+
+@dataclass(frozen=True)
+class ForgetSet:
+    """A resolved request: the rows to forget, sorted."""
+
+    kind: RequestKind
+    classes: tuple[int, ...]
+    """Classes of a class request; empty for samples."""
+    rows: Rows
+    """Rows of the train split, ascending."""
+    sample_ids: Rows
+    """Their ids, in the order of ``rows``."""
+    data_digest: str
+
+    @property
+    def digest(self) -> str:
+        return digest_of([self.kind, self.classes, sorted(self.sample_ids.tolist()), self.data_digest])
+
+
+def _rows_where(reader: ShardReader, column: str, test: Callable[[Any], Any]) -> Rows:
+    parts = [start + np.flatnonzero(test(values)) for start, values in reader.scan("train", column)]
+    return np.concatenate([np.empty(0, np.int64), *parts]).astype(np.int64)
+
+
+def _by_class(request: ByClass, reader: ShardReader) -> Rows:
+    total = reader.manifest.num_classes
+    for number in request.classes:
+        if not 0 <= number < total:
+            names = ", ".join(f"{i} {n}" for i, n in enumerate(reader.manifest.class_names[:20]))
+            raise ValueError(f"request.classes: class {number} does not exist; classes: {names}"
+                             f"{', ...' if total > 20 else ''}.")  # fmt: skip
+    return _rows_where(reader, "label", lambda labels: np.isin(labels, request.classes))
+
+
+def _by_random(request: ByRandom, reader: ShardReader) -> Rows:
+    total = reader.num_rows("train")
+    count = request.count if request.count is not None else round(total * (request.frac or 0))
+    if not 0 < count < total:
+        raise ValueError(f"request.count must lie between 1 and {total - 1} ({total} training rows), got {count}.")
+    return np.sort(EpochOrder(total, request.seed).at(0, count))
+
+
+def read_ids(path: Path) -> Rows:
+    """Ids of a text, CSV or Parquet file.
+
+    Raises: ValueError.
+    """
+    if not path.is_file():
+        raise ValueError(f"request.path: no file {path}.")
+    try:
+        if path.suffix == ".parquet":
+            ids = pq.read_table(path, columns=["sample_id"])["sample_id"]
+        elif path.suffix == ".csv":
+            ids = pyarrow.csv.read_csv(path)["sample_id"]
+        else:
+            ids = pa.chunked_array([pa.array([int(line) for line in path.read_text().split()], pa.int64())])
+        return ids.cast(pa.int64()).to_numpy()  # type: ignore[no-any-return]
+    except (KeyError, ValueError, pa.ArrowException) as error:
+        raise ValueError(f"{path} must hold integer ids, one a line, or a column sample_id: {error}.") from error
+
+
+def _by_ids(request: ByIds, reader: ShardReader) -> Rows:
+    ids = np.unique(read_ids(Path(request.path)))
+    rows = _rows_where(reader, "sample_id", lambda values: np.isin(values, ids))
+    if len(rows) < len(ids):
+        missing = np.setdiff1d(ids, reader.sample_ids("train", rows))
+        shown = ", ".join(map(str, missing[:5]))
+        raise ValueError(f"{request.path}: {len(missing)} of {len(ids)} ids are not in the training split, e.g. {shown}.")
+    return rows
+
+
+def _by_predicate(request: ByPredicate, reader: ShardReader) -> Rows:
+    manifest = reader.manifest
+    names = [manifest.column("sample_id"), manifest.column("label"), *manifest.extra_columns]
+    expression = parse_predicate(request.where, names)
+    paths = [str(reader.shard_path(s)) for s in manifest.split_shards("train")]
+    source = pyarrow.dataset.dataset(paths, format="ipc")
+    try:
+        found = source.to_table(columns=[manifest.column("sample_id")], filter=expression)
+    except (pa.ArrowNotImplementedError, pa.ArrowInvalid) as error:
+        raise ValueError(f"request.where: {request.where!r} does not fit the columns: {error}.") from error
+    ids = found.column(0).to_numpy()
+    return _rows_where(reader, "sample_id", lambda values: np.isin(values, ids))
+
+
+RESOLVERS: dict[str, Callable[[Any, ShardReader], Rows]] = {
+    "by_class": _by_class,
+    "by_random": _by_random,
+    "by_id": _by_ids,
+    "by_predicate": _by_predicate,
+}
+
+
+def resolve_request(request: ForgetRequest, reader: ShardReader) -> ForgetSet:
+    """Find the rows.
+
+    Raises: ValueError if the request names what is not there, no row, or every row.
+    """
+    rows = RESOLVERS[request.kind](request, reader)
+    total = reader.num_rows("train")
+    if len(rows) == 0:
+        raise ValueError(f"the request forgets nothing: none of {total} training rows matches {request}.")
+    if len(rows) == total:
+        raise ValueError(f"the request forgets all {total} training rows; nothing would be left to retain.")
+    classes = tuple(sorted(set(request.classes))) if isinstance(request, ByClass) else ()
+    ids = reader.sample_ids("train", rows)
+    return ForgetSet("class" if classes else "sample", classes, rows, ids, reader.manifest.digest)
+
+
+def save_forget_set(folder: Path, forget: ForgetSet) -> Path:
+    """Write ``folder/<digest>/forget.arrow``; returns the file. Found again, it is not rewritten."""
+    target = folder / forget.digest
+    if not (target / "forget.arrow").is_file():
+        meta = {"kind": forget.kind, "classes": ",".join(map(str, forget.classes)), "data": forget.data_digest,
+                "digest": forget.digest}  # fmt: skip
+        table = pa.table({"sample_id": forget.sample_ids, "row": forget.rows}).replace_schema_metadata(meta)
+        with atomic_folder(target) as partial, pa.ipc.new_file(str(partial / "forget.arrow"), table.schema) as out:
+            out.write_table(table)
+    return target / "forget.arrow"
+
+
+def load_forget_set(path: Path, data_digest: str) -> ForgetSet:
+    """Read a saved request.
+
+    Raises: DataError if it is damaged or was resolved on other data.
+    """
+    table = pa.ipc.open_file(pa.memory_map(str(path))).read_all()
+    meta = {k.decode(): v.decode() for k, v in (table.schema.metadata or {}).items()}
+    classes = tuple(int(c) for c in meta["classes"].split(",") if c)
+    kind: RequestKind = "class" if meta["kind"] == "class" else "sample"
+    forget = ForgetSet(kind, classes, table["row"].to_numpy(), table["sample_id"].to_numpy(), meta["data"])
+    if forget.data_digest != data_digest or forget.digest != meta["digest"]:
+        raise DataError(f"{path} was resolved on other data or is damaged; resolve the request again.")
+    return forget

@@ -1,0 +1,100 @@
+"""The manifest of a shard set: what is where, in which form, with which checksum."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from pydantic import TypeAdapter, ValidationError
+
+from cu_core.checkpoint import digest_of, write_text
+
+FORMAT_VERSION = 1
+MANIFEST = "manifest.json"
+Split = Literal["train", "val", "test"]
+SPLITS: tuple[Split, ...] = ("train", "val", "test")
+
+
+class DataError(ValueError):
+    """Stored data that cannot be used; the message names the shard and, where known, the row."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShardInfo:
+    """One Arrow IPC file."""
+
+    path: str
+    """Relative to the manifest, or absolute for shards that were registered where they lay."""
+    split: Split
+    batch_rows: tuple[int, ...]
+    """Rows of each record batch."""
+    bytes: int
+    sha256: str
+
+    @property
+    def rows(self) -> int:
+        return sum(self.batch_rows)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Manifest:
+    """Index of a shard set."""
+
+    name: str
+    image_kind: Literal["tensor", "encoded"]
+    """``tensor``: fixed-shape uint8 (channels, H, W); ``encoded``: bytes of an image file."""
+    image_shape: tuple[int, int, int] | None
+    """(channels, H, W) of a tensor column; absent for encoded images."""
+    class_names: tuple[str, ...]
+    shards: tuple[ShardInfo, ...]
+    columns: Mapping[str, str] = field(default_factory=dict)
+    """Name in the shards of ``sample_id``, ``image`` and ``label`` where it differs."""
+    extra_columns: tuple[str, ...] = ()
+    pixel_mean: tuple[float, ...] = (0.485, 0.456, 0.406)
+    """Per channel, of pixels in 0..1."""
+    pixel_std: tuple[float, ...] = (0.229, 0.224, 0.225)
+    format_version: int = FORMAT_VERSION
+    source: str = ""
+
+    def column(self, name: str) -> str:
+        return self.columns.get(name, name)
+
+    def split_shards(self, split: Split) -> list[ShardInfo]:
+        return [s for s in self.shards if s.split == split]
+
+    def num_rows(self, split: Split) -> int:
+        return sum(s.rows for s in self.split_shards(split))
+
+    @property
+    def num_classes(self) -> int:
+        return len(self.class_names)
+
+    @property
+    def digest(self) -> str:
+        """Identifies the data: changes with any byte of any shard, not with where the shards lie."""
+        content = asdict(self)
+        content["shards"] = [{k: v for k, v in s.items() if k != "path"} for s in content["shards"]]
+        return digest_of({k: v for k, v in content.items() if k not in ("source", "name")})
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Raises: DataError if there is none, it does not parse, or another format version wrote it."""
+    path = folder / MANIFEST if folder.is_dir() else folder
+    if not path.is_file():
+        hint = "make one with `cu data pack SOURCE OUT`"
+        raise DataError(f"no {MANIFEST} in {folder}: not a packed data set; {hint}.")
+    try:
+        manifest = TypeAdapter(Manifest).validate_json(path.read_text())
+    except ValidationError as error:
+        where = ".".join(str(part) for part in error.errors()[0]["loc"])
+        raise DataError(f"{path} is not a valid manifest: {where or 'file'}: {error.errors()[0]['msg']}.") from error
+    if manifest.format_version != FORMAT_VERSION:
+        raise DataError(f"{path} has format {manifest.format_version}, this version reads {FORMAT_VERSION}; pack again.")
+    return manifest
+
+
+def write_manifest(folder: Path, manifest: Manifest) -> None:
+    write_text(folder / MANIFEST, json.dumps(asdict(manifest), indent=1) + "\n")

@@ -1,0 +1,147 @@
+"""Random access to memory-mapped shards by row of a split."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torchvision.io import ImageReadMode, decode_image
+from torchvision.transforms.v2 import functional as image_ops
+
+from cu_core.data.order import Rows
+from cu_core.data.schema import DataError, Manifest, ShardInfo, Split, read_manifest
+
+
+def decode(data: bytes, channels: int, size: int) -> Tensor:
+    """Image file -> uint8 (channels, size, size): shorter side resized, centre cropped.
+
+    Raises: RuntimeError if the bytes are no image.
+    """
+    mode = ImageReadMode.GRAY if channels == 1 else ImageReadMode.RGB
+    image = decode_image(torch.frombuffer(bytearray(data), dtype=torch.uint8), mode)
+    if image.shape[-2:] != (size, size):
+        image = image_ops.resize(image, [size], antialias=True)
+        image = image_ops.center_crop(image, [size, size])
+    return image  # type: ignore[no-any-return]
+
+
+class ShardReader:
+    """Reads columns of a shard set; opens a shard when one of its rows is first asked for."""
+
+    def __init__(self, folder: Path | str, image_size: int | None = None, channels: int = 3):
+        """``image_size`` (pixels) and ``channels`` apply to encoded images only."""
+        self.folder = Path(folder)
+        self.manifest: Manifest = read_manifest(self.folder)
+        self.image_size = image_size
+        self.channels = channels
+        self._batches: dict[str, list[pa.RecordBatch]] = {}
+
+    @property
+    def image_channels(self) -> int:
+        shape = self.manifest.image_shape
+        return shape[0] if shape else self.channels
+
+    def num_rows(self, split: Split) -> int:
+        return self.manifest.num_rows(split)
+
+    def shard_path(self, shard: ShardInfo) -> Path:
+        return self.folder / shard.path
+
+    def batches(self, shard: ShardInfo) -> list[pa.RecordBatch]:
+        """The shard's record batches, memory-mapped.
+
+        Raises: DataError if the file is missing or not whole.
+        """
+        if shard.path not in self._batches:
+            path = self.shard_path(shard)
+            if not path.is_file() or path.stat().st_size != shard.bytes:
+                came = f"{path.stat().st_size} bytes" if path.is_file() else "no file"
+                raise DataError(f"shard {path} must have {shard.bytes} bytes, found {came}; pack the data again.")
+            try:
+                file = pa.ipc.open_file(pa.memory_map(str(path)))
+                self._batches[shard.path] = [file.get_batch(i) for i in range(file.num_record_batches)]
+            except (pa.ArrowInvalid, OSError) as error:
+                raise DataError(f"shard {path} is damaged: {str(error).splitlines()[0]}") from error
+        return self._batches[shard.path]
+
+    @cached_property
+    def _index(self) -> dict[str, tuple[list[tuple[ShardInfo, int]], Rows]]:
+        index = {}
+        for split in ("train", "val", "test"):
+            chunks = [(s, i) for s in self.manifest.shards if s.split == split for i in range(len(s.batch_rows))]
+            starts = np.cumsum([0] + [s.batch_rows[i] for s, i in chunks])
+            index[split] = (chunks, starts)
+        return index
+
+    def _parts(self, split: Split, rows: Rows) -> Iterator[tuple[pa.RecordBatch, ShardInfo, Rows, Rows]]:
+        """(record batch, shard, positions in ``rows``, rows inside the batch) for every batch that is touched."""
+        chunks, starts = self._index[split]
+        if len(rows) and (rows.min() < 0 or rows.max() >= starts[-1]):
+            raise ValueError(f"row {rows.max()} is outside the {split} split of {starts[-1]} rows.")
+        owner = np.searchsorted(starts, rows, side="right") - 1
+        for chunk in np.unique(owner):
+            shard, number = chunks[chunk]
+            where = np.flatnonzero(owner == chunk)
+            yield self.batches(shard)[number], shard, where, rows[where] - starts[chunk]
+
+    def _integers(self, column: str, split: Split, rows: Rows) -> Rows:
+        out = np.empty(len(rows), dtype=np.int64)
+        name = self.manifest.column(column)
+        for batch, _, where, inside in self._parts(split, rows):
+            out[where] = batch.column(name).to_numpy(zero_copy_only=False)[inside]
+        return out
+
+    def sample_ids(self, split: Split, rows: Rows) -> Rows:
+        return self._integers("sample_id", split, rows)
+
+    def labels(self, split: Split, rows: Rows) -> Rows:
+        return self._integers("label", split, rows)
+
+    def images(self, split: Split, rows: Rows) -> Tensor:
+        """uint8 (N, channels, H, W).
+
+        Raises: DataError naming shard and row of an image that does not decode.
+        """
+        if self.manifest.image_shape is None:
+            return self._decoded(split, rows)
+        out = np.empty((len(rows), *self.manifest.image_shape), dtype=np.uint8)
+        for batch, _, where, inside in self._parts(split, rows):
+            out[where] = tensor_view(batch.column(self.manifest.column("image")))[inside]
+        return torch.from_numpy(out)
+
+    def _decoded(self, split: Split, rows: Rows) -> Tensor:
+        if self.image_size is None:
+            raise ValueError("encoded images need model.image_size, the side in pixels that the model reads.")
+        out = torch.empty((len(rows), self.channels, self.image_size, self.image_size), dtype=torch.uint8)
+        for batch, shard, where, inside in self._parts(split, rows):
+            get = encoded_view(batch.column(self.manifest.column("image")))
+            for position, row in zip(where, inside, strict=True):
+                try:
+                    out[position] = decode(get(int(row)), self.channels, self.image_size)
+                except RuntimeError as error:
+                    raise DataError(f"shard {shard.path}, row {row}: the image does not decode.") from error
+        return out
+
+    def scan(self, split: Split, column: str) -> Iterator[tuple[int, NDArray[np.int64]]]:
+        """(first row, values) of an integer column, one record batch at a time."""
+        chunks, starts = self._index[split]
+        name = self.manifest.column(column)
+        for (shard, number), start in zip(chunks, starts, strict=False):
+            yield int(start), self.batches(shard)[number].column(name).to_numpy(zero_copy_only=False)
+
+
+def tensor_view(column: pa.Array) -> NDArray[np.uint8]:
+    """Zero-copy (N, channels, H, W) view of a fixed-shape tensor column."""
+    return column.to_numpy_ndarray()  # type: ignore[no-any-return]
+
+
+def encoded_view(column: pa.Array) -> Callable[[int], bytes]:
+    """Row -> image bytes, for a binary column or a struct with a ``bytes`` field."""
+    data = column.field("bytes") if pa.types.is_struct(column.type) else column
+    return lambda row: data[row].as_py() or b""

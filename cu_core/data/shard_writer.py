@@ -1,0 +1,141 @@
+"""Streams rows into Arrow shards; the folder appears under its name only when the manifest is in it."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from cu_core.checkpoint import file_sha256
+from cu_core.data.schema import DataError, Manifest, ShardInfo, Split, write_manifest
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Some rows of one split, as a source gives them."""
+
+    split: Split
+    images: NDArray[np.uint8] | list[bytes]
+    """uint8 (N, channels, H, W), or N image files."""
+    labels: NDArray[np.int64]
+    sample_ids: NDArray[np.int64]
+    extra: pa.Table | None = None
+    """Further columns, N rows."""
+
+    def table(self) -> pa.Table:
+        if isinstance(self.images, list):
+            image: pa.Array = pa.array(self.images, pa.binary())
+        else:
+            image = pa.FixedShapeTensorArray.from_numpy_ndarray(np.ascontiguousarray(self.images))
+        columns = {"sample_id": pa.array(self.sample_ids, pa.int64()), "image": image}
+        columns["label"] = pa.array(self.labels, pa.int64())
+        for name in self.extra.column_names if self.extra is not None else ():
+            columns[name] = self.extra[name].combine_chunks()
+        return pa.table(columns)
+
+
+class _PixelMoments:
+    """Running per-channel mean and standard deviation of pixels in 0..1."""
+
+    def __init__(self) -> None:
+        self.count, self.total, self.squares = 0, np.zeros(0), np.zeros(0)
+
+    def add(self, images: NDArray[np.uint8]) -> None:
+        values = images.astype(np.float64) / 255
+        total, squares = values.sum((0, 2, 3)), (values**2).sum((0, 2, 3))
+        first = self.count == 0
+        self.total, self.squares = (total, squares) if first else (self.total + total, self.squares + squares)
+        self.count += values.size // values.shape[1]
+
+    def result(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        mean = self.total / self.count
+        std = np.sqrt(np.maximum(self.squares / self.count - mean**2, 1e-6))
+        return tuple(np.round(mean, 6).tolist()), tuple(np.round(std, 6).tolist())
+
+
+class ShardWriter:
+    """Context manager: ``add`` chunks, then ``finish``; an error or an interrupt leaves nothing under ``out``.
+
+    Raises: DataError if ``out`` exists, a chunk changes the image shape, or labels leave the class range.
+    """
+
+    def __init__(self, out: Path, name: str, class_names: Iterable[str], source: str, shard_rows: int = 8192):
+        if out.exists():
+            raise DataError(f"{out} already exists; choose another folder or delete it first.")
+        self.out, self.name, self.source, self.shard_rows = out, name, source, shard_rows
+        self.class_names = tuple(class_names)
+        self.partial = out.with_name(f".{out.name}.partial")
+        self.shards: list[ShardInfo] = []
+        self._pending: dict[Split, list[pa.Table]] = {}
+        self._schema: pa.Schema | None = None
+        self._moments = _PixelMoments()
+
+    def __enter__(self) -> ShardWriter:
+        shutil.rmtree(self.partial, ignore_errors=True)
+        self.partial.mkdir(parents=True)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: object, trace: TracebackType | None) -> None:
+        shutil.rmtree(self.partial, ignore_errors=True)
+
+    def add(self, chunk: Chunk) -> None:
+        if len(chunk.labels) == 0:
+            return
+        if chunk.labels.min() < 0 or chunk.labels.max() >= len(self.class_names):
+            bad = chunk.labels[(chunk.labels < 0) | (chunk.labels >= len(self.class_names))][0]
+            raise DataError(f"label {bad} is outside 0..{len(self.class_names) - 1} ({len(self.class_names)} classes).")
+        table = chunk.table()
+        self._schema = self._schema or table.schema
+        if table.schema != self._schema:
+            raise DataError(f"rows of one data set must share columns and image shape: {table.schema} came after "
+                            f"{self._schema}.".replace("\n", ", "))  # fmt: skip
+        if chunk.split == "train" and not isinstance(chunk.images, list):
+            self._moments.add(chunk.images)
+        pending = self._pending.setdefault(chunk.split, [])
+        pending.append(table)
+        while sum(t.num_rows for t in pending) >= self.shard_rows:
+            joined = pa.concat_tables(pending)
+            self._write(chunk.split, joined.slice(0, self.shard_rows))
+            pending[:] = [joined.slice(self.shard_rows)]
+
+    def _write(self, split: Split, table: pa.Table) -> None:
+        number = sum(s.split == split for s in self.shards)
+        path = self.partial / f"{split}-{number:05d}.arrow"
+        batch = table.combine_chunks().to_batches()[0]
+        with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, batch.schema) as writer:
+            writer.write_batch(batch)
+        info = ShardInfo(path=path.name, split=split, batch_rows=(batch.num_rows,),
+                         bytes=path.stat().st_size, sha256=file_sha256(path))  # fmt: skip
+        self.shards.append(info)
+
+    def finish(self) -> Manifest:
+        for split, pending in self._pending.items():
+            if sum(t.num_rows for t in pending):
+                self._write(split, pa.concat_tables(pending))
+        if not any(s.split == "train" for s in self.shards) or self._schema is None:
+            raise DataError(f"{self.source} gave no training rows; nothing was written.")
+        kind = self._schema.field("image").type
+        shape = tuple(kind.shape) if isinstance(kind, pa.FixedShapeTensorType) else None
+        manifest = Manifest(
+            name=self.name, source=self.source, class_names=self.class_names, shards=tuple(self.shards),
+            image_kind="tensor" if shape else "encoded", image_shape=shape,
+            extra_columns=tuple(n for n in self._schema.names if n not in ("sample_id", "image", "label")),
+            **(dict(zip(("pixel_mean", "pixel_std"), self._moments.result(), strict=True)) if shape else {}),
+        )  # fmt: skip
+        write_manifest(self.partial, manifest)
+        self.partial.rename(self.out)
+        return manifest
+
+
+def write_shards(out: Path, name: str, class_names: Iterable[str], source: str, chunks: Iterator[Chunk]) -> Manifest:
+    """Pack all chunks."""
+    with ShardWriter(out, name, class_names, source) as writer:
+        for chunk in chunks:
+            writer.add(chunk)
+        return writer.finish()

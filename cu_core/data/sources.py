@@ -1,0 +1,206 @@
+"""Where images come from: each source offers rows in chunks, one file's worth at a time."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from cu_core.data.schema import SPLITS, DataError, Split
+from cu_core.data.shard_writer import Chunk
+
+CHUNK_ROWS = 2048
+IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".gif"}
+TORCHVISION = ("CIFAR10", "CIFAR100", "SVHN", "FashionMNIST")
+FASHION_CLASSES = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag",
+                   "Ankle boot")  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Source:
+    """Rows to pack: how many each split offers, and a reader that streams them."""
+
+    name: str
+    class_names: tuple[str, ...]
+    counts: Mapping[Split, int]
+    read: Callable[[], Iterator[Chunk]]
+
+
+@dataclass(frozen=True)
+class SourceOptions:
+    """What only some sources read."""
+
+    download: bool = False
+    columns: Mapping[str, str] | None = None
+    """Column mapping of ``parquet:`` and ``arrow:``, e.g. ``{"image": "img"}``."""
+
+
+def _arrays(split: Split, images: NDArray[np.uint8], labels: NDArray[np.int64], first_id: int) -> Iterator[Chunk]:
+    for start in range(0, len(labels), CHUNK_ROWS):
+        part = slice(start, start + CHUNK_ROWS)
+        ids = np.arange(first_id + start, first_id + start + len(labels[part]), dtype=np.int64)
+        yield Chunk(split, images[part], labels[part].astype(np.int64), ids)
+
+
+def _from_arrays(name: str, classes: tuple[str, ...], parts: Mapping[Split, tuple[NDArray[np.uint8],
+                 NDArray[np.int64]]]) -> Source:  # fmt: skip
+    def read() -> Iterator[Chunk]:
+        first_id = 0
+        for split, (images, labels) in parts.items():
+            yield from _arrays(split, images, labels, first_id)
+            first_id += len(labels)
+
+    return Source(name, classes, {split: len(labels) for split, (_, labels) in parts.items()}, read)
+
+
+def digits(argument: str, options: SourceOptions) -> Source:
+    """Handwritten digits, 8x8, shipped with scikit-learn (Alpaydin and Kaynak 1998)."""
+    from sklearn.datasets import load_digits
+
+    bunch = load_digits()
+    images = (bunch.images[:, None] * (255 / 16)).round().astype(np.uint8)
+    return _from_arrays("digits", tuple(str(c) for c in range(10)), {"train": (images, bunch.target)})
+
+
+def _idx(folder: Path, stem: str) -> NDArray[np.uint8]:
+    """One idx file, gzipped or not (LeCun's format: type and rank in the magic number, then sizes)."""
+    found = [p for p in (folder / stem, folder / f"{stem}.gz") if p.is_file()]
+    if not found:
+        raise DataError(f"no {stem}[.gz] in {folder}; Debian's package dataset-fashion-mnist puts the files under "
+                        f"/usr/share/datasets/fashion-mnist.")  # fmt: skip
+    try:
+        raw = gzip.decompress(found[0].read_bytes()) if found[0].suffix == ".gz" else found[0].read_bytes()
+    except (gzip.BadGzipFile, EOFError) as error:
+        raise DataError(f"{found[0]} is damaged: {error}") from error
+    rank = raw[3] if len(raw) > 4 and raw[:3] == b"\0\0\x08" else 0
+    shape = np.frombuffer(raw[4 : 4 + 4 * rank], ">i4")
+    if not rank or len(raw) != 4 + 4 * rank + int(shape.prod()):
+        raise DataError(f"{found[0]} is not a whole idx file of bytes.")
+    return np.frombuffer(raw[4 + 4 * rank :], np.uint8).reshape(shape)
+
+
+def fashion_mnist(argument: str, options: SourceOptions) -> Source:
+    """Fashion-MNIST idx files (Xiao et al. 2017), gzipped or not."""
+    folder = Path(argument)
+    parts: dict[Split, tuple[NDArray[np.uint8], NDArray[np.int64]]] = {}
+    for split, stem in (("train", "train"), ("test", "t10k")):
+        images, labels = _idx(folder, f"{stem}-images-idx3-ubyte"), _idx(folder, f"{stem}-labels-idx1-ubyte")
+        parts["train" if split == "train" else "test"] = (images[:, None], labels.astype(np.int64))
+    return _from_arrays("fashion-mnist", FASHION_CLASSES, parts)
+
+
+def torchvision_set(argument: str, options: SourceOptions) -> Source:
+    """``NAME:DIR`` with one of torchvision's data sets."""
+    import torchvision.datasets as sets
+
+    name, _, folder = argument.partition(":")
+    if name not in TORCHVISION or not folder:
+        raise DataError(f"torchvision:{argument} must be torchvision:NAME:DIR with NAME one of {', '.join(TORCHVISION)}.")
+    parts: dict[Split, tuple[NDArray[np.uint8], NDArray[np.int64]]] = {}
+    for split in ("train", "test"):
+        which = {"split": split} if name == "SVHN" else {"train": split == "train"}
+        try:
+            loaded = getattr(sets, name)(folder, download=options.download, **which)
+        except RuntimeError as error:
+            raise DataError(f"{name} is not in {folder}; add --download where there is a network.") from error
+        except OSError as error:
+            raise DataError(f"{name} could not be fetched or read: {error}") from error
+        images = np.asarray(loaded.data)
+        if name.startswith("CIFAR"):
+            images = images.transpose(0, 3, 1, 2)
+        labels = np.asarray(loaded.labels if name == "SVHN" else loaded.targets, dtype=np.int64)
+        parts["train" if split == "train" else "test"] = (images[:, None] if images.ndim == 3 else images, labels)
+    classes = tuple(getattr(loaded, "classes", [str(c) for c in range(10)]))
+    return _from_arrays(name.lower(), classes, parts)
+
+
+def _split_of(name: str) -> Split:
+    """Split that a file or folder name speaks of; without one, train."""
+    for split in SPLITS:
+        if name.lower().startswith(split):
+            return split
+    return "train"
+
+
+def folder(argument: str, options: SourceOptions) -> Source:
+    """``DIR/CLASS/*.jpg``, or ``DIR/train/CLASS/*.jpg`` beside ``val`` and ``test``."""
+    root = Path(argument)
+    if not root.is_dir():
+        raise DataError(f"folder:{argument}: no such folder.")
+    roots = {split: root / split for split in SPLITS if (root / split).is_dir()} or {"train": root}
+    classes = tuple(sorted({p.name for r in roots.values() for p in r.iterdir() if p.is_dir()}))
+    files: dict[Split, list[Path]] = {
+        split: sorted(p for c in classes for p in (r / c).rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES)
+        for split, r in roots.items()
+    }
+    if not any(files.values()):
+        raise DataError(f"folder:{argument} must hold class sub-folders with images ({', '.join(IMAGE_SUFFIXES)}).")
+
+    def read() -> Iterator[Chunk]:
+        for split, paths in files.items():
+            for start in range(0, len(paths), 256):
+                part = paths[start : start + 256]
+                relative = [p.relative_to(root) for p in part]
+                ids = [int.from_bytes(hashlib.sha256(str(r).encode()).digest()[:8], "big") >> 1 for r in relative]
+                names = [p.relative_to(roots[split]).parts[0] for p in part]
+                labels = np.array([classes.index(n) for n in names], np.int64)
+                extra = pa.table({"file": [str(r) for r in relative]})
+                yield Chunk(split, [p.read_bytes() for p in part], labels, np.array(ids, np.int64), extra)
+
+    return Source(root.name, classes, {s: len(p) for s, p in files.items()}, read)
+
+
+def parquet(argument: str, options: SourceOptions) -> Source:
+    """``DIR/*.parquet`` with image bytes (or Hugging Face's struct), labels and any further columns.
+
+    File names that start with train, val or test name the split.
+    """
+    paths = sorted(Path(argument).glob("**/*.parquet"))
+    if not paths:
+        raise DataError(f"parquet:{argument}: no *.parquet file there.")
+    names = {c: (options.columns or {}).get(c, c) for c in ("sample_id", "image", "label")}
+    for name in names.values():
+        present = pq.read_schema(paths[0]).names
+        if name not in present:
+            raise DataError(f"{paths[0]} has no column {name!r}; columns there: {', '.join(present)}. "
+                            f"Map yours with --column, e.g. --column image=img.")  # fmt: skip
+    counts: dict[Split, int] = {}
+    values: set[object] = set()
+    for path in paths:
+        split = _split_of(path.name)
+        counts[split] = counts.get(split, 0) + pq.read_metadata(path).num_rows
+        for batch in pq.ParquetFile(path).iter_batches(columns=[names["label"]]):
+            values.update(batch.column(0).unique().to_pylist())
+    numeric = all(isinstance(v, int) for v in values)
+    ordered = list(range(max(v for v in values if isinstance(v, int)) + 1)) if numeric else sorted(map(str, values))
+    index = {value: number for number, value in enumerate(ordered)}
+
+    def read() -> Iterator[Chunk]:
+        for path in paths:
+            for batch in pq.ParquetFile(path).iter_batches(batch_size=CHUNK_ROWS):
+                column = batch.column(names["image"])
+                images = column.field("bytes") if pa.types.is_struct(column.type) else column
+                raw = batch.column(names["label"]).to_pylist()
+                labels = np.array([index[v if numeric else str(v)] for v in raw], np.int64)
+                ids = batch.column(names["sample_id"]).cast(pa.int64()).to_numpy()
+                rest = [n for n in batch.schema.names if n not in names.values()]
+                extra = pa.Table.from_batches([batch.select(rest)]) if rest else None
+                yield Chunk(_split_of(path.name), images.to_pylist(), labels, ids, extra)
+
+    return Source(Path(argument).name, tuple(str(v) for v in ordered), counts, read)
+
+
+SOURCES: dict[str, Callable[[str, SourceOptions], Source]] = {
+    "digits": digits,
+    "fashion-mnist": fashion_mnist,
+    "torchvision": torchvision_set,
+    "folder": folder,
+    "parquet": parquet,
+}

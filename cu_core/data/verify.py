@@ -1,0 +1,81 @@
+"""Check a shard set against its manifest and name shard and row of everything that is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+
+from cu_core.checkpoint import file_sha256
+from cu_core.data.order import mix
+from cu_core.data.schema import SPLITS, DataError, ShardInfo
+from cu_core.data.shard_reader import ShardReader, decode, encoded_view
+
+IDS_PER_PASS = 20_000_000
+
+
+def verify(folder: Path, progress: Callable[[int, int], None]) -> list[str]:
+    """Problems found, one line each; empty when the set is sound."""
+    reader = ShardReader(folder)
+    shards = reader.manifest.shards
+    problems: list[str] = []
+    sound: list[ShardInfo] = []
+    for number, shard in enumerate(shards):
+        found = list(_check_shard(reader, shard))
+        problems += found
+        if not any("bytes" in line or "sha256" in line or "damaged" in line for line in found):
+            sound.append(shard)
+        progress(number + 1, len(shards))
+    if len(sound) == len(shards):
+        problems += _duplicate_ids(reader)
+    else:
+        problems.append("duplicate ids were not looked for: first mend the shards above.")
+    return problems
+
+
+def _check_shard(reader: ShardReader, shard: ShardInfo) -> Iterator[str]:
+    try:
+        batches = reader.batches(shard)
+    except DataError as error:
+        yield str(error)
+        return
+    if file_sha256(reader.shard_path(shard)) != shard.sha256:
+        yield f"shard {shard.path}: its sha256 differs from the manifest's (a flipped byte)."
+        return
+    first = 0
+    for batch in batches:
+        labels = batch.column(reader.manifest.column("label")).to_numpy()
+        for row in np.flatnonzero((labels < 0) | (labels >= reader.manifest.num_classes)):
+            yield (f"shard {shard.path}, row {first + row}: label {labels[row]} is outside "
+                   f"0..{reader.manifest.num_classes - 1}.")  # fmt: skip
+        if reader.manifest.image_kind == "encoded":
+            get = encoded_view(batch.column(reader.manifest.column("image")))
+            for row in range(batch.num_rows):
+                try:
+                    decode(get(row), 3, 32)
+                except RuntimeError:
+                    yield f"shard {shard.path}, row {first + row}: the image does not decode."
+        first += batch.num_rows
+
+
+def _duplicate_ids(reader: ShardReader) -> Iterator[str]:
+    """Ids seen twice over all splits; partitioned by hash so that memory stays bounded."""
+    total = sum(reader.num_rows(s) for s in SPLITS)
+    passes = total // IDS_PER_PASS + 1
+    for number in range(passes):
+        parts = [ids[mix(ids) % np.uint64(passes) == number] for s in SPLITS for _, ids in reader.scan(s, "sample_id")]
+        values, counts = np.unique(np.concatenate(parts), return_counts=True)
+        for value in values[counts > 1][:20]:
+            yield f"sample_id {value} occurs more than once: {_places(reader, int(value))}."
+
+
+def _places(reader: ShardReader, sample_id: int) -> str:
+    places = []
+    for shard in reader.manifest.shards:
+        first = 0
+        for batch in reader.batches(shard):
+            ids = batch.column(reader.manifest.column("sample_id")).to_numpy()
+            places += [f"shard {shard.path}, row {first + row}" for row in np.flatnonzero(ids == sample_id)]
+            first += batch.num_rows
+    return " and ".join(places)

@@ -1,0 +1,94 @@
+"""Collectives over ranks: exact with gradient, and no-ops on one process."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+
+def world_size() -> int:
+    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
+
+
+def rank() -> int:
+    return dist.get_rank() if world_size() > 1 else 0
+
+
+def rank_slice(count: int) -> slice:
+    """The contiguous part of ``count`` global rows that belongs to this rank; may be empty."""
+    r, w = rank(), world_size()
+    return slice(r * count // w, (r + 1) * count // w)
+
+
+def seed_everything(seed: int) -> None:
+    """Seed what libraries draw globally (initialisation, dropout); order and augmentation do not use it."""
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+    torch.manual_seed(seed)
+
+
+def sum_over_ranks(value: Tensor) -> Tensor:
+    """Sum over ranks, without gradient."""
+    value = value.detach().clone()
+    if world_size() > 1:
+        dist.all_reduce(value)
+    return value
+
+
+def global_counts(*counts: int, device: torch.device) -> list[int]:
+    """Each count summed over ranks, in one collective."""
+    total = sum_over_ranks(torch.tensor(counts, dtype=torch.int64, device=device))
+    return [int(c) for c in total.tolist()]
+
+
+class _SumWithGradient(torch.autograd.Function):
+    """y = sum over ranks of x. Every rank's loss reads y, so dL/dx sums their gradients."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        return sum_over_ranks(x)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> Tensor:
+        return sum_over_ranks(grads[0].contiguous())
+
+
+def sum_with_gradient(x: Tensor) -> Tensor:
+    """Sum over ranks; the backward pass sums the gradient over ranks too."""
+    return x if world_size() == 1 else _SumWithGradient.apply(x)  # type: ignore[no-untyped-call, no-any-return]
+
+
+class _GatherWithGradient(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, sizes: list[int]) -> Tensor:
+        ctx.start = sum(sizes[: rank()])
+        ctx.size = sizes[rank()]
+        padded = x.new_zeros((max(sizes), *x.shape[1:]))
+        padded[: x.shape[0]] = x
+        parts = [torch.empty_like(padded) for _ in sizes]
+        dist.all_gather(parts, padded)
+        return torch.cat([part[:size] for part, size in zip(parts, sizes, strict=True)])
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
+        total = sum_over_ranks(grads[0].contiguous())
+        return total[ctx.start : ctx.start + ctx.size], None
+
+
+def gather_rows(x: Tensor) -> Tensor:
+    """Rows of all ranks in rank order, (sum of N, ...); ranks may hold different numbers, also none.
+
+    The gradient flows back to the rank that owns a row, summed over the losses of all ranks. Gather a detached
+    tensor to save the backward collective. Every rank must call it.
+    """
+    if world_size() == 1:
+        return x
+    sizes = torch.zeros(world_size(), dtype=torch.int64, device=x.device)
+    sizes[rank()] = x.shape[0]
+    gathered: Tensor = _GatherWithGradient.apply(x, sum_over_ranks(sizes).tolist())  # type: ignore[no-untyped-call]
+    return gathered

@@ -1,0 +1,13 @@
+"""Cross-entropy as this rank's share of the global mean."""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def cross_entropy_share(logits_NC: Tensor, labels_N: Tensor, global_count: int) -> Tensor:
+    """Sum of -log p(label) over local rows divided by the rows of all ranks; 0 with gradient for no rows."""
+    return F.cross_entropy(logits_NC.float() if logits_NC.itemsize < 4 else logits_NC, labels_N, reduction="sum") / max(
+        global_count, 1
+    )

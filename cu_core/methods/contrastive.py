@@ -1,0 +1,118 @@
+"""Contrastive unlearning (Lee et al., IJCAI 2025, arXiv 2401.10458), equations 5 to 7, and measured variants."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from cu_core.dist import gather_rows, global_counts, rank
+from cu_core.losses.classification import cross_entropy_share
+from cu_core.losses.contrastive import anchor_terms, dispersion_sum, tilted_weights
+from cu_core.methods.base import StepContext, detached
+from cu_core.types import Losses, Outputs, RequestKind, UnlearnBatch
+
+
+@dataclass(frozen=True, kw_only=True)
+class Contrastive:
+    """Forget embeddings are pulled to retain rows of other classes and pushed from those of their own."""
+
+    name: Literal["contrastive"] = "contrastive"
+    terms: Literal["both", "pull", "push"] = "both"
+    """Which part of equation 5; a class request has no push (equation 6)."""
+    temperature: float = 0.5
+    """tau. For a class request only lambda_ul / temperature matters."""
+    lambda_ul: float = 1.0
+    """Weight of the unlearning loss."""
+    lambda_ce: float = 1.0
+    """Weight of the cross-entropy on retain rows."""
+    detach_retain: bool = True
+    """No gradient through the retain embeddings (the paper lets it flow)."""
+    pull_weights: Literal["uniform", "tilted"] = "uniform"
+    """``tilted``: retain rows weigh what the original would answer with the anchor's class masked."""
+    lambda_dispersion: float = 0.0
+    """Weight of the mean cosine among forget rows of the batch, pushed down."""
+    queue_size: int = 0
+    """How many earlier retain embeddings are kept as further retain rows."""
+    feature: Literal["embedding", "hidden"] = "embedding"
+    """Layer that is contrasted."""
+
+    def __post_init__(self) -> None:
+        if self.temperature <= 0:
+            raise ValueError(f"temperature must be positive, got {self.temperature}")
+        if min(self.lambda_ul, self.lambda_ce, self.lambda_dispersion, self.queue_size) < 0:
+            raise ValueError("lambda_ul, lambda_ce, lambda_dispersion and queue_size must not be negative")
+
+    @property
+    def needs_reference(self) -> bool:
+        return self.pull_weights == "tilted"
+
+    def check(self, request_kind: RequestKind) -> None:
+        if request_kind == "class" and self.terms == "push":
+            raise ValueError("method.terms=push has no effect on a class request: no retain row shares the class, so "
+                             "the loss is zero (equation 6). Use terms=pull or both.")  # fmt: skip
+        if self.terms == "push" and self.pull_weights == "tilted":
+            raise ValueError("method.pull_weights=tilted has no effect with method.terms=push.")
+        if self.lambda_ul == 0 and (self.terms != "both" or self.pull_weights != "uniform" or self.queue_size):
+            raise ValueError("method.lambda_ul=0 switches the unlearning loss off: terms, pull_weights and queue_size "
+                             "then have no effect.")  # fmt: skip
+
+    def _unit(self, out: Outputs) -> Tensor:
+        feature = out.embedding if self.feature == "embedding" else out.hidden
+        return F.normalize(feature.float() if feature.itemsize < 4 else feature, dim=-1)
+
+    def _keys(self, context: StepContext, out: Outputs, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """(M, D) retain embeddings of all ranks and the queue, and their labels (M,)."""
+        local = self._unit(out)
+        keys, key_labels = gather_rows(local.detach() if self.detach_retain else local), gather_rows(labels)
+        if not self.queue_size:
+            return keys, key_labels
+        old = context.state.get("queue", keys.new_zeros(0, keys.shape[1])).to(keys)
+        old_labels = context.state.get("queue_labels", key_labels.new_zeros(0)).to(key_labels)
+        context.state["queue"] = torch.cat([keys.detach(), old])[: self.queue_size]
+        context.state["queue_labels"] = torch.cat([key_labels, old_labels])[: self.queue_size]
+        return torch.cat([keys, old]), torch.cat([key_labels, old_labels])
+
+    def losses(self, context: StepContext, batch: UnlearnBatch) -> Losses:
+        images = {"forget": batch.forget.images, "retain": batch.retain.images}
+        out = context.forward(images)
+        forget_labels = batch.forget.labels
+        num_forget, num_retain = global_counts(len(batch.forget), len(batch.retain), device=forget_labels.device)
+        anchors = self._unit(out["forget"])
+        keys, key_labels = self._keys(context, out["retain"], batch.retain.labels)
+
+        weights = None
+        if self.pull_weights == "tilted":
+            assert context.reference is not None
+            probs = context.reference({"forget": batch.forget.images})["forget"].logits.softmax(1)
+            weights = tilted_weights(probs, forget_labels, key_labels)
+        parts = anchor_terms(anchors, forget_labels, keys, key_labels, temperature=self.temperature,
+                             pull_weights_NM=weights)  # fmt: skip
+        terms = {
+            "pull_loss": parts.pull.sum() / max(num_forget, 1),
+            "push_loss": parts.push.sum() / max(num_forget, 1),
+            "retain_loss": cross_entropy_share(out["retain"].logits, batch.retain.labels, num_retain),
+        }
+        unlearn = anchors.sum() * 0
+        if self.terms != "push":
+            unlearn = unlearn + terms["pull_loss"]
+        if self.terms != "pull":
+            unlearn = unlearn + terms["push_loss"]
+        total = self.lambda_ul * unlearn + self.lambda_ce * terms["retain_loss"]
+        if self.lambda_dispersion:
+            terms["dispersion"] = self._dispersion(anchors, num_forget)
+            total = total + self.lambda_dispersion * terms["dispersion"]
+        terms |= {"unlearn_loss": unlearn, "loss": total}
+        if context.request_kind == "sample":
+            terms["frac_without_same_class"] = (parts.num_same == 0).to(total.dtype).sum() / max(num_forget, 1)
+        return Losses(total, detached(terms))
+
+    def _dispersion(self, anchors: Tensor, num_forget: int) -> Tensor:
+        """Mean cosine over all ordered pairs of distinct forget rows of the global batch; this rank's share."""
+        everyone = gather_rows(anchors)
+        sizes = gather_rows(torch.tensor([len(anchors)], device=anchors.device)).tolist()
+        first = sum(sizes[: rank()])
+        return dispersion_sum(anchors, everyone, first) / max(num_forget * (num_forget - 1), 1)

@@ -1,0 +1,59 @@
+"""Scores of membership attacks from the outputs of the audited model. N rows, C classes."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import log_softmax
+from sklearn.metrics import roc_auc_score, roc_curve
+
+Scores = NDArray[np.float64]
+
+
+def attack_features(logits_NC: NDArray[np.floating], labels_N: NDArray[np.int64]) -> dict[str, Scores]:
+    """Per-row features, each (N,), in float64: loss, confidence, entropy, modified entropy, correctness.
+
+    Modified entropy (Song and Mittal 2021, eq. 6): -(1-p_y) log p_y - sum_{c != y} p_c log(1 - p_c).
+    """
+    logs = log_softmax(logits_NC.astype(np.float64), axis=1)
+    probs = np.exp(logs)
+    rows = np.arange(len(labels_N))
+    tiny = np.finfo(np.float64).tiny
+    log_rest = np.log(np.maximum(1 - probs, tiny))
+    others = probs * log_rest
+    others[rows, labels_N] = 0
+    own = probs[rows, labels_N]
+    return {
+        "loss": -logs[rows, labels_N],
+        "confidence": own,
+        "entropy": -(probs * logs).sum(1),
+        "modified_entropy": -(1 - own) * logs[rows, labels_N] - others.sum(1),
+        "correct": (logits_NC.argmax(1) == labels_N).astype(np.float64),
+    }
+
+
+def class_match_weights(labels_N: NDArray[np.int64], target_labels: NDArray[np.int64]) -> Scores:
+    """Weights that give ``labels_N`` the class shares of ``target_labels``; zero for classes not among them."""
+    classes = int(max(labels_N.max(initial=0), target_labels.max(initial=0))) + 1
+    have, want = np.bincount(labels_N, minlength=classes), np.bincount(target_labels, minlength=classes)
+    ratio = np.divide(want, have, out=np.zeros(classes), where=have > 0)
+    return ratio[labels_N]
+
+
+def attack_auc(members: Scores, non_members: Scores, weights: Scores) -> float:
+    """Area under the curve of telling ``members`` (higher score) from ``non_members`` weighted by ``weights``.
+
+    Raises: ValueError where a side is empty.
+    """
+    if len(members) == 0 or weights.sum() == 0:
+        raise ValueError("a membership attack needs forget rows and held-out rows of the same classes.")
+    truth = np.r_[np.ones(len(members)), np.zeros(len(non_members))]
+    sample_weight = np.r_[np.ones(len(members)), weights]
+    return float(roc_auc_score(truth, np.r_[members, non_members], sample_weight=sample_weight))
+
+
+def tpr_at_fpr(members: Scores, non_members: Scores, weights: Scores, fpr: float) -> float:
+    """Share of members caught by the loosest threshold whose false-positive rate is at most ``fpr``."""
+    truth = np.r_[np.ones(len(members)), np.zeros(len(non_members))]
+    rates, caught, _ = roc_curve(truth, np.r_[members, non_members], sample_weight=np.r_[np.ones(len(members)), weights])
+    return float(caught[rates <= fpr].max())

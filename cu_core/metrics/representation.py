@@ -1,0 +1,38 @@
+"""What frozen features still tell. N rows, D width."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+Features = NDArray[np.float32]
+Labels = NDArray[np.int64]
+
+
+def linear_probe(train_ND: Features, labels: Labels, test_ND: Features, test_labels: Labels) -> NDArray[np.bool_]:
+    """Fit a class-balanced multinomial logistic regression on standardised features; correctness per test row."""
+    probe = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=300, class_weight="balanced"))
+    probe.fit(train_ND, labels)
+    return np.asarray(probe.predict(test_ND) == test_labels)
+
+
+def prototype_recovery(forget_ND: Features, retain_ND: Features, retain_labels: Labels, test_ND: Features, *,
+                       shots: int, draws: int, seed: int) -> float:  # fmt: skip
+    """Share of forgotten-class test rows that lie nearest (cosine) to the mean of ``shots`` forget rows, against the
+    means of the retained classes; mean over ``draws`` (Snell et al. 2017, prototypical networks)."""
+
+    def unit(x: NDArray[np.floating]) -> NDArray[np.floating]:
+        return x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12)  # type: ignore[no-any-return]
+
+    retained = np.stack([unit(retain_ND[retain_labels == c]).mean(0) for c in np.unique(retain_labels)])
+    rest = (unit(test_ND) @ unit(retained).T).max(1)
+    rng = np.random.default_rng(seed)
+    found = []
+    for _ in range(draws):
+        chosen = rng.choice(len(forget_ND), size=min(shots, len(forget_ND)), replace=False)
+        prototype = unit(unit(forget_ND[chosen]).mean(0, keepdims=True))
+        found.append((unit(test_ND) @ prototype[0] > rest).mean())
+    return float(np.mean(found))

@@ -1,0 +1,85 @@
+"""Which rows feed the batch statistics, and whether ranks share them (an option of the run)."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from cu_core.dist import sum_with_gradient, world_size
+
+BatchNormMode = Literal["synced", "per_rank", "retain", "frozen"]
+"""``synced``: statistics of the global forget and retain rows together, exact on any number of workers;
+``per_rank``: of this worker's rows (no communication, but the step then depends on the number of workers);
+``retain``: of the global retain rows only; ``frozen``: the stored statistics, not updated."""
+
+
+class RowBatchNorm(nn.BatchNorm2d):
+    """Batch norm whose training statistics may leave out leading rows and may be summed over ranks."""
+
+    mode: BatchNormMode = "synced"
+    first_row = 0
+    """Rows before this one do not feed the statistics (they are normalised all the same)."""
+
+    def _check_input_dim(self, input: Tensor) -> None:
+        if input.dim() < 2:
+            raise ValueError(f"batch norm needs (N, C, ...), got {tuple(input.shape)}.")
+
+    def train(self, mode: bool = True) -> RowBatchNorm:
+        super().train(mode and self.mode != "frozen")
+        return self
+
+    def forward(self, input: Tensor) -> Tensor:
+        shared = world_size() > 1 and self.mode != "per_rank"
+        if not self.training or not (shared or self.first_row):
+            return super().forward(input)
+        return self._shared_forward(input, shared)
+
+    def _shared_forward(self, x: Tensor, shared: bool) -> Tensor:
+        """One collective: sums around the running mean (equal on every rank), so that nothing cancels."""
+        assert self.running_mean is not None
+        assert self.running_var is not None
+        dims = [d for d in range(x.dim()) if d != 1]
+        shape = [1, -1] + [1] * (x.dim() - 2)
+        centred = x[self.first_row :].float() if x.dtype == torch.bfloat16 else x[self.first_row :]
+        centred = centred - self.running_mean.view(shape).to(centred.dtype)
+        count = centred.new_full((1,), centred.numel() / centred.shape[1])
+        sums = torch.cat([centred.sum(dims), (centred**2).sum(dims), count])
+        if shared:
+            sums = sum_with_gradient(sums)
+        channels = x.shape[1]
+        count = sums[-1].detach()
+        shift = sums[:channels] / count
+        var = (sums[channels:-1] / count - shift**2).clamp_min(0)
+        mean = shift + self.running_mean
+        with torch.no_grad():
+            momentum = 0.1 if self.momentum is None else self.momentum
+            self.running_mean.lerp_(mean.to(self.running_mean.dtype), momentum)
+            unbiased = var * count / (count - 1).clamp_min(1)
+            self.running_var.lerp_(unbiased.to(self.running_var.dtype), momentum)
+            if self.num_batches_tracked is not None:
+                self.num_batches_tracked += 1
+        scale = self.weight / torch.sqrt(var + self.eps)
+        return (x - mean.view(shape).to(x.dtype)) * scale.view(shape).to(x.dtype) + self.bias.view(shape)
+
+
+def set_batch_norm(model: nn.Module, mode: BatchNormMode) -> None:
+    """Turn every batch-norm layer into one of ``mode``, in place; parameters and names stay."""
+    for module in model.modules():
+        if isinstance(module, _BatchNorm):
+            module.__class__ = RowBatchNorm
+            module.mode = mode  # type: ignore[assignment]
+
+
+def set_first_row(model: nn.Module, first_row: int) -> None:
+    for module in model.modules():
+        if isinstance(module, RowBatchNorm) and module.mode == "retain":
+            module.first_row = first_row
+
+
+def has_batch_norm(model: nn.Module) -> bool:
+    return any(isinstance(m, _BatchNorm) for m in model.modules())
+
+

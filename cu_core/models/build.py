@@ -1,0 +1,196 @@
+"""Model configuration -> Classifier with weights."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+from urllib.error import URLError
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from cu_core.checkpoint import Weights, load_weights
+from cu_core.data.schema import Manifest
+from cu_core.data.transforms import Preprocess
+from cu_core.dist import seed_everything
+from cu_core.models.classifier import Classifier
+from cu_core.models.resnet import DEPTHS, WideResNet
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelConfig:
+    """A classifier by name, or a user's own by import path."""
+
+    name: str = "resnet18"
+    """A name of the MODELS table, or ``package.module:function`` (called with num_classes)."""
+    image_size: int | None = None
+    """Side in pixels that the model reads; absent: the side of the stored images."""
+    stem: Literal["cifar", "imagenet"] = "cifar"
+    """ResNets: ``cifar`` is a 3x3 stem without pooling, for images up to about 64 pixels."""
+    width: int = 64
+    """Channels of the first ResNet stage; embedding width of ``vit_mini``."""
+    projection: int = 0
+    """Width of a normalised projection between feature and classifier (128 in the paper); 0: none."""
+    patch_size: int = 4
+    """``vit_mini``: side of a patch in pixels."""
+    depth: int = 4
+    """``vit_mini``: number of blocks."""
+    weights: str | None = None
+    """Original weights: a model folder, a .safetensors or state-dict file, an MLflow model URI, or ``pretrained``."""
+    key_map: Mapping[str, str] = field(default_factory=dict)
+    """Prefixes of a foreign checkpoint's names and what to put in their place."""
+    embedding_layer: str | None = None
+    """Own models: the layer whose output is the embedding."""
+    hidden_layer: str | None = None
+    """Own models: an earlier layer, for the probe at a second depth; absent: the embedding layer."""
+
+    def __post_init__(self) -> None:
+        if self.width < 1 or self.projection < 0 or self.patch_size < 1 or self.depth < 1:
+            raise ValueError("width, patch_size and depth must be at least 1, projection at least 0")
+
+
+@dataclass(frozen=True)
+class ModelEntry:
+    """A row of the MODELS table."""
+
+    build: Callable[[ModelConfig, int, Preprocess], nn.Module]
+    embedding_layer: str
+    hidden_layer: str
+    head: str
+    """Name of the final linear layer, for a projection in front of it."""
+    summary: str
+
+
+def _resnet(config: ModelConfig, num_classes: int, preprocess: Preprocess) -> nn.Module:
+    if config.weights == "pretrained":
+        return _pretrained_resnet(config, num_classes)
+    return WideResNet(config.name, num_classes, config.width, config.stem == "cifar", preprocess.channels)
+
+
+def _pretrained_resnet(config: ModelConfig, num_classes: int) -> nn.Module:
+    from torchvision.models import get_model
+
+    if config.stem != "imagenet" or config.width != 64:
+        raise ValueError("model.weights=pretrained needs model.stem=imagenet and model.width=64.")
+    try:
+        body: nn.Module = get_model(config.name, weights="DEFAULT")
+    except (URLError, OSError, ValueError) as error:
+        raise ValueError(f"pretrained weights of {config.name} could not be fetched ({error}); "
+                         f"set model.weights to a local file.") from error  # fmt: skip
+    body.fc = nn.Linear(body.fc.in_features, num_classes)  # type: ignore[arg-type]
+    return body
+
+
+def _vit_mini(config: ModelConfig, num_classes: int, preprocess: Preprocess) -> nn.Module:
+    from timm.models.vision_transformer import VisionTransformer
+
+    return VisionTransformer(  # type: ignore[no-any-return]
+        img_size=preprocess.size, patch_size=config.patch_size, in_chans=preprocess.channels, num_classes=num_classes,
+        embed_dim=config.width, depth=config.depth, num_heads=max(1, config.width // 32), mlp_ratio=2.0,
+    )  # fmt: skip
+
+
+def _vit_small(config: ModelConfig, num_classes: int, preprocess: Preprocess) -> nn.Module:
+    import timm
+
+    pretrained = config.weights == "pretrained"
+    try:
+        return timm.create_model("vit_small_patch16_224", pretrained=pretrained, num_classes=num_classes,
+                                 img_size=preprocess.size, in_chans=preprocess.channels)  # type: ignore[no-any-return]  # fmt: skip
+    except (OSError, RuntimeError) as error:
+        raise ValueError(f"vit_small could not be built ({error}); without a network set model.weights to a local file.") \
+            from error  # fmt: skip
+
+
+MODELS: dict[str, ModelEntry] = {
+    **{
+        name: ModelEntry(_resnet, "avgpool", "layer3", "fc", f"torchvision {name}" if name != "resnet10" else
+                         "ResNet with one block a stage, for small trials")  # fmt: skip
+        for name in DEPTHS
+    },
+    "vit_mini": ModelEntry(_vit_mini, "head_drop", "blocks.{three_quarters}", "head", "small-image ViT (timm)"),
+    "vit_small": ModelEntry(_vit_small, "head_drop", "blocks.8", "head", "timm vit_small_patch16_224"),
+}
+
+
+class _Normalise(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return F.normalize(x, dim=-1)
+
+
+def preprocess_for(config: ModelConfig, manifest: Manifest) -> Preprocess:
+    """Raises: ValueError if the images are encoded and no size is given."""
+    size = config.image_size or (manifest.image_shape[1] if manifest.image_shape else None)
+    if size is None:
+        raise ValueError("model.image_size must be set for encoded images (the side in pixels that the model reads).")
+    return Preprocess(size, manifest.pixel_mean, manifest.pixel_std)
+
+
+def build_model(config: ModelConfig, num_classes: int, preprocess: Preprocess, seed: int) -> Classifier:
+    """A fresh model, initialised from ``seed``; ``pretrained`` weights are in it, others are loaded by ``restore``.
+
+    Raises: ValueError naming the models there are, or what an own model lacks.
+    """
+    with torch.random.fork_rng(devices=[]):
+        seed_everything(seed)
+        if ":" in config.name:
+            return _own_model(config, num_classes, preprocess)
+        if config.name not in MODELS:
+            raise ValueError(f"model.name: unknown model {config.name!r}; models: {', '.join(MODELS)}, "
+                             f"or package.module:function.")  # fmt: skip
+        entry = MODELS[config.name]
+        body = entry.build(config, num_classes, preprocess)
+        embedding = entry.embedding_layer
+        if config.projection:
+            head = body.get_submodule(entry.head)
+            assert isinstance(head, nn.Linear)
+            parts = (nn.Linear(head.in_features, config.projection), _Normalise(),
+                     nn.Linear(config.projection, num_classes))  # fmt: skip
+            setattr(body, entry.head, nn.Sequential(*parts))
+            embedding = f"{entry.head}.1"
+        hidden = entry.hidden_layer.format(three_quarters=max(0, 3 * config.depth // 4 - 1))
+        return Classifier(body, embedding, hidden, preprocess)
+
+
+def _own_model(config: ModelConfig, num_classes: int, preprocess: Preprocess) -> Classifier:
+    module_name, _, function = config.name.partition(":")
+    if config.embedding_layer is None:
+        raise ValueError(f"model.embedding_layer must name the layer of {config.name} whose output is the embedding.")
+    try:
+        build = getattr(importlib.import_module(module_name), function)
+    except (ImportError, AttributeError) as error:
+        raise ValueError(f"model.name: {config.name!r} cannot be imported: {error}.") from error
+    layers = config.embedding_layer, config.hidden_layer or config.embedding_layer
+    return Classifier(build(num_classes), *layers, preprocess)
+
+
+def restore(model: Classifier, weights: Weights, source: str) -> None:
+    """Put stored weights into the model.
+
+    Raises: ValueError with the first names or shapes that do not fit.
+    """
+    own = model.state_dict()
+    wrong = [f"{k} is {tuple(v.shape)}, must be {tuple(own[k].shape)}" for k, v in weights.items()
+             if k in own and own[k].shape != v.shape]  # fmt: skip
+    missing, unknown = sorted(own.keys() - weights.keys()), sorted(weights.keys() - own.keys())
+    if wrong or missing or unknown:
+        what = wrong[:1] or [f"lacks {len(missing)} tensors and has {len(unknown)} unknown ones (e.g. "
+                             f"{', '.join((missing + unknown)[:2])})"]  # fmt: skip
+        raise ValueError(f"{source} holds another model: {what[0]}; check model.* or map names with model.key_map.")
+    model.load_state_dict(weights)
+
+
+def load_original(model: Classifier, config: ModelConfig) -> None:
+    """Load ``model.weights`` from disk, names mapped by ``model.key_map``; foreign names without prefix get ``body.``."""
+    if config.weights is None or config.weights == "pretrained":
+        return
+    weights = load_weights(Path(config.weights))
+    for old, new in config.key_map.items():
+        weights = {new + k.removeprefix(old) if k.startswith(old) else k: v for k, v in weights.items()}
+    if not any(k.startswith("body.") for k in weights):
+        weights = {f"body.{k}": v for k, v in weights.items()}
+    restore(model, weights, config.weights)

@@ -1,0 +1,86 @@
+"""One interface for every classifier: embedding, a hidden feature, logits; and one pass for forget and retain rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from cu_core.data.transforms import Preprocess
+from cu_core.models.batch_norm import set_first_row
+from cu_core.types import Outputs
+
+ImageSets = Mapping[str, Tensor]
+Forward = Callable[[ImageSets], dict[str, Outputs]]
+"""Named uint8 image sets -> their outputs, in one pass of the model."""
+
+
+def _pooled(x: Tensor) -> Tensor:
+    """(N, D, H, W) or (N, tokens, D) or (N, D) -> (N, D)."""
+    if x.dim() == 4:
+        return x.mean((2, 3))
+    return x.mean(1) if x.dim() == 3 else x
+
+
+class Classifier(nn.Module):
+    """``body`` maps normalised images to logits; two of its layers are read on the way.
+
+    Raises: ValueError if ``body`` has no layer of that name.
+    """
+
+    def __init__(self, body: nn.Module, embedding_layer: str, hidden_layer: str, preprocess: Preprocess):
+        super().__init__()
+        names = dict(body.named_modules())
+        for layer in (embedding_layer, hidden_layer):
+            if layer not in names:
+                raise ValueError(f"the model has no layer {layer!r}; its layers: {', '.join(list(names)[1:40])}.")
+        self.body = body
+        self.layers = (embedding_layer, hidden_layer)
+        self.preprocess = preprocess
+
+    def forward(self, images: Tensor) -> Outputs:
+        """uint8 (N, channels, H, W) -> Outputs."""
+        seen: dict[str, Tensor] = {}
+
+        def keep(name: str) -> Callable[[nn.Module, Any, Tensor], None]:
+            return lambda module, args, output: seen.__setitem__(name, _pooled(output))
+
+        # Hooks live for this call only, so that copies and pickles of the model hold none.
+        handles = [self.body.get_submodule(n).register_forward_hook(keep(n)) for n in self.layers]
+        try:
+            logits = self.body(self.preprocess(images, next(self.parameters()).dtype))
+        finally:
+            for handle in handles:
+                handle.remove()
+        return Outputs(seen[self.layers[0]], seen[self.layers[1]], logits)
+
+
+class Predictor(nn.Module):
+    """For serving: uint8-valued images (any float or integer type) -> logits, preprocessing included."""
+
+    def __init__(self, classifier: Classifier):
+        super().__init__()
+        self.body, self.preprocess = classifier.body, classifier.preprocess
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.body(self.preprocess(images))  # type: ignore[no-any-return]
+
+
+class JointForward(nn.Module):
+    """Several image sets in one concatenated pass, so that batch statistics see them together.
+
+    The first set is the one left out of the statistics in batch-norm mode ``retain``.
+    """
+
+    def __init__(self, model: Classifier):
+        super().__init__()
+        self.model = model
+
+    def forward(self, images: ImageSets) -> dict[str, Outputs]:
+        sizes = [len(x) for x in images.values()]
+        set_first_row(self.model, sizes[0] if len(sizes) > 1 else 0)
+        out = self.model(torch.cat(list(images.values())))
+        parts = [torch.split(x, sizes) for x in (out.embedding, out.hidden, out.logits)]
+        return {name: Outputs(*(p[i] for p in parts)) for i, name in enumerate(images)}

@@ -1,0 +1,220 @@
+"""What every worker runs: configuration -> parts -> the loop. Ray, ``torchrun`` and one process call the same code."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+from pydantic import TypeAdapter
+from torch import nn
+
+from cu_core.audit.report import (
+    AuditReport,
+    ModelFigures,
+    compare_models,
+    figure_rows,
+    per_class_test_accuracy,
+    sample_table,
+)
+from cu_core.audit.subject import Subject
+from cu_core.audit.table import audit_model
+from cu_core.checkpoint import TrainState, digest_of, read_meta, save_model, write_text
+from cu_core.checkpoint import load_weights as load_weights
+from cu_core.config import RESULT_VERSION, RunConfig
+from cu_core.data.forget_split import ForgetSplit
+from cu_core.data.loader import Batches, UnlearnStream
+from cu_core.data.requests import ForgetSet, load_forget_set
+from cu_core.data.shard_reader import ShardReader
+from cu_core.data.transforms import Preprocess
+from cu_core.dist import rank, seed_everything
+from cu_core.methods.finetune import FineTune
+from cu_core.methods.table import as_method
+from cu_core.models.batch_norm import set_batch_norm
+from cu_core.models.build import build_model, load_original, preprocess_for, restore
+from cu_core.models.classifier import Classifier, JointForward
+from cu_core.types import StepReport
+from cu_core.unlearn.loop import Loop, LoopResult, run_loop
+from cu_core.unlearn.stopping import StopConfig, Stopper
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hooks:
+    """What differs between one process, ``torchrun`` and Ray."""
+
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    wrap: Callable[[nn.Module], nn.Module] = lambda module: module
+    """Data-parallel wrapper."""
+    save: Callable[[TrainState], None] = lambda state: None
+    latest: Callable[[], TrainState | None] = lambda: None
+    on_step: Callable[[StepReport], None] = lambda report: None
+
+
+def open_reader(config: RunConfig) -> ShardReader:
+    reader = ShardReader(config.data.path, config.model.image_size)
+    return reader
+
+
+def open_split(config: RunConfig, reader: ShardReader, forget_file: Path | None) -> ForgetSplit:
+    """The sets of a run; without a request (training the original) the forget set is empty."""
+    none = np.empty(0, np.int64)
+    forget = (load_forget_set(forget_file, reader.manifest.digest) if forget_file else
+              ForgetSet("sample", (), none, none, reader.manifest.digest))  # fmt: skip
+    return ForgetSplit(reader, forget, seed=config.seed, stop_rows=config.audit.stop_rows,
+                       max_rows=config.audit.max_rows)  # fmt: skip
+
+
+def fresh_model(config: RunConfig, reader: ShardReader, seed: int) -> Classifier:
+    model = build_model(config.model, reader.manifest.num_classes, preprocess_for(config.model, reader.manifest), seed)
+    return model.double() if config.workers.precision == "float64" else model
+
+
+def load_model(config: RunConfig, reader: ShardReader, folder: Path) -> Classifier:
+    """A saved model, with the preprocessing it was saved with.
+
+    Raises: ValueError if the folder holds another model.
+    """
+    model = fresh_model(config, reader, config.seed)
+    model.preprocess = Preprocess.from_meta(read_meta(folder)["preprocess"])
+    restore(model, load_weights(folder), str(folder))
+    return model
+
+
+def _save(folder: Path, model: Classifier, config: RunConfig, meta: Mapping[str, Any]) -> None:
+    if rank() == 0:
+        record = {"preprocess": asdict(model.preprocess), "model": asdict(config.model), "version": RESULT_VERSION, **meta}
+        save_model(folder, model.state_dict(), record)
+
+
+def run_train(config: RunConfig, folder: Path, hooks: Hooks, *, forget_file: Path | None = None,
+              number: int = 0) -> LoopResult:  # fmt: skip
+    """Train the original (no request) or oracle ``number`` (0 shares the original's initialisation) into ``folder``."""
+    seed = config.seed + 1000 * number
+    reader = open_reader(config)
+    split = open_split(config, reader, forget_file)
+    model = fresh_model(config, reader, seed)
+    set_batch_norm(model, "per_rank" if config.batch_norm == "per_rank" else "synced")
+    model.to(hooks.device)
+    train = config.train
+    batch = min(train.batch, split.num_retain)
+    batches = Batches(forget_batch=0, retain_batch=batch, omega=1, augment=train.augment)
+    seed_everything(seed)
+    result = run_loop(Loop(
+        model=model, forward=hooks.wrap(JointForward(model)), method=FineTune(), optimizer=train.optimizer,
+        stream=UnlearnStream(split, batches, seed), max_steps=max(1, round(train.epochs * split.num_retain / batch)),
+        autocast=config.workers.precision == "bfloat16", checkpoint_every=config.workers.checkpoint_every,
+        on_step=hooks.on_step, save=hooks.save,
+    ), hooks.latest())  # fmt: skip
+    _save(folder, model, config, {"result": asdict(result), "data_digest": reader.manifest.digest})
+    return result
+
+
+def import_original(config: RunConfig, folder: Path) -> None:
+    """Take the weights named in ``model.weights`` as the original."""
+    reader = open_reader(config)
+    model = fresh_model(config, reader, config.seed)
+    load_original(model, config.model)
+    _save(folder, model, config, {"result": asdict(LoopResult()), "data_digest": reader.manifest.digest})
+
+
+def run_unlearn(config: RunConfig, original: Path, forget_file: Path, folder: Path, hooks: Hooks) -> LoopResult:
+    """Unlearn; rank 0 writes the model and its record to ``folder``."""
+    reader = open_reader(config)
+    split = open_split(config, reader, forget_file)
+    model = load_model(config, reader, original).to(hooks.device)
+    method = as_method(config.method)
+    reference = None
+    if method.needs_reference:
+        frozen = JointForward(copy.deepcopy(model).eval().requires_grad_(False))
+        reference = torch.no_grad()(frozen)
+    set_batch_norm(model, config.batch_norm)
+    seed_everything(config.seed)
+    stream = UnlearnStream(split, config.batches, config.seed + 17)
+    result = run_loop(Loop(
+        model=model, forward=hooks.wrap(JointForward(model)), method=method, optimizer=config.optimizer, stream=stream,
+        max_steps=config.stop.max_steps, stopper=_stopper(config.stop, split), reference=reference,
+        autocast=config.workers.precision == "bfloat16", checkpoint_every=config.workers.checkpoint_every,
+        on_step=hooks.on_step, save=hooks.save,
+    ), hooks.latest())  # fmt: skip
+    _save(folder, model, config, {"result": asdict(result), "data_digest": reader.manifest.digest})
+    return result
+
+
+def _stopper(config: StopConfig, split: ForgetSplit) -> Stopper | None:
+    return Stopper(config, split) if config.rule != "none" else None
+
+
+def _figures(config: RunConfig, subject: Subject, model_folder: Path) -> ModelFigures:
+    """Figures of one model, kept beside the models: the original and the oracles are audited once per request."""
+    files = read_meta(model_folder)["files"]
+    key = digest_of([files, subject.split.forget.digest, asdict(config.audit), config.seed, RESULT_VERSION])
+    cached = config.store / "audits" / f"{key}.json"
+    adapter = TypeAdapter(ModelFigures)
+    if cached.is_file():
+        return adapter.validate_json(cached.read_text())
+    figures = ModelFigures(audit_model(subject), per_class_test_accuracy(subject))
+    write_text(cached, adapter.dump_json(figures).decode())
+    return figures
+
+
+def run_audit(config: RunConfig, forget_file: Path, folders: Mapping[str, Path], oracles: Sequence[Path],
+              device: torch.device, progress: Callable[[str], None] = lambda role: None,
+              samples: bool = True) -> tuple[AuditReport, pa.Table | None]:  # fmt: skip
+    """Audit ``folders["original"]`` and ``folders["unlearned"]`` against the oracles.
+
+    Returns the report and, with ``samples``, a table with a row per evaluated sample of each model.
+    """
+    reader = open_reader(config)
+    split = open_split(config, reader, forget_file)
+    figures: dict[str, ModelFigures] = {}
+    tables = []
+    roles = {**folders, **{f"oracle_{i}": path for i, path in enumerate(oracles)}}
+    for role, folder in roles.items():
+        progress(role)
+        subject = Subject(load_model(config, reader, folder).to(device), split, config.audit, config.seed)
+        figures[role] = _figures(config, subject, folder)
+        if samples and role in ("original", "unlearned", "oracle_0"):
+            tables.append(sample_table(role, subject))
+    others = [figures[f"oracle_{i}"] for i in range(len(oracles))]
+    margin = config.audit.margin_points
+    gap, nothing, verdict = compare_models(figures["original"], figures["unlearned"], others, margin)
+    unlearn = read_meta(folders["unlearned"], verify=False)["result"]
+    report = AuditReport(
+        kind=split.forget.kind, request=asdict(config.request), class_names=reader.manifest.class_names,
+        sizes=_sizes(split), gap=gap, doing_nothing_gap=nothing, verdict=verdict,
+        rows=figure_rows(split.forget.kind, figures["original"], figures["unlearned"], others, margin),
+        per_class={role: f.per_class for role, f in figures.items()},
+        cost=_cost(unlearn, [read_meta(o, verify=False)["result"] for o in oracles]),
+        stop=unlearn["stop"], leaks=unlearn["leaks"], retain_ids_checked=unlearn["retain_ids_checked"],
+        digests={"data": reader.manifest.digest, "request": split.forget.digest, "config": config.result_digest(),
+                 **{r: read_meta(p, verify=False)["files"]["model.safetensors"][:16] for r, p in roles.items()}},
+        settings=TypeAdapter(RunConfig).dump_python(config, mode="json"),
+    )  # fmt: skip
+    return report, pa.concat_tables(tables) if tables else None
+
+
+def _sizes(split: ForgetSplit) -> dict[str, int]:
+    names = ("forget_set", "forget_reported", "forget_stop", "stop_forget", "stop_retain", "holdout", "retain_train",
+             "forget_test", "retain_test")  # fmt: skip
+    return {"retain_set": split.num_retain, **{name: len(getattr(split, name)) for name in names}}
+
+
+def _cost(unlearn: Mapping[str, Any], oracles: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """Rows forwarded in training steps, stop-check rows beside them, steps and seconds."""
+    cost = {
+        "steps": unlearn["steps"],
+        "forget_rows": unlearn["forget_rows"],
+        "retain_rows": unlearn["retain_rows"],
+        "stop_rows": unlearn["stop"].get("rows", 0),
+        "seconds": unlearn["seconds"],
+    }
+    if oracles:
+        cost["retrain_rows"] = float(np.mean([o["retain_rows"] for o in oracles]))
+        cost["retrain_seconds"] = float(np.mean([o["seconds"] for o in oracles]))
+        cost["rows_frac"] = (cost["forget_rows"] + cost["retain_rows"]) / max(cost["retrain_rows"], 1)
+    return cost

@@ -1,0 +1,64 @@
+"""What a model answers on a set of rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from cu_core.data.forget_split import RowSet
+from cu_core.data.shard_reader import ShardReader
+from cu_core.dist import rank_slice, sum_over_ranks
+
+ROWS_AT_ONCE = 512
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """Outputs in float32 for N rows, on the host."""
+
+    logits: NDArray[np.float32]
+    """(N, C)."""
+    embedding: NDArray[np.float32]
+    """(N, D)."""
+    labels: NDArray[np.int64]
+    sample_ids: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @property
+    def correct(self) -> NDArray[np.bool_]:
+        return self.logits.argmax(1) == self.labels
+
+    def where(self, mask: NDArray[np.bool_]) -> Predictions:
+        return Predictions(self.logits[mask], self.embedding[mask], self.labels[mask], self.sample_ids[mask])
+
+
+@torch.inference_mode()
+def predict(model: nn.Module, reader: ShardReader, rows: RowSet) -> Predictions:
+    """Outputs of ``model`` in evaluation mode; the mode it was in is restored."""
+    device = next(model.parameters()).device
+    was_training = model.training
+    model.eval()
+    logits, embeddings = [], []
+    for start in range(0, max(len(rows), 1), ROWS_AT_ONCE):
+        part = rows.rows[start : start + ROWS_AT_ONCE]
+        out = model(reader.images(rows.split, part).to(device))
+        logits.append(out.logits.float().cpu().numpy())
+        embeddings.append(out.embedding.float().cpu().numpy())
+    model.train(was_training)
+    labels, ids = reader.labels(rows.split, rows.rows), reader.sample_ids(rows.split, rows.rows)
+    return Predictions(np.concatenate(logits), np.concatenate(embeddings), labels, ids)
+
+
+def shared_accuracy(model: nn.Module, reader: ShardReader, rows: RowSet) -> tuple[int, int]:
+    """(correct, count) over all ranks, each of which answers its slice."""
+    mine = RowSet(rows.split, rows.rows[rank_slice(len(rows))])
+    correct = int(predict(model, reader, mine).correct.sum()) if len(mine) else 0
+    device = next(model.parameters()).device
+    counts = sum_over_ranks(torch.tensor([correct, len(mine)], device=device)).tolist()
+    return counts[0], counts[1]

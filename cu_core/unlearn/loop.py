@@ -1,0 +1,172 @@
+"""The loop: unlearning, training, the oracle, rebound and relearning all run here."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from cu_core.checkpoint import TrainState, copy_weights
+from cu_core.data.loader import UnlearnStream
+from cu_core.dist import rank, sum_over_ranks, world_size
+from cu_core.methods.base import Method, MethodState, StepContext
+from cu_core.models.classifier import Classifier, Forward
+from cu_core.types import Batch, Losses, StepReport, UnlearnBatch
+from cu_core.unlearn.optim import (
+    OptimizerConfig,
+    build_optimizer,
+    gradient_norm,
+    learning_rate,
+    set_learning_rate,
+)
+from cu_core.unlearn.stopping import Stopper
+
+
+class NonFiniteError(ValueError):
+    """A loss or gradient is not a number; the weights were not updated with it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Loop:
+    """One run, from plain parts."""
+
+    model: Classifier
+    forward: Forward
+    """The model behind its data-parallel wrapper."""
+    method: Method
+    stream: UnlearnStream
+    optimizer: OptimizerConfig
+    max_steps: int
+    stopper: Stopper | None = None
+    reference: Forward | None = None
+    autocast: bool = False
+    """bfloat16 mixed precision."""
+    checkpoint_every: int = 0
+    on_step: Callable[[StepReport], None] = lambda report: None
+    save: Callable[[TrainState], None] = lambda state: None
+
+
+@dataclass
+class LoopResult:
+    """What a run did."""
+
+    steps: int = 0
+    seconds: float = 0.0
+    forget_rows: int = 0
+    """Forget rows forwarded in training steps, over all ranks."""
+    retain_rows: int = 0
+    stop: dict[str, Any] = field(default_factory=dict)
+    """State of the stop rule; empty without one."""
+    leaks: int = 0
+    retain_ids_checked: int = 0
+
+
+def run_loop(loop: Loop, resume: TrainState | None = None) -> LoopResult:
+    """Train; the model ends with the last weights, or with those that the stop rule kept.
+
+    Raises: NonFiniteError, LeakError.
+    """
+    device = next(loop.model.parameters()).device
+    optimizer = build_optimizer(loop.model.parameters(), loop.optimizer)
+    state: MethodState = {}
+    result = LoopResult()
+    if resume is not None:
+        _restore(loop, optimizer, state, result, resume)
+    elif loop.stopper is not None and loop.stopper.config.rule != "none":
+        loop.stopper.judge(loop.model, 0)
+    loop.model.train()
+    began = time.perf_counter() - result.seconds
+
+    for step, host_batch in enumerate(loop.stream.prefetched(result.steps, loop.max_steps), result.steps):
+        batch = _to_device(host_batch, device)
+        set_learning_rate(optimizer, rate := learning_rate(loop.optimizer, step, loop.max_steps))
+        context = StepContext(loop.forward, loop.reference, loop.stream.split.forget.kind,
+                              loop.stream.split.reader.manifest.num_classes, step, state)  # fmt: skip
+        with torch.autocast(device.type, torch.bfloat16, enabled=loop.autocast):
+            losses = loop.method.losses(context, batch)
+        # Data-parallel wrappers average gradients over ranks; the share times the world size makes that a sum.
+        (losses.total * world_size()).backward()  # type: ignore[no-untyped-call]
+        norm = gradient_norm(loop.model.parameters(), loop.optimizer.clip_norm)
+        values = _shared_values(losses, len(batch.forget), len(batch.retain))
+        _check_finite(values | {"gradient_norm": float(norm)}, step)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+
+        result.steps = step + 1
+        result.forget_rows += round(values.pop("forget_rows"))
+        result.retain_rows += round(values.pop("retain_rows"))
+        values |= {"gradient_norm": float(norm), "learning_rate": rate}
+        if loop.stopper is not None and loop.stopper.due(result.steps, loop.max_steps):
+            check = loop.stopper.judge(loop.model, result.steps)
+            values |= {"stop_forget": check.forget, "stop_target": check.target, "stop_utility": check.utility}
+        result.seconds = time.perf_counter() - began
+        loop.on_step(StepReport(result.steps, loop.max_steps, values))
+        if loop.stopper is not None and loop.stopper.finished(result.steps):
+            break
+        if loop.checkpoint_every and result.steps % loop.checkpoint_every == 0 and result.steps < loop.max_steps:
+            loop.save(_snapshot(loop, optimizer, state, result))
+    _finish(loop, result)
+    return result
+
+
+def _to_device(batch: UnlearnBatch, device: torch.device) -> UnlearnBatch:
+    def move(part: Batch) -> Batch:
+        return Batch(*(x.to(device, non_blocking=True) for x in (part.images, part.labels, part.sample_ids)))
+
+    return UnlearnBatch(move(batch.forget), move(batch.retain))
+
+
+def _shared_values(losses: Losses, forget_rows: int, retain_rows: int) -> dict[str, float]:
+    """Terms and row counts summed over ranks, in one collective."""
+    names = [*losses.terms, "forget_rows", "retain_rows"]
+    counts = [torch.as_tensor(float(n)).to(losses.total) for n in (forget_rows, retain_rows)]
+    stacked = torch.stack([t.to(losses.total) for t in losses.terms.values()] + counts)
+    return dict(zip(names, sum_over_ranks(stacked).tolist(), strict=True))
+
+
+def _check_finite(values: Mapping[str, float], step: int) -> None:
+    bad = [f"{name} is {value}" for name, value in values.items() if not torch.isfinite(torch.tensor(value))]
+    if bad:
+        raise NonFiniteError(f"step {step + 1}: {', '.join(bad)}; the weights were not updated. "
+                             f"Lower optimizer.lr, set optimizer.clip_norm or raise method.temperature.")  # fmt: skip
+
+
+def _snapshot(loop: Loop, optimizer: torch.optim.Optimizer, state: MethodState, result: LoopResult) -> TrainState:
+    _count_ids(loop, result)
+    progress = {"result": vars(result), "stop": loop.stopper.state_dict() if loop.stopper else None}
+    return TrainState(
+        step=result.steps, model=copy_weights(loop.model.state_dict()), optimizer=optimizer.state_dict(),
+        method=dict(state), rng=torch.get_rng_state(), progress=progress,
+        kept=loop.stopper.kept if loop.stopper else None,
+    )  # fmt: skip
+
+
+def _restore(loop: Loop, optimizer: torch.optim.Optimizer, state: MethodState, result: LoopResult,
+             saved: TrainState) -> None:  # fmt: skip
+    loop.model.load_state_dict(saved.model)
+    optimizer.load_state_dict(saved.optimizer)
+    state.update({k: v.to(next(loop.model.parameters()).device) for k, v in saved.method.items()})
+    torch.set_rng_state(saved.rng)
+    vars(result).update(saved.progress["result"])
+    if rank() == 0:
+        loop.stream.leaks, loop.stream.retain_served = result.leaks, result.retain_ids_checked
+    if loop.stopper is not None:
+        loop.stopper.load_state_dict(saved.progress["stop"], saved.kept)
+
+
+def _count_ids(loop: Loop, result: LoopResult) -> None:
+    counts = torch.tensor([loop.stream.leaks, loop.stream.retain_served])
+    counts = sum_over_ranks(counts.to(next(loop.model.parameters()).device))
+    result.leaks, result.retain_ids_checked = (int(c) for c in counts.tolist())
+
+
+def _finish(loop: Loop, result: LoopResult) -> None:
+    _count_ids(loop, result)
+    if loop.stopper is not None:
+        result.stop = loop.stopper.state_dict()
+        if loop.stopper.kept is not None:
+            loop.model.load_state_dict(loop.stopper.kept)
+    loop.model.eval()

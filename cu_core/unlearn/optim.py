@@ -1,0 +1,66 @@
+"""Optimizer and learning rate, the latter a pure function of the step."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptimizerConfig:
+    """How weights are updated."""
+
+    name: Literal["sgd", "adamw"] = "sgd"
+    lr: float = 0.01
+    """Peak learning rate."""
+    momentum: float = 0.9
+    """SGD only."""
+    weight_decay: float = 0.0
+    schedule: Literal["constant", "cosine"] = "constant"
+    """``cosine``: linear warm-up, then half a cosine to zero at the last step."""
+    warmup_frac: float = 0.0
+    """Share of the steps over which the rate rises from zero."""
+    clip_norm: float | None = None
+    """Largest norm of the whole gradient; absent: not clipped."""
+
+    def __post_init__(self) -> None:
+        if self.lr <= 0:
+            raise ValueError(f"lr must be positive, got {self.lr}")
+        if not 0 <= self.momentum < 1 or self.weight_decay < 0 or not 0 <= self.warmup_frac < 1:
+            raise ValueError("momentum and warmup_frac must lie in [0, 1), weight_decay must not be negative")
+        if self.clip_norm is not None and self.clip_norm <= 0:
+            raise ValueError(f"clip_norm must be positive, got {self.clip_norm}")
+
+
+def build_optimizer(parameters: Iterable[nn.Parameter], config: OptimizerConfig) -> torch.optim.Optimizer:
+    trained = [p for p in parameters if p.requires_grad]
+    if config.name == "adamw":
+        return torch.optim.AdamW(trained, lr=config.lr, weight_decay=config.weight_decay)
+    return torch.optim.SGD(trained, lr=config.lr, momentum=config.momentum, weight_decay=config.weight_decay)
+
+
+def learning_rate(config: OptimizerConfig, step: int, max_steps: int) -> float:
+    """Rate of step number ``step`` (from 0) of ``max_steps``."""
+    warmup = config.warmup_frac * max_steps
+    if step < warmup:
+        return config.lr * (step + 1) / (warmup + 1)
+    if config.schedule == "constant":
+        return config.lr
+    done = (step - warmup) / max(max_steps - warmup, 1)
+    return config.lr * 0.5 * (1 + math.cos(math.pi * done))
+
+
+def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+
+
+def gradient_norm(parameters: Iterable[nn.Parameter], clip_norm: float | None) -> Tensor:
+    """Norm of the whole gradient, after which it is clipped to ``clip_norm`` where given."""
+    trained = [p for p in parameters if p.grad is not None]
+    return nn.utils.clip_grad_norm_(trained, clip_norm if clip_norm is not None else math.inf)

@@ -1,0 +1,124 @@
+"""When to stop and what to keep: equations 8 and 9 of the paper, judged on the stop set, with three guards."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+from torch import nn
+
+from cu_core.checkpoint import Weights, copy_weights
+from cu_core.data.forget_split import ForgetSplit
+from cu_core.metrics.accuracy import wilson_interval
+from cu_core.types import RequestKind
+from cu_core.unlearn.evaluate import shared_accuracy
+
+
+@dataclass(frozen=True, kw_only=True)
+class StopConfig:
+    """Length of a run."""
+
+    rule: Literal["paper", "none"] = "paper"
+    """``paper``: class, accuracy on unseen rows of the class <= 1/C (eq. 8); samples, accuracy on forget rows <=
+    accuracy on unseen rows (eq. 9). ``none``: all ``max_steps`` are taken."""
+    max_steps: int = 100
+    """Most steps of a run."""
+    check_every: int = 8
+    """Steps between two looks at the stop set."""
+    further_steps: int = 16
+    """Steps taken after the rule first holds: stopped at once, a class comes back within a few plain steps."""
+    patience: int = 1
+    """Checks in a row at which the rule must hold before it counts as fired."""
+    utility_points: float = 5.0
+    """A state counts only if its accuracy on unseen retain rows lost at most this many points."""
+
+    def __post_init__(self) -> None:
+        if min(self.max_steps, self.check_every, self.patience) < 1 or min(self.further_steps, self.utility_points) < 0:
+            raise ValueError("max_steps, check_every and patience must be at least 1, further_steps and utility_points "
+                             "not negative")  # fmt: skip
+
+
+@dataclass(frozen=True)
+class StopCheck:
+    """One look at the stop set; accuracies in 0..1."""
+
+    step: int
+    forget: float
+    forget_low: float
+    forget_high: float
+    target: float
+    """The rule holds where forget <= target."""
+    utility: float
+
+    @property
+    def holds(self) -> bool:
+        return self.forget <= self.target
+
+
+@dataclass
+class StopState:
+    """Part of every checkpoint."""
+
+    baseline_utility: float | None = None
+    streak: int = 0
+    fired_at: int | None = None
+    kept_step: int | None = None
+    kept_distance: float | None = None
+    rows: int = 0
+    """Rows that checks evaluated."""
+    history: list[dict[str, float]] = field(default_factory=list)
+
+
+class Stopper:
+    """Judges, and keeps the weights of the last (samples: nearest) state that satisfies rule and utility guard."""
+
+    def __init__(self, config: StopConfig, split: ForgetSplit):
+        self.config, self.split = config, split
+        self.kind: RequestKind = split.forget.kind
+        self.state = StopState()
+        self.kept: Weights | None = None
+
+    def due(self, step: int, max_steps: int) -> bool:
+        return self.config.rule != "none" and (step % self.config.check_every == 0 or step == max_steps)
+
+    def look(self, model: nn.Module, step: int) -> StopCheck:
+        reader = self.split.reader
+        forget_rows = self.split.stop_forget if self.kind == "class" else self.split.forget_stop
+        forget_correct, forget_count = shared_accuracy(model, reader, forget_rows)
+        unseen_correct, unseen_count = shared_accuracy(model, reader, self.split.stop_retain)
+        if not forget_count or not unseen_count:
+            raise ValueError("the stop set is empty: the val split has no row of the forgotten class (or none of the "
+                             "others); pack the data with a larger --val-frac, or set stop.rule=none.")  # fmt: skip
+        self.state.rows += forget_count + unseen_count
+        utility = unseen_correct / unseen_count
+        target = 1 / reader.manifest.num_classes if self.kind == "class" else utility
+        low, high = wilson_interval(forget_correct, forget_count)
+        return StopCheck(step, forget_correct / forget_count, low, high, target, utility)
+
+    def judge(self, model: nn.Module, step: int) -> StopCheck:
+        """Look, update the rule's state, and keep the weights where they satisfy it."""
+        check = self.look(model, step)
+        state = self.state
+        if state.baseline_utility is None:
+            state.baseline_utility = check.utility
+        state.history.append(asdict(check))
+        state.streak = state.streak + 1 if check.holds else 0
+        if state.streak >= self.config.patience and state.fired_at is None:
+            state.fired_at = step
+        useful = check.utility >= state.baseline_utility - self.config.utility_points / 100
+        if check.holds and useful and state.fired_at is not None:
+            distance = check.target - check.forget if self.kind == "sample" else 0.0
+            if state.kept_distance is None or distance <= state.kept_distance:
+                state.kept_step, state.kept_distance = step, distance
+                self.kept = copy_weights(model.state_dict())
+        return check
+
+    def finished(self, step: int) -> bool:
+        fired = self.state.fired_at
+        return fired is not None and step >= fired + self.config.further_steps
+
+    def state_dict(self) -> dict[str, Any]:
+        return asdict(self.state)
+
+    def load_state_dict(self, state: dict[str, Any], kept: Weights | None) -> None:
+        self.state, self.kept = StopState(**state), kept
