@@ -12,6 +12,7 @@ import pyarrow as pa
 from cu_core.checkpoint import file_sha256
 from cu_core.data.order import EpochOrder
 from cu_core.data.schema import MANIFEST, DataError, Manifest, ShardInfo, Split, write_manifest
+from cu_core.data.shard_reader import tensor_view
 from cu_core.data.shard_writer import Chunk, write_shards
 from cu_core.data.sources import SOURCES, Source, SourceOptions, _split_of
 
@@ -100,14 +101,14 @@ def register_arrow(folder: Path, out: Path, options: SourceOptions, progress: Pr
     if out.exists():
         raise DataError(f"{out} already exists; choose another folder or delete it first.")
     columns = {c: (options.columns or {}).get(c, c) for c in ("sample_id", "image", "label")}
-    shards, top_label, schema = [], -1, None
+    shards: list[ShardInfo] = []
+    top_label = -1
     for number, path in enumerate(paths):
         try:
             file = pa.ipc.open_file(pa.memory_map(str(path)))
         except pa.ArrowInvalid as error:
             raise DataError(f"{path} is not an Arrow IPC file (stream format? rewrite it with pyarrow.ipc.new_file).") \
                 from error  # fmt: skip
-        schema = schema or file.schema
         _check_columns(path, file.schema, columns)
         batches = [file.get_batch(i) for i in range(file.num_record_batches)]
         top_label = max([top_label, *(b.column(columns["label"]).to_numpy().max() for b in batches if b.num_rows)])
@@ -115,15 +116,14 @@ def register_arrow(folder: Path, out: Path, options: SourceOptions, progress: Pr
         shards.append(ShardInfo(path=str(path.resolve()), split=split, batch_rows=tuple(b.num_rows for b in batches),
                                 bytes=path.stat().st_size, sha256=file_sha256(path)))  # fmt: skip
         progress(number + 1, len(paths))
-    assert schema is not None
-    image = schema.field(columns["image"]).type
-    shape = tuple(image.shape) if isinstance(image, pa.FixedShapeTensorType) else None
+    image = batches[0].column(columns["image"])
+    shape = tensor_view(image).shape[1:] if isinstance(image.type, pa.FixedShapeTensorType) else None
     moments = {"pixel_mean": (0.5,) * shape[0], "pixel_std": (0.25,) * shape[0]} if shape else {}
     manifest = Manifest(
         name=folder.name, source=f"arrow:{folder}", columns={k: v for k, v in columns.items() if k != v},
         image_kind="tensor" if shape else "encoded", image_shape=shape, shards=tuple(shards),
         class_names=tuple(str(c) for c in range(int(top_label) + 1)),
-        extra_columns=tuple(n for n in schema.names if n not in columns.values()), **moments,
+        extra_columns=tuple(n for n in file.schema.names if n not in columns.values()), **moments,
     )  # fmt: skip
     partial = out.with_name(f".{out.name}.partial")
     write_manifest(partial, manifest)

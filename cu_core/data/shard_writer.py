@@ -32,7 +32,10 @@ class Chunk:
         if isinstance(self.images, list):
             image: pa.Array = pa.array(self.images, pa.binary())
         else:
-            image = pa.FixedShapeTensorArray.from_numpy_ndarray(np.ascontiguousarray(self.images))
+            shape = self.images.shape[1:]
+            # Built by hand: from_numpy_ndarray guesses a permutation from strides, which one channel makes ambiguous.
+            pixels = pa.FixedSizeListArray.from_arrays(pa.array(self.images.reshape(-1)), int(np.prod(shape)))
+            image = pa.ExtensionArray.from_storage(pa.fixed_shape_tensor(pa.uint8(), shape), pixels)
         columns = {"sample_id": pa.array(self.sample_ids, pa.int64()), "image": image}
         columns["label"] = pa.array(self.labels, pa.int64())
         for name in self.extra.column_names if self.extra is not None else ():
