@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from cu_core.audit.subject import AuditConfig
-from cu_core.checkpoint import digest_of
+from cu_core.checkpoint import digest_of, file_sha256
 from cu_core.data.loader import Batches
 from cu_core.data.requests import ByClass, ForgetRequest
 from cu_core.data.transforms import Augment
@@ -111,8 +111,17 @@ class RunConfig:
         return Path(self.storage)
 
     def original_key(self, data_digest: str) -> str:
-        """Digest of everything the original depends on."""
-        return digest_of(["original", self._training(), data_digest])
+        """Digest of everything the original depends on: its training, or the weights it is taken from.
+
+        Raises: ValueError if the weights file is not there.
+        """
+        if self.model.weights in (None, "pretrained"):
+            return digest_of(["original", self._training(), data_digest])
+        path = Path(str(self.model.weights))
+        path = path / "model.safetensors" if path.is_dir() else path
+        if not path.is_file():
+            raise ValueError(f"model.weights: no file {path}.")
+        return digest_of(["imported", asdict(self.model) | {"weights": file_sha256(path)}, self.workers.precision])
 
     def oracle_key(self, data_digest: str, forget_digest: str, number: int) -> str:
         """Digest of everything oracle ``number`` depends on."""
@@ -120,21 +129,19 @@ class RunConfig:
 
     def _training(self) -> dict[str, Any]:
         model = asdict(self.model)
-        weights = model["weights"]
-        model["weights"] = weights if weights in (None, "pretrained") else None
+        model["weights"] = "pretrained" if self.model.weights == "pretrained" else None
         return {"model": model, "train": asdict(self.train), "seed": self.seed, "precision": self.workers.precision,
                 "version": RESULT_VERSION}  # fmt: skip
 
-    def result_digest(self) -> str:
-        """Hash of what an unlearning result depends on: not the name, the place, the tracker or the workers."""
+    def result_digest(self, data_digest: str) -> str:
+        """Hash of what an unlearning result depends on: not the name, the places, the tracker or the workers."""
         content = asdict(self)
-        for part in ("name", "storage", "tracking", "audit"):
+        for part in ("name", "storage", "tracking", "data", "audit"):
             del content[part]
         content["workers"] = {"precision": self.workers.precision}
-        return digest_of([content, RESULT_VERSION])
+        return digest_of([content, data_digest, RESULT_VERSION])
 
     def __post_init__(self) -> None:
-        kind = "class" if isinstance(self.request, ByClass) else "sample"
-        self.method.check("class" if kind == "class" else "sample")
+        self.method.check("class" if isinstance(self.request, ByClass) else "sample")
         if self.batches.forget_batch < 1:
             raise ValueError("batches.forget_batch must be at least 1")

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.distributed as dist
-from torch import Tensor
+from torch import Tensor, nn
 
 
 def world_size() -> int:
@@ -92,3 +92,13 @@ def gather_rows(x: Tensor) -> Tensor:
     sizes[rank()] = x.shape[0]
     gathered: Tensor = _GatherWithGradient.apply(x, sum_over_ranks(sizes).tolist())  # type: ignore[no-untyped-call]
     return gathered
+
+
+def data_parallel(module: nn.Module, *, broadcast_buffers: bool) -> nn.Module:
+    """The module behind DistributedDataParallel; itself on one process."""
+    if world_size() == 1:
+        return module
+    device = next(module.parameters()).device
+    return nn.parallel.DistributedDataParallel(
+        module, device_ids=[device] if device.type == "cuda" else None, broadcast_buffers=broadcast_buffers
+    )

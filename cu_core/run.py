@@ -24,8 +24,7 @@ from cu_core.audit.report import (
 )
 from cu_core.audit.subject import Subject
 from cu_core.audit.table import audit_model
-from cu_core.checkpoint import TrainState, digest_of, read_meta, save_model, write_text
-from cu_core.checkpoint import load_weights as load_weights
+from cu_core.checkpoint import TrainState, digest_of, load_weights, read_meta, save_model, write_text
 from cu_core.config import RESULT_VERSION, RunConfig
 from cu_core.data.forget_split import ForgetSplit
 from cu_core.data.loader import Batches, UnlearnStream
@@ -56,8 +55,7 @@ class Hooks:
 
 
 def open_reader(config: RunConfig) -> ShardReader:
-    reader = ShardReader(config.data.path, config.model.image_size)
-    return reader
+    return ShardReader(config.data.path, config.model.image_size)
 
 
 def open_split(config: RunConfig, reader: ShardReader, forget_file: Path | None) -> ForgetSplit:
@@ -192,7 +190,7 @@ def run_audit(config: RunConfig, forget_file: Path, folders: Mapping[str, Path],
         per_class={role: f.per_class for role, f in figures.items()},
         cost=_cost(unlearn, [read_meta(o, verify=False)["result"] for o in oracles]),
         stop=unlearn["stop"], leaks=unlearn["leaks"], retain_ids_checked=unlearn["retain_ids_checked"],
-        digests={"data": reader.manifest.digest, "request": split.forget.digest, "config": config.result_digest(),
+        digests={"data": reader.manifest.digest, "request": split.forget.digest, "config": config.result_digest(reader.manifest.digest),
                  **{r: read_meta(p, verify=False)["files"]["model.safetensors"][:16] for r, p in roles.items()}},
         settings=TypeAdapter(RunConfig).dump_python(config, mode="json"),
     )  # fmt: skip

@@ -1,0 +1,143 @@
+"""The ``cu`` command."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from mlflow.exceptions import MlflowException
+from ray.exceptions import RayTaskError
+from ray.train import TrainingFailedError
+
+from cu_core.config_io import dump_config, load_config
+from pipelines.data_cli import app as data_app
+from pipelines.errors import explain
+from pipelines.progress import console
+from pipelines.tables import end_table
+
+app = typer.Typer(
+    no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
+    help="Make a trained model forget part of its training data, and prove it against a retrained oracle. "
+    "Start with `cu quickstart`; then `cu unlearn tune_configs/base/digits_class.yaml`.",
+)  # fmt: skip
+app.add_typer(data_app, name="data", help="Pack, look at and verify data sets in Arrow shards.")
+
+Config = Annotated[Path, typer.Argument(help="Configuration file, e.g. tune_configs/base/digits_class.yaml.")]
+Overrides = Annotated[list[str] | None, typer.Argument(metavar="[KEY.PATH=VALUE]...", help="Settings that replace the file's, e.g. method.temperature=0.3.")]  # fmt: skip  # noqa: E501
+Local = Annotated[bool, typer.Option("--local", help="Run in this process, without Ray.")]
+PrintConfig = Annotated[bool, typer.Option("--print-config", help="Show the resolved configuration and stop.")]
+
+
+@app.command()
+def quickstart(
+    data: Annotated[str, typer.Option(help="`digits` (shipped with scikit-learn) or `fashion-mnist:DIR`.")] = "digits",
+    storage: Annotated[str, typer.Option(help="Folder for models, runs and the MLflow file.")] = "outputs",
+) -> None:
+    """Pack images, train a model, forget class 5 on two Ray workers, audit it, and show the report."""
+    from pipelines.quickstart import run_quickstart
+
+    run_quickstart(data, storage)
+
+
+@app.command()
+def unlearn(
+    config: Config,
+    overrides: Overrides = None,
+    local: Local = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show rows, steps, memory, expected time and what would be written; change nothing.")] = False,  # fmt: skip  # noqa: E501
+    resume: Annotated[str | None, typer.Option("--resume", metavar="RUN", help="Go on with an interrupted run of this configuration.")] = None,  # fmt: skip  # noqa: E501
+    print_config: PrintConfig = False,
+) -> None:
+    """Forget what the configuration requests; original and oracles are trained first where they are not there."""
+    from pipelines.job import run_job
+
+    settings = load_config(config, overrides or [])
+    if print_config:
+        print(dump_config(settings))
+        return
+    if dry_run:
+        from pipelines.dry_run import describe_run
+
+        describe_run(settings)
+        return
+    finished = run_job(settings, local=local, resume=resume)
+    console.print(end_table(finished.report))
+    console.print(f"report  {finished.folder.path / 'report.html'}")
+
+
+@app.command()
+def train(
+    config: Config,
+    overrides: Overrides = None,
+    local: Local = False,
+    oracles: Annotated[bool, typer.Option("--oracles", help="Retrain the oracles of the request too.")] = False,
+    print_config: PrintConfig = False,
+) -> None:
+    """Train the original model (and its oracles); one that is there already is found by digest, not trained again."""
+    from pipelines import launch
+    from pipelines.plan import make_plan
+
+    settings = load_config(config, overrides or [])
+    if print_config:
+        print(dump_config(settings))
+        return
+    plan = make_plan(settings)
+    wanted = [plan.original, *(plan.oracles if oracles else ())]
+    missing = [job for job in wanted if not job.done]
+    if local:
+        launch.train_missing(plan.config, missing, local)
+    elif missing:
+        with launch.ray_session(plan.config):
+            launch.train_missing(plan.config, missing, local)
+    for job in wanted:
+        console.print(f"{job.label}: {job.folder}")
+
+
+@app.command()
+def audit(
+    config: Config,
+    model: Annotated[str, typer.Option("--model", help="Model to audit: a run's name, a model folder, a weights file, or an MLflow URI.")],  # fmt: skip  # noqa: E501
+    overrides: Overrides = None,
+    local: Local = False,
+    out: Annotated[Path, typer.Option("--out", help="New folder for audit.json, samples.parquet and report.html.")] = Path("audit"),  # fmt: skip  # noqa: E501
+) -> None:
+    """Audit a model against the configuration's original and oracles (trained where they are not there)."""
+    from pipelines.audit_model import audit_model
+
+    report = audit_model(load_config(config, overrides or []), model, out, local)
+    console.print(end_table(report))
+    console.print(f"report  {out / 'report.html'}")
+
+
+@app.command()
+def repeat(
+    config: Config,
+    overrides: Overrides = None,
+    vary: Annotated[list[str] | None, typer.Option("--vary", help="KEY=V1|V2|...: every combination is run, e.g. --vary 'seed=0|1|2' --vary 'request.classes=[5]|[0]'.")] = None,  # fmt: skip  # noqa: E501
+    out: Annotated[Path | None, typer.Option("--out", help="Markdown file for the table.")] = None,
+) -> None:
+    """Run one configuration over seeds, classes or any settings, as Ray tasks, and table mean and spread."""
+    from pipelines.repeat import run_repeat
+
+    run_repeat(config, overrides or [], vary or [], out)
+
+
+def main() -> None:
+    """Entry point: a user's mistake is one line and exit status 2; an interrupt is 130; a bug keeps its traceback."""
+    try:
+        app()
+    except KeyboardInterrupt:
+        console.print("interrupted; a run that had started goes on with --resume NAME (names are in the runs folder).")
+        sys.exit(130)
+    except (ValueError, OSError, MlflowException, RayTaskError, TrainingFailedError) as error:
+        line = explain(error)
+        if line is None:
+            raise
+        print(f"cu: {line}", file=sys.stderr)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,106 @@
+"""One unlearning job from configuration to report: train what is missing, unlearn, audit, record."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from cu_core.audit.report import AuditReport
+from cu_core.checkpoint import write_text
+from cu_core.config import RunConfig
+from cu_core.run import load_model, open_reader
+from pipelines import launch, tracking
+from pipelines.html_report import write_report
+from pipelines.plan import Plan, make_plan
+from pipelines.progress import console
+from pipelines.run_folder import RunFolder, open_run
+from pipelines.tracking import CurveWriter
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A whole run."""
+
+    report: AuditReport
+    folder: RunFolder
+    config: RunConfig
+
+
+@contextlib.contextmanager
+def mlflow_run(plan: Plan, folder: RunFolder, settings: dict[str, Any]) -> Iterator[str]:
+    """The job's MLflow run: FINISHED, FAILED or KILLED by what happens in the block; a resumed job continues its own."""
+    config = plan.config
+    tags = {"data_digest": plan.manifest.digest, "request_digest": plan.forget.digest, "config_digest": plan.digest,
+            "run_folder": str(folder.path)}  # fmt: skip
+    run_id = tracking.start_run(config, settings, tags, folder.record().get("mlflow_run_id"))
+    folder.write_record(mlflow_run_id=run_id)
+    status = "FAILED"
+    try:
+        yield run_id
+        status = "FINISHED"
+    except KeyboardInterrupt:
+        status = "KILLED"
+        raise
+    finally:
+        tracking.end_run(config, run_id, status)
+
+
+def run_job(config: RunConfig, *, local: bool = False, resume: str | None = None) -> Finished:
+    """`cu unlearn`: every part, resumable; what is finished is found by digest and not made again."""
+    plan = make_plan(config)
+    config, folder = open_run(plan.config, plan.digest, resume)
+    plan = Plan(config, *(getattr(plan, f) for f in ("manifest", "forget", "forget_file", "original", "oracles")))
+    settings = TypeAdapter(RunConfig).dump_python(config, mode="json")
+    console.print(f"run {folder.name}: forget {len(plan.forget.rows)} of {plan.manifest.num_rows('train')} training rows")
+    with contextlib.ExitStack() as stack:
+        if not local:
+            stack.enter_context(launch.ray_session(config))
+        run_id = stack.enter_context(mlflow_run(plan, folder, settings))
+        tracking.log_data(config, run_id, plan.manifest)
+        launch.train_missing(config, plan.missing, local)
+        if not (folder.unlearned / "meta.json").is_file():
+            curves = CurveWriter(tracking.tracking_uri(config), run_id)
+            launch.unlearn(plan, folder, curves, local)
+        report = launch.audit(plan, folder.unlearned, folder.path / "samples.parquet", local)
+        record(plan, folder, run_id, report)
+    return Finished(report, folder, config)
+
+
+def record(plan: Plan, folder: RunFolder, run_id: str, report: AuditReport) -> None:
+    """Audit, report and models to disk and to MLflow; ``result.json`` last, it marks the run as finished."""
+    config = plan.config
+    write_text(folder.path / "audit.json", TypeAdapter(AuditReport).dump_json(report, indent=1).decode())
+    write_report(folder.path / "report.html", report, folder.path / "samples.parquet", folder.name)
+    tags = {"verdict": report.verdict.word, "verdict_reason": report.verdict.reason}
+    tracking.log_figures(config, run_id, figures(report), tags)
+    tracking.log_files(config, run_id, folder.path, ["config.yaml", "audit.json", "samples.parquet", "report.html"])
+    tracking.log_files(config, run_id, plan.forget_file.parent, [plan.forget_file.name])
+    reader = open_reader(config)
+    models = {"original": plan.original.folder, "unlearned": folder.unlearned}
+    models |= {"oracle": job.folder for job in plan.oracles[:1]}
+    shape = (reader.image_channels, *((config.model.image_size,) * 2 if plan.manifest.image_shape is None else
+                                      plan.manifest.image_shape[1:]))  # fmt: skip
+    uris = {}
+    for role, path in models.items():
+        extra = tags if role == "unlearned" else {}
+        uris[role] = tracking.register(config, run_id, role, path, lambda p: load_model(config, reader, p), shape, extra)
+    write_text(folder.path / "result.json", json.dumps({"models": uris, "verdict": asdict(report.verdict)}, indent=1))
+
+
+def figures(report: AuditReport) -> dict[str, float]:
+    """Scalars for MLflow: every metric of every model, gaps and cost."""
+    values: dict[str, float] = {f"cost/{k}": float(v) for k, v in report.cost.items()}
+    for row in report.rows:
+        values |= {f"audit/{row.name}": row.unlearned, f"audit/original/{row.name}": row.original}
+        if row.oracles:
+            values[f"audit/oracle/{row.name}"] = sum(row.oracles) / len(row.oracles)
+    if report.gap is not None:
+        values |= {"oracle_gap": report.gap.mean} | {f"gap/{k}": v for k, v in report.gap.per_metric.items()}
+    return values | {"leaks": float(report.leaks)}
+
+

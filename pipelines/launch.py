@@ -1,0 +1,215 @@
+"""Where work runs: this process, a plain Ray task (one worker), or a Ray Train run (several)."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import ray
+import torch
+
+from cu_core.audit.report import AuditReport
+from cu_core.checkpoint import TrainState, load_state, save_state
+from cu_core.config import RunConfig
+from cu_core.config_io import ConfigError
+from cu_core.dist import rank
+from cu_core.run import Hooks, import_original, run_audit, run_train, run_unlearn
+from cu_core.types import StepReport
+from pipelines.plan import Plan, TrainJob
+from pipelines.progress import Bars, bars, board_step, console, describe, ray_board
+from pipelines.ray_train import train_workers
+from pipelines.run_folder import RunFolder, latest_checkpoint
+from pipelines.tracking import CurveWriter
+
+OnStep = Callable[[StepReport], None]
+
+
+@contextmanager
+def ray_session(config: RunConfig) -> Iterator[None]:
+    """Ray on the cluster of RAY_ADDRESS, else on this machine for the length of the block.
+
+    Raises: ConfigError if the cluster lacks what the run asks for (it would wait for ever).
+    """
+    os.environ.setdefault("RAY_TRAIN_ENABLE_PRINT_PATCH", "0")
+    os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.2")
+    started = not ray.is_initialized()
+    if started:
+        ray.init(address=os.environ.get("RAY_ADDRESS", "local"), log_to_driver=False, logging_level="WARNING")
+    try:
+        workers, have = config.workers, ray.cluster_resources()
+        if workers.count > have.get("CPU", 0):
+            raise ConfigError(f"workers.count={workers.count} needs as many CPUs, the cluster has {have.get('CPU', 0):.0f}.")
+        if workers.gpu and workers.count > have.get("GPU", 0):
+            raise ConfigError(f"workers.gpu: {workers.count} GPUs are needed, the cluster has {have.get('GPU', 0):.0f}; "
+                              f"set workers.gpu=false.")  # fmt: skip
+        yield
+    finally:
+        if started:
+            ray.shutdown()
+
+
+def _device(config: RunConfig) -> torch.device:
+    return torch.device("cuda" if config.workers.gpu else "cpu")
+
+
+def _train(config: RunConfig, job: TrainJob, on_step: OnStep) -> None:
+    if job.forget_file is None and config.model.weights not in (None, "pretrained"):
+        import_original(config, job.folder)
+    else:
+        hooks = Hooks(device=_device(config), on_step=on_step)
+        run_train(config, job.folder, hooks, forget_file=job.forget_file, number=job.number)
+
+
+def task_options(config: RunConfig) -> dict[str, Any]:
+    return {"num_cpus": 1, "num_gpus": 1 if config.workers.gpu else 0, "max_retries": config.workers.max_failures}
+
+
+@ray.remote
+def _train_task(config: RunConfig, job: TrainJob, board: Any) -> None:
+    _train(config, job, board_step(board, job.label))
+
+
+def train_missing(config: RunConfig, jobs: Sequence[TrainJob], local: bool) -> None:
+    """Make the models that are not there: side by side as Ray tasks, or one after the other in this process."""
+    if not jobs:
+        return
+    console.print(f"{len(jobs)} to train: {', '.join(j.label for j in jobs)} "
+                  f"({'in this process' if local else 'Ray tasks'})")  # fmt: skip
+    if local:
+        with bars() as drawn:
+            for job in jobs:
+                _train(config, job, bar_step(drawn, job.label))
+        return
+    with ray_board() as board:
+        ray.get([_train_task.options(**task_options(config)).remote(config, job, board) for job in jobs])
+
+
+def bar_step(drawn: Bars, label: str) -> OnStep:
+    return lambda report: drawn.update(label, report.step, report.max_steps, describe(report))
+
+
+def _both(first: OnStep, second: OnStep) -> OnStep:
+    def call(report: StepReport) -> None:
+        first(report)
+        second(report)
+
+    return call
+
+
+def _local_hooks(plan: Plan, folder: RunFolder, on_step: OnStep) -> Hooks:
+    def save(state: TrainState) -> None:
+        save_state(folder.checkpoints / f"step-{state.step:08d}", state, plan.digest)
+
+    def latest() -> TrainState | None:
+        found = latest_checkpoint(folder)
+        return load_state(found, plan.digest) if found else None
+
+    return Hooks(device=_device(plan.config), save=save, latest=latest, on_step=on_step)
+
+
+def unlearn_here(plan: Plan, folder: RunFolder, on_step: OnStep, curves: CurveWriter | None) -> None:
+    """The whole unlearning in this process, checkpoints in the run's folder."""
+    hooks = _local_hooks(plan, folder, _both(on_step, curves) if curves else on_step)
+    run_unlearn(plan.config, plan.original.folder, plan.forget_file, folder.unlearned, hooks)
+    if curves:
+        curves.flush()
+
+
+@ray.remote
+def _unlearn_task(plan: Plan, folder: RunFolder, curves: CurveWriter, board: Any) -> None:
+    unlearn_here(plan, folder, board_step(board, "unlearn"), curves)
+
+
+@dataclass(frozen=True)
+class WorkerJob:
+    """What every Ray Train worker gets."""
+
+    plan: Plan
+    folder: RunFolder
+    curves: CurveWriter
+    board: Any
+
+    def __call__(self, device: torch.device, wrap: Any, report: Callable[[dict[str, int], Path | None], None],
+                 checkpoint: Path | None) -> None:  # fmt: skip
+        digest = self.plan.digest
+
+        def save(state: TrainState) -> None:
+            if rank() != 0:
+                report({"step": state.step}, None)
+                return
+            with tempfile.TemporaryDirectory() as place:
+                save_state(Path(place) / "state", state, digest)
+                report({"step": state.step}, Path(place) / "state")
+
+        on_step = _both(board_step(self.board, "unlearn"), self.curves) if rank() == 0 else lambda report: None
+        hooks = Hooks(device=device, wrap=wrap, save=save, on_step=on_step,
+                      latest=lambda: load_state(checkpoint, digest) if checkpoint else None)  # fmt: skip
+        plan = self.plan
+        run_unlearn(plan.config, plan.original.folder, plan.forget_file, self.folder.unlearned, hooks)
+        if rank() == 0:
+            self.curves.flush()
+
+
+def unlearn(plan: Plan, folder: RunFolder, curves: CurveWriter, local: bool) -> None:
+    """Run the unlearning and say where."""
+    count = plan.config.workers.count
+    if local:
+        console.print("unlearn: in this process")
+        with bars() as drawn:
+            unlearn_here(plan, folder, bar_step(drawn, "unlearn"), curves)
+        return
+    kind = "a Ray task (one worker)" if count == 1 else f"Ray Train, {count} workers (start-up takes about 15 s)"
+    console.print(f"unlearn: {kind}")
+    with ray_board() as board:
+        if count == 1:
+            ray.get(_unlearn_task.options(**task_options(plan.config)).remote(plan, folder, curves, board))
+        else:
+            train_workers(WorkerJob(plan, folder, curves, board), plan.config, folder)
+
+
+def audit_here(plan: Plan, unlearned: Path, samples_file: Path | None, progress: Callable[[str], None]) -> AuditReport:
+    """The audit in this process; the per-sample table is written to ``samples_file``."""
+    import pyarrow.parquet as pq
+
+    folders = {"original": plan.original.folder, "unlearned": unlearned}
+    oracles = [job.folder for job in plan.oracles]
+    report, samples = run_audit(plan.config, plan.forget_file, folders, oracles, _device(plan.config), progress,
+                                samples=samples_file is not None)  # fmt: skip
+    if samples is not None and samples_file is not None:
+        partial = samples_file.with_name(f".{samples_file.name}.partial")
+        pq.write_table(samples, partial)
+        partial.replace(samples_file)
+    return report
+
+
+@ray.remote
+def _audit_task(plan: Plan, unlearned: Path, samples_file: Path | None, board: Any) -> AuditReport:
+    roles: list[str] = []
+
+    def progress(role: str) -> None:
+        roles.append(role)
+        board.update.remote("audit", len(roles), 2 + len(plan.oracles), role)
+
+    return audit_here(plan, unlearned, samples_file, progress)
+
+
+def audit(plan: Plan, unlearned: Path, samples_file: Path | None, local: bool) -> AuditReport:
+    """Audit all models of the plan."""
+    if local:
+        with bars() as drawn:
+            roles: list[str] = []
+
+            def progress(role: str) -> None:
+                roles.append(role)
+                drawn.update("audit", len(roles), 2 + len(plan.oracles), role)
+
+            return audit_here(plan, unlearned, samples_file, progress)
+    with ray_board() as board:
+        task = _audit_task.options(**task_options(plan.config))
+        report: AuditReport = ray.get(task.remote(plan, unlearned, samples_file, board))
+        return report

@@ -1,0 +1,100 @@
+"""What a run needs before it starts: the resolved request, and which models are there or must be trained."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from mlflow.artifacts import download_artifacts
+from mlflow.exceptions import MlflowException
+
+from cu_core.config import RunConfig
+from cu_core.config_io import ConfigError
+from cu_core.data.requests import ForgetSet, resolve_request, save_forget_set
+from cu_core.data.schema import Manifest
+from cu_core.run import fresh_model, open_reader, open_split
+
+
+@dataclass(frozen=True)
+class TrainJob:
+    """One model to make, ``forget_file`` absent for the original."""
+
+    label: str
+    folder: Path
+    forget_file: Path | None
+    number: int = 0
+
+    @property
+    def done(self) -> bool:
+        return (self.folder / "meta.json").is_file()
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything resolved; ``config`` holds absolute paths."""
+
+    config: RunConfig
+    manifest: Manifest
+    forget: ForgetSet
+    forget_file: Path
+    original: TrainJob
+    oracles: tuple[TrainJob, ...]
+
+    @property
+    def digest(self) -> str:
+        return self.config.result_digest(self.manifest.digest)
+
+    @property
+    def missing(self) -> list[TrainJob]:
+        return [job for job in (self.original, *self.oracles) if not job.done]
+
+
+def absolute(config: RunConfig) -> RunConfig:
+    """The same run with absolute paths, so that workers anywhere on this machine find them; MLflow URIs of weights
+    become local files."""
+    weights = config.model.weights
+    if weights and weights.startswith(("models:", "runs:", "mlflow-artifacts:")):
+        try:
+            found = Path(download_artifacts(artifact_uri=weights))
+        except MlflowException as error:
+            raise ConfigError(f"model.weights: {weights} cannot be fetched: {str(error).splitlines()[0]}") from error
+        files = sorted(found.rglob("*.safetensors")) if found.is_dir() else [found]
+        if len(files) != 1:
+            raise ConfigError(f"model.weights: {weights} must hold one .safetensors file, it holds {len(files)}.")
+        weights = str(files[0])
+    elif weights not in (None, "pretrained"):
+        weights = str(Path(str(weights)).resolve())
+    return replace(
+        config, storage=str(config.store.resolve()), data=replace(config.data, path=str(Path(config.data.path).resolve())),
+        model=replace(config.model, weights=weights),
+    )  # fmt: skip
+
+
+def make_plan(config: RunConfig) -> Plan:
+    """Resolve data, request, models and places; writes only the request file.
+
+    Raises: ConfigError, DataError, ValueError for anything that cannot work, before anything starts.
+    """
+    config = absolute(config)
+    for part in (config.store, *config.store.parents):
+        if part.exists() and not part.is_dir():
+            raise ConfigError(f"storage: {part} is a file; name a folder.")
+    reader = open_reader(config)
+    fresh_model(config, reader, config.seed)
+    forget = resolve_request(config.request, reader)
+    models = config.store / "models"
+    digest = reader.manifest.digest
+    original = TrainJob("train original", models / config.original_key(digest), None)
+    file = save_forget_set(config.store / "requests", forget)
+    split = open_split(config, reader, file)
+    needed = {"stop set": split.stop_retain, "test set": split.retain_test}
+    if forget.kind == "class":
+        needed |= {"stop set (forgotten class)": split.stop_forget, "test set (forgotten class)": split.forget_test}
+    for name, rows in needed.items():
+        if not len(rows):
+            raise ConfigError(f"the {name} is empty; pack the data with larger --val-frac and --test-frac.")
+    oracles = tuple(
+        TrainJob(f"retrain oracle {i}", models / config.oracle_key(digest, forget.digest, i), file, i)
+        for i in range(config.audit.oracles)
+    )
+    return Plan(config, reader.manifest, forget, file, original, oracles)

@@ -1,0 +1,48 @@
+"""``cu quickstart``: the whole pipeline on real images in a few minutes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from cu_core.config_io import ConfigError, load_config
+from cu_core.data.convert import SplitPlan, pack
+from cu_core.data.schema import MANIFEST
+from cu_core.data.sources import SourceOptions
+from pipelines.job import run_job
+from pipelines.progress import bars, console
+from pipelines.tables import end_table
+from pipelines.tracking import page_command
+
+CONFIGS = Path(__file__).parent.parent / "tune_configs" / "base"
+RECIPES = {
+    "digits": ("digits_class.yaml", SplitPlan(val_frac=0.2, test_frac=0.2)),
+    "fashion-mnist": ("fashion_mnist_class.yaml", SplitPlan(val_frac=0.2, train_rows=10_000)),
+}
+
+
+def run_quickstart(data: str, storage: str) -> None:
+    """Raises: ConfigError for data it has no recipe for."""
+    kind = data.partition(":")[0]
+    if kind not in RECIPES:
+        raise ConfigError(f"--data {data}: quickstart knows digits and fashion-mnist:DIR; for other data see "
+                          f"`cu data pack --help` and `cu unlearn --help`.")  # fmt: skip
+    file, plan = RECIPES[kind]
+    if not (CONFIGS / file).is_file():
+        raise ConfigError(f"no {CONFIGS / file}: run quickstart from a clone of the repository.")
+    packed = Path("data") / kind
+    if not (packed / MANIFEST).is_file():
+        with bars() as drawn:
+            pack(data, packed, plan, SourceOptions(), lambda done, total: drawn.update(f"pack {kind}", done, total))
+    config = load_config(CONFIGS / file, ["workers.count=2", f"storage={storage}", f"data.path={packed}"])
+    finished = run_job(config)
+    shown = f"tune_configs/base/{file}"
+    console.print(end_table(finished.report))
+    console.print(
+        f"\nreport       {finished.folder.path / 'report.html'}\n"
+        f"MLflow page  .venv/bin/{page_command(finished.config)}\n\n"
+        f"Try next:\n"
+        f"  .venv/bin/cu unlearn {shown} request.classes=[3]     # another class\n"
+        f"  .venv/bin/cu unlearn {shown} preset=paper            # the paper's own settings\n"
+        f"  .venv/bin/cu unlearn tune_configs/base/digits_samples.yaml --dry-run",
+        highlight=False, soft_wrap=True,
+    )  # fmt: skip

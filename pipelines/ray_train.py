@@ -1,0 +1,55 @@
+"""The only place that knows Ray Train (V2 API)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import ray.train
+import torch
+from ray.train.torch import TorchTrainer, get_device
+
+from cu_core.config import RunConfig
+from cu_core.dist import data_parallel
+from pipelines.run_folder import RunFolder
+
+WorkerFunction = Callable[[torch.device, Any, Callable[[dict[str, int], Path | None], None], Path | None], None]
+KEPT_CHECKPOINTS = 2
+
+
+def _worker(settings: dict[str, Any]) -> None:
+    job: WorkerFunction = settings["job"]
+    found = ray.train.get_checkpoint()
+
+    def report(metrics: dict[str, int], folder: Path | None) -> None:
+        ray.train.report(metrics, checkpoint=ray.train.Checkpoint.from_directory(folder) if folder else None)
+
+    def wrap(module: torch.nn.Module) -> torch.nn.Module:
+        return data_parallel(module, broadcast_buffers=settings["per_rank_statistics"])
+
+    if found is None:
+        job(get_device(), wrap, report, None)
+    else:
+        with found.as_directory() as folder:
+            job(get_device(), wrap, report, Path(folder))
+
+
+def train_workers(job: WorkerFunction, config: RunConfig, folder: RunFolder) -> None:
+    """Run ``job`` on all workers; Ray restarts them from the latest checkpoint when one dies.
+
+    Raises: what the workers raised.
+    """
+    workers = config.workers
+    trainer = TorchTrainer(
+        _worker,
+        train_loop_config={"job": job, "per_rank_statistics": config.batch_norm == "per_rank"},
+        scaling_config=ray.train.ScalingConfig(num_workers=workers.count, use_gpu=workers.gpu),
+        run_config=ray.train.RunConfig(
+            name="ray", storage_path=str(folder.path),
+            failure_config=ray.train.FailureConfig(max_failures=workers.max_failures),
+            checkpoint_config=ray.train.CheckpointConfig(num_to_keep=KEPT_CHECKPOINTS),
+            logging_config=ray.train.LoggingConfig(log_level="ERROR"),
+        ),
+    )  # fmt: skip
+    trainer.fit()

@@ -1,0 +1,83 @@
+"""A run's folder: where its record, checkpoints, model and report lie, and whether it may go on."""
+
+from __future__ import annotations
+
+import datetime
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from cu_core.checkpoint import write_text
+from cu_core.config import RunConfig
+from cu_core.config_io import ConfigError, dump_config
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """``storage/runs/NAME``."""
+
+    path: Path
+
+    @property
+    def name(self) -> str:
+        return self.path.name
+
+    @property
+    def unlearned(self) -> Path:
+        return self.path / "unlearned"
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.path / "checkpoints"
+
+    @property
+    def finished(self) -> bool:
+        return (self.path / "result.json").is_file()
+
+    def record(self) -> dict[str, Any]:
+        loaded: dict[str, Any] = json.loads((self.path / "run.json").read_text())
+        return loaded
+
+    def write_record(self, **values: Any) -> None:
+        old = self.record() if (self.path / "run.json").is_file() else {}
+        write_text(self.path / "run.json", json.dumps({**old, **values}, indent=1))
+
+
+def _default_name(config: RunConfig, digest: str) -> str:
+    now = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
+    return f"{Path(config.data.path).name}-{config.request.kind}-{now}-{digest[:6]}"
+
+
+def open_run(config: RunConfig, digest: str, resume: str | None) -> tuple[RunConfig, RunFolder]:
+    """A new folder for this configuration (of result digest ``digest``), or the one to resume.
+
+    Raises: ConfigError for a name in use, and for resuming what is finished, absent or of another configuration.
+    """
+    runs = config.store / "runs"
+    if resume is None:
+        folder = RunFolder(runs / (config.name or _default_name(config, digest)))
+        if folder.path.exists():
+            state = "is finished" if folder.finished else f"was interrupted: go on with --resume {folder.name}"
+            raise ConfigError(f"name: a run {folder.name!r} exists and {state}; choose another name for a new run.")
+        config = replace(config, name=folder.name)
+        folder.path.mkdir(parents=True)
+        write_text(folder.path / "config.yaml", dump_config(config))
+        folder.write_record(config_digest=digest)
+        return config, folder
+    folder = RunFolder(runs / resume)
+    if not (folder.path / "run.json").is_file():
+        there = ", ".join(sorted(p.name for p in runs.iterdir())) if runs.is_dir() else "none"
+        raise ConfigError(f"--resume {resume}: no such run in {runs}; runs there: {there}.")
+    if folder.finished:
+        raise ConfigError(f"--resume {resume}: that run is finished; its report is {folder.path / 'report.html'}.")
+    if folder.record()["config_digest"] != digest:
+        raise ConfigError(f"--resume {resume}: that run has another configuration ({folder.path / 'config.yaml'}); "
+                          f"use that file, or start a new run.")  # fmt: skip
+    return replace(config, name=resume), folder
+
+
+def latest_checkpoint(folder: RunFolder) -> Path | None:
+    """Newest checkpoint of a run in this process (Ray keeps its own)."""
+    found = sorted(folder.checkpoints.glob("step-*"))
+    return found[-1] if found else None

@@ -1,0 +1,30 @@
+"""Tables in the terminal and in Markdown."""
+
+from __future__ import annotations
+
+from rich.table import Table
+
+from cu_core.audit.report import AuditReport
+
+
+def end_table(report: AuditReport) -> Table:
+    """Original, unlearned and oracle, side by side."""
+    table = Table(title=f"verdict: {report.verdict.word} ({report.verdict.reason})", title_justify="left")
+    for heading in ("metric", "original", "unlearned", "oracle", "difference"):
+        table.add_column(heading, justify="left" if heading == "metric" else "right")
+    for row in report.rows:
+        oracle = f"{sum(row.oracles) / len(row.oracles):.1f}" if row.oracles else "none"
+        off = "*" if row.name in report.verdict.outside else ""
+        shown = f"{row.difference:+.1f}{off}" if row.difference is not None else ""
+        table.add_row(row.title, f"{row.original:.1f}", f"{row.unlearned:.1f}", oracle, shown)
+    cost = report.cost
+    own = cost["forget_rows"] + cost["retain_rows"]
+    table.add_section()
+    table.add_row("training rows read", "", f"{own:.0f}", f"{cost.get('retrain_rows', 0):.0f}" if report.gap else "none",
+                  f"{100 * cost['rows_frac']:.1f}%" if report.gap else "")  # fmt: skip
+    table.add_row("stop-check rows read", "", f"{cost['stop_rows']:.0f}", "", "")
+    table.add_row("seconds", "", f"{cost['seconds']:.1f}", f"{cost.get('retrain_seconds', 0):.1f}" if report.gap else "none", "")  # fmt: skip  # noqa: E501
+    table.add_row("forget rows in the retain stream", "", f"{report.leaks}", "", "")
+    if report.gap and report.doing_nothing_gap:
+        table.add_row("mean gap to the oracle", f"{report.doing_nothing_gap.mean:.2f}", f"{report.gap.mean:.2f}", "0.00", "")
+    return table

@@ -1,0 +1,162 @@
+"""MLflow: one run per job, written by rank 0 only, with native client calls."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import numpy as np
+from mlflow.data.dataset_source_registry import resolve_dataset_source
+from mlflow.data.meta_dataset import MetaDataset
+from mlflow.entities import DatasetInput, Metric, Param
+from mlflow.exceptions import MlflowException
+from mlflow.tracking import MlflowClient
+
+from cu_core.checkpoint import read_meta
+from cu_core.config import RunConfig
+from cu_core.config_io import ConfigError
+from cu_core.data.schema import Manifest
+from cu_core.models.classifier import Classifier, Predictor
+from cu_core.types import StepReport
+
+PIP = ["torch", "torchvision"]
+
+
+def tracking_uri(config: RunConfig) -> str:
+    """Configured server, else MLFLOW_TRACKING_URI, else SQLite in the storage folder."""
+    if config.tracking.uri or os.environ.get("MLFLOW_TRACKING_URI"):
+        return config.tracking.uri or os.environ["MLFLOW_TRACKING_URI"]
+    return f"sqlite:///{(config.store / 'mlflow.db').resolve()}"
+
+
+def page_command(config: RunConfig) -> str:
+    uri = tracking_uri(config)
+    return f"mlflow ui --backend-store-uri {uri}" if uri.startswith("sqlite") else f"open {uri}"
+
+
+def flat(values: dict[str, Any], prefix: str = "") -> dict[str, str]:
+    """Nested settings as dotted parameters."""
+    out: dict[str, str] = {}
+    for key, value in values.items():
+        if isinstance(value, dict) and value:
+            out |= flat(value, f"{prefix}{key}.")
+        else:
+            out[f"{prefix}{key}"] = str(value)[:500]
+    return out
+
+
+def git_commit() -> str:
+    found = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False,
+                           cwd=Path(__file__).parent)  # fmt: skip
+    return found.stdout.strip() if found.returncode == 0 else "not a git checkout"
+
+
+def start_run(config: RunConfig, settings: dict[str, Any], tags: dict[str, str], run_id: str | None) -> str:
+    """Create the run, or continue the one of that id; returns its id.
+
+    Raises: ConfigError if the server does not answer.
+    """
+    uri = tracking_uri(config)
+    if uri.startswith("sqlite"):
+        config.store.mkdir(parents=True, exist_ok=True)
+    try:
+        client = MlflowClient(uri)
+        if run_id is not None:
+            client.update_run(run_id, "RUNNING")
+            return run_id
+        experiment = client.get_experiment_by_name(config.tracking.experiment)
+        artifacts = (config.store / "mlartifacts").resolve().as_uri() if uri.startswith("sqlite") else None
+        number = experiment.experiment_id if experiment else client.create_experiment(
+            config.tracking.experiment, artifact_location=artifacts)  # fmt: skip
+        run = client.create_run(number, run_name=config.name, tags=tags | {"git_commit": git_commit()})
+        client.log_batch(run.info.run_id, params=[Param(k, v) for k, v in flat(settings).items()])
+        return str(run.info.run_id)
+    except MlflowException as error:
+        reason = str(error).splitlines()[0][:200]
+        raise ConfigError(f"tracking.uri: MLflow at {uri} cannot be used: {reason}") from error
+
+
+def log_data(config: RunConfig, run_id: str, manifest: Manifest) -> None:
+    source = resolve_dataset_source(str(Path(config.data.path).resolve()))
+    dataset = MetaDataset(source, name=manifest.name, digest=manifest.digest)
+    entity = dataset._to_mlflow_entity()
+    MlflowClient(tracking_uri(config)).log_inputs(run_id, [DatasetInput(dataset=entity, tags=[])])
+
+
+@dataclass
+class CurveWriter:
+    """``on_step`` hook of rank 0: buffers points and writes them in batches; points already there are not repeated."""
+
+    uri: str
+    run_id: str
+    flush_seconds: float = 5.0
+    buffer: list[Metric] = field(default_factory=list)
+    written_through: int | None = None
+    last_flush: float = field(default_factory=time.monotonic)
+
+    def __call__(self, report: StepReport) -> None:
+        if self.written_through is None:
+            history = MlflowClient(self.uri).get_metric_history(self.run_id, "step/loss")
+            self.written_through = max((m.step for m in history), default=0)
+        if report.step > self.written_through:
+            now = int(time.time() * 1000)
+            self.buffer += [Metric(f"step/{k}", v, now, report.step) for k, v in report.values.items()]
+        if time.monotonic() - self.last_flush > self.flush_seconds or report.step == report.max_steps:
+            self.flush()
+
+    def flush(self) -> None:
+        for start in range(0, len(self.buffer), 1000):
+            MlflowClient(self.uri).log_batch(self.run_id, metrics=self.buffer[start : start + 1000])
+        self.buffer.clear()
+        self.last_flush = time.monotonic()
+
+
+def log_figures(config: RunConfig, run_id: str, values: dict[str, float], tags: dict[str, str]) -> None:
+    client = MlflowClient(tracking_uri(config))
+    now = int(time.time() * 1000)
+    client.log_batch(run_id, metrics=[Metric(k, v, now, 0) for k, v in values.items()])
+    for key, value in tags.items():
+        client.set_tag(run_id, key, value[:4000])
+
+
+def log_files(config: RunConfig, run_id: str, folder: Path, names: list[str]) -> None:
+    client = MlflowClient(tracking_uri(config))
+    for name in names:
+        client.log_artifact(run_id, str(folder / name))
+
+
+def end_run(config: RunConfig, run_id: str, status: str) -> None:
+    MlflowClient(tracking_uri(config)).set_terminated(run_id, status)
+
+
+def register(config: RunConfig, run_id: str, role: str, folder: Path, load: Callable[[Path], Classifier],
+             example_shape: tuple[int, ...], tags: dict[str, str]) -> str:  # fmt: skip
+    """Log the model as a portable program (uint8-valued images in, logits out), register it and move the alias
+    ``role`` to it; weights that are registered already are not logged again. Returns the version."""
+    uri = tracking_uri(config)
+    client = MlflowClient(uri)
+    name = config.tracking.registry_name or f"{Path(config.data.path).name}-{config.model.name.replace(':', '.')}"
+    digest = read_meta(folder, verify=False)["files"]["model.safetensors"]
+    versions = client.search_model_versions(f"name='{name}' and tag.weights='{digest}' and tag.role='{role}'")
+    if versions:
+        version = str(versions[0].version)
+    else:
+        mlflow.set_tracking_uri(uri)
+        example = np.zeros((2, *example_shape), np.float32)
+        model = Predictor(load(folder)).float().eval()
+        with mlflow.start_run(run_id=run_id):
+            info = mlflow.pytorch.log_model(model, name=role, input_example=example, pip_requirements=PIP,
+                                            registered_model_name=name)  # fmt: skip
+        version = str(info.registered_model_version)
+        for key, value in {"weights": digest, "role": role}.items():
+            client.set_model_version_tag(name, version, key, value)
+    for key, value in tags.items():
+        client.set_model_version_tag(name, version, key, value)
+    client.set_registered_model_alias(name, role, version)
+    return f"models:/{name}@{role}"
