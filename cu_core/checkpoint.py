@@ -1,13 +1,9 @@
-"""Files that must be whole or absent: train state and model folders, checksummed and renamed into place."""
+"""Train states and models as checksummed folders, weights as safetensors."""
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
 import json
-import os
-import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from pickle import UnpicklingError
@@ -18,51 +14,14 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from cu_core.files import atomic_folder, file_sha256
+
 Weights = dict[str, Tensor]
 META = "meta.json"
 
 
 class DamagedFile(ValueError):
     """A stored file is missing, truncated or does not match its checksum."""
-
-
-@contextlib.contextmanager
-def atomic_folder(target: Path) -> Iterator[Path]:
-    """A temporary sibling that becomes ``target`` when the block ends without an error."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir()
-    try:
-        yield partial
-        with contextlib.suppress(FileExistsError):
-            if target.exists():
-                shutil.rmtree(target)
-        partial.rename(target)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-
-
-def write_text(target: Path, text: str) -> None:
-    """Write a text file under a temporary name, then rename it."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
-    try:
-        partial.write_text(text)
-        partial.replace(target)
-    finally:
-        partial.unlink(missing_ok=True)
-
-
-def file_sha256(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def digest_of(value: object) -> str:
-    """Stable digest of anything JSON can hold; 16 hex digits."""
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), default=str)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def copy_weights(weights: Mapping[str, Tensor]) -> Weights:
@@ -108,7 +67,7 @@ def load_weights(path: Path) -> Weights:
         raise ValueError(f"no weights at {path}.")
     try:
         if path.suffix == ".safetensors":
-            return load_file(path)
+            return dict(load_file(path))
         loaded = torch.load(path, map_location="cpu", weights_only=True)
     except (SafetensorError, UnpicklingError, RuntimeError, EOFError, OSError) as error:
         reason = str(error).splitlines()[0]
@@ -116,7 +75,8 @@ def load_weights(path: Path) -> Weights:
     loaded = loaded.get("state_dict", loaded) if isinstance(loaded, dict) else loaded
     if not isinstance(loaded, dict) or not all(isinstance(v, Tensor) for v in loaded.values()):
         raise ValueError(f"{path} must hold a state dict (names to tensors).")
-    return loaded
+    weights: Weights = loaded
+    return weights
 
 
 @dataclass

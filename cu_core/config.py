@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from cu_core.audit.subject import AuditConfig
-from cu_core.checkpoint import digest_of, file_sha256
 from cu_core.data.loader import Batches
 from cu_core.data.requests import ByClass, ForgetRequest
 from cu_core.data.transforms import Augment
+from cu_core.files import digest_of, file_sha256
 from cu_core.methods.contrastive import Contrastive
 from cu_core.methods.table import MethodConfig
 from cu_core.models.batch_norm import BatchNormMode
@@ -130,8 +130,13 @@ class RunConfig:
     def _training(self) -> dict[str, Any]:
         model = asdict(self.model)
         model["weights"] = "pretrained" if self.model.weights == "pretrained" else None
-        return {"model": model, "train": asdict(self.train), "seed": self.seed, "precision": self.workers.precision,
-                "version": RESULT_VERSION}  # fmt: skip
+        return {
+            "model": model,
+            "train": asdict(self.train),
+            "seed": self.seed,
+            "precision": self.workers.precision,
+            "version": RESULT_VERSION,
+        }
 
     def result_digest(self, data_digest: str) -> str:
         """Hash of what an unlearning result depends on: not the name, the places, the tracker or the workers."""

@@ -103,8 +103,11 @@ def _merge(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _part_types(annotation: Any) -> list[Any]:
-    options = typing.get_args(annotation) if typing.get_origin(annotation) in (typing.Union, types.UnionType) else [
-        annotation]  # fmt: skip
+    options = (
+        typing.get_args(annotation)
+        if typing.get_origin(annotation) in (typing.Union, types.UnionType)
+        else [annotation]
+    )
     return [o for o in options if dataclasses.is_dataclass(o)]
 
 
@@ -162,6 +165,8 @@ def _one_line(error: ValidationError) -> str:
     came = first["input"]
     shown = f", got {came!r}" if first["type"] != "value_error" and not isinstance(came, Mapping) else ""
     if first["type"] == "literal_error" and isinstance(came, str):
-        near = difflib.get_close_matches(came, str(first["ctx"]["expected"]).replace("'", "").split(" or ")[0].split(", "), 1)
+        near = difflib.get_close_matches(
+            came, str(first["ctx"]["expected"]).replace("'", "").split(" or ")[0].split(", "), 1
+        )
         shown += f"; did you mean {near[0]}?" if near else ""
     return f"{path}: {message}{shown}." if path != "configuration" else f"{message}."

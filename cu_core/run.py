@@ -24,19 +24,20 @@ from cu_core.audit.report import (
 )
 from cu_core.audit.subject import Subject
 from cu_core.audit.table import audit_model
-from cu_core.checkpoint import TrainState, digest_of, load_weights, read_meta, save_model, write_text
+from cu_core.checkpoint import TrainState, load_weights, read_meta, save_model
 from cu_core.config import RESULT_VERSION, RunConfig
 from cu_core.data.forget_split import ForgetSplit
 from cu_core.data.loader import Batches, UnlearnStream
 from cu_core.data.requests import ForgetSet, load_forget_set
 from cu_core.data.shard_reader import ShardReader
-from cu_core.data.transforms import Preprocess
 from cu_core.dist import rank, seed_everything
+from cu_core.files import digest_of, write_text
 from cu_core.methods.finetune import FineTune
 from cu_core.methods.table import as_method
 from cu_core.models.batch_norm import set_batch_norm
-from cu_core.models.build import build_model, load_original, preprocess_for, restore
+from cu_core.models.build import build_model, preprocess_for, restore, restore_foreign
 from cu_core.models.classifier import Classifier, JointForward
+from cu_core.models.preprocess import Preprocess
 from cu_core.types import StepReport
 from cu_core.unlearn.loop import Loop, LoopResult, run_loop
 from cu_core.unlearn.stopping import StopConfig, Stopper
@@ -61,15 +62,21 @@ def open_reader(config: RunConfig) -> ShardReader:
 def open_split(config: RunConfig, reader: ShardReader, forget_file: Path | None) -> ForgetSplit:
     """The sets of a run; without a request (training the original) the forget set is empty."""
     none = np.empty(0, np.int64)
-    forget = (load_forget_set(forget_file, reader.manifest.digest) if forget_file else
-              ForgetSet("sample", (), none, none, reader.manifest.digest))  # fmt: skip
-    return ForgetSplit(reader, forget, seed=config.seed, stop_rows=config.audit.stop_rows,
-                       max_rows=config.audit.max_rows)  # fmt: skip
+    forget = (
+        load_forget_set(forget_file, reader.manifest.digest)
+        if forget_file
+        else ForgetSet("sample", (), none, none, reader.manifest.digest)
+    )
+    return ForgetSplit(
+        reader, forget, seed=config.seed, stop_rows=config.audit.stop_rows, max_rows=config.audit.max_rows
+    )
 
 
 def fresh_model(config: RunConfig, reader: ShardReader, seed: int) -> Classifier:
-    model = build_model(config.model, reader.manifest.num_classes, preprocess_for(config.model, reader.manifest), seed)
-    model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # 1.3x on CPU, more on GPUs
+    manifest = reader.manifest
+    preprocess = preprocess_for(config.model, manifest.image_shape, manifest.pixel_mean, manifest.pixel_std)
+    model = build_model(config.model, manifest.num_classes, preprocess, seed)
+    model = model.to(memory_format=torch.channels_last)  # 1.3x on CPU, more on GPUs
     return model.double() if config.workers.precision == "float64" else model
 
 
@@ -86,12 +93,18 @@ def load_model(config: RunConfig, reader: ShardReader, folder: Path) -> Classifi
 
 def _save(folder: Path, model: Classifier, config: RunConfig, meta: Mapping[str, Any]) -> None:
     if rank() == 0:
-        record = {"preprocess": asdict(model.preprocess), "model": asdict(config.model), "version": RESULT_VERSION, **meta}
+        record = {
+            "preprocess": asdict(model.preprocess),
+            "model": asdict(config.model),
+            "version": RESULT_VERSION,
+            **meta,
+        }
         save_model(folder, model.state_dict(), record)
 
 
-def run_train(config: RunConfig, folder: Path, hooks: Hooks, *, forget_file: Path | None = None,
-              number: int = 0) -> LoopResult:  # fmt: skip
+def run_train(
+    config: RunConfig, folder: Path, hooks: Hooks, *, forget_file: Path | None = None, number: int = 0
+) -> LoopResult:
     """Train the original (no request) or oracle ``number`` (0 shares the original's initialisation) into ``folder``."""
     seed = config.seed + 1000 * number
     reader = open_reader(config)
@@ -103,12 +116,21 @@ def run_train(config: RunConfig, folder: Path, hooks: Hooks, *, forget_file: Pat
     batch = min(train.batch, split.num_retain)
     batches = Batches(forget_batch=0, retain_batch=batch, omega=1, augment=train.augment)
     seed_everything(seed)
-    result = run_loop(Loop(
-        model=model, forward=hooks.wrap(JointForward(model)), method=FineTune(), optimizer=train.optimizer,
-        stream=UnlearnStream(split, batches, seed), max_steps=max(1, round(train.epochs * split.num_retain / batch)),
-        autocast=config.workers.precision == "bfloat16", checkpoint_every=config.workers.checkpoint_every,
-        on_step=hooks.on_step, save=hooks.save,
-    ), hooks.latest())  # fmt: skip
+    result = run_loop(
+        Loop(
+            model=model,
+            forward=hooks.wrap(JointForward(model)),
+            method=FineTune(),
+            optimizer=train.optimizer,
+            stream=UnlearnStream(split, batches, seed),
+            max_steps=max(1, round(train.epochs * split.num_retain / batch)),
+            autocast=config.workers.precision == "bfloat16",
+            checkpoint_every=config.workers.checkpoint_every,
+            on_step=hooks.on_step,
+            save=hooks.save,
+        ),
+        hooks.latest(),
+    )
     _save(folder, model, config, {"result": asdict(result), "data_digest": reader.manifest.digest})
     return result
 
@@ -117,7 +139,7 @@ def import_original(config: RunConfig, folder: Path) -> None:
     """Take the weights named in ``model.weights`` as the original."""
     reader = open_reader(config)
     model = fresh_model(config, reader, config.seed)
-    load_original(model, config.model)
+    restore_foreign(model, config.model, load_weights(Path(str(config.model.weights))))
     _save(folder, model, config, {"result": asdict(LoopResult()), "data_digest": reader.manifest.digest})
 
 
@@ -134,12 +156,23 @@ def run_unlearn(config: RunConfig, original: Path, forget_file: Path, folder: Pa
     set_batch_norm(model, config.batch_norm)
     seed_everything(config.seed)
     stream = UnlearnStream(split, config.batches, config.seed + 17)
-    result = run_loop(Loop(
-        model=model, forward=hooks.wrap(JointForward(model)), method=method, optimizer=config.optimizer, stream=stream,
-        max_steps=config.stop.max_steps, stopper=_stopper(config.stop, split), reference=reference,
-        autocast=config.workers.precision == "bfloat16", checkpoint_every=config.workers.checkpoint_every,
-        on_step=hooks.on_step, save=hooks.save,
-    ), hooks.latest())  # fmt: skip
+    result = run_loop(
+        Loop(
+            model=model,
+            forward=hooks.wrap(JointForward(model)),
+            method=method,
+            optimizer=config.optimizer,
+            stream=stream,
+            max_steps=config.stop.max_steps,
+            stopper=_stopper(config.stop, split),
+            reference=reference,
+            autocast=config.workers.precision == "bfloat16",
+            checkpoint_every=config.workers.checkpoint_every,
+            on_step=hooks.on_step,
+            save=hooks.save,
+        ),
+        hooks.latest(),
+    )
     _save(folder, model, config, {"result": asdict(result), "data_digest": reader.manifest.digest})
     return result
 
@@ -161,9 +194,15 @@ def _figures(config: RunConfig, subject: Subject, model_folder: Path) -> ModelFi
     return figures
 
 
-def run_audit(config: RunConfig, forget_file: Path, folders: Mapping[str, Path], oracles: Sequence[Path],
-              device: torch.device, progress: Callable[[str], None] = lambda role: None,
-              samples: bool = True) -> tuple[AuditReport, pa.Table | None]:  # fmt: skip
+def run_audit(
+    config: RunConfig,
+    forget_file: Path,
+    folders: Mapping[str, Path],
+    oracles: Sequence[Path],
+    device: torch.device,
+    progress: Callable[[str], None] = lambda role: None,
+    samples: bool = True,
+) -> tuple[AuditReport, pa.Table | None]:
     """Audit ``folders["original"]`` and ``folders["unlearned"]`` against the oracles.
 
     Returns the report and, with ``samples``, a table with a row per evaluated sample of each model.
@@ -184,22 +223,42 @@ def run_audit(config: RunConfig, forget_file: Path, folders: Mapping[str, Path],
     gap, nothing, verdict = compare_models(figures["original"], figures["unlearned"], others, margin)
     unlearn = read_meta(folders["unlearned"], verify=False)["result"]
     report = AuditReport(
-        kind=split.forget.kind, request=asdict(config.request), class_names=reader.manifest.class_names,
-        sizes=_sizes(split), gap=gap, doing_nothing_gap=nothing, verdict=verdict,
+        kind=split.forget.kind,
+        request=asdict(config.request),
+        class_names=reader.manifest.class_names,
+        sizes=_sizes(split),
+        gap=gap,
+        doing_nothing_gap=nothing,
+        verdict=verdict,
         rows=figure_rows(split.forget.kind, figures["original"], figures["unlearned"], others, margin),
         per_class={role: f.per_class for role, f in figures.items()},
         cost=_cost(unlearn, [read_meta(o, verify=False)["result"] for o in oracles]),
-        stop=unlearn["stop"], leaks=unlearn["leaks"], retain_ids_checked=unlearn["retain_ids_checked"],
-        digests={"data": reader.manifest.digest, "request": split.forget.digest, "config": config.result_digest(reader.manifest.digest),
-                 **{r: read_meta(p, verify=False)["files"]["model.safetensors"][:16] for r, p in roles.items()}},
+        stop=unlearn["stop"],
+        leaks=unlearn["leaks"],
+        retain_ids_checked=unlearn["retain_ids_checked"],
+        digests={
+            "data": reader.manifest.digest,
+            "request": split.forget.digest,
+            "config": config.result_digest(reader.manifest.digest),
+            **{r: read_meta(p, verify=False)["files"]["model.safetensors"][:16] for r, p in roles.items()},
+        },
         settings=TypeAdapter(RunConfig).dump_python(config, mode="json"),
-    )  # fmt: skip
+    )
     return report, pa.concat_tables(tables) if tables else None
 
 
 def _sizes(split: ForgetSplit) -> dict[str, int]:
-    names = ("forget_set", "forget_reported", "forget_stop", "stop_forget", "stop_retain", "holdout", "retain_train",
-             "forget_test", "retain_test")  # fmt: skip
+    names = (
+        "forget_set",
+        "forget_reported",
+        "forget_stop",
+        "stop_forget",
+        "stop_retain",
+        "holdout",
+        "retain_train",
+        "forget_test",
+        "retain_test",
+    )
     return {"retain_set": split.num_retain, **{name: len(getattr(split, name)) for name in names}}
 
 

@@ -8,9 +8,9 @@ from pathlib import Path
 from pydantic import TypeAdapter
 
 from cu_core.audit.report import AuditReport
-from cu_core.checkpoint import atomic_folder
 from cu_core.config import RunConfig
 from cu_core.config_io import ConfigError
+from cu_core.files import atomic_folder
 from cu_core.run import import_original
 from pipelines import launch
 from pipelines.html_report import write_report
@@ -24,7 +24,9 @@ def find_model(plan: Plan, model: str) -> Path:
         if (folder / "meta.json").is_file():
             return folder.resolve()
     if not Path(model).exists() and ":/" not in model:
-        raise ConfigError(f"--model {model}: no run of that name in {plan.config.store / 'runs'}, no folder and no file.")
+        raise ConfigError(
+            f"--model {model}: no run of that name in {plan.config.store / 'runs'}, no folder and no file."
+        )
     config = absolute(replace(plan.config, model=replace(plan.config.model, weights=model)))
     folder = config.store / "models" / config.original_key(plan.manifest.digest)
     if not (folder / "meta.json").is_file():

@@ -18,14 +18,21 @@ from pipelines.progress import console
 from pipelines.tables import end_table
 
 app = typer.Typer(
-    no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
     help="Make a trained model forget part of its training data, and prove it against a retrained oracle. "
     "Start with `cu quickstart`; then `cu unlearn tune_configs/base/digits_class.yaml`.",
-)  # fmt: skip
+)
 app.add_typer(data_app, name="data", help="Pack, look at and verify data sets in Arrow shards.")
 
 Config = Annotated[Path, typer.Argument(help="Configuration file, e.g. tune_configs/base/digits_class.yaml.")]
-Overrides = Annotated[list[str] | None, typer.Argument(metavar="[KEY.PATH=VALUE]...", help="Settings that replace the file's, e.g. method.temperature=0.3.")]  # fmt: skip  # noqa: E501
+Overrides = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[KEY.PATH=VALUE]...", help="Settings that replace the file's, e.g. method.temperature=0.3."
+    ),
+]
 Local = Annotated[bool, typer.Option("--local", help="Run in this process, without Ray.")]
 PrintConfig = Annotated[bool, typer.Option("--print-config", help="Show the resolved configuration and stop.")]
 
@@ -46,8 +53,17 @@ def unlearn(
     config: Config,
     overrides: Overrides = None,
     local: Local = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show rows, steps, memory, expected time and what would be written; change nothing.")] = False,  # fmt: skip  # noqa: E501
-    resume: Annotated[str | None, typer.Option("--resume", metavar="RUN", help="Go on with an interrupted run of this configuration.")] = None,  # fmt: skip  # noqa: E501
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run",
+            help="Show rows, steps, memory, expected time and what would be written; change nothing.",
+        ),
+    ] = False,
+    resume: Annotated[
+        str | None,
+        typer.Option("--resume", metavar="RUN", help="Go on with an interrupted run of this configuration."),
+    ] = None,
     print_config: PrintConfig = False,
 ) -> None:
     """Forget what the configuration requests; original and oracles are trained first where they are not there."""
@@ -98,10 +114,15 @@ def train(
 @app.command()
 def audit(
     config: Config,
-    model: Annotated[str, typer.Option("--model", help="Model to audit: a run's name, a model folder, a weights file, or an MLflow URI.")],  # fmt: skip  # noqa: E501
+    model: Annotated[
+        str,
+        typer.Option("--model", help="Model to audit: a run's name, a model folder, a weights file, or an MLflow URI."),
+    ],
     overrides: Overrides = None,
     local: Local = False,
-    out: Annotated[Path, typer.Option("--out", help="New folder for audit.json, samples.parquet and report.html.")] = Path("audit"),  # fmt: skip  # noqa: E501
+    out: Annotated[
+        Path, typer.Option("--out", help="New folder for audit.json, samples.parquet and report.html.")
+    ] = Path("audit"),
 ) -> None:
     """Audit a model against the configuration's original and oracles (trained where they are not there)."""
     from pipelines.audit_model import audit_model
@@ -115,7 +136,13 @@ def audit(
 def repeat(
     config: Config,
     overrides: Overrides = None,
-    vary: Annotated[list[str] | None, typer.Option("--vary", help="KEY=V1|V2|...: every combination is run, e.g. --vary 'seed=0|1|2' --vary 'request.classes=[5]|[0]'.")] = None,  # fmt: skip  # noqa: E501
+    vary: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--vary",
+            help="KEY=V1|V2|...: every combination is run, e.g. --vary 'seed=0|1|2' --vary 'request.classes=[5]|[0]'.",
+        ),
+    ] = None,
     out: Annotated[Path | None, typer.Option("--out", help="Markdown file for the table.")] = None,
 ) -> None:
     """Run one configuration over seeds, classes or any settings, as Ray tasks, and table mean and spread."""

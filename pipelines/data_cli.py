@@ -18,6 +18,10 @@ from cu_core.data.verify import verify
 from pipelines.progress import bars, console
 
 app = typer.Typer(no_args_is_help=True)
+SOURCES_HELP = (
+    "digits | fashion-mnist:DIR | torchvision:CIFAR10|CIFAR100|SVHN|FashionMNIST:DIR | folder:DIR | "
+    "parquet:DIR | arrow:DIR"
+)
 
 
 def _columns(pairs: list[str]) -> dict[str, str]:
@@ -29,22 +33,34 @@ def _columns(pairs: list[str]) -> dict[str, str]:
 
 @app.command("pack")
 def pack_command(
-    source: Annotated[str, typer.Argument(help="digits | fashion-mnist:DIR | torchvision:CIFAR10|CIFAR100|SVHN|FashionMNIST:DIR | folder:DIR | parquet:DIR | arrow:DIR")],  # fmt: skip  # noqa: E501
+    source: Annotated[
+        str,
+        typer.Argument(help=SOURCES_HELP),
+    ],
     out: Annotated[Path, typer.Argument(help="New folder for the shards and manifest.json.")],
     val_frac: Annotated[float, typer.Option(help="Share of training rows set aside as val.")] = 0.1,
     test_frac: Annotated[float, typer.Option(help="The same for test, where the source has none.")] = 0.2,
     train_rows: Annotated[int | None, typer.Option(help="Keep this many training rows.")] = None,
     seed: Annotated[int, typer.Option(help="Decides which rows go where.")] = 0,
-    column: Annotated[list[str] | None, typer.Option(help="parquet and arrow: image=NAME, label=NAME, sample_id=NAME.")] = None,  # fmt: skip  # noqa: E501
+    column: Annotated[
+        list[str] | None, typer.Option(help="parquet and arrow: image=NAME, label=NAME, sample_id=NAME.")
+    ] = None,
     download: Annotated[bool, typer.Option("--download", help="torchvision: fetch the data set.")] = False,
 ) -> None:
     """Write a source as Arrow shards; `arrow:` registers shards where they lie. Interrupted, it leaves nothing."""
     if not (0 <= val_frac < 1 and 0 <= test_frac < 1 and val_frac + test_frac < 1):
-        raise ConfigError(f"--val-frac and --test-frac must be at least 0 and leave room, got {val_frac} and {test_frac}.")
+        raise ConfigError(
+            f"--val-frac and --test-frac must be at least 0 and leave room, got {val_frac} and {test_frac}."
+        )
     options = SourceOptions(download=download, columns=_columns(column or []))
     with bars() as drawn:
-        manifest = pack(source, out, SplitPlan(val_frac, test_frac, train_rows, seed), options,
-                        lambda done, total: drawn.update("pack", done, total))  # fmt: skip
+        manifest = pack(
+            source,
+            out,
+            SplitPlan(val_frac, test_frac, train_rows, seed),
+            options,
+            lambda done, total: drawn.update("pack", done, total),
+        )
     rows = ", ".join(f"{s} {manifest.num_rows(s)}" for s in SPLITS)
     console.print(f"{out}: {rows} rows in {len(manifest.shards)} shards, digest {manifest.digest}")
 
@@ -54,9 +70,11 @@ def inspect(folder: Annotated[Path, typer.Argument(help="A packed data set.")]) 
     """Show splits, classes, columns and checksums' digest."""
     manifest = read_manifest(folder)
     reader = ShardReader(folder)
-    console.print(f"{manifest.name} from {manifest.source or 'unknown'}, digest {manifest.digest}\n"
-                  f"images: {manifest.image_kind} {manifest.image_shape or ''}; further columns: "
-                  f"{', '.join(manifest.extra_columns) or 'none'}")  # fmt: skip
+    console.print(
+        f"{manifest.name} from {manifest.source or 'unknown'}, digest {manifest.digest}\n"
+        f"images: {manifest.image_kind} {manifest.image_shape or ''}; further columns: "
+        f"{', '.join(manifest.extra_columns) or 'none'}"
+    )
     table = Table("class", *SPLITS)
     counts = {s: np.zeros(manifest.num_classes, np.int64) for s in SPLITS}
     for split in SPLITS:

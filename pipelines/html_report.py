@@ -9,7 +9,7 @@ import yaml
 from jinja2 import Environment, PackageLoader, select_autoescape
 
 from cu_core.audit.report import AuditReport
-from cu_core.checkpoint import write_text
+from cu_core.files import write_text
 from pipelines import plots
 
 PLAIN_WORDS = {
@@ -21,12 +21,21 @@ PLAIN_WORDS = {
 
 
 def _environment() -> Environment:
-    return Environment(loader=PackageLoader("pipelines"), autoescape=select_autoescape(default=True), trim_blocks=True,
-                       lstrip_blocks=True)  # fmt: skip
+    return Environment(
+        loader=PackageLoader("pipelines"),
+        autoescape=select_autoescape(default=True),
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
 
 
-def write_report(target: Path, report: AuditReport, samples_file: Path, title: str,
-                 curves: dict[str, list[tuple[int, float]]] | None = None) -> None:  # fmt: skip
+def write_report(
+    target: Path,
+    report: AuditReport,
+    samples_file: Path,
+    title: str,
+    curves: dict[str, list[tuple[int, float]]] | None = None,
+) -> None:
     """Render ``report`` and the per-sample table."""
     samples = pd.read_parquet(samples_file)
     pictures = {
@@ -39,19 +48,26 @@ def write_report(target: Path, report: AuditReport, samples_file: Path, title: s
         pictures["Stop set over steps"] = plots.stop_curve(report.stop)
     if curves:
         pictures["Loss terms over steps"] = plots.loss_curves(curves)
-    html = _environment().get_template("report.html.jinja").render(
-        title=title, report=report, plain=PLAIN_WORDS[report.verdict.word], pictures=pictures,
-        settings=yaml.safe_dump(dict(report.settings), sort_keys=False), captions=CAPTIONS,
-    )  # fmt: skip
+    html = (
+        _environment()
+        .get_template("report.html.jinja")
+        .render(
+            title=title,
+            report=report,
+            plain=PLAIN_WORDS[report.verdict.word],
+            pictures=pictures,
+            settings=yaml.safe_dump(dict(report.settings), sort_keys=False),
+            captions=CAPTIONS,
+        )
+    )
     write_text(target, html)
 
 
 CAPTIONS = {
     "Accuracy and membership attack": "The unlearned model should stand level with the oracle, in both directions.",
-    "Change of each class": "Test accuracy minus the original's; the retained classes should not move more than the "
-    "oracle's do.",
-    "Loss of forget, holdout and retain rows": "Holdout rows of the same classes were never trained on. Where the forget "
-    "rows have the same losses as they, an attack on the loss learns nothing.",
+    "Change of each class": "Test accuracy minus the original's; retained classes should move as the oracle's do.",
+    "Loss of forget, holdout and retain rows": "Holdout rows of the same classes were never trained on. Where forget "
+    "rows have the same losses, an attack on the loss learns nothing.",
     "Test embeddings": "t-SNE of the features; crosses are test rows of the forgotten class.",
     "Stop set over steps": "Rows that decided when to stop; none of them is in the figures above.",
     "Loss terms over steps": "As the run recorded them.",

@@ -11,8 +11,8 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from cu_core.audit.report import AuditReport
-from cu_core.checkpoint import write_text
 from cu_core.config import RunConfig
+from cu_core.files import write_text
 from cu_core.run import load_model, open_reader
 from pipelines import launch, tracking
 from pipelines.html_report import write_report
@@ -33,10 +33,14 @@ class Finished:
 
 @contextlib.contextmanager
 def mlflow_run(plan: Plan, folder: RunFolder, settings: dict[str, Any]) -> Iterator[str]:
-    """The job's MLflow run: FINISHED, FAILED or KILLED by what happens in the block; a resumed job continues its own."""
+    """The job's MLflow run, ended as FINISHED, FAILED or KILLED; a resumed job continues its own."""
     config = plan.config
-    tags = {"data_digest": plan.manifest.digest, "request_digest": plan.forget.digest, "config_digest": plan.digest,
-            "run_folder": str(folder.path)}  # fmt: skip
+    tags = {
+        "data_digest": plan.manifest.digest,
+        "request_digest": plan.forget.digest,
+        "config_digest": plan.digest,
+        "run_folder": str(folder.path),
+    }
     run_id = tracking.start_run(config, settings, tags, folder.record().get("mlflow_run_id"))
     folder.write_record(mlflow_run_id=run_id)
     status = "FAILED"
@@ -56,7 +60,9 @@ def run_job(config: RunConfig, *, local: bool = False, resume: str | None = None
     config, folder = open_run(plan.config, plan.digest, resume)
     plan = Plan(config, *(getattr(plan, f) for f in ("manifest", "forget", "forget_file", "original", "oracles")))
     settings = TypeAdapter(RunConfig).dump_python(config, mode="json")
-    console.print(f"run {folder.name}: forget {len(plan.forget.rows)} of {plan.manifest.num_rows('train')} training rows")
+    console.print(
+        f"run {folder.name}: forget {len(plan.forget.rows)} of {plan.manifest.num_rows('train')} training rows"
+    )
     with contextlib.ExitStack() as stack:
         if not local:
             stack.enter_context(launch.ray_session(config))
@@ -82,13 +88,18 @@ def record(plan: Plan, folder: RunFolder, run_id: str, report: AuditReport) -> N
     tracking.log_files(config, run_id, plan.forget_file.parent, [plan.forget_file.name])
     reader = open_reader(config)
     models = {"original": plan.original.folder, "unlearned": folder.unlearned}
-    models |= {"oracle": job.folder for job in plan.oracles[:1]}
-    shape = (reader.image_channels, *((config.model.image_size,) * 2 if plan.manifest.image_shape is None else
-                                      plan.manifest.image_shape[1:]))  # fmt: skip
+    if plan.oracles:
+        models["oracle"] = plan.oracles[0].folder
+    shape = (
+        reader.image_channels,
+        *((config.model.image_size,) * 2 if plan.manifest.image_shape is None else plan.manifest.image_shape[1:]),
+    )
     uris = {}
     for role, path in models.items():
         extra = tags if role == "unlearned" else {}
-        uris[role] = tracking.register(config, run_id, role, path, lambda p: load_model(config, reader, p), shape, extra)
+        uris[role] = tracking.register(
+            config, run_id, role, path, lambda p: load_model(config, reader, p), shape, extra
+        )
     write_text(folder.path / "result.json", json.dumps({"models": uris, "verdict": asdict(report.verdict)}, indent=1))
 
 
@@ -102,5 +113,3 @@ def figures(report: AuditReport) -> dict[str, float]:
     if report.gap is not None:
         values |= {"oracle_gap": report.gap.mean} | {f"gap/{k}": v for k, v in report.gap.per_metric.items()}
     return values | {"leaks": float(report.leaks)}
-
-

@@ -43,10 +43,14 @@ def ray_session(config: RunConfig) -> Iterator[None]:
     try:
         workers, have = config.workers, ray.cluster_resources()
         if workers.count > have.get("CPU", 0):
-            raise ConfigError(f"workers.count={workers.count} needs as many CPUs, the cluster has {have.get('CPU', 0):.0f}.")
+            raise ConfigError(
+                f"workers.count={workers.count} needs as many CPUs, the cluster has {have.get('CPU', 0):.0f}."
+            )
         if workers.gpu and workers.count > have.get("GPU", 0):
-            raise ConfigError(f"workers.gpu: {workers.count} GPUs are needed, the cluster has {have.get('GPU', 0):.0f}; "
-                              f"set workers.gpu=false.")  # fmt: skip
+            raise ConfigError(
+                f"workers.gpu: {workers.count} GPUs are needed, the cluster has {have.get('GPU', 0):.0f}; "
+                f"set workers.gpu=false."
+            )
         yield
     finally:
         if started:
@@ -66,7 +70,11 @@ def _train(config: RunConfig, job: TrainJob, on_step: OnStep) -> None:
 
 
 def task_options(config: RunConfig) -> dict[str, Any]:
-    return {"num_cpus": 1, "num_gpus": 1 if config.workers.gpu else 0, "max_retries": config.workers.max_failures}
+    return {
+        "num_cpus": 1,
+        "num_gpus": 1 if config.workers.gpu else 0,
+        "max_retries": config.workers.max_failures,
+    }
 
 
 @ray.remote
@@ -78,15 +86,21 @@ def train_missing(config: RunConfig, jobs: Sequence[TrainJob], local: bool) -> N
     """Make the models that are not there: side by side as Ray tasks, or one after the other in this process."""
     if not jobs:
         return
-    console.print(f"{len(jobs)} to train: {', '.join(j.label for j in jobs)} "
-                  f"({'in this process' if local else 'Ray tasks'})")  # fmt: skip
+    console.print(
+        f"{len(jobs)} to train: {', '.join(j.label for j in jobs)} ({'in this process' if local else 'Ray tasks'})"
+    )
     if local:
         with bars() as drawn:
             for job in jobs:
                 _train(config, job, bar_step(drawn, job.label))
         return
+    train_side_by_side([(config, job) for job in jobs])
+
+
+def train_side_by_side(jobs: Sequence[tuple[RunConfig, TrainJob]]) -> None:
+    """Ray tasks, one worker each, as many at once as the cluster holds."""
     with ray_board() as board:
-        ray.get([_train_task.options(**task_options(config)).remote(config, job, board) for job in jobs])
+        ray.get([_train_task.options(**task_options(config)).remote(config, job, board) for config, job in jobs])
 
 
 def bar_step(drawn: Bars, label: str) -> OnStep:
@@ -134,8 +148,13 @@ class WorkerJob:
     curves: CurveWriter
     board: Any
 
-    def __call__(self, device: torch.device, wrap: Any, report: Callable[[dict[str, int], Path | None], None],
-                 checkpoint: Path | None) -> None:  # fmt: skip
+    def __call__(
+        self,
+        device: torch.device,
+        wrap: Any,
+        report: Callable[[dict[str, int], Path | None], None],
+        checkpoint: Path | None,
+    ) -> None:
         digest = self.plan.digest
 
         def save(state: TrainState) -> None:
@@ -147,8 +166,13 @@ class WorkerJob:
                 report({"step": state.step}, Path(place) / "state")
 
         on_step = _both(board_step(self.board, "unlearn"), self.curves) if rank() == 0 else lambda report: None
-        hooks = Hooks(device=device, wrap=wrap, save=save, on_step=on_step,
-                      latest=lambda: load_state(checkpoint, digest) if checkpoint else None)  # fmt: skip
+        hooks = Hooks(
+            device=device,
+            wrap=wrap,
+            save=save,
+            on_step=on_step,
+            latest=lambda: load_state(checkpoint, digest) if checkpoint else None,
+        )
         plan = self.plan
         run_unlearn(plan.config, plan.original.folder, plan.forget_file, self.folder.unlearned, hooks)
         if rank() == 0:
@@ -178,8 +202,15 @@ def audit_here(plan: Plan, unlearned: Path, samples_file: Path | None, progress:
 
     folders = {"original": plan.original.folder, "unlearned": unlearned}
     oracles = [job.folder for job in plan.oracles]
-    report, samples = run_audit(plan.config, plan.forget_file, folders, oracles, _device(plan.config), progress,
-                                samples=samples_file is not None)  # fmt: skip
+    report, samples = run_audit(
+        plan.config,
+        plan.forget_file,
+        folders,
+        oracles,
+        _device(plan.config),
+        progress,
+        samples=samples_file is not None,
+    )
     if samples is not None and samples_file is not None:
         partial = samples_file.with_name(f".{samples_file.name}.partial")
         pq.write_table(samples, partial)

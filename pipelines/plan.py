@@ -65,9 +65,11 @@ def absolute(config: RunConfig) -> RunConfig:
     elif weights not in (None, "pretrained"):
         weights = str(Path(str(weights)).resolve())
     return replace(
-        config, storage=str(config.store.resolve()), data=replace(config.data, path=str(Path(config.data.path).resolve())),
+        config,
+        storage=str(config.store.resolve()),
+        data=replace(config.data, path=str(Path(config.data.path).resolve())),
         model=replace(config.model, weights=weights),
-    )  # fmt: skip
+    )
 
 
 def make_plan(config: RunConfig) -> Plan:
@@ -89,7 +91,10 @@ def make_plan(config: RunConfig) -> Plan:
     split = open_split(config, reader, file)
     needed = {"stop set": split.stop_retain, "test set": split.retain_test}
     if forget.kind == "class":
-        needed |= {"stop set (forgotten class)": split.stop_forget, "test set (forgotten class)": split.forget_test}
+        needed |= {
+            "stop set (forgotten class)": split.stop_forget,
+            "test set (forgotten class)": split.forget_test,
+        }
     for name, rows in needed.items():
         if not len(rows):
             raise ConfigError(f"the {name} is empty; pack the data with larger --val-frac and --test-frac.")

@@ -13,8 +13,13 @@ from matplotlib.figure import Figure
 
 from cu_core.audit.report import AuditReport
 
-matplotlib.rcParams |= {"svg.fonttype": "none", "font.size": 9, "axes.spines.top": False, "axes.spines.right": False,
-                        "svg.hashsalt": "cu"}  # fmt: skip
+matplotlib.rcParams |= {
+    "svg.fonttype": "none",
+    "font.size": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "svg.hashsalt": "cu",
+}
 COLOURS = {"original": "#8a8f98", "unlearned": "#d1495b", "oracle": "#2e86ab"}
 SETS = {"forget": "forget (train)", "holdout": "holdout", "retain": "retain (train)"}
 
@@ -37,8 +42,10 @@ def accuracy_bars(report: AuditReport) -> str:
             if not rows[0].oracles:
                 continue
             values = [float(np.mean(r.oracles)) for r in rows]
-            spread = [[v - min(r.oracles) for v, r in zip(values, rows, strict=True)],
-                      [max(r.oracles) - v for v, r in zip(values, rows, strict=True)]]  # fmt: skip
+            spread = [
+                [v - min(r.oracles) for v, r in zip(values, rows, strict=True)],
+                [max(r.oracles) - v for v, r in zip(values, rows, strict=True)],
+            ]
         else:
             values, spread = [getattr(r, role) for r in rows], None
         bars = axes.bar(places + (offset - 1) * 0.27, values, 0.25, label=role, color=COLOURS[role], yerr=spread)
@@ -109,8 +116,13 @@ def stop_curve(stop: Mapping[str, Any]) -> str:
     figure = Figure(figsize=(7.2, 2.4))
     axes = figure.subplots()
     axes.plot(history["step"], 100 * history["forget"], "o-", ms=3, color=COLOURS["unlearned"], label="forget")
-    axes.fill_between(history["step"], 100 * history["forget_low"], 100 * history["forget_high"], alpha=0.2,
-                      color=COLOURS["unlearned"])  # fmt: skip
+    axes.fill_between(
+        history["step"],
+        100 * history["forget_low"],
+        100 * history["forget_high"],
+        alpha=0.2,
+        color=COLOURS["unlearned"],
+    )
     axes.plot(history["step"], 100 * history["utility"], "s-", ms=3, color=COLOURS["oracle"], label="unseen retain")
     axes.plot(history["step"], 100 * history["target"], "--", color="#8a8f98", label="target")
     for key, style in (("fired_at", ":"), ("kept_step", "-")):

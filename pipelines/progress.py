@@ -9,7 +9,14 @@ from typing import Any
 
 import ray
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 from cu_core.types import StepReport
 
@@ -17,8 +24,15 @@ console = Console(stderr=True)
 
 
 def new_progress() -> Progress:
-    return Progress(TextColumn("{task.description:<32}"), BarColumn(bar_width=30), MofNCompleteColumn(),
-                    TimeElapsedColumn(), TimeRemainingColumn(), TextColumn("{task.fields[note]}"), console=console)  # fmt: skip
+    return Progress(
+        TextColumn("{task.description:<32}"),
+        BarColumn(bar_width=30),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"),
+        console=console,
+    )
 
 
 class Bars:

@@ -24,15 +24,23 @@ def run_quickstart(data: str, storage: str) -> None:
     """Raises: ConfigError for data it has no recipe for."""
     kind = data.partition(":")[0]
     if kind not in RECIPES:
-        raise ConfigError(f"--data {data}: quickstart knows digits and fashion-mnist:DIR; for other data see "
-                          f"`cu data pack --help` and `cu unlearn --help`.")  # fmt: skip
+        raise ConfigError(
+            f"--data {data}: quickstart knows digits and fashion-mnist:DIR; for other data see "
+            f"`cu data pack --help` and `cu unlearn --help`."
+        )
     file, plan = RECIPES[kind]
     if not (CONFIGS / file).is_file():
         raise ConfigError(f"no {CONFIGS / file}: run quickstart from a clone of the repository.")
     packed = Path("data") / kind
     if not (packed / MANIFEST).is_file():
         with bars() as drawn:
-            pack(data, packed, plan, SourceOptions(), lambda done, total: drawn.update(f"pack {kind}", done, total))
+            pack(
+                data,
+                packed,
+                plan,
+                SourceOptions(),
+                lambda done, total: drawn.update(f"pack {kind}", done, total),
+            )
     config = load_config(CONFIGS / file, ["workers.count=2", f"storage={storage}", f"data.path={packed}"])
     finished = run_job(config)
     shown = f"tune_configs/base/{file}"
@@ -44,5 +52,6 @@ def run_quickstart(data: str, storage: str) -> None:
         f"  .venv/bin/cu unlearn {shown} request.classes=[3]     # another class\n"
         f"  .venv/bin/cu unlearn {shown} preset=paper            # the paper's own settings\n"
         f"  .venv/bin/cu unlearn tune_configs/base/digits_samples.yaml --dry-run",
-        highlight=False, soft_wrap=True,
-    )  # fmt: skip
+        highlight=False,
+        soft_wrap=True,
+    )

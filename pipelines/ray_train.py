@@ -46,10 +46,11 @@ def train_workers(job: WorkerFunction, config: RunConfig, folder: RunFolder) -> 
         train_loop_config={"job": job, "per_rank_statistics": config.batch_norm == "per_rank"},
         scaling_config=ray.train.ScalingConfig(num_workers=workers.count, use_gpu=workers.gpu),
         run_config=ray.train.RunConfig(
-            name="ray", storage_path=str(folder.path),
+            name="ray",
+            storage_path=str(folder.path),
             failure_config=ray.train.FailureConfig(max_failures=workers.max_failures),
             checkpoint_config=ray.train.CheckpointConfig(num_to_keep=KEPT_CHECKPOINTS),
             logging_config=ray.train.LoggingConfig(log_level="ERROR"),
         ),
-    )  # fmt: skip
+    )
     trainer.fit()

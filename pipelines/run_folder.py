@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from cu_core.checkpoint import write_text
 from cu_core.config import RunConfig
 from cu_core.config_io import ConfigError, dump_config
+from cu_core.files import write_text
 
 
 @dataclass(frozen=True)
@@ -72,8 +72,10 @@ def open_run(config: RunConfig, digest: str, resume: str | None) -> tuple[RunCon
     if folder.finished:
         raise ConfigError(f"--resume {resume}: that run is finished; its report is {folder.path / 'report.html'}.")
     if folder.record()["config_digest"] != digest:
-        raise ConfigError(f"--resume {resume}: that run has another configuration ({folder.path / 'config.yaml'}); "
-                          f"use that file, or start a new run.")  # fmt: skip
+        raise ConfigError(
+            f"--resume {resume}: that run has another configuration ({folder.path / 'config.yaml'}); "
+            f"use that file, or start a new run."
+        )
     return replace(config, name=resume), folder
 
 

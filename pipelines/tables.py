@@ -20,11 +20,24 @@ def end_table(report: AuditReport) -> Table:
     cost = report.cost
     own = cost["forget_rows"] + cost["retain_rows"]
     table.add_section()
-    table.add_row("training rows read", "", f"{own:.0f}", f"{cost.get('retrain_rows', 0):.0f}" if report.gap else "none",
-                  f"{100 * cost['rows_frac']:.1f}%" if report.gap else "")  # fmt: skip
+    table.add_row(
+        "training rows read",
+        "",
+        f"{own:.0f}",
+        f"{cost.get('retrain_rows', 0):.0f}" if report.gap else "none",
+        f"{100 * cost['rows_frac']:.1f}%" if report.gap else "",
+    )
     table.add_row("stop-check rows read", "", f"{cost['stop_rows']:.0f}", "", "")
-    table.add_row("seconds", "", f"{cost['seconds']:.1f}", f"{cost.get('retrain_seconds', 0):.1f}" if report.gap else "none", "")  # fmt: skip  # noqa: E501
+    table.add_row(
+        "seconds", "", f"{cost['seconds']:.1f}", f"{cost.get('retrain_seconds', 0):.1f}" if report.gap else "none", ""
+    )
     table.add_row("forget rows in the retain stream", "", f"{report.leaks}", "", "")
     if report.gap and report.doing_nothing_gap:
-        table.add_row("mean gap to the oracle", f"{report.doing_nothing_gap.mean:.2f}", f"{report.gap.mean:.2f}", "0.00", "")
+        table.add_row(
+            "mean gap to the oracle",
+            f"{report.doing_nothing_gap.mean:.2f}",
+            f"{report.gap.mean:.2f}",
+            "0.00",
+            "",
+        )
     return table

@@ -52,8 +52,9 @@ def flat(values: dict[str, Any], prefix: str = "") -> dict[str, str]:
 
 
 def git_commit() -> str:
-    found = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False,
-                           cwd=Path(__file__).parent)  # fmt: skip
+    found = subprocess.run(
+        ["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False, cwd=Path(__file__).parent
+    )
     return found.stdout.strip() if found.returncode == 0 else "not a git checkout"
 
 
@@ -72,8 +73,11 @@ def start_run(config: RunConfig, settings: dict[str, Any], tags: dict[str, str],
             return run_id
         experiment = client.get_experiment_by_name(config.tracking.experiment)
         artifacts = (config.store / "mlartifacts").resolve().as_uri() if uri.startswith("sqlite") else None
-        number = experiment.experiment_id if experiment else client.create_experiment(
-            config.tracking.experiment, artifact_location=artifacts)  # fmt: skip
+        number = (
+            experiment.experiment_id
+            if experiment
+            else client.create_experiment(config.tracking.experiment, artifact_location=artifacts)
+        )
         run = client.create_run(number, run_name=config.name, tags=tags | {"git_commit": git_commit()})
         client.log_batch(run.info.run_id, params=[Param(k, v) for k, v in flat(settings).items()])
         return str(run.info.run_id)
@@ -135,8 +139,15 @@ def end_run(config: RunConfig, run_id: str, status: str) -> None:
     MlflowClient(tracking_uri(config)).set_terminated(run_id, status)
 
 
-def register(config: RunConfig, run_id: str, role: str, folder: Path, load: Callable[[Path], Classifier],
-             example_shape: tuple[int, ...], tags: dict[str, str]) -> str:  # fmt: skip
+def register(
+    config: RunConfig,
+    run_id: str,
+    role: str,
+    folder: Path,
+    load: Callable[[Path], Classifier],
+    example_shape: tuple[int, ...],
+    tags: dict[str, str],
+) -> str:
     """Log the model as a portable program (uint8-valued images in, logits out), register it and move the alias
     ``role`` to it; weights that are registered already are not logged again. Returns the version."""
     uri = tracking_uri(config)
@@ -151,8 +162,9 @@ def register(config: RunConfig, run_id: str, role: str, folder: Path, load: Call
         example = np.zeros((2, *example_shape), np.float32)
         model = Predictor(load(folder)).float().eval()
         with mlflow.start_run(run_id=run_id):
-            info = mlflow.pytorch.log_model(model, name=role, input_example=example, pip_requirements=PIP,
-                                            registered_model_name=name)  # fmt: skip
+            info = mlflow.pytorch.log_model(
+                model, name=role, input_example=example, pip_requirements=PIP, registered_model_name=name
+            )
         version = str(info.registered_model_version)
         for key, value in {"weights": digest, "role": role}.items():
             client.set_model_version_tag(name, version, key, value)

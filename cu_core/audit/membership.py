@@ -40,8 +40,11 @@ def membership(subject: Subject) -> dict[str, MetricResult]:
     attack = make_pipeline(StandardScaler(), LogisticRegression(class_weight="balanced", max_iter=500))
     truth = np.r_[np.ones(len(subject.retain_train)), np.zeros(len(fit))]
     attack.fit(np.concatenate([_features(subject.retain_train), _features(fit)]), truth)
-    logistic = attack_auc(attack.decision_function(_features(target)), attack.decision_function(_features(score)),
-                          class_match_weights(score.labels, target.labels))  # fmt: skip
+    logistic = attack_auc(
+        attack.decision_function(_features(target)),
+        attack.decision_function(_features(score)),
+        class_match_weights(score.labels, target.labels),
+    )
     return {
         "mia_auc": MetricResult(attack_auc(member_loss, other_loss, weights), len(target) + matched),
         "mia_tpr_low_fpr": MetricResult(tpr, len(target) + matched),

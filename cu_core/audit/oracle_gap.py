@@ -49,6 +49,9 @@ def tolerance(name: str, oracles: Sequence[Figures], margin_points: float) -> fl
         quantile = float(student_t.ppf(0.975, len(values) - 1))
         spread = quantile * float(np.std(values, ddof=1)) * float(np.sqrt(1 + 1 / len(values)))
     intervals = [(o[name].high, o[name].low) for o in oracles]
-    binomial = max((high - low) / 2 for high, low in intervals if high is not None and low is not None) if all(
-        high is not None for high, _ in intervals) else 0.0  # fmt: skip
+    binomial = (
+        max((high - low) / 2 for high, low in intervals if high is not None and low is not None)
+        if all(high is not None for high, _ in intervals)
+        else 0.0
+    )
     return max(margin_points, spread, binomial)

@@ -6,8 +6,8 @@ import copy
 
 from cu_core.audit.subject import Subject
 from cu_core.data.loader import Batches, UnlearnStream
-from cu_core.metrics.accuracy import accuracy
 from cu_core.methods.finetune import FineTune
+from cu_core.metrics.accuracy import accuracy
 from cu_core.models.batch_norm import set_batch_norm
 from cu_core.models.classifier import JointForward
 from cu_core.types import MetricResult
@@ -24,8 +24,14 @@ def rebound(subject: Subject) -> dict[str, MetricResult]:
     model = copy.deepcopy(subject.model)
     set_batch_norm(model, "per_rank")
     batches = Batches(forget_batch=0, retain_batch=min(config.rebound_batch, subject.split.num_retain))
-    run_loop(Loop(
-        model=model, forward=JointForward(model), method=FineTune(), max_steps=config.rebound_steps,
-        stream=UnlearnStream(subject.split, batches, subject.seed + 303), optimizer=OptimizerConfig(lr=config.rebound_lr),
-    ))  # fmt: skip
+    run_loop(
+        Loop(
+            model=model,
+            forward=JointForward(model),
+            method=FineTune(),
+            max_steps=config.rebound_steps,
+            stream=UnlearnStream(subject.split, batches, subject.seed + 303),
+            optimizer=OptimizerConfig(lr=config.rebound_lr),
+        )
+    )
     return {"rebound_accuracy": accuracy(predict(model, subject.split.reader, subject.split.forget_test).correct)}

@@ -73,23 +73,33 @@ class AuditReport:
     version: int = REPORT_VERSION
 
 
-def figure_rows(kind: RequestKind, original: ModelFigures, unlearned: ModelFigures,
-                oracles: Sequence[ModelFigures], margin: float) -> tuple[Row, ...]:  # fmt: skip
+def figure_rows(
+    kind: RequestKind, original: ModelFigures, unlearned: ModelFigures, oracles: Sequence[ModelFigures], margin: float
+) -> tuple[Row, ...]:
     rows = []
     others = [o.metrics for o in oracles]
     for name, metric in metrics_of(kind).items():
         own = unlearned.metrics[name]
-        rows.append(Row(
-            name, metric.title, metric.points(original.metrics[name]), metric.points(own), own.low, own.high,
-            tuple(metric.points(o[name]) for o in others),
-            difference(name, unlearned.metrics, others) if others else None,
-            tolerance(name, others, margin) if others else None, metric.in_gap,
-        ))  # fmt: skip
+        rows.append(
+            Row(
+                name,
+                metric.title,
+                metric.points(original.metrics[name]),
+                metric.points(own),
+                own.low,
+                own.high,
+                tuple(metric.points(o[name]) for o in others),
+                difference(name, unlearned.metrics, others) if others else None,
+                tolerance(name, others, margin) if others else None,
+                metric.in_gap,
+            )
+        )
     return tuple(rows)
 
 
-def compare_models(original: ModelFigures, unlearned: ModelFigures, oracles: Sequence[ModelFigures], margin: float
-                   ) -> tuple[OracleGap | None, OracleGap | None, Verdict]:  # fmt: skip
+def compare_models(
+    original: ModelFigures, unlearned: ModelFigures, oracles: Sequence[ModelFigures], margin: float
+) -> tuple[OracleGap | None, OracleGap | None, Verdict]:
     """(gap, gap of doing nothing, verdict); the gaps are absent without an oracle."""
     others = [o.metrics for o in oracles]
     verdict = judge(original.metrics, unlearned.metrics, others, margin)
@@ -107,8 +117,12 @@ def per_class_test_accuracy(subject: Subject) -> dict[int, MetricResult]:
 def sample_table(role: str, subject: Subject) -> pa.Table:
     """One row per evaluated sample: role, set, sample_id, label, predicted, loss, and its place on a 2-d map of the
     embeddings (t-SNE, van der Maaten and Hinton 2008) for up to 600 test rows."""
-    sets = {"forget": subject.forget_train, "retain": subject.retain_train, "holdout": subject.holdout,
-            "test": subject.retain_test}  # fmt: skip
+    sets = {
+        "forget": subject.forget_train,
+        "retain": subject.retain_train,
+        "holdout": subject.holdout,
+        "test": subject.retain_test,
+    }
     if subject.split.forget.kind == "class":
         sets["forget_test"] = subject.forget_test
     tables = []
@@ -131,13 +145,13 @@ def sample_table(role: str, subject: Subject) -> pa.Table:
 
 def _map(subject: Subject, names: Sequence[str], sets: Mapping[str, Any]) -> dict[int, tuple[float, float]]:
     each = MAP_ROWS // len(names) if len(names) > 1 else MAP_ROWS
-    parts = [(p.embedding[:each if n == "test" else each // 3], p.sample_ids[:each if n == "test" else each // 3])
-             for n, p in ((n, sets[n]) for n in names)]  # fmt: skip
+    parts = [
+        (p.embedding[: each if n == "test" else each // 3], p.sample_ids[: each if n == "test" else each // 3])
+        for n, p in ((n, sets[n]) for n in names)
+    ]
     embedding, ids = (np.concatenate([p[i] for p in parts]) for i in range(2))
     if len(ids) < 10:
         return {}
     unit = embedding / np.maximum(np.linalg.norm(embedding, axis=1, keepdims=True), 1e-12)
     places = TSNE(2, init="pca", random_state=subject.seed, perplexity=min(30.0, len(ids) / 4)).fit_transform(unit)
     return {int(i): (float(x), float(y)) for i, (x, y) in zip(ids, places, strict=True)}
-
-

@@ -20,11 +20,14 @@ def representation(subject: Subject) -> dict[str, MetricResult]:
         return {}
     forget, retain, test = subject.forget_all, subject.retain_train, subject.forget_test
     correct = linear_probe(
-        np.concatenate([forget.embedding, retain.embedding]), np.concatenate([forget.labels, retain.labels]),
-        test.embedding, test.labels,
-    )  # fmt: skip
-    share = prototype_recovery(forget.embedding, retain.embedding, retain.labels, test.embedding,
-                               shots=SHOTS, draws=DRAWS, seed=subject.seed)  # fmt: skip
+        np.concatenate([forget.embedding, retain.embedding]),
+        np.concatenate([forget.labels, retain.labels]),
+        test.embedding,
+        test.labels,
+    )
+    share = prototype_recovery(
+        forget.embedding, retain.embedding, retain.labels, test.embedding, shots=SHOTS, draws=DRAWS, seed=subject.seed
+    )
     return {
         "probe_accuracy": accuracy(correct),
         "prototype_recovery": MetricResult(100 * share, len(test)),

@@ -32,8 +32,9 @@ class AuditConfig:
 
     def __post_init__(self) -> None:
         if self.oracles < 0 or min(self.max_rows, self.stop_rows, self.rebound_steps, self.rebound_batch) < 1:
-            raise ValueError("oracles must not be negative; max_rows, stop_rows, rebound_steps and rebound_batch must be "
-                             "at least 1")  # fmt: skip
+            raise ValueError(
+                "oracles must not be negative; max_rows, stop_rows, rebound_steps and rebound_batch must be at least 1"
+            )
         if not 0 < self.low_fpr < 1 or self.margin_points <= 0 or self.rebound_lr <= 0:
             raise ValueError("low_fpr must lie in (0, 1), margin_points and rebound_lr must be positive")
 

@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from cu_core.checkpoint import file_sha256
 from cu_core.data.order import EpochOrder
 from cu_core.data.schema import MANIFEST, DataError, Manifest, ShardInfo, Split, write_manifest
 from cu_core.data.shard_reader import tensor_view
 from cu_core.data.shard_writer import Chunk, write_shards
 from cu_core.data.sources import SOURCES, Source, SourceOptions, _split_of
+from cu_core.files import file_sha256
 
 Progress = Callable[[int, int], None]
 """Called with rows done and rows in all."""
@@ -39,8 +39,10 @@ class SplitPlan:
         train = count - val - test
         if self.train_rows is not None:
             if not 0 < self.train_rows <= train:
-                raise DataError(f"--train-rows must lie between 1 and {train} (rows left after val and test), "
-                                f"got {self.train_rows}.")  # fmt: skip
+                raise DataError(
+                    f"--train-rows must lie between 1 and {train} (rows left after val and test), "
+                    f"got {self.train_rows}."
+                )
             train = self.train_rows
         return val, test, train
 
@@ -63,8 +65,14 @@ def assign_splits(source: Source, plan: SplitPlan) -> Iterator[Chunk]:
             first += size
             images = [chunk.images[i] for i in rows] if isinstance(chunk.images, list) else chunk.images[rows]
             extra = chunk.extra.take(rows) if chunk.extra is not None else None
-            yield replace(chunk, split=split, images=images, labels=chunk.labels[rows],
-                          sample_ids=chunk.sample_ids[rows], extra=extra)  # fmt: skip
+            yield replace(
+                chunk,
+                split=split,
+                images=images,
+                labels=chunk.labels[rows],
+                sample_ids=chunk.sample_ids[rows],
+                extra=extra,
+            )
 
 
 def _counted(chunks: Iterator[Chunk], total: int, progress: Progress) -> Iterator[Chunk]:
@@ -107,24 +115,37 @@ def register_arrow(folder: Path, out: Path, options: SourceOptions, progress: Pr
         try:
             file = pa.ipc.open_file(pa.memory_map(str(path)))
         except pa.ArrowInvalid as error:
-            raise DataError(f"{path} is not an Arrow IPC file (stream format? rewrite it with pyarrow.ipc.new_file).") \
-                from error  # fmt: skip
+            raise DataError(
+                f"{path} is not an Arrow IPC file (stream format? rewrite it with pyarrow.ipc.new_file)."
+            ) from error
         _check_columns(path, file.schema, columns)
         batches = [file.get_batch(i) for i in range(file.num_record_batches)]
         top_label = max([top_label, *(b.column(columns["label"]).to_numpy().max() for b in batches if b.num_rows)])
         split = _split_of(path.parent.name if path.parent != folder else path.name)
-        shards.append(ShardInfo(path=str(path.resolve()), split=split, batch_rows=tuple(b.num_rows for b in batches),
-                                bytes=path.stat().st_size, sha256=file_sha256(path)))  # fmt: skip
+        shards.append(
+            ShardInfo(
+                path=str(path.resolve()),
+                split=split,
+                batch_rows=tuple(b.num_rows for b in batches),
+                bytes=path.stat().st_size,
+                sha256=file_sha256(path),
+            )
+        )
         progress(number + 1, len(paths))
     image = batches[0].column(columns["image"])
     shape = tensor_view(image).shape[1:] if isinstance(image.type, pa.FixedShapeTensorType) else None
     moments = {"pixel_mean": (0.5,) * shape[0], "pixel_std": (0.25,) * shape[0]} if shape else {}
     manifest = Manifest(
-        name=folder.name, source=f"arrow:{folder}", columns={k: v for k, v in columns.items() if k != v},
-        image_kind="tensor" if shape else "encoded", image_shape=shape, shards=tuple(shards),
+        name=folder.name,
+        source=f"arrow:{folder}",
+        columns={k: v for k, v in columns.items() if k != v},
+        image_kind="tensor" if shape else "encoded",
+        image_shape=shape,
+        shards=tuple(shards),
         class_names=tuple(str(c) for c in range(int(top_label) + 1)),
-        extra_columns=tuple(n for n in file.schema.names if n not in columns.values()), **moments,
-    )  # fmt: skip
+        extra_columns=tuple(n for n in file.schema.names if n not in columns.values()),
+        **moments,
+    )
     partial = out.with_name(f".{out.name}.partial")
     write_manifest(partial, manifest)
     partial.rename(out)
@@ -135,13 +156,23 @@ def register_arrow(folder: Path, out: Path, options: SourceOptions, progress: Pr
 def _check_columns(path: Path, schema: pa.Schema, columns: Mapping[str, str]) -> None:
     for role, name in columns.items():
         if name not in schema.names:
-            raise DataError(f"{path} has no column {name!r}; columns there: {', '.join(schema.names)}. "
-                            f"Map yours with --column {role}=NAME.")  # fmt: skip
+            raise DataError(
+                f"{path} has no column {name!r}; columns there: {', '.join(schema.names)}. "
+                f"Map yours with --column {role}=NAME."
+            )
         kind = schema.field(name).type
         if role != "image" and not pa.types.is_integer(kind):
-            raise DataError(f"{path}: column {name!r} ({role}) must hold integers, it holds {kind}; "
-                            f"`cu data pack parquet:DIR` turns names into numbers.")  # fmt: skip
-        wanted = (isinstance(kind, pa.FixedShapeTensorType) or pa.types.is_binary(kind)
-                  or pa.types.is_large_binary(kind) or pa.types.is_struct(kind))  # fmt: skip
+            raise DataError(
+                f"{path}: column {name!r} ({role}) must hold integers, it holds {kind}; "
+                f"`cu data pack parquet:DIR` turns names into numbers."
+            )
+        wanted = (
+            isinstance(kind, pa.FixedShapeTensorType)
+            or pa.types.is_binary(kind)
+            or pa.types.is_large_binary(kind)
+            or pa.types.is_struct(kind)
+        )
         if role == "image" and not wanted:
-            raise DataError(f"{path}: column {name!r} (image) must hold image bytes or fixed-shape tensors, not {kind}.")
+            raise DataError(
+                f"{path}: column {name!r} (image) must hold image bytes or fixed-shape tensors, not {kind}."
+            )

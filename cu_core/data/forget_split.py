@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+from numpy.typing import NDArray
 
 from cu_core.data.order import EpochOrder, Rows, mix, skip_rows
 from cu_core.data.requests import ForgetSet
@@ -37,8 +38,10 @@ class ForgetSplit:
     def __init__(self, reader: ShardReader, forget: ForgetSet, *, seed: int, stop_rows: int, max_rows: int):
         for split in ("val", "test"):
             if reader.num_rows(split) == 0:
-                raise DataError(f"{reader.folder} has no {split} split; unlearning needs train, val and test "
-                                f"(val decides when to stop and serves as non-members).")  # fmt: skip
+                raise DataError(
+                    f"{reader.folder} has no {split} split; unlearning needs train, val and test "
+                    f"(val decides when to stop and serves as non-members)."
+                )
         self.reader, self.forget, self.seed = reader, forget, seed
         self.stop_rows, self.max_rows = stop_rows, max_rows
         self.num_train = reader.num_rows("train")
@@ -61,7 +64,8 @@ class ForgetSplit:
         return RowSet("train", self.forget.rows)
 
     def _half(self, which: int, rows: Rows, ids: Rows) -> Rows:
-        return rows[mix(ids, self.seed, 77) % np.uint64(2) == which]
+        chosen: Rows = rows[mix(ids, self.seed, 77) % np.uint64(2) == which]
+        return chosen
 
     @cached_property
     def forget_stop(self) -> RowSet:
@@ -81,7 +85,7 @@ class ForgetSplit:
         count = min(self.num_retain, self.max_rows)
         return RowSet("train", np.sort(self.retain_rows(EpochOrder(self.num_retain, self.seed + 101).at(0, count))))
 
-    def _in_class(self, rows: RowSet) -> np.ndarray:
+    def _in_class(self, rows: RowSet) -> NDArray[np.bool_]:
         labels = self.reader.labels(rows.split, rows.rows)
         return np.isin(labels, self.forget.classes)
 

@@ -16,6 +16,8 @@ from cu_core.data.transforms import Augment, augment
 from cu_core.dist import rank_slice
 from cu_core.types import Batch, UnlearnBatch
 
+DRAW_ROUNDS = 16
+
 
 class LeakError(RuntimeError):
     """A forget row reached the retain stream: our own invariant is broken."""
@@ -62,13 +64,21 @@ class UnlearnStream:
         return forget, retain
 
     def _positives(self, step: int, forget: Rows) -> Rows:
-        """Retain rows of each class among the forget rows, found by drawing: no index over the data set."""
+        """Retain rows of each class among the forget rows, found by drawing: no index over the data set. A class too
+        rare for ``DRAW_ROUNDS`` rounds gets fewer, which the logged share without positives shows."""
         rng = np.random.default_rng([self.seed, step])
-        reader, wanted = self.split.reader, np.unique(self.split.reader.labels("train", forget))
-        draws = 4 * self.batches.positives_per_class * reader.manifest.num_classes
-        rows = self.split.retain_rows(rng.integers(self.split.num_retain, size=draws))
-        labels = reader.labels("train", rows)
-        return np.concatenate([rows[labels == c][: self.batches.positives_per_class] for c in wanted])
+        reader, count = self.split.reader, self.batches.positives_per_class
+        wanted = np.unique(reader.labels("train", forget))
+        rows = labels = np.empty(0, np.int64)
+        for _ in range(DRAW_ROUNDS):
+            drawn = self.split.retain_rows(
+                rng.integers(self.split.num_retain, size=4 * count * reader.manifest.num_classes)
+            )
+            rows = np.concatenate([rows, drawn])
+            labels = np.concatenate([labels, reader.labels("train", drawn)])
+            if all((labels == c).sum() >= count for c in wanted):
+                break
+        return np.concatenate([rows[labels == c][:count] for c in wanted])
 
     def _load(self, rows: Rows, step: int) -> Batch:
         mine = rows[rank_slice(len(rows))]
@@ -78,22 +88,28 @@ class UnlearnStream:
         return Batch(images, torch.from_numpy(reader.labels("train", mine)), torch.from_numpy(ids))
 
     def __call__(self, step: int) -> UnlearnBatch:
-        """Raises: LeakError if a retain row is in the forget set (checked by id, row by row)."""
         forget_rows, retain_rows = self.rows(step)
-        batch = UnlearnBatch(self._load(forget_rows, step), self._load(retain_rows, step))
+        return UnlearnBatch(self._load(forget_rows, step), self._load(retain_rows, step))
+
+    def _check(self, batch: UnlearnBatch, step: int) -> None:
         leaks = self.split.count_leaks(batch.retain.sample_ids.numpy())
         self.leaks += leaks
         self.retain_served += len(batch.retain)
         if leaks:
-            raise LeakError(f"step {step}: {leaks} forget rows reached the retain stream; nothing was updated with them.")
-        return batch
+            raise LeakError(
+                f"step {step}: {leaks} forget rows reached the retain stream; nothing was updated with them."
+            )
 
     def prefetched(self, start: int, stop: int) -> Iterator[UnlearnBatch]:
-        """Batches of steps start..stop-1, the next one read in a thread while this one is used."""
+        """Batches of steps start..stop-1, the next one read in a thread while this one is used.
+
+        Raises: LeakError if a retain row is in the forget set (checked by id, row by row, as it is served).
+        """
         with ThreadPoolExecutor(1) as pool:
             ahead: Future[UnlearnBatch] = pool.submit(self, start)
             for step in range(start, stop):
                 batch = ahead.result()
                 if step + 1 < stop:
                     ahead = pool.submit(self, step + 1)
+                self._check(batch, step)
                 yield batch

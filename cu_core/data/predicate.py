@@ -43,8 +43,8 @@ def _translate(node: ast.expr, text: str, columns: Sequence[str]) -> Any:
             return ~_translate(operand, text, columns)
         case ast.Compare(left=left, ops=ops, comparators=rights):
             result = None
-            for op, right in zip(ops, rights, strict=True):
-                part = _compare(left, op, right, text, columns)
+            for comparison, right in zip(ops, rights, strict=True):
+                part = _compare(left, comparison, right, text, columns)
                 result = part if result is None else result & part
                 left = right
             return result

@@ -14,11 +14,11 @@ import pyarrow.dataset
 import pyarrow.parquet as pq
 from pydantic import Discriminator
 
-from cu_core.checkpoint import atomic_folder, digest_of
 from cu_core.data.order import EpochOrder, Rows
 from cu_core.data.predicate import parse_predicate
 from cu_core.data.schema import DataError
 from cu_core.data.shard_reader import ShardReader
+from cu_core.files import atomic_folder, digest_of
 from cu_core.types import RequestKind
 
 
@@ -98,8 +98,9 @@ def _by_class(request: ByClass, reader: ShardReader) -> Rows:
     for number in request.classes:
         if not 0 <= number < total:
             names = ", ".join(f"{i} {n}" for i, n in enumerate(reader.manifest.class_names[:20]))
-            raise ValueError(f"request.classes: class {number} does not exist; classes: {names}"
-                             f"{', ...' if total > 20 else ''}.")  # fmt: skip
+            raise ValueError(
+                f"request.classes: class {number} does not exist; classes: {names}{', ...' if total > 20 else ''}."
+            )
     return _rows_where(reader, "label", lambda labels: np.isin(labels, request.classes))
 
 
@@ -136,7 +137,9 @@ def _by_ids(request: ByIds, reader: ShardReader) -> Rows:
     if len(rows) < len(ids):
         missing = np.setdiff1d(ids, reader.sample_ids("train", rows))
         shown = ", ".join(map(str, missing[:5]))
-        raise ValueError(f"{request.path}: {len(missing)} of {len(ids)} ids are not in the training split, e.g. {shown}.")
+        raise ValueError(
+            f"{request.path}: {len(missing)} of {len(ids)} ids are not in the training split, e.g. {shown}."
+        )
     return rows
 
 
@@ -182,10 +185,17 @@ def save_forget_set(folder: Path, forget: ForgetSet) -> Path:
     """Write ``folder/<digest>/forget.arrow``; returns the file. Found again, it is not rewritten."""
     target = folder / forget.digest
     if not (target / "forget.arrow").is_file():
-        meta = {"kind": forget.kind, "classes": ",".join(map(str, forget.classes)), "data": forget.data_digest,
-                "digest": forget.digest}  # fmt: skip
+        meta = {
+            "kind": forget.kind,
+            "classes": ",".join(map(str, forget.classes)),
+            "data": forget.data_digest,
+            "digest": forget.digest,
+        }
         table = pa.table({"sample_id": forget.sample_ids, "row": forget.rows}).replace_schema_metadata(meta)
-        with atomic_folder(target) as partial, pa.ipc.new_file(str(partial / "forget.arrow"), table.schema) as out:
+        with (
+            atomic_folder(target) as partial,
+            pa.ipc.new_file(str(partial / "forget.arrow"), table.schema) as out,
+        ):
             out.write_table(table)
     return target / "forget.arrow"
 

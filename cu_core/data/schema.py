@@ -10,7 +10,7 @@ from typing import Literal
 
 from pydantic import TypeAdapter, ValidationError
 
-from cu_core.checkpoint import digest_of, write_text
+from cu_core.files import digest_of, write_text
 
 FORMAT_VERSION = 1
 MANIFEST = "manifest.json"
@@ -92,7 +92,9 @@ def read_manifest(folder: Path) -> Manifest:
         where = ".".join(str(part) for part in error.errors()[0]["loc"])
         raise DataError(f"{path} is not a valid manifest: {where or 'file'}: {error.errors()[0]['msg']}.") from error
     if manifest.format_version != FORMAT_VERSION:
-        raise DataError(f"{path} has format {manifest.format_version}, this version reads {FORMAT_VERSION}; pack again.")
+        raise DataError(
+            f"{path} has format {manifest.format_version}, this version reads {FORMAT_VERSION}; pack again."
+        )
     return manifest
 
 

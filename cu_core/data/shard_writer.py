@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 
@@ -12,8 +12,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from cu_core.checkpoint import file_sha256
 from cu_core.data.schema import DataError, Manifest, ShardInfo, Split, write_manifest
+from cu_core.files import file_sha256
 
 
 @dataclass(frozen=True)
@@ -38,8 +38,8 @@ class Chunk:
             image = pa.ExtensionArray.from_storage(pa.fixed_shape_tensor(pa.uint8(), shape), pixels)
         columns = {"sample_id": pa.array(self.sample_ids, pa.int64()), "image": image}
         columns["label"] = pa.array(self.labels, pa.int64())
-        for name in self.extra.column_names if self.extra is not None else ():
-            columns[name] = self.extra[name].combine_chunks()
+        if self.extra is not None:
+            columns |= {name: self.extra[name].combine_chunks() for name in self.extra.column_names}
         return pa.table(columns)
 
 
@@ -96,8 +96,10 @@ class ShardWriter:
         table = chunk.table()
         self._schema = self._schema or table.schema
         if table.schema != self._schema:
-            raise DataError(f"rows of one data set must share columns and image shape: {table.schema} came after "
-                            f"{self._schema}.".replace("\n", ", "))  # fmt: skip
+            raise DataError(
+                f"rows of one data set must share columns and image shape: {table.schema} came after "
+                f"{self._schema}.".replace("\n", ", ")
+            )
         if chunk.split == "train" and not isinstance(chunk.images, list):
             self._moments.add(chunk.images)
         pending = self._pending.setdefault(chunk.split, [])
@@ -113,8 +115,13 @@ class ShardWriter:
         batch = table.combine_chunks().to_batches()[0]
         with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, batch.schema) as writer:
             writer.write_batch(batch)
-        info = ShardInfo(path=path.name, split=split, batch_rows=(batch.num_rows,),
-                         bytes=path.stat().st_size, sha256=file_sha256(path))  # fmt: skip
+        info = ShardInfo(
+            path=path.name,
+            split=split,
+            batch_rows=(batch.num_rows,),
+            bytes=path.stat().st_size,
+            sha256=file_sha256(path),
+        )
         self.shards.append(info)
 
     def finish(self) -> Manifest:
@@ -126,11 +133,17 @@ class ShardWriter:
         kind = self._schema.field("image").type
         shape = tuple(kind.shape) if isinstance(kind, pa.FixedShapeTensorType) else None
         manifest = Manifest(
-            name=self.name, source=self.source, class_names=self.class_names, shards=tuple(self.shards),
-            image_kind="tensor" if shape else "encoded", image_shape=shape,
+            name=self.name,
+            source=self.source,
+            class_names=self.class_names,
+            shards=tuple(self.shards),
+            image_kind="tensor" if shape else "encoded",
+            image_shape=shape,
             extra_columns=tuple(n for n in self._schema.names if n not in ("sample_id", "image", "label")),
-            **(dict(zip(("pixel_mean", "pixel_std"), self._moments.result(), strict=True)) if shape else {}),
-        )  # fmt: skip
+        )
+        if shape:
+            mean, std = self._moments.result()
+            manifest = replace(manifest, pixel_mean=mean, pixel_std=std)
         write_manifest(self.partial, manifest)
         self.partial.rename(self.out)
         return manifest

@@ -19,8 +19,18 @@ from cu_core.data.shard_writer import Chunk
 CHUNK_ROWS = 2048
 IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".gif"}
 TORCHVISION = ("CIFAR10", "CIFAR100", "SVHN", "FashionMNIST")
-FASHION_CLASSES = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag",
-                   "Ankle boot")  # fmt: skip
+FASHION_CLASSES = (
+    "T-shirt/top",
+    "Trouser",
+    "Pullover",
+    "Dress",
+    "Coat",
+    "Sandal",
+    "Shirt",
+    "Sneaker",
+    "Bag",
+    "Ankle boot",
+)
 
 
 @dataclass(frozen=True)
@@ -49,8 +59,9 @@ def _arrays(split: Split, images: NDArray[np.uint8], labels: NDArray[np.int64], 
         yield Chunk(split, images[part], labels[part].astype(np.int64), ids)
 
 
-def _from_arrays(name: str, classes: tuple[str, ...], parts: Mapping[Split, tuple[NDArray[np.uint8],
-                 NDArray[np.int64]]]) -> Source:  # fmt: skip
+def _from_arrays(
+    name: str, classes: tuple[str, ...], parts: Mapping[Split, tuple[NDArray[np.uint8], NDArray[np.int64]]]
+) -> Source:
     def read() -> Iterator[Chunk]:
         first_id = 0
         for split, (images, labels) in parts.items():
@@ -73,8 +84,10 @@ def _idx(folder: Path, stem: str) -> NDArray[np.uint8]:
     """One idx file, gzipped or not (LeCun's format: type and rank in the magic number, then sizes)."""
     found = [p for p in (folder / stem, folder / f"{stem}.gz") if p.is_file()]
     if not found:
-        raise DataError(f"no {stem}[.gz] in {folder}; Debian's package dataset-fashion-mnist puts the files under "
-                        f"/usr/share/datasets/fashion-mnist.")  # fmt: skip
+        raise DataError(
+            f"no {stem}[.gz] in {folder}; Debian's package dataset-fashion-mnist puts the files under "
+            f"/usr/share/datasets/fashion-mnist."
+        )
     try:
         raw = gzip.decompress(found[0].read_bytes()) if found[0].suffix == ".gz" else found[0].read_bytes()
     except (gzip.BadGzipFile, EOFError) as error:
@@ -102,7 +115,9 @@ def torchvision_set(argument: str, options: SourceOptions) -> Source:
 
     name, _, folder = argument.partition(":")
     if name not in TORCHVISION or not folder:
-        raise DataError(f"torchvision:{argument} must be torchvision:NAME:DIR with NAME one of {', '.join(TORCHVISION)}.")
+        raise DataError(
+            f"torchvision:{argument} must be torchvision:NAME:DIR with NAME one of {', '.join(TORCHVISION)}."
+        )
     parts: dict[Split, tuple[NDArray[np.uint8], NDArray[np.int64]]] = {}
     for split in ("train", "test"):
         which = {"split": split} if name == "SVHN" else {"train": split == "train"}
@@ -116,7 +131,10 @@ def torchvision_set(argument: str, options: SourceOptions) -> Source:
         if name.startswith("CIFAR"):
             images = images.transpose(0, 3, 1, 2)
         labels = np.asarray(loaded.labels if name == "SVHN" else loaded.targets, dtype=np.int64)
-        parts["train" if split == "train" else "test"] = (images[:, None] if images.ndim == 3 else images, labels)
+        parts["train" if split == "train" else "test"] = (
+            images[:, None] if images.ndim == 3 else images,
+            labels,
+        )
     classes = tuple(getattr(loaded, "classes", [str(c) for c in range(10)]))
     return _from_arrays(name.lower(), classes, parts)
 
@@ -169,8 +187,10 @@ def parquet(argument: str, options: SourceOptions) -> Source:
     for name in names.values():
         present = pq.read_schema(paths[0]).names
         if name not in present:
-            raise DataError(f"{paths[0]} has no column {name!r}; columns there: {', '.join(present)}. "
-                            f"Map yours with --column, e.g. --column image=img.")  # fmt: skip
+            raise DataError(
+                f"{paths[0]} has no column {name!r}; columns there: {', '.join(present)}. "
+                f"Map yours with --column, e.g. --column image=img."
+            )
     counts: dict[Split, int] = {}
     values: set[object] = set()
     for path in paths:

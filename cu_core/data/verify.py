@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from cu_core.checkpoint import file_sha256
 from cu_core.data.order import mix
 from cu_core.data.schema import SPLITS, DataError, ShardInfo
 from cu_core.data.shard_reader import ShardReader, decode, encoded_view
+from cu_core.files import file_sha256
 
 IDS_PER_PASS = 20_000_000
 
@@ -46,9 +46,11 @@ def _check_shard(reader: ShardReader, shard: ShardInfo) -> Iterator[str]:
     first = 0
     for batch in batches:
         labels = batch.column(reader.manifest.column("label")).to_numpy()
-        for row in np.flatnonzero((labels < 0) | (labels >= reader.manifest.num_classes)):
-            yield (f"shard {shard.path}, row {first + row}: label {labels[row]} is outside "
-                   f"0..{reader.manifest.num_classes - 1}.")  # fmt: skip
+        for bad in np.flatnonzero((labels < 0) | (labels >= reader.manifest.num_classes)):
+            yield (
+                f"shard {shard.path}, row {first + bad}: label {labels[bad]} is outside "
+                f"0..{reader.manifest.num_classes - 1}."
+            )
         if reader.manifest.image_kind == "encoded":
             get = encoded_view(batch.column(reader.manifest.column("image")))
             for row in range(batch.num_rows):

@@ -5,7 +5,6 @@ N anchors (forget rows of this rank), M retain rows (of all ranks), D embedding 
 
 from __future__ import annotations
 
-import math
 from typing import NamedTuple
 
 import torch
@@ -25,9 +24,18 @@ class AnchorTerms(NamedTuple):
     """|P(i)|: retain rows of the same class."""
 
 
-def anchor_terms(anchors_ND: Tensor, labels_N: Tensor, retain_MD: Tensor, retain_labels_M: Tensor, *,
-                 temperature: float, pull_weights_NM: Tensor | None = None) -> AnchorTerms:  # fmt: skip
+def anchor_terms(
+    anchors_ND: Tensor,
+    labels_N: Tensor,
+    retain_MD: Tensor,
+    retain_labels_M: Tensor,
+    *,
+    temperature: float,
+    pull_weights_NM: Tensor | None = None,
+) -> AnchorTerms:
     """Equation 5 in the form ``L_i = - mean_{N(i)} s_ia + logsumexp_{P(i)} s_ip``, its two parts apart.
+
+    Equation 6 (class requests, P(i) empty) is the pull plus the constant log|N(i)|, which has no gradient.
 
     ``pull_weights_NM`` replaces the mean over N(i) by a weighted one (weights over N(i) are normalised here).
     Raises: ValueError if temperature is not positive.
@@ -47,14 +55,6 @@ def anchor_terms(anchors_ND: Tensor, labels_N: Tensor, retain_MD: Tensor, retain
     masked = torch.where(any_same[:, None], masked, torch.zeros_like(scores))
     push = torch.where(any_same, torch.logsumexp(masked, 1), 0) if scores.shape[1] else scores.sum(1)
     return AnchorTerms(pull, push, (~same).sum(1), same.sum(1))
-
-
-def class_unlearning_loss(anchors_ND: Tensor, retain_MD: Tensor, *, temperature: float) -> Tensor:
-    """Equation 6, per anchor (N,): ``- mean_a s_ia + log M``; the constant has no gradient.
-
-    ``anchors_ND`` and ``retain_MD`` are unit vectors; every retain row is of another class.
-    """
-    return -(anchors_ND @ retain_MD.T).mean(1) / temperature + math.log(retain_MD.shape[0])
 
 
 def tilted_weights(original_probs_NC: Tensor, labels_N: Tensor, retain_labels_M: Tensor) -> Tensor:

@@ -52,13 +52,17 @@ class Contrastive:
 
     def check(self, request_kind: RequestKind) -> None:
         if request_kind == "class" and self.terms == "push":
-            raise ValueError("method.terms=push has no effect on a class request: no retain row shares the class, so "
-                             "the loss is zero (equation 6). Use terms=pull or both.")  # fmt: skip
+            raise ValueError(
+                "method.terms=push has no effect on a class request: no retain row shares the class, so "
+                "the loss is zero (equation 6). Use terms=pull or both."
+            )
         if self.terms == "push" and self.pull_weights == "tilted":
             raise ValueError("method.pull_weights=tilted has no effect with method.terms=push.")
         if self.lambda_ul == 0 and (self.terms != "both" or self.pull_weights != "uniform" or self.queue_size):
-            raise ValueError("method.lambda_ul=0 switches the unlearning loss off: terms, pull_weights and queue_size "
-                             "then have no effect.")  # fmt: skip
+            raise ValueError(
+                "method.lambda_ul=0 switches the unlearning loss off: terms, pull_weights and queue_size "
+                "then have no effect."
+            )
 
     def _unit(self, out: Outputs) -> Tensor:
         feature = out.embedding if self.feature == "embedding" else out.hidden
@@ -89,8 +93,9 @@ class Contrastive:
             assert context.reference is not None
             probs = context.reference({"forget": batch.forget.images})["forget"].logits.softmax(1)
             weights = tilted_weights(probs, forget_labels, key_labels)
-        parts = anchor_terms(anchors, forget_labels, keys, key_labels, temperature=self.temperature,
-                             pull_weights_NM=weights)  # fmt: skip
+        parts = anchor_terms(
+            anchors, forget_labels, keys, key_labels, temperature=self.temperature, pull_weights_NM=weights
+        )
         terms = {
             "pull_loss": parts.pull.sum() / max(num_forget, 1),
             "push_loss": parts.push.sum() / max(num_forget, 1),

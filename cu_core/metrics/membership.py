@@ -55,5 +55,7 @@ def attack_auc(members: Scores, non_members: Scores, weights: Scores) -> float:
 def tpr_at_fpr(members: Scores, non_members: Scores, weights: Scores, fpr: float) -> float:
     """Share of members caught by the loosest threshold whose false-positive rate is at most ``fpr``."""
     truth = np.r_[np.ones(len(members)), np.zeros(len(non_members))]
-    rates, caught, _ = roc_curve(truth, np.r_[members, non_members], sample_weight=np.r_[np.ones(len(members)), weights])
+    rates, caught, _ = roc_curve(
+        truth, np.r_[members, non_members], sample_weight=np.r_[np.ones(len(members)), weights]
+    )
     return float(caught[rates <= fpr].max())

@@ -19,8 +19,16 @@ def linear_probe(train_ND: Features, labels: Labels, test_ND: Features, test_lab
     return np.asarray(probe.predict(test_ND) == test_labels)
 
 
-def prototype_recovery(forget_ND: Features, retain_ND: Features, retain_labels: Labels, test_ND: Features, *,
-                       shots: int, draws: int, seed: int) -> float:  # fmt: skip
+def prototype_recovery(
+    forget_ND: Features,
+    retain_ND: Features,
+    retain_labels: Labels,
+    test_ND: Features,
+    *,
+    shots: int,
+    draws: int,
+    seed: int,
+) -> float:
     """Share of forgotten-class test rows that lie nearest (cosine) to the mean of ``shots`` forget rows, against the
     means of the retained classes; mean over ``draws`` (Snell et al. 2017, prototypical networks)."""
 

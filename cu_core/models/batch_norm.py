@@ -81,5 +81,3 @@ def set_first_row(model: nn.Module, first_row: int) -> None:
 
 def has_batch_norm(model: nn.Module) -> bool:
     return any(isinstance(m, _BatchNorm) for m in model.modules())
-
-

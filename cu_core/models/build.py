@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Literal
 from urllib.error import URLError
 
@@ -13,12 +12,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cu_core.checkpoint import Weights, load_weights
-from cu_core.data.schema import Manifest
-from cu_core.data.transforms import Preprocess
 from cu_core.dist import seed_everything
 from cu_core.models.classifier import Classifier
+from cu_core.models.preprocess import Preprocess
 from cu_core.models.resnet import DEPTHS, WideResNet
+
+Weights = Mapping[str, Tensor]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,9 +78,12 @@ def _pretrained_resnet(config: ModelConfig, num_classes: int) -> nn.Module:
     try:
         body: nn.Module = get_model(config.name, weights="DEFAULT")
     except (URLError, OSError, ValueError) as error:
-        raise ValueError(f"pretrained weights of {config.name} could not be fetched ({error}); "
-                         f"set model.weights to a local file.") from error  # fmt: skip
-    body.fc = nn.Linear(body.fc.in_features, num_classes)  # type: ignore[arg-type]
+        raise ValueError(
+            f"pretrained weights of {config.name} could not be fetched ({error}); set model.weights to a local file."
+        ) from error
+    old = body.get_submodule("fc")
+    assert isinstance(old, nn.Linear)
+    body.fc = nn.Linear(old.in_features, num_classes)
     return body
 
 
@@ -89,9 +91,15 @@ def _vit_mini(config: ModelConfig, num_classes: int, preprocess: Preprocess) -> 
     from timm.models.vision_transformer import VisionTransformer
 
     return VisionTransformer(  # type: ignore[no-any-return]
-        img_size=preprocess.size, patch_size=config.patch_size, in_chans=preprocess.channels, num_classes=num_classes,
-        embed_dim=config.width, depth=config.depth, num_heads=max(1, config.width // 32), mlp_ratio=2.0,
-    )  # fmt: skip
+        img_size=preprocess.size,
+        patch_size=config.patch_size,
+        in_chans=preprocess.channels,
+        num_classes=num_classes,
+        embed_dim=config.width,
+        depth=config.depth,
+        num_heads=max(1, config.width // 32),
+        mlp_ratio=2.0,
+    )
 
 
 def _vit_small(config: ModelConfig, num_classes: int, preprocess: Preprocess) -> nn.Module:
@@ -99,17 +107,29 @@ def _vit_small(config: ModelConfig, num_classes: int, preprocess: Preprocess) ->
 
     pretrained = config.weights == "pretrained"
     try:
-        return timm.create_model("vit_small_patch16_224", pretrained=pretrained, num_classes=num_classes,
-                                 img_size=preprocess.size, in_chans=preprocess.channels)  # type: ignore[no-any-return]  # fmt: skip
+        body: nn.Module = timm.create_model(
+            "vit_small_patch16_224",
+            pretrained=pretrained,
+            num_classes=num_classes,
+            img_size=preprocess.size,
+            in_chans=preprocess.channels,
+        )
+        return body
     except (OSError, RuntimeError) as error:
-        raise ValueError(f"vit_small could not be built ({error}); without a network set model.weights to a local file.") \
-            from error  # fmt: skip
+        raise ValueError(
+            f"vit_small could not be built ({error}); without a network set model.weights to a local file."
+        ) from error
 
 
 MODELS: dict[str, ModelEntry] = {
     **{
-        name: ModelEntry(_resnet, "avgpool", "layer3", "fc", f"torchvision {name}" if name != "resnet10" else
-                         "ResNet with one block a stage, for small trials")  # fmt: skip
+        name: ModelEntry(
+            _resnet,
+            "avgpool",
+            "layer3",
+            "fc",
+            f"torchvision {name}" if name != "resnet10" else "ResNet with one block a stage, for small trials",
+        )
         for name in DEPTHS
     },
     "vit_mini": ModelEntry(_vit_mini, "head_drop", "blocks.{three_quarters}", "head", "small-image ViT (timm)"),
@@ -122,12 +142,17 @@ class _Normalise(nn.Module):
         return F.normalize(x, dim=-1)
 
 
-def preprocess_for(config: ModelConfig, manifest: Manifest) -> Preprocess:
-    """Raises: ValueError if the images are encoded and no size is given."""
-    size = config.image_size or (manifest.image_shape[1] if manifest.image_shape else None)
+def preprocess_for(
+    config: ModelConfig, image_shape: tuple[int, int, int] | None, mean: tuple[float, ...], std: tuple[float, ...]
+) -> Preprocess:
+    """``image_shape`` is that of stored tensors, absent for encoded images.
+
+    Raises: ValueError if the images are encoded and no size is given.
+    """
+    size = config.image_size or (image_shape[1] if image_shape else None)
     if size is None:
         raise ValueError("model.image_size must be set for encoded images (the side in pixels that the model reads).")
-    return Preprocess(size, manifest.pixel_mean, manifest.pixel_std)
+    return Preprocess(size, mean, std)
 
 
 def build_model(config: ModelConfig, num_classes: int, preprocess: Preprocess, seed: int) -> Classifier:
@@ -140,16 +165,20 @@ def build_model(config: ModelConfig, num_classes: int, preprocess: Preprocess, s
         if ":" in config.name:
             return _own_model(config, num_classes, preprocess)
         if config.name not in MODELS:
-            raise ValueError(f"model.name: unknown model {config.name!r}; models: {', '.join(MODELS)}, "
-                             f"or package.module:function.")  # fmt: skip
+            raise ValueError(
+                f"model.name: unknown model {config.name!r}; models: {', '.join(MODELS)}, or package.module:function."
+            )
         entry = MODELS[config.name]
         body = entry.build(config, num_classes, preprocess)
         embedding = entry.embedding_layer
         if config.projection:
             head = body.get_submodule(entry.head)
             assert isinstance(head, nn.Linear)
-            parts = (nn.Linear(head.in_features, config.projection), _Normalise(),
-                     nn.Linear(config.projection, num_classes))  # fmt: skip
+            parts = (
+                nn.Linear(head.in_features, config.projection),
+                _Normalise(),
+                nn.Linear(config.projection, num_classes),
+            )
             setattr(body, entry.head, nn.Sequential(*parts))
             embedding = f"{entry.head}.1"
         hidden = entry.hidden_layer.format(three_quarters=max(0, 3 * config.depth // 4 - 1))
@@ -174,23 +203,28 @@ def restore(model: Classifier, weights: Weights, source: str) -> None:
     Raises: ValueError with the first names or shapes that do not fit.
     """
     own = model.state_dict()
-    wrong = [f"{k} is {tuple(v.shape)}, must be {tuple(own[k].shape)}" for k, v in weights.items()
-             if k in own and own[k].shape != v.shape]  # fmt: skip
+    wrong = [
+        f"{k} is {tuple(v.shape)}, must be {tuple(own[k].shape)}"
+        for k, v in weights.items()
+        if k in own and own[k].shape != v.shape
+    ]
     missing, unknown = sorted(own.keys() - weights.keys()), sorted(weights.keys() - own.keys())
     if wrong or missing or unknown:
-        what = wrong[:1] or [f"lacks {len(missing)} tensors and has {len(unknown)} unknown ones (e.g. "
-                             f"{', '.join((missing + unknown)[:2])})"]  # fmt: skip
+        what = wrong[:1] or [
+            f"lacks {len(missing)} tensors and has {len(unknown)} unknown ones (e.g. "
+            f"{', '.join((missing + unknown)[:2])})"
+        ]
         raise ValueError(f"{source} holds another model: {what[0]}; check model.* or map names with model.key_map.")
     model.load_state_dict(weights)
 
 
-def load_original(model: Classifier, config: ModelConfig) -> None:
-    """Load ``model.weights`` from disk, names mapped by ``model.key_map``; foreign names without prefix get ``body.``."""
-    if config.weights is None or config.weights == "pretrained":
-        return
-    weights = load_weights(Path(config.weights))
+def restore_foreign(model: Classifier, config: ModelConfig, weights: Weights) -> None:
+    """Put foreign weights into the model: names mapped by ``model.key_map``; bare names belong to the body.
+
+    Raises: ValueError as ``restore``.
+    """
     for old, new in config.key_map.items():
         weights = {new + k.removeprefix(old) if k.startswith(old) else k: v for k, v in weights.items()}
     if not any(k.startswith("body.") for k in weights):
         weights = {f"body.{k}": v for k, v in weights.items()}
-    restore(model, weights, config.weights)
+    restore(model, weights, str(config.weights))

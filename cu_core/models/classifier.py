@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from cu_core.data.transforms import Preprocess
 from cu_core.models.batch_norm import set_first_row
+from cu_core.models.preprocess import Preprocess
 from cu_core.types import Outputs
 
 ImageSets = Mapping[str, Tensor]

@@ -7,7 +7,7 @@ from typing import Any
 import torch.nn as nn
 from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
 
-DEPTHS: dict[str, tuple[type[nn.Module], list[int]]] = {
+DEPTHS: dict[str, tuple[Any, list[int]]] = {
     "resnet10": (BasicBlock, [1, 1, 1, 1]),
     "resnet18": (BasicBlock, [2, 2, 2, 2]),
     "resnet34": (BasicBlock, [3, 4, 6, 3]),

@@ -32,7 +32,7 @@ class Predictions:
 
     @property
     def correct(self) -> NDArray[np.bool_]:
-        return self.logits.argmax(1) == self.labels
+        return np.asarray(self.logits.argmax(1) == self.labels, dtype=np.bool_)
 
     def where(self, mask: NDArray[np.bool_]) -> Predictions:
         return Predictions(self.logits[mask], self.embedding[mask], self.labels[mask], self.sample_ids[mask])

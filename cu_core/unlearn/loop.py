@@ -83,8 +83,14 @@ def run_loop(loop: Loop, resume: TrainState | None = None) -> LoopResult:
     for step, host_batch in enumerate(loop.stream.prefetched(result.steps, loop.max_steps), result.steps):
         batch = _to_device(host_batch, device)
         set_learning_rate(optimizer, rate := learning_rate(loop.optimizer, step, loop.max_steps))
-        context = StepContext(loop.forward, loop.reference, loop.stream.split.forget.kind,
-                              loop.stream.split.reader.manifest.num_classes, step, state)  # fmt: skip
+        context = StepContext(
+            loop.forward,
+            loop.reference,
+            loop.stream.split.forget.kind,
+            loop.stream.split.reader.manifest.num_classes,
+            step,
+            state,
+        )
         with torch.autocast(device.type, torch.bfloat16, enabled=loop.autocast):
             losses = loop.method.losses(context, batch)
         # Data-parallel wrappers average gradients over ranks; the share times the world size makes that a sum.
@@ -101,7 +107,11 @@ def run_loop(loop: Loop, resume: TrainState | None = None) -> LoopResult:
         values |= {"gradient_norm": float(norm), "learning_rate": rate}
         if loop.stopper is not None and loop.stopper.due(result.steps, loop.max_steps):
             check = loop.stopper.judge(loop.model, result.steps)
-            values |= {"stop_forget": check.forget, "stop_target": check.target, "stop_utility": check.utility}
+            values |= {
+                "stop_forget": check.forget,
+                "stop_target": check.target,
+                "stop_utility": check.utility,
+            }
         result.seconds = time.perf_counter() - began
         loop.on_step(StepReport(result.steps, loop.max_steps, values))
         if loop.stopper is not None and loop.stopper.finished(result.steps):
@@ -130,22 +140,29 @@ def _shared_values(losses: Losses, forget_rows: int, retain_rows: int) -> dict[s
 def _check_finite(values: Mapping[str, float], step: int) -> None:
     bad = [f"{name} is {value}" for name, value in values.items() if not torch.isfinite(torch.tensor(value))]
     if bad:
-        raise NonFiniteError(f"step {step + 1}: {', '.join(bad)}; the weights were not updated. "
-                             f"Lower optimizer.lr, set optimizer.clip_norm or raise method.temperature.")  # fmt: skip
+        raise NonFiniteError(
+            f"step {step + 1}: {', '.join(bad)}; the weights were not updated. "
+            f"Lower optimizer.lr, set optimizer.clip_norm or raise method.temperature."
+        )
 
 
 def _snapshot(loop: Loop, optimizer: torch.optim.Optimizer, state: MethodState, result: LoopResult) -> TrainState:
     _count_ids(loop, result)
     progress = {"result": vars(result), "stop": loop.stopper.state_dict() if loop.stopper else None}
     return TrainState(
-        step=result.steps, model=copy_weights(loop.model.state_dict()), optimizer=optimizer.state_dict(),
-        method=dict(state), rng=torch.get_rng_state(), progress=progress,
+        step=result.steps,
+        model=copy_weights(loop.model.state_dict()),
+        optimizer=optimizer.state_dict(),
+        method=dict(state),
+        rng=torch.get_rng_state(),
+        progress=progress,
         kept=loop.stopper.kept if loop.stopper else None,
-    )  # fmt: skip
+    )
 
 
-def _restore(loop: Loop, optimizer: torch.optim.Optimizer, state: MethodState, result: LoopResult,
-             saved: TrainState) -> None:  # fmt: skip
+def _restore(
+    loop: Loop, optimizer: torch.optim.Optimizer, state: MethodState, result: LoopResult, saved: TrainState
+) -> None:
     loop.model.load_state_dict(saved.model)
     optimizer.load_state_dict(saved.optimizer)
     state.update({k: v.to(next(loop.model.parameters()).device) for k, v in saved.method.items()})

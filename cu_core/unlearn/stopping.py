@@ -34,8 +34,9 @@ class StopConfig:
 
     def __post_init__(self) -> None:
         if min(self.max_steps, self.check_every, self.patience) < 1 or min(self.further_steps, self.utility_points) < 0:
-            raise ValueError("max_steps, check_every and patience must be at least 1, further_steps and utility_points "
-                             "not negative")  # fmt: skip
+            raise ValueError(
+                "max_steps, check_every and patience must be at least 1, further_steps and utility_points not negative"
+            )
 
 
 @dataclass(frozen=True)
@@ -87,8 +88,10 @@ class Stopper:
         forget_correct, forget_count = shared_accuracy(model, reader, forget_rows)
         unseen_correct, unseen_count = shared_accuracy(model, reader, self.split.stop_retain)
         if not forget_count or not unseen_count:
-            raise ValueError("the stop set is empty: the val split has no row of the forgotten class (or none of the "
-                             "others); pack the data with a larger --val-frac, or set stop.rule=none.")  # fmt: skip
+            raise ValueError(
+                "the stop set is empty: the val split has no row of the forgotten class (or none of the "
+                "others); pack the data with a larger --val-frac, or set stop.rule=none."
+            )
         self.state.rows += forget_count + unseen_count
         utility = unseen_correct / unseen_count
         target = 1 / reader.manifest.num_classes if self.kind == "class" else utility

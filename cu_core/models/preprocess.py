@@ -1,0 +1,38 @@
+"""The preprocessing a model travels with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Preprocess:
+    """uint8 images -> what the model reads; saved with every checkpoint."""
+
+    size: int
+    """Side in pixels."""
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    @property
+    def channels(self) -> int:
+        return len(self.mean)
+
+    def __call__(self, images: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
+        """uint8 (N, channels, H, W) -> (N, channels, size, size), normalised."""
+        pixels = images.to(dtype) / 255
+        if pixels.shape[-1] != self.size and len(pixels):
+            pixels = F.interpolate(pixels, (self.size, self.size), mode="bilinear", antialias=True)
+        shape = (1, self.channels, 1, 1)
+        mean, std = (torch.tensor(v, dtype=dtype, device=images.device).view(shape) for v in (self.mean, self.std))
+        return (pixels - mean) / std
+
+    @classmethod
+    def from_meta(cls, meta: Mapping[str, Any]) -> Preprocess:
+        return cls(int(meta["size"]), tuple(meta["mean"]), tuple(meta["std"]))

@@ -1,0 +1,31 @@
+"""Run a function on several gloo ranks and collect what rank 0 returns."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
+
+
+def _entry(rank: int, world: int, place: str, function: Callable[..., Any], args: tuple[Any, ...]) -> None:
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", init_method=f"file://{place}/rendezvous", rank=rank, world_size=world)
+    try:
+        result = function(*args)
+        if rank == 0:
+            torch.save(result, f"{place}/result.pt")
+        dist.barrier()
+    finally:
+        dist.destroy_process_group()
+
+
+def on_ranks(world: int, function: Callable[..., Any], *args: Any) -> Any:
+    """``function(*args)`` on every rank (a module-level function); returns rank 0's result."""
+    with tempfile.TemporaryDirectory() as place:
+        mp.spawn(_entry, args=(world, place, function, args), nprocs=world)
+        return torch.load(Path(place) / "result.pt", weights_only=False)

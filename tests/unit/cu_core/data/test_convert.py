@@ -1,0 +1,186 @@
+from __future__ import annotations
+
+import gzip
+import io
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+from cu_core.data.convert import SplitPlan, pack
+from cu_core.data.schema import DataError, read_manifest
+from cu_core.data.shard_reader import ShardReader
+from cu_core.data.sources import SourceOptions
+from cu_core.data.verify import verify
+from tests.conftest import FASHION, pack_quietly
+
+
+def no_progress(done: int, total: int) -> None:
+    return
+
+
+def png(value: int, size: int = 12) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(np.full((size, size, 3), value, np.uint8)).save(buffer, "png")
+    return buffer.getvalue()
+
+
+@pytest.fixture
+def image_folder(tmp_path: Path) -> Path:
+    for number, name in enumerate(("cat", "dog")):
+        (tmp_path / "images" / name).mkdir(parents=True)
+        for i in range(6):
+            (tmp_path / "images" / name / f"{i}.png").write_bytes(png(100 * number + i))
+    return tmp_path / "images"
+
+
+def all_rows(reader: ShardReader) -> dict[int, tuple[int, int]]:
+    """sample_id -> (label, sum of pixels), over all splits."""
+    found = {}
+    for split in ("train", "val", "test"):
+        rows = np.arange(reader.num_rows(split))
+        if len(rows):
+            images = reader.images(split, rows).sum((1, 2, 3)).tolist()
+            ids, labels = reader.sample_ids(split, rows).tolist(), reader.labels(split, rows).tolist()
+            found |= dict(zip(ids, zip(labels, images, strict=True), strict=True))
+    return found
+
+
+def test_digits_arrive_whole_in_three_splits(reader: ShardReader) -> None:
+    from sklearn.datasets import load_digits
+
+    bunch = load_digits()
+    pixels = (bunch.images * (255 / 16)).round().astype(int).sum((1, 2))
+    want = {i: (int(y), int(p)) for i, (y, p) in enumerate(zip(bunch.target, pixels, strict=True))}
+    assert all_rows(reader) == want
+    assert [reader.num_rows(s) for s in ("train", "val", "test")] == [1079, 359, 359]
+
+
+def test_rows_are_read_in_the_order_asked_for(reader: ShardReader) -> None:
+    rows = np.array([5, 1000, 3, 3])
+    one_by_one = [reader.images("train", rows[i : i + 1])[0] for i in range(4)]
+    assert all((a == b).all() for a, b in zip(reader.images("train", rows), one_by_one, strict=True))
+
+
+def test_image_folders_and_parquet_hold_the_same_images(image_folder: Path, tmp_path: Path) -> None:
+    packed = pack_quietly(f"folder:{image_folder}", tmp_path / "a", SplitPlan(val_frac=0.25, test_frac=0.25))
+    reader = ShardReader(packed, image_size=8)
+    assert reader.manifest.class_names == ("cat", "dog")
+    found = all_rows(reader)
+    assert sorted(found.values()) == sorted([(n, 3 * 64 * (100 * n + i)) for n in range(2) for i in range(6)])
+
+    (tmp_path / "pq").mkdir()
+    table = pa.table(
+        {
+            "id": range(12),
+            "img": [{"bytes": png(v)} for v in range(12)],
+            "kind": ["a", "b"] * 6,
+            "user_id": [i % 3 for i in range(12)],
+        }
+    )
+    pq.write_table(table, tmp_path / "pq" / "part.parquet")
+    options = SourceOptions(columns={"sample_id": "id", "image": "img", "label": "kind"})
+    manifest = pack(f"parquet:{tmp_path / 'pq'}", tmp_path / "b", SplitPlan(0.25, 0.25), options, no_progress)
+    assert manifest.extra_columns == ("user_id",)
+    assert manifest.class_names == ("a", "b")
+    assert all_rows(ShardReader(tmp_path / "b", 8)) == {i: (i % 2, 3 * 64 * i) for i in range(12)}
+
+
+def test_arrow_shards_are_registered_where_they_lie(tmp_path: Path) -> None:
+    for split in ("train", "val", "test"):
+        (tmp_path / "mine" / split).mkdir(parents=True)
+        ids = pa.array([1, 2, 3] if split == "train" else [4, 5] if split == "val" else [6])
+        table = pa.table({"key": ids, "picture": [png(int(i)) for i in ids.to_numpy()], "y": [0] * len(ids)})
+        with pa.ipc.new_file(str(tmp_path / "mine" / split / "0.arrow"), table.schema) as out:
+            out.write_table(table, max_chunksize=2)
+    before = {p: p.read_bytes() for p in (tmp_path / "mine").rglob("*.arrow")}
+    options = SourceOptions(columns={"sample_id": "key", "image": "picture", "label": "y"})
+    pack(f"arrow:{tmp_path / 'mine'}", tmp_path / "index", SplitPlan(), options, no_progress)
+    assert sorted(p.name for p in (tmp_path / "index").iterdir()) == ["manifest.json"]
+    assert {p: p.read_bytes() for p in before} == before
+    assert all_rows(ShardReader(tmp_path / "index", 4)) == {i: (0, 48 * i) for i in range(1, 7)}
+    assert verify(tmp_path / "index", no_progress) == []
+
+
+def test_an_interrupted_pack_leaves_nothing_that_looks_whole(tmp_path: Path) -> None:
+    def interrupt(done: int, total: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        pack("digits", tmp_path / "d", SplitPlan(), SourceOptions(), interrupt)
+    assert list(tmp_path.iterdir()) == []
+    pack_quietly("digits", tmp_path / "d")
+    assert read_manifest(tmp_path / "d").num_rows("train") == 1079
+
+
+def test_the_digest_names_the_content(digits: Path, tmp_path: Path) -> None:
+    same, other = pack_quietly("digits", tmp_path / "a"), pack_quietly("digits", tmp_path / "b", SplitPlan(0.2, seed=1))
+    assert read_manifest(same).digest == read_manifest(digits).digest != read_manifest(other).digest
+
+
+@pytest.mark.fashion_mnist
+def test_fashion_mnist_idx_files_gzipped_or_not(tmp_path: Path) -> None:
+    packed = pack_quietly(f"fashion-mnist:{FASHION}", tmp_path / "gz", SplitPlan(0.2, train_rows=500))
+    assert [ShardReader(packed).num_rows(s) for s in ("train", "val", "test")] == [500, 12_000, 10_000]
+    (tmp_path / "plain").mkdir()
+    for path in FASHION.glob("*.gz"):
+        (tmp_path / "plain" / path.stem).write_bytes(gzip.decompress(path.read_bytes()))
+    plain = pack_quietly(f"fashion-mnist:{tmp_path / 'plain'}", tmp_path / "out", SplitPlan(0.2, train_rows=500))
+    assert read_manifest(plain).digest == read_manifest(packed).digest
+
+
+def flip(path: Path, folder: Path) -> None:
+    raw = bytearray(path.read_bytes())
+    raw[len(raw) // 2] ^= 1
+    path.write_bytes(raw)
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (flip, "train-00000.arrow: its sha256 differs"),
+        (lambda path, folder: path.write_bytes(path.read_bytes()[:-100]), "train-00000.arrow must have"),
+        (lambda path, folder: path.unlink(), "found no file"),
+    ],
+    ids=["flipped byte", "truncated", "missing"],
+)
+def test_verify_names_the_damaged_shard(tmp_path: Path, damage: Callable[[Path, Path], None], message: str) -> None:
+    packed = pack_quietly("digits", tmp_path / "d")
+    assert verify(packed, no_progress) == []
+    damage(packed / "train-00000.arrow", packed)
+    assert any(message in line for line in verify(packed, no_progress))
+
+
+def test_verify_names_rows(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    table = pa.table({"sample_id": [1, 2, 1], "image": [png(0), b"no image", png(1)], "label": [0, -1, 1]})
+    with pa.ipc.new_file(str(tmp_path / "mine" / "a.arrow"), table.schema) as out:
+        out.write_table(table)
+    pack(f"arrow:{tmp_path / 'mine'}", tmp_path / "index", SplitPlan(), SourceOptions(), no_progress)
+    text = "\n".join(verify(tmp_path / "index", no_progress))
+    assert "row 1: label -1 is outside 0..1" in text
+    assert "row 1: the image does not decode" in text
+    assert "sample_id 1 occurs more than once" in text
+    assert "row 0 and shard" in text
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("nonsense", "unknown source"),
+        ("folder:/nowhere", "no such folder"),
+        ("fashion-mnist:/nowhere", "dataset-fashion-mnist"),
+        ("torchvision:CIFAR11:x", "must be torchvision:NAME:DIR"),
+        ("torchvision:CIFAR10:/nowhere", "--download"),
+        ("parquet:/nowhere", "no .*parquet file"),
+        ("arrow:/nowhere", "no .*arrow file"),
+    ],
+)
+def test_sources_that_are_not_there(source: str, message: str, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=message):
+        pack(source, tmp_path / "out", SplitPlan(), SourceOptions(), no_progress)
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,24 @@
+from __future__ import annotations
+
+import numpy as np
+
+from cu_core.metrics.representation import linear_probe, prototype_recovery
+
+
+def blobs(rng: np.random.Generator, centres: np.ndarray, each: int) -> tuple[np.ndarray, np.ndarray]:
+    labels = np.repeat(np.arange(len(centres)), each)
+    return (centres[labels] + 0.05 * rng.normal(size=(len(labels), centres.shape[1]))).astype(np.float32), labels
+
+
+def test_a_separable_class_is_found_and_one_that_hides_in_another_is_not(rng: np.random.Generator) -> None:
+    apart = np.eye(3)
+    hidden = np.stack([apart[0], apart[1], apart[1]])
+    for centres, probe, recovered in ((apart, 1.0, 1.0), (hidden, 0.5, 0.5)):
+        x, y = blobs(rng, centres, 40)
+        train, gone = np.tile(np.arange(40) < 20, 3), y == 2
+        correct = linear_probe(x[train], y[train], x[~train & gone], y[~train & gone])
+        share = prototype_recovery(
+            x[train & gone], x[train & ~gone], y[train & ~gone], x[~train & gone], shots=5, draws=20, seed=0
+        )
+        assert abs(correct.mean() - probe) < 0.35
+        assert abs(share - recovered) < 0.35

@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from cu_core.config_io import ConfigError, dump_config, load_config
+
+CONFIGS = sorted((Path(__file__).parents[3] / "tune_configs" / "base").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda p: p.stem)
+def test_shipped_configurations_load_and_open_with_their_command(path: Path) -> None:
+    load_config(path)
+    first = path.read_text().splitlines()[:12]
+    assert first[0].startswith("# cu unlearn tune_configs/base/" + path.name)
+    assert any("not run here" in line or "gap" in line for line in first)
+
+
+def test_defaults_then_preset_then_file_then_command_line(tmp_path: Path) -> None:
+    path = tmp_path / "run.yaml"
+    path.write_text("preset: paper\nmethod: {temperature: 0.2}\noptimizer: {lr: 1e-4}\n")
+    config = load_config(path, ["optimizer.lr=0.5", "request.classes=[3, 4]", "seed=7"])
+    assert config.method.name == "contrastive"
+    assert (config.method.temperature, config.method.lambda_ul) == (0.2, 3.0)  # file over preset over default
+    assert (config.optimizer.lr, config.optimizer.momentum, config.seed) == (0.5, 0.9, 7)
+    assert config.request.kind == "by_class"
+    assert config.request.classes == (3, 4)
+
+
+def test_the_dump_is_the_resolved_whole(tmp_path: Path) -> None:
+    config = load_config(None, ["request.kind=by_random", "request.count=5", "method.name=finetune"])
+    (tmp_path / "again.yaml").write_text(dump_config(config))
+    assert load_config(tmp_path / "again.yaml") == config
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("method.temprature=0.3", "method.temprature: unknown key; did you mean method.temperature?"),
+        ("optimiser.lr=0.3", "optimiser: unknown key; did you mean optimizer?"),
+        ("method.temperature=warm", "method.temperature: Input should be a valid number.*got 'warm'"),
+        ("method.temperature=-1", "method: temperature must be positive, got -1"),
+        ("method.name=contrastiv", "method.name: unknown value 'contrastiv'; did you mean contrastive?"),
+        ("batch_norm=sync", "batch_norm: .*got 'sync'; did you mean synced?"),
+        ("request.kind=by_clas", "did you mean by_class"),
+        ("method.terms=push", "push has no effect on a class request"),
+        ("method.lambda_ul=0", "then have no effect"),
+        ("seed", "must have the form key.path=value"),
+        ("train=5", "train: must hold keys and values, got 5"),
+        ("workers.count=0", "workers: count must be at least 1"),
+        ("batches.forget_batch=0", "forget_batch must be at least 1"),
+    ],
+)
+def test_every_mistake_is_one_line_with_its_path(override: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message.replace("?", r"\?")) as caught:
+        load_config(None, [override])
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("text", "message"), [("a: [", "not valid YAML"), ("- 1", "must hold keys and values")])
+def test_files_that_are_no_configuration(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "bad.yaml"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=message):
+        load_config(path)
+    with pytest.raises(ConfigError, match="no configuration file"):
+        load_config(tmp_path / "absent.yaml")
+
+
+def test_yaml_is_loaded_safely(tmp_path: Path) -> None:
+    path = tmp_path / "evil.yaml"
+    path.write_text("seed: !!python/object/apply:os.getpid []\n")
+    with pytest.raises(ConfigError, match="not valid YAML"):
+        load_config(path)
+    assert yaml.safe_load("1e-4") == "1e-4"  # what pydantic turns into a number

@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from cu_core.data.forget_split import ForgetSplit
+from cu_core.data.requests import load_forget_set
+from cu_core.data.shard_reader import ShardReader
+from cu_core.unlearn.stopping import StopCheck, StopConfig, Stopper
+
+
+def stopper(
+    reader: ShardReader,
+    request: Path,
+    config: StopConfig,
+    looks: list[tuple[float, float]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> Stopper:
+    """A stopper that sees the given (forget, utility) accuracies one after the other, the first at step 0."""
+    split = ForgetSplit(reader, load_forget_set(request, reader.manifest.digest), seed=0, stop_rows=50, max_rows=50)
+    made = Stopper(config, split)
+    answers = iter(looks)
+
+    def look(model: torch.nn.Module, step: int) -> StopCheck:
+        forget, utility = next(answers)
+        target = 0.1 if made.kind == "class" else utility
+        return StopCheck(step, forget, forget, forget, target, utility)
+
+    monkeypatch.setattr(made, "look", look)
+    return made
+
+
+def run(made: Stopper, looks: int) -> list[int]:
+    """Judge every 8 steps a model whose weight is the step; returns the steps at which the run would go on."""
+    model = torch.nn.Linear(1, 1)
+    going = []
+    for step in range(0, 8 * looks, 8):
+        torch.nn.init.constant_(model.weight, step)
+        made.judge(model, step)
+        if made.finished(step):
+            break
+        going.append(step)
+    return going
+
+
+def test_class_further_steps_after_the_rule_and_the_last_good_state_is_kept(
+    reader: ShardReader, class_request: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks = [(0.9, 0.95), (0.4, 0.94), (0.05, 0.94), (0.0, 0.93), (0.0, 0.80), (0.0, 0.93)]
+    made = stopper(reader, class_request, StopConfig(further_steps=16, utility_points=5), looks, monkeypatch)
+    assert run(made, 6) == [0, 8, 16, 24]  # fired at 16, ends at 32
+    assert (made.state.fired_at, made.state.kept_step) == (16, 24)  # at 32 the utility guard does not hold
+    assert made.kept is not None
+    assert float(made.kept["weight"]) == 24
+
+
+def test_samples_need_patience_and_keep_the_nearest_state(
+    reader: ShardReader, sample_request: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks = [(1.0, 0.9), (0.89, 0.9), (0.95, 0.9), (0.88, 0.9), (0.89, 0.9), (0.80, 0.9)]
+    made = stopper(reader, sample_request, StopConfig(further_steps=8, patience=2), looks, monkeypatch)
+    run(made, 6)
+    assert made.state.fired_at == 32  # one crossing at 8 did not decide
+    assert made.state.kept_step == 32  # 0.89 is nearer to 0.90 than 0.80
+
+
+def test_a_model_that_met_the_rule_by_falling_apart_is_not_kept(
+    reader: ShardReader, class_request: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = stopper(reader, class_request, StopConfig(further_steps=0), [(0.9, 0.95), (0.0, 0.2)], monkeypatch)
+    run(made, 2)
+    assert made.state.fired_at == 8
+    assert made.kept is None
+
+
+def test_state_survives_a_checkpoint(reader: ShardReader, class_request: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = stopper(reader, class_request, StopConfig(), [(0.9, 0.95), (0.0, 0.95)], monkeypatch)
+    run(made, 2)
+    again = Stopper(made.config, made.split)
+    again.load_state_dict(made.state_dict(), made.kept)
+    assert again.state == made.state
+
+
+def test_impossible_settings_are_refused() -> None:
+    with pytest.raises(ValueError, match="at least 1"):
+        StopConfig(check_every=0)
