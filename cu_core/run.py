@@ -76,7 +76,6 @@ def fresh_model(config: RunConfig, reader: ShardReader, seed: int) -> Classifier
     manifest = reader.manifest
     preprocess = preprocess_for(config.model, manifest.image_shape, manifest.pixel_mean, manifest.pixel_std)
     model = build_model(config.model, manifest.num_classes, preprocess, seed)
-    model = model.to(memory_format=torch.channels_last)  # 1.3x on CPU, more on GPUs
     return model.double() if config.workers.precision == "float64" else model
 
 
@@ -88,6 +87,16 @@ def load_model(config: RunConfig, reader: ShardReader, folder: Path) -> Classifi
     model = fresh_model(config, reader, config.seed)
     model.preprocess = Preprocess.from_meta(read_meta(folder)["preprocess"])
     restore(model, load_weights(folder), str(folder))
+    return model
+
+
+def foreign_model(config: RunConfig, reader: ShardReader) -> Classifier:
+    """The model with the weights that ``model.weights`` names.
+
+    Raises: ValueError if they belong to another model.
+    """
+    model = fresh_model(config, reader, config.seed)
+    restore_foreign(model, config.model, load_weights(Path(str(config.model.weights))))
     return model
 
 
@@ -138,8 +147,7 @@ def run_train(
 def import_original(config: RunConfig, folder: Path) -> None:
     """Take the weights named in ``model.weights`` as the original."""
     reader = open_reader(config)
-    model = fresh_model(config, reader, config.seed)
-    restore_foreign(model, config.model, load_weights(Path(str(config.model.weights))))
+    model = foreign_model(config, reader)
     _save(folder, model, config, {"result": asdict(LoopResult()), "data_digest": reader.manifest.digest})
 
 

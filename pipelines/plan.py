@@ -12,7 +12,7 @@ from cu_core.config import RunConfig
 from cu_core.config_io import ConfigError
 from cu_core.data.requests import ForgetSet, resolve_request, save_forget_set
 from cu_core.data.schema import Manifest
-from cu_core.run import fresh_model, open_reader, open_split
+from cu_core.run import foreign_model, fresh_model, open_reader, open_split
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,8 @@ def make_plan(config: RunConfig) -> Plan:
         if part.exists() and not part.is_dir():
             raise ConfigError(f"storage: {part} is a file; name a folder.")
     reader = open_reader(config)
-    fresh_model(config, reader, config.seed)
+    local_weights = config.model.weights not in (None, "pretrained")
+    foreign_model(config, reader) if local_weights else fresh_model(config, reader, config.seed)
     forget = resolve_request(config.request, reader)
     models = config.store / "models"
     digest = reader.manifest.digest

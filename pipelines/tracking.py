@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import subprocess
 import time
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -87,7 +89,10 @@ def start_run(config: RunConfig, settings: dict[str, Any], tags: dict[str, str],
 
 
 def log_data(config: RunConfig, run_id: str, manifest: Manifest) -> None:
-    source = resolve_dataset_source(str(Path(config.data.path).resolve()))
+    with warnings.catch_warnings():
+        # MLflow registers its source of local folders twice and then warns of the choice between the two.
+        warnings.filterwarnings("ignore", message="The specified dataset source can be interpreted in multiple ways")
+        source = resolve_dataset_source(str(Path(config.data.path).resolve()))
     dataset = MetaDataset(source, name=manifest.name, digest=manifest.digest)
     entity = dataset._to_mlflow_entity()
     MlflowClient(tracking_uri(config)).log_inputs(run_id, [DatasetInput(dataset=entity, tags=[])])
@@ -159,9 +164,12 @@ def register(
         version = str(versions[0].version)
     else:
         mlflow.set_tracking_uri(uri)
+        logging.getLogger("mlflow").setLevel(logging.WARNING)
         example = np.zeros((2, *example_shape), np.float32)
         model = Predictor(load(folder)).float().eval()
-        with mlflow.start_run(run_id=run_id):
+        with warnings.catch_warnings(), mlflow.start_run(run_id=run_id):
+            # torch.export of weights whose memory format is channels-last; the archive holds them whole (tested).
+            warnings.filterwarnings("ignore", message="No complete tensor found in the group")
             info = mlflow.pytorch.log_model(
                 model, name=role, input_example=example, pip_requirements=PIP, registered_model_name=name
             )

@@ -1,0 +1,112 @@
+"""Real Ray Train workers and a real MLflow database: one undisturbed run, and one whose worker is killed."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import mlflow
+import numpy as np
+import psutil
+import pytest
+import torch
+from mlflow.tracking import MlflowClient
+from safetensors.torch import load_file
+
+from cu_core.config import RunConfig
+from cu_core.run import load_model, open_reader
+from pipelines.job import Finished, run_job
+from pipelines.launch import ray_session
+from pipelines.tracking import tracking_uri
+from tests.conftest import small
+
+STEPS = 60
+
+
+@pytest.fixture(scope="module")
+def config(digits: Path, storage: Path) -> RunConfig:
+    return small(
+        digits,
+        storage,
+        workers={"count": 2, "checkpoint_every": 5},
+        batches={"forget_batch": 16, "retain_batch": 16},
+        optimizer={"lr": 0.005},
+        stop={"max_steps": STEPS, "check_every": 10, "further_steps": STEPS},
+    )
+
+
+@pytest.fixture(scope="module")
+def session(config: RunConfig) -> Iterator[None]:
+    with ray_session(config):
+        yield
+
+
+@pytest.fixture(scope="module")
+def undisturbed(session: None, config: RunConfig) -> Finished:
+    return run_job(replace(config, name="undisturbed"))
+
+
+def weights_of(finished: Finished) -> dict[str, torch.Tensor]:
+    return load_file(finished.folder.unlearned / "model.safetensors")
+
+
+def test_everything_is_in_mlflow_once(undisturbed: Finished) -> None:
+    client = MlflowClient(tracking_uri(undisturbed.config))
+    run = client.get_run(undisturbed.folder.record()["mlflow_run_id"])
+    assert run.info.status == "FINISHED"
+    assert run.data.params["method.temperature"] == "0.1"
+    assert run.data.tags["verdict"] == undisturbed.report.verdict.word
+    assert {"data_digest", "request_digest", "config_digest", "git_commit"} <= run.data.tags.keys()
+    assert run.inputs.dataset_inputs[0].dataset.digest == run.data.tags["data_digest"]
+    points = [m.step for m in client.get_metric_history(run.info.run_id, "step/loss")]
+    assert points == list(range(1, undisturbed.report.cost["steps"] + 1))
+    assert run.data.metrics["oracle_gap"] == pytest.approx(undisturbed.report.gap.mean)
+    names = {a.path for a in client.list_artifacts(run.info.run_id)}
+    assert {"config.yaml", "audit.json", "samples.parquet", "report.html", "forget.arrow"} <= names
+
+
+def test_the_registered_model_is_the_unlearned_one(undisturbed: Finished) -> None:
+    config = undisturbed.config
+    mlflow.set_tracking_uri(tracking_uri(config))
+    client = MlflowClient(tracking_uri(config))
+    versions = {role: client.get_model_version_by_alias("digits-resnet10", role) for role in
+                ("original", "oracle", "unlearned")}  # fmt: skip
+    assert versions["unlearned"].tags["verdict"] == undisturbed.report.verdict.word
+    loaded = mlflow.pytorch.load_model("models:/digits-resnet10@unlearned")
+    reader = open_reader(config)
+    images = reader.images("test", np.arange(5))
+    ours = load_model(config, reader, undisturbed.folder.unlearned).eval()
+    torch.testing.assert_close(loaded(images.float()), ours(images).logits, rtol=1e-4, atol=1e-4)
+
+
+def kill_a_worker(folder: Path, killed: list[int]) -> None:
+    """kill -9 one Ray Train worker once two checkpoints of the run are there."""
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        if len(list((folder / "ray").glob("ray/checkpoint_*"))) + len(list((folder / "ray").glob("checkpoint_*"))) >= 2:
+            workers = [
+                p for p in psutil.process_iter(["cmdline"]) if "RayTrainWorker" in " ".join(p.info["cmdline"] or [])
+            ]
+            if workers:
+                workers[0].kill()
+                killed.append(workers[0].pid)
+                return
+        time.sleep(0.01)
+
+
+def test_a_killed_worker_changes_nothing(undisturbed: Finished, config: RunConfig) -> None:
+    killed: list[int] = []
+    folder = config.store / "runs" / "killed"
+    thread = threading.Thread(target=kill_a_worker, args=(folder, killed))
+    thread.start()
+    disturbed = run_job(replace(config, name="killed"))
+    thread.join()
+    assert killed, "no worker was found to kill before the run ended"
+    want, have = weights_of(undisturbed), weights_of(disturbed)
+    assert all(torch.equal(want[n], have[n]) for n in want)
+    client = MlflowClient(tracking_uri(config))
+    points = [m.step for m in client.get_metric_history(disturbed.folder.record()["mlflow_run_id"], "step/loss")]
+    assert points == list(range(1, disturbed.report.cost["steps"] + 1))
