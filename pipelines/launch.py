@@ -39,7 +39,7 @@ def ray_session(config: RunConfig) -> Iterator[None]:
     os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.2")
     started = not ray.is_initialized()
     if started:
-        ray.init(address=os.environ.get("RAY_ADDRESS", "local"), log_to_driver=False, logging_level="WARNING")
+        ray.init(address=os.environ.get("RAY_ADDRESS", "local"), log_to_driver=False, logging_level="ERROR")
     try:
         workers, have = config.workers, ray.cluster_resources()
         if workers.count > have.get("CPU", 0):

@@ -37,20 +37,21 @@ class Cell:
 
 
 def expand(config: Path, overrides: Sequence[str], vary: Sequence[str]) -> list[Cell]:
-    """Every combination of the varied settings.
+    """Every combination of the varied settings; ``KEY,KEY=V1|V2`` gives both keys the same value.
 
     Raises: ConfigError for a setting without values.
     """
     axes = []
     for text in vary:
-        key, equals, values = text.partition("=")
+        keys, equals, values = text.partition("=")
         if not equals or not values:
             raise ConfigError(f"--vary {text!r} must have the form KEY=V1|V2|..., e.g. 'seed=0|1|2'.")
-        axes.append([f"{key}={value}" for value in values.split("|")])
+        axes.append([[f"{key}={value}" for key in keys.split(",")] for value in values.split("|")])
     cells = []
     for combination in itertools.product(*axes):
-        plan = make_plan(load_config(config, [*overrides, *combination]))
-        cells.append(Cell(" ".join(combination) or "one run", plan))
+        settings = list(itertools.chain.from_iterable(combination))
+        plan = make_plan(load_config(config, [*overrides, *settings]))
+        cells.append(Cell(" ".join(settings) or "one run", plan))
     return cells
 
 
