@@ -47,7 +47,10 @@ def _run(config: RunConfig, out: Path) -> None:
         latest=lambda: load_state(checkpoints[-1], key) if checkpoints else None,
     )
     result = run_unlearn(config, original, request, out / "unlearned", hooks)
-    if rank() == 0:
+    first = rank() == 0
+    if dist.is_initialized():
+        dist.destroy_process_group()
+    if first:  # the audit is the work of one process
         report, _ = run_audit(
             config, request, {"original": original, "unlearned": out / "unlearned"}, [], device, samples=False
         )
@@ -72,7 +75,7 @@ def main() -> None:
         sys.stderr.write(f"cu_core: {' '.join(str(error).split())}\n")
         sys.exit(2)
     finally:
-        if distributed and dist.is_initialized():
+        if dist.is_initialized():
             dist.destroy_process_group()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import warnings
 from typing import Any
 
 import numpy as np
@@ -99,6 +100,9 @@ def data_parallel(module: nn.Module, *, broadcast_buffers: bool) -> nn.Module:
     if world_size() == 1:
         return module
     device = next(module.parameters()).device
-    return nn.parallel.DistributedDataParallel(
-        module, device_ids=[device] if device.type == "cuda" else None, broadcast_buffers=broadcast_buffers
-    )
+    with warnings.catch_warnings():
+        # Newer torch renames the argument; older ones know only this name.
+        warnings.filterwarnings("ignore", message=".*broadcast_buffers.*", category=FutureWarning)
+        return nn.parallel.DistributedDataParallel(
+            module, device_ids=[device] if device.type == "cuda" else None, broadcast_buffers=broadcast_buffers
+        )

@@ -26,6 +26,7 @@ app = typer.Typer(
 )
 app.add_typer(data_app, name="data", help="Pack, look at and verify data sets in Arrow shards.")
 
+INTERRUPTED = 130  # what typer makes of Ctrl-C
 Config = Annotated[Path, typer.Argument(help="Configuration file, e.g. tune_configs/base/digits_class.yaml.")]
 Overrides = Annotated[
     list[str] | None,
@@ -155,9 +156,10 @@ def main() -> None:
     """Entry point: a user's mistake is one line and exit status 2; an interrupt is 130; a bug keeps its traceback."""
     try:
         app()
-    except KeyboardInterrupt:
-        console.print("interrupted; a run that had started goes on with --resume NAME (names are in the runs folder).")
-        sys.exit(130)
+    except SystemExit as stop:
+        if stop.code == INTERRUPTED:
+            console.print("interrupted; a run that had started goes on with --resume NAME, the name it printed first.")
+        raise
     except (ValueError, OSError, MlflowException, RayTaskError, TrainingFailedError) as error:
         line = explain(error)
         if line is None:

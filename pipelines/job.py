@@ -81,7 +81,8 @@ def record(plan: Plan, folder: RunFolder, run_id: str, report: AuditReport) -> N
     """Audit, report and models to disk and to MLflow; ``result.json`` last, it marks the run as finished."""
     config = plan.config
     write_text(folder.path / "audit.json", TypeAdapter(AuditReport).dump_json(report, indent=1).decode())
-    write_report(folder.path / "report.html", report, folder.path / "samples.parquet", folder.name)
+    curves = tracking.loss_curves(config, run_id)
+    write_report(folder.path / "report.html", report, folder.path / "samples.parquet", folder.name, curves)
     tags = {"verdict": report.verdict.word, "verdict_reason": report.verdict.reason}
     tracking.log_figures(config, run_id, figures(report), tags)
     tracking.log_files(config, run_id, folder.path, ["config.yaml", "audit.json", "samples.parquet", "report.html"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -38,7 +39,7 @@ def _worker(settings: dict[str, Any]) -> None:
 def train_workers(job: WorkerFunction, config: RunConfig, folder: RunFolder) -> None:
     """Run ``job`` on all workers; Ray restarts them from the latest checkpoint when one dies.
 
-    Raises: what the workers raised.
+    Raises: what the workers raised; KeyboardInterrupt on Ctrl-C.
     """
     workers = config.workers
     trainer = TorchTrainer(
@@ -53,4 +54,10 @@ def train_workers(job: WorkerFunction, config: RunConfig, folder: RunFolder) -> 
             logging_config=ray.train.LoggingConfig(log_level="ERROR"),
         ),
     )
-    trainer.fit()
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        trainer.fit()
+    except SystemExit as stop:  # Ray's own handler of Ctrl-C aborts the run and then leaves the program
+        raise KeyboardInterrupt from stop
+    finally:
+        signal.signal(signal.SIGINT, handler)

@@ -118,7 +118,7 @@ def markdown(reports: Sequence[AuditReport]) -> str:
         )
     lines.append(f"| stop-check rows read |  | {cell([r.cost['stop_rows'] for r in reports], 0)} |  |  |  |")
     fired = sum(r.stop.get("fired_at") is not None for r in reports)
-    kept = sum(r.stop.get("kept_step") is not None for r in reports)
+    kept = sum(r.stop.get("kept_holds", False) for r in reports)
     lines += [
         "",
         f"Stop rule fired in {fired} of {len(reports)} runs, a state satisfying rule and guard was kept in {kept}; "

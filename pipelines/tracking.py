@@ -65,6 +65,7 @@ def start_run(config: RunConfig, settings: dict[str, Any], tags: dict[str, str],
 
     Raises: ConfigError if the server does not answer.
     """
+    logging.getLogger("mlflow").setLevel(logging.WARNING)
     uri = tracking_uri(config)
     if uri.startswith("sqlite"):
         config.store.mkdir(parents=True, exist_ok=True)
@@ -126,6 +127,14 @@ class CurveWriter:
         self.last_flush = time.monotonic()
 
 
+def loss_curves(config: RunConfig, run_id: str) -> dict[str, list[tuple[int, float]]]:
+    """The loss terms of the run as they were recorded: (step, value) points by name."""
+    client = MlflowClient(tracking_uri(config))
+    names = [n for n in client.get_run(run_id).data.metrics if n.startswith("step/") and n.endswith("loss")]
+    history = {n.removeprefix("step/"): client.get_metric_history(run_id, n) for n in sorted(names)}
+    return {name: [(m.step, m.value) for m in points] for name, points in history.items()}
+
+
 def log_figures(config: RunConfig, run_id: str, values: dict[str, float], tags: dict[str, str]) -> None:
     client = MlflowClient(tracking_uri(config))
     now = int(time.time() * 1000)
@@ -164,7 +173,6 @@ def register(
         version = str(versions[0].version)
     else:
         mlflow.set_tracking_uri(uri)
-        logging.getLogger("mlflow").setLevel(logging.WARNING)
         example = np.zeros((2, *example_shape), np.float32)
         model = Predictor(load(folder)).float().eval()
         with warnings.catch_warnings(), mlflow.start_run(run_id=run_id):

@@ -64,6 +64,8 @@ class StopState:
     streak: int = 0
     fired_at: int | None = None
     kept_step: int | None = None
+    kept_holds: bool = False
+    """Whether the kept state satisfies the rule too, not the utility guard alone."""
     kept_distance: float | None = None
     rows: int = 0
     """Rows that checks evaluated."""
@@ -71,7 +73,8 @@ class StopState:
 
 
 class Stopper:
-    """Judges, and keeps the weights of the last (samples: nearest) state that satisfies rule and utility guard."""
+    """Judges, and keeps the last (samples: the nearest to the target) state that satisfies rule and utility guard;
+    until there is one, the state nearest to the target that satisfies the guard alone."""
 
     def __init__(self, config: StopConfig, split: ForgetSplit):
         self.config, self.split = config, split
@@ -109,12 +112,18 @@ class Stopper:
         if state.streak >= self.config.patience and state.fired_at is None:
             state.fired_at = step
         useful = check.utility >= state.baseline_utility - self.config.utility_points / 100
-        if check.holds and useful and state.fired_at is not None:
-            distance = check.target - check.forget if self.kind == "sample" else 0.0
-            if state.kept_distance is None or distance <= state.kept_distance:
-                state.kept_step, state.kept_distance = step, distance
-                self.kept = copy_weights(model.state_dict())
+        if useful and step > 0:
+            self._keep(model, check)
         return check
+
+    def _keep(self, model: nn.Module, check: StopCheck) -> None:
+        state = self.state
+        holds = check.holds and state.fired_at is not None
+        distance = 0.0 if holds and self.kind == "class" else abs(check.forget - check.target)
+        nearer = state.kept_distance is None or distance <= state.kept_distance
+        if (holds and not state.kept_holds) or (holds == state.kept_holds and nearer):
+            state.kept_step, state.kept_holds, state.kept_distance = check.step, holds, distance
+            self.kept = copy_weights(model.state_dict())
 
     def finished(self, step: int) -> bool:
         fired = self.state.fired_at

@@ -14,6 +14,7 @@ import psutil
 import pytest
 import torch
 from mlflow.tracking import MlflowClient
+from ray.util.state import list_actors
 from safetensors.torch import load_file
 
 from cu_core.config import RunConfig
@@ -23,7 +24,7 @@ from pipelines.launch import ray_session
 from pipelines.tracking import tracking_uri
 from tests.conftest import small
 
-STEPS = 60
+STEPS = 200
 
 
 @pytest.fixture(scope="module")
@@ -82,19 +83,27 @@ def test_the_registered_model_is_the_unlearned_one(undisturbed: Finished) -> Non
     torch.testing.assert_close(loaded(images.float()), ours(images).logits, rtol=1e-4, atol=1e-4)
 
 
+def test_two_ray_workers_take_the_steps_of_one_process(undisturbed: Finished, config: RunConfig) -> None:
+    alone = run_job(replace(config, name="alone", workers=replace(config.workers, count=1)), local=True)
+    client = MlflowClient(tracking_uri(config))
+    for name in ("step/loss", "step/gradient_norm", "step/pull_loss"):
+        two, one = (
+            [m.value for m in client.get_metric_history(f.folder.record()["mlflow_run_id"], name)][:5]
+            for f in (undisturbed, alone)
+        )
+        assert two == pytest.approx(one, rel=1e-5)
+
+
 def kill_a_worker(folder: Path, killed: list[int]) -> None:
     """kill -9 one Ray Train worker once two checkpoints of the run are there."""
     deadline = time.monotonic() + 120
-    while time.monotonic() < deadline:
-        if len(list((folder / "ray").glob("ray/checkpoint_*"))) + len(list((folder / "ray").glob("checkpoint_*"))) >= 2:
-            workers = [
-                p for p in psutil.process_iter(["cmdline"]) if "RayTrainWorker" in " ".join(p.info["cmdline"] or [])
-            ]
-            if workers:
-                workers[0].kill()
-                killed.append(workers[0].pid)
-                return
-        time.sleep(0.01)
+    while time.monotonic() < deadline and not killed:
+        time.sleep(0.02)
+        if len(list((folder / "ray").glob("checkpoint_*"))) >= 2:
+            actors = list_actors(filters=[("class_name", "=", "RayTrainWorker"), ("state", "=", "ALIVE")], detail=True)
+            for actor in actors[:1]:
+                psutil.Process(actor.pid).kill()
+                killed.append(actor.pid)
 
 
 def test_a_killed_worker_changes_nothing(undisturbed: Finished, config: RunConfig) -> None:

@@ -52,6 +52,7 @@ def test_class_further_steps_after_the_rule_and_the_last_good_state_is_kept(
     made = stopper(reader, class_request, StopConfig(further_steps=16, utility_points=5), looks, monkeypatch)
     assert run(made, 6) == [0, 8, 16, 24]  # fired at 16, ends at 32
     assert (made.state.fired_at, made.state.kept_step) == (16, 24)  # at 32 the utility guard does not hold
+    assert made.state.kept_holds
     assert made.kept is not None
     assert float(made.kept["weight"]) == 24
 
@@ -73,6 +74,15 @@ def test_a_model_that_met_the_rule_by_falling_apart_is_not_kept(
     run(made, 2)
     assert made.state.fired_at == 8
     assert made.kept is None
+
+
+def test_without_a_state_that_satisfies_both_the_useful_one_nearest_to_the_target_is_kept(
+    reader: ShardReader, sample_request: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks = [(1.0, 0.9), (0.99, 0.89), (0.93, 0.88), (0.60, 0.80)]
+    made = stopper(reader, sample_request, StopConfig(further_steps=0), looks, monkeypatch)
+    run(made, 4)
+    assert (made.state.fired_at, made.state.kept_step, made.state.kept_holds) == (24, 16, False)
 
 
 def test_state_survives_a_checkpoint(reader: ShardReader, class_request: Path, monkeypatch: pytest.MonkeyPatch) -> None:

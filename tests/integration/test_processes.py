@@ -1,0 +1,83 @@
+"""`cu` and `torchrun` as processes: what Ctrl-C leaves behind, and a run without Ray."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+import yaml
+from pydantic import TypeAdapter
+
+from cu_core.config import RunConfig
+from tests.conftest import small
+
+CU = [sys.executable, "-m", "pipelines.cli"]
+
+
+def write_config(path: Path, digits: Path, storage: Path, **parts: Any) -> Path:
+    config = small(
+        digits,
+        storage,
+        batches={"forget_batch": 16, "retain_batch": 16},
+        stop={"max_steps": 300, "check_every": 50, "further_steps": 300},
+        **parts,
+    )
+    path.write_text(yaml.safe_dump(TypeAdapter(RunConfig).dump_python(config, mode="json")))
+    return path
+
+
+def wait_for(what: str, pattern: str, folder: Path, process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + 240
+    while not list(folder.glob(pattern)):
+        assert process.poll() is None, f"the run ended before there was {what}"
+        assert time.monotonic() < deadline, f"no {what} after four minutes"
+        time.sleep(0.05)
+
+
+def test_ctrl_c_ends_every_process_and_the_run_resumes(digits: Path, storage: Path, tmp_path: Path) -> None:
+    workers = {"count": 2, "checkpoint_every": 5}
+    config = write_config(tmp_path / "run.yaml", digits, storage, name="stopped", workers=workers)
+    run = storage / "runs" / "stopped"
+    process = subprocess.Popen([*CU, "unlearn", config], start_new_session=True, stderr=subprocess.PIPE)
+    wait_for("a checkpoint", "ray/checkpoint_*", run, process)
+    family = psutil.Process(process.pid).children(recursive=True)
+    assert len(family) > 3  # Ray's own processes and the workers
+    os.killpg(process.pid, signal.SIGINT)  # what a terminal does
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 130, errors.decode()
+    assert "--resume" in errors.decode()
+    assert "Traceback" not in errors.decode()
+    _, alive = psutil.wait_procs(family, timeout=30)
+    assert not alive
+    assert not (run / "unlearned").exists()
+
+    again = subprocess.run([*CU, "unlearn", config, "--resume", "stopped"], capture_output=True, check=False)
+    assert again.returncode == 0, again.stderr.decode()
+    assert (run / "report.html").is_file()
+
+
+@pytest.mark.parametrize("ranks", [2])
+def test_torchrun_needs_no_ray(ranks: int, digits: Path, storage: Path, tmp_path: Path) -> None:
+    config = write_config(tmp_path / "run.yaml", digits, storage)
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", str(ranks), "-m", "cu_core"]
+    words = [*torchrun, config, "stop.max_steps=20", "--out", tmp_path / "out"]
+    done = subprocess.run(words, capture_output=True, check=False, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "20 steps" in done.stdout
+    assert (tmp_path / "out" / "unlearned" / "model.safetensors").is_file()
+
+
+def test_cu_core_says_in_one_line_what_is_wrong(tmp_path: Path) -> None:
+    words = [sys.executable, "-m", "cu_core", "absent.yaml", "--out", tmp_path / "out"]
+    done = subprocess.run(words, capture_output=True, check=False, text=True)
+    assert done.returncode == 2
+    assert done.stderr.splitlines() == [
+        "cu_core: no configuration file absent.yaml; complete ones are in tune_configs/base/."
+    ]
