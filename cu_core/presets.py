@@ -46,13 +46,13 @@ PRESETS: dict[tuple[str, RequestKind], dict[str, Any]] = {
         "method": {
             "name": "contrastive",
             "terms": "push",
-            "temperature": 0.5,
+            "temperature": 1.0,
             "lambda_ul": 2.0,
             "lambda_ce": 1.0,
             "detach_retain": True,
         },
-        "optimizer": {"name": "sgd", "lr": 0.01, "momentum": 0.9},
+        "optimizer": {"name": "sgd", "lr": 0.01, "momentum": 0.9, "schedule": "cosine"},
         "batches": {"forget_batch": 64, "retain_batch": 64, "omega": 4},
-        "stop": {"max_steps": 160, "check_every": 20, "further_steps": 0, "patience": 1},
+        "stop": {"max_steps": 240, "check_every": 10, "further_steps": 0},
     },
 }

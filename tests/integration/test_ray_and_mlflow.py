@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
 import threading
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import mlflow
 import numpy as np
@@ -21,6 +30,7 @@ from cu_core.config import RunConfig
 from cu_core.run import load_model, open_reader
 from pipelines.job import Finished, run_job
 from pipelines.launch import ray_session
+from pipelines.plan import make_plan
 from pipelines.tracking import tracking_uri
 from tests.conftest import small
 
@@ -81,6 +91,46 @@ def test_the_registered_model_is_the_unlearned_one(undisturbed: Finished) -> Non
     images = reader.images("test", np.arange(5))
     ours = load_model(config, reader, undisturbed.folder.unlearned).eval()
     torch.testing.assert_close(loaded(images.float()), ours(images).logits, rtol=1e-4, atol=1e-4)
+
+
+def test_a_second_run_finds_original_and_oracle(undisturbed: Finished, config: RunConfig) -> None:
+    assert make_plan(config).missing == []
+    assert make_plan(replace(config, seed=1)).missing != []
+
+
+def test_the_registered_model_can_be_served(undisturbed: Finished) -> None:
+    config = undisturbed.config
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    words = [sys.executable, "-m", "mlflow", "models", "serve", "-m", "models:/digits-resnet10@unlearned",
+             "--env-manager", "local", "-h", "127.0.0.1", "-p", str(port)]  # fmt: skip
+    environment = os.environ | {"MLFLOW_TRACKING_URI": tracking_uri(config)}
+    server = subprocess.Popen(words, env=environment, start_new_session=True, stderr=subprocess.DEVNULL)
+    try:
+        reader = open_reader(config)
+        images = reader.images("test", np.arange(3)).float()
+        answer = ask(f"http://127.0.0.1:{port}/invocations", {"inputs": images.tolist()})
+        ours = load_model(config, reader, undisturbed.folder.unlearned).eval()(images).logits
+        torch.testing.assert_close(torch.tensor(answer["predictions"]), ours.detach(), rtol=1e-4, atol=1e-4)
+    finally:
+        os.killpg(server.pid, signal.SIGTERM)
+        server.wait(timeout=30)
+
+
+def ask(address: str, question: object) -> Any:
+    """The server's answer; it takes some seconds to start."""
+    request = urllib.request.Request(address, json.dumps(question).encode(), {"Content-Type": "application/json"})
+    deadline = time.monotonic() + 120
+    while True:
+        try:
+            with urllib.request.urlopen(request, timeout=30) as reply:
+                return json.load(reply)
+        except urllib.error.HTTPError as error:
+            raise AssertionError(error.read().decode()) from error
+        except OSError:
+            assert time.monotonic() < deadline, "the server did not start within two minutes"
+            time.sleep(0.5)
 
 
 def test_two_ray_workers_take_the_steps_of_one_process(undisturbed: Finished, config: RunConfig) -> None:
