@@ -58,8 +58,8 @@ class WorkersConfig:
     """One GPU a worker."""
     precision: Literal["float32", "bfloat16", "float64"] = "float32"
     """``bfloat16``: mixed precision (weights stay float32); ``float64``: for comparisons."""
-    checkpoint_every: int = 0
-    """Steps between two checkpoints of a run; 0: none."""
+    checkpoint_every: int = 100
+    """Steps between two checkpoints of a run; 0: none, a restart then begins anew."""
     max_failures: int = 3
     """How often Ray restarts a run from its latest checkpoint."""
 

@@ -115,8 +115,9 @@ def _both(first: OnStep, second: OnStep) -> OnStep:
     return call
 
 
-def _local_hooks(plan: Plan, folder: RunFolder, on_step: OnStep) -> Hooks:
+def _local_hooks(plan: Plan, folder: RunFolder, on_step: OnStep, curves: CurveWriter) -> Hooks:
     def save(state: TrainState) -> None:
+        curves.flush()  # a restart from this checkpoint does not write these points again
         save_state(folder.checkpoints / f"step-{state.step:08d}", state, plan.digest)
 
     def latest() -> TrainState | None:
@@ -126,12 +127,11 @@ def _local_hooks(plan: Plan, folder: RunFolder, on_step: OnStep) -> Hooks:
     return Hooks(device=_device(plan.config), save=save, latest=latest, on_step=on_step)
 
 
-def unlearn_here(plan: Plan, folder: RunFolder, on_step: OnStep, curves: CurveWriter | None) -> None:
+def unlearn_here(plan: Plan, folder: RunFolder, on_step: OnStep, curves: CurveWriter) -> None:
     """The whole unlearning in this process, checkpoints in the run's folder."""
-    hooks = _local_hooks(plan, folder, _both(on_step, curves) if curves else on_step)
+    hooks = _local_hooks(plan, folder, _both(on_step, curves), curves)
     run_unlearn(plan.config, plan.original.folder, plan.forget_file, folder.unlearned, hooks)
-    if curves:
-        curves.flush()
+    curves.flush()
 
 
 @ray.remote
@@ -161,6 +161,7 @@ class WorkerJob:
             if rank() != 0:
                 report({"step": state.step}, None)
                 return
+            self.curves.flush()  # a restart from this checkpoint does not write these points again
             with tempfile.TemporaryDirectory() as place:
                 save_state(Path(place) / "state", state, digest)
                 report({"step": state.step}, Path(place) / "state")

@@ -26,7 +26,7 @@ def write_config(path: Path, digits: Path, storage: Path, **parts: Any) -> Path:
         digits,
         storage,
         batches={"forget_batch": 16, "retain_batch": 16},
-        stop={"max_steps": 300, "check_every": 50, "further_steps": 300},
+        stop={"max_steps": 200, "check_every": 50, "further_steps": 200},
         **parts,
     )
     path.write_text(yaml.safe_dump(TypeAdapter(RunConfig).dump_python(config, mode="json")))
@@ -42,7 +42,7 @@ def wait_for(what: str, pattern: str, folder: Path, process: subprocess.Popen[by
 
 
 def test_ctrl_c_ends_every_process_and_the_run_resumes(digits: Path, storage: Path, tmp_path: Path) -> None:
-    workers = {"count": 2, "checkpoint_every": 5}
+    workers = {"count": 2, "checkpoint_every": 20}
     config = write_config(tmp_path / "run.yaml", digits, storage, name="stopped", workers=workers)
     run = storage / "runs" / "stopped"
     process = subprocess.Popen([*CU, "unlearn", config], start_new_session=True, stderr=subprocess.PIPE)

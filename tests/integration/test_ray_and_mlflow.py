@@ -34,7 +34,7 @@ from pipelines.plan import make_plan
 from pipelines.tracking import tracking_uri
 from tests.conftest import small
 
-STEPS = 200
+STEPS = 120
 
 
 @pytest.fixture(scope="module")
@@ -42,10 +42,10 @@ def config(digits: Path, storage: Path) -> RunConfig:
     return small(
         digits,
         storage,
-        workers={"count": 2, "checkpoint_every": 5},
+        workers={"count": 2, "checkpoint_every": 20},
         batches={"forget_batch": 16, "retain_batch": 16},
         optimizer={"lr": 0.005},
-        stop={"max_steps": STEPS, "check_every": 10, "further_steps": STEPS},
+        stop={"max_steps": STEPS, "check_every": 40, "further_steps": STEPS},
     )
 
 
@@ -105,7 +105,8 @@ def test_the_registered_model_can_be_served(undisturbed: Finished) -> None:
         port = free.getsockname()[1]
     words = [sys.executable, "-m", "mlflow", "models", "serve", "-m", "models:/digits-resnet10@unlearned",
              "--env-manager", "local", "-h", "127.0.0.1", "-p", str(port)]  # fmt: skip
-    environment = os.environ | {"MLFLOW_TRACKING_URI": tracking_uri(config)}
+    programs = f"{Path(sys.executable).parent}:{os.environ['PATH']}"  # MLflow calls uvicorn by name
+    environment = os.environ | {"MLFLOW_TRACKING_URI": tracking_uri(config), "PATH": programs}
     server = subprocess.Popen(words, env=environment, start_new_session=True, stderr=subprocess.DEVNULL)
     try:
         reader = open_reader(config)
