@@ -106,7 +106,8 @@ def embedding_maps(samples: pd.DataFrame, report: AuditReport) -> str:
         rest, gone = rows[rows["set"] != "forget_test"], rows[rows["set"] == "forget_test"]
         axes.scatter(rest["x"], rest["y"], c=rest["label"] % 20, cmap="tab20", s=4, alpha=0.6)
         axes.scatter(gone["x"], gone["y"], c=COLOURS["unlearned"], marker="x", s=10, lw=0.8)
-        axes.set(xticks=[], yticks=[], title=role.replace("_0", ""))
+        axes.set(xticks=[], yticks=[])
+        axes.set_title(role.replace("_0", ""), fontsize=9)
     return _svg(figure)
 
 

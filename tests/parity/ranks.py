@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +11,9 @@ from typing import Any
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
+
+# Ranks are forked from a server that has imported the libraries once; importing them takes longer than the tests.
+multiprocessing.set_forkserver_preload(["cu_core.run", "tests.conftest"])
 
 
 def _entry(rank: int, world: int, place: str, function: Callable[..., Any], args: tuple[Any, ...]) -> None:
@@ -27,5 +31,5 @@ def _entry(rank: int, world: int, place: str, function: Callable[..., Any], args
 def on_ranks(world: int, function: Callable[..., Any], *args: Any) -> Any:
     """``function(*args)`` on every rank (a module-level function); returns rank 0's result."""
     with tempfile.TemporaryDirectory() as place:
-        mp.spawn(_entry, args=(world, place, function, args), nprocs=world)
+        mp.start_processes(_entry, (world, place, function, args), nprocs=world, start_method="forkserver")
         return torch.load(Path(place) / "result.pt", weights_only=False)
