@@ -15,6 +15,7 @@ from pydantic import TypeAdapter
 from torch import nn
 
 from cu_core.audit.report import (
+    REPORT_VERSION,
     AuditReport,
     ModelFigures,
     compare_models,
@@ -192,7 +193,7 @@ def _stopper(config: StopConfig, split: ForgetSplit) -> Stopper | None:
 def _figures(config: RunConfig, subject: Subject, model_folder: Path) -> ModelFigures:
     """Figures of one model, kept beside the models: the original and the oracles are audited once per request."""
     files = read_meta(model_folder)["files"]
-    key = digest_of([files, subject.split.forget.digest, asdict(config.audit), config.seed, RESULT_VERSION])
+    key = digest_of([files, subject.split.forget.digest, asdict(config.audit), config.seed, REPORT_VERSION])
     cached = config.store / "audits" / f"{key}.json"
     adapter = TypeAdapter(ModelFigures)
     if cached.is_file():

@@ -14,7 +14,7 @@ import numpy as np
 import ray
 from pydantic import TypeAdapter
 
-from cu_core.audit.report import AuditReport
+from cu_core.audit.report import REPORT_VERSION, AuditReport
 from cu_core.config_io import ConfigError, load_config
 from cu_core.files import digest_of, write_text
 from cu_core.run import Hooks, run_unlearn
@@ -33,7 +33,7 @@ class Cell:
     @property
     def folder(self) -> Path:
         audit = TypeAdapter(type(self.plan.config.audit)).dump_python(self.plan.config.audit)
-        return self.plan.config.store / "cells" / digest_of([self.plan.digest, audit])
+        return self.plan.config.store / "cells" / digest_of([self.plan.digest, audit, REPORT_VERSION])
 
 
 def expand(config: Path, overrides: Sequence[str], vary: Sequence[str]) -> list[Cell]:

@@ -178,12 +178,13 @@ def register(
         with warnings.catch_warnings(), mlflow.start_run(run_id=run_id):
             # torch.export of weights whose memory format is channels-last; the archive holds them whole (tested).
             warnings.filterwarnings("ignore", message="No complete tensor found in the group")
-            info = mlflow.pytorch.log_model(
-                model, name=role, input_example=example, pip_requirements=PIP, registered_model_name=name
-            )
-        version = str(info.registered_model_version)
-        for key, value in {"weights": digest, "role": role}.items():
-            client.set_model_version_tag(name, version, key, value)
+            info = mlflow.pytorch.log_model(model, name=role, input_example=example, pip_requirements=PIP)
+        if not client.search_registered_models(f"name='{name}'"):
+            client.create_registered_model(name)
+        made = client.create_model_version(
+            name, info.model_uri, run_id, tags={"weights": digest, "role": role}, model_id=info.model_id
+        )
+        version = str(made.version)
     for key, value in tags.items():
         client.set_model_version_tag(name, version, key, value)
     client.set_registered_model_alias(name, role, version)

@@ -12,7 +12,15 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from cu_core.audit.subject import Subject
-from cu_core.metrics.membership import attack_auc, attack_features, class_match_weights, tpr_at_fpr
+from cu_core.metrics.accuracy import wilson_interval
+from cu_core.metrics.membership import (
+    Scores,
+    attack_auc,
+    attack_features,
+    auc_interval,
+    class_match_weights,
+    tpr_at_fpr,
+)
 from cu_core.types import MetricResult
 from cu_core.unlearn.evaluate import Predictions
 
@@ -33,20 +41,23 @@ def membership(subject: Subject) -> dict[str, MetricResult]:
     other_loss = -attack_features(holdout.logits, holdout.labels)["loss"]
     fpr = subject.config.low_fpr
     tpr = 100 * tpr_at_fpr(member_loss, other_loss, weights, fpr)
-    matched = int((weights > 0).sum())
 
     half = np.arange(len(holdout)) % 2 == 0
     fit, score = holdout.where(half), holdout.where(~half)
     attack = make_pipeline(StandardScaler(), LogisticRegression(class_weight="balanced", max_iter=500))
     truth = np.r_[np.ones(len(subject.retain_train)), np.zeros(len(fit))]
     attack.fit(np.concatenate([_features(subject.retain_train), _features(fit)]), truth)
-    logistic = attack_auc(
-        attack.decision_function(_features(target)),
-        attack.decision_function(_features(score)),
-        class_match_weights(score.labels, target.labels),
-    )
+    low, high = wilson_interval(round(tpr * len(target) / 100), len(target))
+    scored = class_match_weights(score.labels, target.labels)
     return {
-        "mia_auc": MetricResult(attack_auc(member_loss, other_loss, weights), len(target) + matched),
-        "mia_tpr_low_fpr": MetricResult(tpr, len(target) + matched),
-        "mia_logistic_auc": MetricResult(logistic, len(target) + matched // 2),
+        "mia_auc": _auc(member_loss, other_loss, weights),
+        "mia_tpr_low_fpr": MetricResult(tpr, len(target), 100 * low, 100 * high),
+        "mia_logistic_auc": _auc(
+            attack.decision_function(_features(target)), attack.decision_function(_features(score)), scored
+        ),
     }
+
+
+def _auc(members: Scores, non_members: Scores, weights: Scores) -> MetricResult:
+    auc, matched = attack_auc(members, non_members, weights), int((weights > 0).sum())
+    return MetricResult(auc, len(members) + matched, *auc_interval(auc, len(members), matched))

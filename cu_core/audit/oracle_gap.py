@@ -41,7 +41,7 @@ def difference(name: str, unlearned: Figures, oracles: Sequence[Figures]) -> flo
 
 def tolerance(name: str, oracles: Sequence[Figures], margin_points: float) -> float:
     """Largest difference that still counts as none, in points: the stated margin, the 95% prediction interval of one
-    more oracle (t(K-1) sd sqrt(1 + 1/K), for K >= 2), or the 95% binomial error of the figure, whichever is largest."""
+    more oracle (t(K-1) sd sqrt(1 + 1/K), for K >= 2), or the 95% sampling error of the figure, whichever is largest."""
     metric = METRICS[name]
     values = [metric.points(o[name]) for o in oracles]
     spread = 0.0
@@ -49,9 +49,9 @@ def tolerance(name: str, oracles: Sequence[Figures], margin_points: float) -> fl
         quantile = float(student_t.ppf(0.975, len(values) - 1))
         spread = quantile * float(np.std(values, ddof=1)) * float(np.sqrt(1 + 1 / len(values)))
     intervals = [(o[name].high, o[name].low) for o in oracles]
-    binomial = (
-        max((high - low) / 2 for high, low in intervals if high is not None and low is not None)
+    sampling = (
+        metric.scale * max((high - low) / 2 for high, low in intervals if high is not None and low is not None)
         if all(high is not None for high, _ in intervals)
         else 0.0
     )
-    return max(margin_points, spread, binomial)
+    return max(margin_points, spread, sampling)

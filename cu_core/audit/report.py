@@ -19,7 +19,8 @@ from cu_core.metrics.membership import attack_features
 from cu_core.types import MetricResult, RequestKind
 
 MAP_ROWS = 600
-REPORT_VERSION = 1
+REPORT_VERSION = 2
+"""Raised when a change of the code changes what an audit finds; audits kept by digest are then made again."""
 
 
 @dataclass(frozen=True)
@@ -86,8 +87,8 @@ def figure_rows(
                 metric.title,
                 metric.points(original.metrics[name]),
                 metric.points(own),
-                own.low,
-                own.high,
+                None if own.low is None else metric.scale * own.low,
+                None if own.high is None else metric.scale * own.high,
                 tuple(metric.points(o[name]) for o in others),
                 difference(name, unlearned.metrics, others) if others else None,
                 tolerance(name, others, margin) if others else None,

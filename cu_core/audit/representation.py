@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from cu_core.audit.subject import Subject
-from cu_core.metrics.accuracy import accuracy
+from cu_core.metrics.accuracy import accuracy, wilson_interval
 from cu_core.metrics.representation import linear_probe, prototype_recovery
 from cu_core.types import MetricResult
 
@@ -28,7 +28,8 @@ def representation(subject: Subject) -> dict[str, MetricResult]:
     share = prototype_recovery(
         forget.embedding, retain.embedding, retain.labels, test.embedding, shots=SHOTS, draws=DRAWS, seed=subject.seed
     )
+    low, high = wilson_interval(round(share * len(test)), len(test))
     return {
         "probe_accuracy": accuracy(correct),
-        "prototype_recovery": MetricResult(100 * share, len(test)),
+        "prototype_recovery": MetricResult(100 * share, len(test), 100 * low, 100 * high),
     }

@@ -52,6 +52,14 @@ def attack_auc(members: Scores, non_members: Scores, weights: Scores) -> float:
     return float(roc_auc_score(truth, np.r_[members, non_members], sample_weight=sample_weight))
 
 
+def auc_interval(auc: float, num_members: int, num_non_members: int) -> tuple[float, float]:
+    """95% interval of an AUC from its counts (Hanley and McNeil 1982, eq. 2), cut to 0..1."""
+    q1, q2 = auc / (2 - auc), 2 * auc**2 / (1 + auc)
+    spread = auc * (1 - auc) + (num_members - 1) * (q1 - auc**2) + (num_non_members - 1) * (q2 - auc**2)
+    half = 1.96 * float(np.sqrt(max(spread, 0) / (num_members * num_non_members)))
+    return max(0.0, auc - half), min(1.0, auc + half)
+
+
 def tpr_at_fpr(members: Scores, non_members: Scores, weights: Scores, fpr: float) -> float:
     """Share of members caught by the loosest threshold whose false-positive rate is at most ``fpr``."""
     truth = np.r_[np.ones(len(members)), np.zeros(len(non_members))]

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from cu_core.metrics.membership import attack_auc, attack_features, class_match_weights, tpr_at_fpr
+from cu_core.metrics.membership import attack_auc, attack_features, auc_interval, class_match_weights, tpr_at_fpr
 
 
 def test_features_are_the_formulas_written_out() -> None:
@@ -30,6 +30,14 @@ def test_auc_and_tpr_count_pairs() -> None:
     assert attack_auc(members, others, np.ones(2)) == pytest.approx(3 / 4)  # 3 of 4 pairs in the right order
     assert tpr_at_fpr(members, others, np.ones(2), 0.05) == 0.5
     assert tpr_at_fpr(members, others, np.ones(2), 0.5) == 1.0
+
+
+def test_the_interval_is_hanley_and_mcneil_s() -> None:
+    """AUC 0.8, 10 members, 20 others: Q1 = 2/3, Q2 = 1.28/1.8."""
+    variance = (0.16 + 9 * (2 / 3 - 0.64) + 19 * (1.28 / 1.8 - 0.64)) / 200
+    low, high = auc_interval(0.8, 10, 20)
+    assert (low, high) == pytest.approx((0.8 - 1.96 * math.sqrt(variance), 0.8 + 1.96 * math.sqrt(variance)))
+    assert auc_interval(1.0, 5, 5) == (1.0, 1.0)
 
 
 def test_weights_give_the_class_shares_of_the_target() -> None:
