@@ -81,7 +81,7 @@ def unlearn(
         return
     finished = run_job(settings, local=local, resume=resume)
     console.print(end_table(finished.report))
-    console.print(f"report  {finished.folder.path / 'report.html'}")
+    console.print(f"report  {finished.folder.path / 'report.html'}", soft_wrap=True, highlight=False)
 
 
 @app.command()
@@ -130,7 +130,7 @@ def audit(
 
     report = audit_model(load_config(config, overrides or []), model, out, local)
     console.print(end_table(report))
-    console.print(f"report  {out / 'report.html'}")
+    console.print(f"report  {out / 'report.html'}", soft_wrap=True, highlight=False)
 
 
 @app.command()

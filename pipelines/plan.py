@@ -60,7 +60,9 @@ def absolute(config: RunConfig) -> RunConfig:
             raise ConfigError(f"model.weights: {weights} cannot be fetched: {str(error).splitlines()[0]}") from error
         files = sorted(found.rglob("*.safetensors")) if found.is_dir() else [found]
         if len(files) != 1:
-            raise ConfigError(f"model.weights: {weights} must hold one .safetensors file, it holds {len(files)}.")
+            raise ConfigError(
+                f"model.weights: {weights} must hold one .safetensors file, it holds {len(files)}; models that `cu` registered hold it."
+            )
         weights = str(files[0])
     elif weights not in (None, "pretrained"):
         weights = str(Path(str(weights)).resolve())

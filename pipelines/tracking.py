@@ -178,7 +178,10 @@ def register(
         with warnings.catch_warnings(), mlflow.start_run(run_id=run_id):
             # torch.export of weights whose memory format is channels-last; the archive holds them whole (tested).
             warnings.filterwarnings("ignore", message="No complete tensor found in the group")
-            info = mlflow.pytorch.log_model(model, name=role, input_example=example, pip_requirements=PIP)
+            weights = str(folder / "model.safetensors")  # what `model.weights=models:/...` reads
+            info = mlflow.pytorch.log_model(
+                model, name=role, input_example=example, pip_requirements=PIP, extra_files=[weights]
+            )
         if not client.search_registered_models(f"name='{name}'"):
             client.create_registered_model(name)
         made = client.create_model_version(

@@ -27,7 +27,7 @@ from ray.util.state import list_actors
 from safetensors.torch import load_file
 
 from cu_core.config import RunConfig
-from cu_core.run import load_model, open_reader
+from cu_core.run import import_original, load_model, open_reader
 from pipelines.job import Finished, run_job
 from pipelines.launch import ray_session
 from pipelines.plan import make_plan
@@ -91,6 +91,19 @@ def test_the_registered_model_is_the_unlearned_one(undisturbed: Finished) -> Non
     images = reader.images("test", np.arange(5))
     ours = load_model(config, reader, undisturbed.folder.unlearned).eval()
     torch.testing.assert_close(loaded(images.float()), ours(images).logits, rtol=1e-4, atol=1e-4)
+
+
+def test_a_registered_model_is_an_original_to_begin_from(
+    undisturbed: Finished, config: RunConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", tracking_uri(config))
+    weights = replace(config.model, weights="models:/digits-resnet10@original")
+    plan = make_plan(replace(config, model=weights))
+    import_original(plan.config, plan.original.folder)
+    ours = load_file(make_plan(config).original.folder / "model.safetensors")
+    taken = load_file(plan.original.folder / "model.safetensors")
+    assert ours.keys() == taken.keys()
+    assert all(torch.equal(ours[n], taken[n]) for n in ours)
 
 
 def test_a_second_run_finds_original_and_oracle(undisturbed: Finished, config: RunConfig) -> None:
