@@ -61,7 +61,8 @@ def absolute(config: RunConfig) -> RunConfig:
         files = sorted(found.rglob("*.safetensors")) if found.is_dir() else [found]
         if len(files) != 1:
             raise ConfigError(
-                f"model.weights: {weights} must hold one .safetensors file, it holds {len(files)}; models that `cu` registered hold it."
+                f"model.weights: {weights} must hold one .safetensors file, it holds {len(files)}; "
+                f"models that `cu` registered hold it."
             )
         weights = str(files[0])
     elif weights not in (None, "pretrained"):
