@@ -158,7 +158,7 @@ def main() -> None:
         app()
     except SystemExit as stop:
         if stop.code == INTERRUPTED:
-            console.print("interrupted; a run that had started goes on with --resume NAME, the name it printed first.")
+            console.print("interrupted; a run that had started goes on with --resume and the name it printed.")
         raise
     except (ValueError, OSError, MlflowException, RayTaskError, TrainingFailedError) as error:
         line = explain(error)
