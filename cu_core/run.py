@@ -34,13 +34,12 @@ from cu_core.data.shard_reader import ShardReader
 from cu_core.dist import rank, seed_everything
 from cu_core.files import digest_of, write_text
 from cu_core.methods.finetune import FineTune
-from cu_core.methods.table import as_method
 from cu_core.models.batch_norm import set_batch_norm
 from cu_core.models.build import build_model, preprocess_for, restore, restore_foreign
 from cu_core.models.classifier import Classifier, JointForward
 from cu_core.models.preprocess import Preprocess
 from cu_core.types import StepReport
-from cu_core.unlearn.loop import Loop, LoopResult, run_loop
+from cu_core.unlearn.loop import Loop, LoopResult, frozen, run_loop
 from cu_core.unlearn.stopping import StopConfig, Stopper
 
 
@@ -157,11 +156,9 @@ def run_unlearn(config: RunConfig, original: Path, forget_file: Path, folder: Pa
     reader = open_reader(config)
     split = open_split(config, reader, forget_file)
     model = load_model(config, reader, original).to(hooks.device)
-    method = as_method(config.method)
-    reference = None
-    if method.needs_reference:
-        frozen = JointForward(copy.deepcopy(model).eval().requires_grad_(False))
-        reference = torch.no_grad()(frozen)
+    method = config.method
+    needs = method.needs()
+    untrained = fresh_model(config, reader, config.seed + 500).to(hooks.device) if "untrained model" in needs else None
     set_batch_norm(model, config.batch_norm)
     seed_everything(config.seed)
     stream = UnlearnStream(split, config.batches, config.seed + 17)
@@ -174,7 +171,8 @@ def run_unlearn(config: RunConfig, original: Path, forget_file: Path, folder: Pa
             stream=stream,
             max_steps=config.stop.max_steps,
             stopper=_stopper(config.stop, split),
-            reference=reference,
+            reference=frozen(copy.deepcopy(model)) if "frozen original" in needs else None,
+            untrained=untrained,
             autocast=config.workers.precision == "bfloat16",
             checkpoint_every=config.workers.checkpoint_every,
             on_step=hooks.on_step,
@@ -277,6 +275,8 @@ def _cost(unlearn: Mapping[str, Any], oracles: Sequence[Mapping[str, Any]]) -> d
         "steps": unlearn["steps"],
         "forget_rows": unlearn["forget_rows"],
         "retain_rows": unlearn["retain_rows"],
+        "frozen_rows": unlearn.get("frozen_rows", 0),
+        "prepare_rows": unlearn.get("prepare_rows", 0),
         "stop_rows": unlearn["stop"].get("rows", 0),
         "seconds": unlearn["seconds"],
     }

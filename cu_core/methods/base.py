@@ -1,17 +1,25 @@
-"""What a method is: the loss of one step. Order, ranks, stopping, resume, tracking and audit are the loop's."""
+"""What a method is: the loss of one step, and what it does once before. Order, ranks, stopping, resume, tracking and
+audit are the loop's."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar, Literal
 
+import torch
 from torch import Tensor
 
-from cu_core.models.classifier import Forward
-from cu_core.types import Losses, RequestKind, UnlearnBatch
+from cu_core.data.forget_split import ForgetSplit
+from cu_core.data.order import Rows
+from cu_core.dist import rank_slice
+from cu_core.models.classifier import Classifier, Forward
+from cu_core.types import Batch, Losses, RequestKind, UnlearnBatch
 
 MethodState = dict[str, Tensor]
+Need = Literal["retain rows", "labels", "frozen original", "untrained model"]
+BOTH: tuple[RequestKind, ...] = ("class", "sample")
+ROWS_AT_ONCE = 64
 
 
 @dataclass(frozen=True)
@@ -19,35 +27,112 @@ class StepContext:
     """What a method may read besides the batch."""
 
     forward: Forward
-    """The model being changed; call it once a step."""
+    """The model being changed, behind its data-parallel wrapper; call it at most once a step."""
+    model: Classifier
+    """The same model bare, for penalties on weights and for their gradients."""
     reference: Forward | None
-    """The frozen original, without gradient, where the method asked for it."""
+    """The frozen original, without gradient, where the method needs it."""
+    untrained: Forward | None
+    """The model before any training, without gradient, where the method needs it."""
     request_kind: RequestKind
     num_classes: int
+    seed: int
     step: int
+    """Number of the step, from 0."""
+    max_steps: int
+    learning_rate: float
     state: MethodState
     """The method's own tensors; part of every checkpoint, equal on every rank. Change the dict in place."""
 
+    @property
+    def progress(self) -> float:
+        """Share of the run that is done, in [0, 1)."""
+        return self.step / self.max_steps
 
-class Method(Protocol):
-    """A frozen dataclass of settings with these members."""
+
+@dataclass(frozen=True)
+class Preparation:
+    """What a method may use once, before the first step, when ``model`` still is the original."""
+
+    model: Classifier
+    """In evaluation mode; may be changed in place, on every rank alike."""
+    untrained: Classifier | None
+    split: ForgetSplit
+    seed: int
+    state: MethodState
 
     @property
-    def name(self) -> str: ...
+    def device(self) -> torch.device:
+        return next(self.model.parameters()).device
 
     @property
-    def needs_reference(self) -> bool:
-        """Whether a frozen copy of the original must be kept."""
-        ...
+    def num_classes(self) -> int:
+        return self.split.reader.manifest.num_classes
+
+    def batches(self, rows: Rows) -> Iterator[Batch]:
+        """This rank's slice of training rows, ``ROWS_AT_ONCE`` at a time."""
+        reader, mine = self.split.reader, rows[rank_slice(len(rows))]
+        for start in range(0, len(mine), ROWS_AT_ONCE):
+            part = mine[start : start + ROWS_AT_ONCE]
+            tensors = (
+                reader.images("train", part),
+                torch.from_numpy(reader.labels("train", part)),
+                torch.from_numpy(reader.sample_ids("train", part)),
+            )
+            yield Batch(*(t.to(self.device) for t in tensors))
+
+
+class Method:
+    """A frozen dataclass of settings that derives from this class; only ``name`` and ``losses`` must be given."""
+
+    name: str
+    source: ClassVar[str]
+    """Paper and equations."""
+    kinds: ClassVar[tuple[RequestKind, ...]] = BOTH
+    """Requests that it can answer."""
+    closed_form: ClassVar[bool] = False
+    """The whole change is made by ``prepare``; the run then takes one step without a loss."""
+
+    def needs(self) -> frozenset[Need]:
+        """What it must be given."""
+        return frozenset({"retain rows", "labels"})
 
     def check(self, request_kind: RequestKind) -> None:
-        """Raises: ValueError for settings that have no effect on such a request."""
-        ...
+        """Raises: ValueError for requests it cannot answer and settings that have no effect on such a request."""
+        if request_kind not in self.kinds:
+            asked = "a class" if request_kind == "class" else "samples"
+            raise ValueError(f"method.name={self.name} cannot forget {asked}; `cu methods` says what each can.")
+
+    def rows_per_step(self, forget: int, retain: int) -> float:
+        """Rows that a step with these batch sizes forwards through any model, on average over the run."""
+        return forget + retain
+
+    def rows_to_prepare(self, num_forget: int, num_retain: int) -> int:
+        """Rows that ``prepare`` forwards, over all ranks."""
+        return 0
+
+    def prepare(self, prep: Preparation) -> int:
+        """Fill the state or change the model; returns the rows forwarded by this rank. Every rank calls it."""
+        return 0
 
     def losses(self, context: StepContext, batch: UnlearnBatch) -> Losses:
         """This rank's share of the loss. Every rank calls it, also with no rows."""
-        ...
+        raise NotImplementedError
+
+    def edit_gradients(self, context: StepContext) -> None:
+        """Change the gradients of ``context.model`` after the backward pass; they are equal on every rank."""
+
+
+def share(loss: Tensor, **terms: Tensor) -> Losses:
+    """The loss with its terms for the record."""
+    return Losses(loss, detached({"loss": loss, **terms}))
 
 
 def detached(terms: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name: value.detach() for name, value in terms.items()}
+
+
+def require(forward: Forward | None) -> Forward:
+    """A frozen model that ``needs`` asked for."""
+    assert forward is not None
+    return forward

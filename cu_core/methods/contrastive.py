@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -12,15 +12,16 @@ from torch import Tensor
 from cu_core.dist import gather_rows, global_counts, rank
 from cu_core.losses.classification import cross_entropy_share
 from cu_core.losses.contrastive import anchor_terms, dispersion_sum, tilted_weights
-from cu_core.methods.base import StepContext, detached
+from cu_core.methods.base import Method, Need, StepContext, detached, require
 from cu_core.types import Losses, Outputs, RequestKind, UnlearnBatch
 
 
 @dataclass(frozen=True, kw_only=True)
-class Contrastive:
+class Contrastive(Method):
     """Forget embeddings are pulled to retain rows of other classes and pushed from those of their own."""
 
     name: Literal["contrastive"] = "contrastive"
+    source: ClassVar[str] = "Lee et al. 2025, arXiv 2401.10458, eq. 5 to 7"
     terms: Literal["both", "pull", "push"] = "both"
     """Which part of equation 5; a class request has no push (equation 6)."""
     temperature: float = 0.5
@@ -46,9 +47,12 @@ class Contrastive:
         if min(self.lambda_ul, self.lambda_ce, self.lambda_dispersion, self.queue_size) < 0:
             raise ValueError("lambda_ul, lambda_ce, lambda_dispersion and queue_size must not be negative")
 
-    @property
-    def needs_reference(self) -> bool:
-        return self.pull_weights == "tilted"
+    def needs(self) -> frozenset[Need]:
+        tilted: frozenset[Need] = frozenset({"frozen original"} if self.pull_weights == "tilted" else ())
+        return super().needs() | tilted
+
+    def rows_per_step(self, forget: int, retain: int) -> float:
+        return retain + forget * (2 if self.pull_weights == "tilted" else 1)
 
     def check(self, request_kind: RequestKind) -> None:
         if request_kind == "class" and self.terms == "push":
@@ -90,8 +94,7 @@ class Contrastive:
 
         weights = None
         if self.pull_weights == "tilted":
-            assert context.reference is not None
-            probs = context.reference({"forget": batch.forget.images})["forget"].logits.softmax(1)
+            probs = require(context.reference)({"forget": batch.forget.images})["forget"].logits.softmax(1)
             weights = tilted_weights(probs, forget_labels, key_labels)
         parts = anchor_terms(
             anchors, forget_labels, keys, key_labels, temperature=self.temperature, pull_weights_NM=weights

@@ -3,29 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 from cu_core.dist import global_counts
 from cu_core.losses.classification import cross_entropy_share
-from cu_core.methods.base import StepContext, detached
-from cu_core.types import Losses, RequestKind, UnlearnBatch
+from cu_core.methods.base import Method, StepContext, share
+from cu_core.types import Losses, UnlearnBatch
 
 
 @dataclass(frozen=True, kw_only=True)
-class FineTune:
-    """Cross-entropy on retain rows; forget rows are not looked at."""
+class FineTune(Method):
+    """Cross-entropy on retain rows; forget rows are not looked at, catastrophic forgetting must do the work."""
 
     name: Literal["finetune"] = "finetune"
+    source: ClassVar[str] = "Golatkar et al. 2020, arXiv 1911.04933, sec. 6 (baseline)"
 
-    @property
-    def needs_reference(self) -> bool:
-        return False
-
-    def check(self, request_kind: RequestKind) -> None:
-        return
+    def rows_per_step(self, forget: int, retain: int) -> float:
+        return retain
 
     def losses(self, context: StepContext, batch: UnlearnBatch) -> Losses:
         out = context.forward({"retain": batch.retain.images})["retain"]
         (count,) = global_counts(len(batch.retain), device=out.logits.device)
         loss = cross_entropy_share(out.logits, batch.retain.labels, count)
-        return Losses(loss, detached({"loss": loss, "retain_loss": loss}))
+        return share(loss, retain_loss=loss)

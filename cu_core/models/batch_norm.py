@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
@@ -20,8 +21,9 @@ class RowBatchNorm(nn.BatchNorm2d):
     """Batch norm whose training statistics may leave out leading rows and may be summed over ranks."""
 
     mode: BatchNormMode = "synced"
-    first_row = 0
-    """Rows before this one do not feed the statistics (they are normalised all the same)."""
+    first_row: int | None = 0
+    """Rows before this one do not feed the statistics (they are normalised all the same); absent: none does, and the
+    stored statistics are used."""
 
     def _check_input_dim(self, input: Tensor) -> None:
         if input.dim() < 2:
@@ -33,6 +35,8 @@ class RowBatchNorm(nn.BatchNorm2d):
 
     def forward(self, input: Tensor) -> Tensor:
         shared = world_size() > 1 and self.mode != "per_rank"
+        if self.training and (self.first_row is None or not (shared or len(input))):
+            return F.batch_norm(input, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps)
         if not self.training or not (shared or self.first_row):
             return super().forward(input)
         return self._shared_forward(input, shared)
@@ -73,7 +77,7 @@ def set_batch_norm(model: nn.Module, mode: BatchNormMode) -> None:
             module.mode = mode  # type: ignore[assignment]
 
 
-def set_first_row(model: nn.Module, first_row: int) -> None:
+def set_first_row(model: nn.Module, first_row: int | None) -> None:
     for module in model.modules():
         if isinstance(module, RowBatchNorm) and module.mode == "retain":
             module.first_row = first_row

@@ -71,7 +71,7 @@ class Predictor(nn.Module):
 class JointForward(nn.Module):
     """Several image sets in one concatenated pass, so that batch statistics see them together.
 
-    The first set is the one left out of the statistics in batch-norm mode ``retain``.
+    In batch-norm mode ``retain``, only the set of that name, given last, feeds the statistics.
     """
 
     def __init__(self, model: Classifier):
@@ -80,7 +80,7 @@ class JointForward(nn.Module):
 
     def forward(self, images: ImageSets) -> dict[str, Outputs]:
         sizes = [len(x) for x in images.values()]
-        set_first_row(self.model, sizes[0] if len(sizes) > 1 else 0)
+        set_first_row(self.model, sum(sizes[:-1]) if "retain" in images else None)
         out = self.model(torch.cat(list(images.values())))
         parts = [torch.split(x, sizes) for x in (out.embedding, out.hidden, out.logits)]
         return {name: Outputs(*(p[i] for p in parts)) for i, name in enumerate(images)}

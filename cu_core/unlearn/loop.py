@@ -11,10 +11,10 @@ import torch
 
 from cu_core.checkpoint import TrainState, copy_weights
 from cu_core.data.loader import UnlearnStream
-from cu_core.dist import rank, sum_over_ranks, world_size
-from cu_core.methods.base import Method, MethodState, StepContext
-from cu_core.models.classifier import Classifier, Forward
-from cu_core.types import Batch, Losses, StepReport, UnlearnBatch
+from cu_core.dist import global_counts, rank, sum_over_ranks, world_size
+from cu_core.methods.base import Method, MethodState, Preparation, StepContext
+from cu_core.models.classifier import Classifier, Forward, ImageSets, JointForward
+from cu_core.types import Batch, Losses, Outputs, StepReport, UnlearnBatch
 from cu_core.unlearn.optim import (
     OptimizerConfig,
     build_optimizer,
@@ -42,6 +42,8 @@ class Loop:
     max_steps: int
     stopper: Stopper | None = None
     reference: Forward | None = None
+    """The frozen original."""
+    untrained: Classifier | None = None
     autocast: bool = False
     """bfloat16 mixed precision."""
     checkpoint_every: int = 0
@@ -56,8 +58,12 @@ class LoopResult:
     steps: int = 0
     seconds: float = 0.0
     forget_rows: int = 0
-    """Forget rows forwarded in training steps, over all ranks."""
+    """Forget rows (and what a method puts in their place) forwarded in training steps, over all ranks."""
     retain_rows: int = 0
+    frozen_rows: int = 0
+    """Rows forwarded through frozen models in training steps."""
+    prepare_rows: int = 0
+    """Rows that the method forwarded before the first step."""
     stop: dict[str, Any] = field(default_factory=dict)
     """State of the stop rule; empty without one."""
     leaks: int = 0
@@ -73,39 +79,24 @@ def run_loop(loop: Loop, resume: TrainState | None = None) -> LoopResult:
     optimizer = build_optimizer(loop.model.parameters(), loop.optimizer)
     state: MethodState = {}
     result = LoopResult()
+    max_steps = 1 if loop.method.closed_form else loop.max_steps
     if resume is not None:
         _restore(loop, optimizer, state, result, resume)
-    elif loop.stopper is not None and loop.stopper.config.rule != "none":
-        loop.stopper.judge(loop.model, 0)
+    else:
+        began = time.perf_counter()
+        if loop.stopper is not None and loop.stopper.config.rule != "none":
+            loop.stopper.judge(loop.model, 0)
+        result.prepare_rows = _prepare(loop, state)
+        result.seconds = time.perf_counter() - began
     loop.model.train()
     began = time.perf_counter() - result.seconds
 
-    for step, host_batch in enumerate(loop.stream.prefetched(result.steps, loop.max_steps), result.steps):
-        batch = _to_device(host_batch, device)
-        set_learning_rate(optimizer, rate := learning_rate(loop.optimizer, step, loop.max_steps))
-        context = StepContext(
-            loop.forward,
-            loop.reference,
-            loop.stream.split.forget.kind,
-            loop.stream.split.reader.manifest.num_classes,
-            step,
-            state,
+    for step, host_batch in enumerate(loop.stream.prefetched(result.steps, max_steps), result.steps):
+        values = (
+            {} if loop.method.closed_form else _step(loop, optimizer, state, result, _to_device(host_batch, device))
         )
-        with torch.autocast(device.type, torch.bfloat16, enabled=loop.autocast):
-            losses = loop.method.losses(context, batch)
-        # Data-parallel wrappers average gradients over ranks; the share times the world size makes that a sum.
-        (losses.total * world_size()).backward()  # type: ignore[no-untyped-call]
-        norm = gradient_norm(loop.model.parameters(), loop.optimizer.clip_norm)
-        values = _shared_values(losses, len(batch.forget), len(batch.retain))
-        _check_finite(values | {"gradient_norm": float(norm)}, step)
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
-
         result.steps = step + 1
-        result.forget_rows += round(values.pop("forget_rows"))
-        result.retain_rows += round(values.pop("retain_rows"))
-        values |= {"gradient_norm": float(norm), "learning_rate": rate}
-        if loop.stopper is not None and loop.stopper.due(result.steps, loop.max_steps):
+        if loop.stopper is not None and loop.stopper.due(result.steps, max_steps):
             check = loop.stopper.judge(loop.model, result.steps)
             values |= {
                 "stop_forget": check.forget,
@@ -113,13 +104,71 @@ def run_loop(loop: Loop, resume: TrainState | None = None) -> LoopResult:
                 "stop_utility": check.utility,
             }
         result.seconds = time.perf_counter() - began
-        loop.on_step(StepReport(result.steps, loop.max_steps, values))
+        loop.on_step(StepReport(result.steps, max_steps, values))
         if loop.stopper is not None and loop.stopper.finished(result.steps):
             break
-        if loop.checkpoint_every and result.steps % loop.checkpoint_every == 0 and result.steps < loop.max_steps:
+        if loop.checkpoint_every and result.steps % loop.checkpoint_every == 0 and result.steps < max_steps:
             loop.save(_snapshot(loop, optimizer, state, result))
     _finish(loop, result)
     return result
+
+
+def _prepare(loop: Loop, state: MethodState) -> int:
+    """The method's own work before the first step; rows forwarded over all ranks."""
+    loop.model.eval()
+    rows = loop.method.prepare(Preparation(loop.model, loop.untrained, loop.stream.split, loop.stream.seed, state))
+    return global_counts(rows, device=next(loop.model.parameters()).device)[0]
+
+
+def _step(
+    loop: Loop, optimizer: torch.optim.Optimizer, state: MethodState, result: LoopResult, batch: UnlearnBatch
+) -> dict[str, float]:
+    """One update of the weights; the values to report, summed over ranks."""
+    step, split = result.steps, loop.stream.split
+    set_learning_rate(optimizer, rate := learning_rate(loop.optimizer, step, loop.max_steps))
+    rows = dict.fromkeys(("forget_rows", "retain_rows", "frozen_rows"), 0)
+    context = StepContext(
+        forward=_counted(loop.forward, rows),
+        model=loop.model,
+        reference=_counted(loop.reference, rows, "frozen_rows") if loop.reference else None,
+        untrained=_counted(frozen(loop.untrained), rows, "frozen_rows") if loop.untrained else None,
+        request_kind=split.forget.kind,
+        num_classes=split.reader.manifest.num_classes,
+        seed=loop.stream.seed,
+        step=step,
+        max_steps=loop.max_steps,
+        learning_rate=rate,
+        state=state,
+    )
+    with torch.autocast(batch.retain.labels.device.type, torch.bfloat16, enabled=loop.autocast):
+        losses = loop.method.losses(context, batch)
+    # Data-parallel wrappers average gradients over ranks; the share times the world size makes that a sum.
+    (losses.total * world_size()).backward()  # type: ignore[no-untyped-call]
+    loop.method.edit_gradients(context)
+    norm = gradient_norm(loop.model.parameters(), loop.optimizer.clip_norm)
+    values = _shared_values(losses, rows)
+    _check_finite(values | {"gradient_norm": float(norm)}, step)
+    optimizer.step()
+    optimizer.zero_grad(set_to_none=True)
+    for name in rows:
+        setattr(result, name, getattr(result, name) + round(values.pop(name)))
+    return values | {"gradient_norm": float(norm), "learning_rate": rate}
+
+
+def frozen(model: Classifier) -> Forward:
+    """The model as it answers in evaluation mode, without gradient."""
+    return torch.no_grad()(JointForward(model.eval().requires_grad_(False)))
+
+
+def _counted(forward: Forward, rows: dict[str, int], name: str | None = None) -> Forward:
+    """The same forward, adding to ``rows[name]`` what passes through it (absent: by the name of each image set)."""
+
+    def call(images: ImageSets) -> dict[str, Outputs]:
+        for part, values in images.items():
+            rows[name or ("retain_rows" if part == "retain" else "forget_rows")] += len(values)
+        return forward(images)
+
+    return call
 
 
 def _to_device(batch: UnlearnBatch, device: torch.device) -> UnlearnBatch:
@@ -129,10 +178,10 @@ def _to_device(batch: UnlearnBatch, device: torch.device) -> UnlearnBatch:
     return UnlearnBatch(move(batch.forget), move(batch.retain))
 
 
-def _shared_values(losses: Losses, forget_rows: int, retain_rows: int) -> dict[str, float]:
+def _shared_values(losses: Losses, rows: Mapping[str, int]) -> dict[str, float]:
     """Terms and row counts summed over ranks, in one collective."""
-    names = [*losses.terms, "forget_rows", "retain_rows"]
-    counts = [torch.as_tensor(float(n)).to(losses.total) for n in (forget_rows, retain_rows)]
+    names = [*losses.terms, *rows]
+    counts = [torch.as_tensor(float(n)).to(losses.total) for n in rows.values()]
     stacked = torch.stack([t.to(losses.total) for t in losses.terms.values()] + counts)
     return dict(zip(names, sum_over_ranks(stacked).tolist(), strict=True))
 

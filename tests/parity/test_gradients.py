@@ -77,7 +77,19 @@ def gradients(case: int, forget: tuple[int, ...], retain: tuple[int, ...]) -> tu
     state: dict[str, Tensor] = {}
     for step in range(2):
         model.zero_grad()
-        context = StepContext(forward, torch.no_grad()(reference), kind, CLASSES, step, state)
+        context = StepContext(
+            forward,
+            model,
+            torch.no_grad()(reference),
+            None,
+            kind,
+            CLASSES,
+            0,
+            step,
+            max_steps=2,
+            learning_rate=0.0,
+            state=state,
+        )
         losses = method.losses(context, batches(own(forget), own(retain)))
         (losses.total * world_size()).backward()
     total = losses.total.detach().clone()

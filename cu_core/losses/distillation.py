@@ -1,0 +1,24 @@
+"""Distances between the answers of two models, as this rank's share of the global mean. N rows, C classes."""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def kl_share(student_NC: Tensor, teacher_NC: Tensor, global_count: int, *, temperature: float = 1.0) -> Tensor:
+    """Sum over local rows of KL(teacher || student) of the softened answers, in nats, times temperature squared,
+    divided by the rows of all ranks; 0 with gradient for no rows.
+
+    Source: Hinton et al. 2015, arXiv 1503.02531, sec. 2.
+    Raises: ValueError if shapes differ or temperature is not positive.
+    """
+    if student_NC.shape != teacher_NC.shape or temperature <= 0:
+        raise ValueError(
+            f"logits of one shape and a positive temperature are needed, got {tuple(student_NC.shape)}, "
+            f"{tuple(teacher_NC.shape)} and {temperature}."
+        )
+    student, teacher = (x.float() if x.itemsize < 4 else x for x in (student_NC, teacher_NC))
+    log_student, log_teacher = ((x / temperature).log_softmax(1) for x in (student, teacher))
+    total = F.kl_div(log_student, log_teacher, reduction="sum", log_target=True)
+    return total * temperature**2 / max(global_count, 1)

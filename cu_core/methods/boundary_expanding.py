@@ -1,0 +1,53 @@
+"""Boundary expanding: forget rows move to a shadow class that is then cut away (Chen et al. 2023)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor
+
+from cu_core.dist import global_counts, sum_over_ranks, world_size
+from cu_core.losses.classification import cross_entropy_share
+from cu_core.methods.base import Method, Need, StepContext, share
+from cu_core.types import Losses, Outputs, UnlearnBatch
+
+
+@dataclass(frozen=True, kw_only=True)
+class BoundaryExpanding(Method):
+    """A linear unit for class C + 1 is trained beside the head (by plain gradient descent) with all forget rows as its
+    members. It is part of the method's state, never of the model, so nothing is left to prune."""
+
+    name: Literal["boundary_expanding"] = "boundary_expanding"
+    source: ClassVar[str] = "Chen et al. 2023, arXiv 2303.11570, sec. 4.3, eq. 7"
+
+    def needs(self) -> frozenset[Need]:
+        return frozenset()
+
+    def rows_per_step(self, forget: int, retain: int) -> float:
+        return forget
+
+    def _shadow(self, context: StepContext, out: Outputs) -> Tensor:
+        """(N,) logit of the shadow class; its weights and bias (D + 1,) start at zero."""
+        width = out.embedding.shape[1]
+        if "shadow" not in context.state:
+            context.state["shadow"] = torch.zeros(width + 1).to(out.embedding)
+        weights = context.state["shadow"].requires_grad_()
+        return out.embedding @ weights[:width] + weights[width]
+
+    def losses(self, context: StepContext, batch: UnlearnBatch) -> Losses:
+        out = context.forward({"forget": batch.forget.images})["forget"]
+        logits = torch.cat([out.logits, self._shadow(context, out)[:, None].to(out.logits)], 1)
+        (count,) = global_counts(len(batch.forget), device=logits.device)
+        shadow_class = torch.full_like(batch.forget.labels, logits.shape[1] - 1)
+        loss = cross_entropy_share(logits, shadow_class, count)
+        return share(loss, shadow_loss=loss)
+
+    def edit_gradients(self, context: StepContext) -> None:
+        """The shadow unit's own update; the loop knows only the model's weights."""
+        shadow = context.state["shadow"]
+        assert shadow.grad is not None
+        # The loop scales each rank's share by the number of ranks for wrappers that average; here it is summed.
+        step = context.learning_rate * sum_over_ranks(shadow.grad) / world_size()
+        context.state["shadow"] = shadow.detach() - step

@@ -1,0 +1,33 @@
+"""NegGrad+: descent on retain rows and ascent on forget rows at once (Kurmanji et al. 2023)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from cu_core.dist import global_counts
+from cu_core.losses.classification import cross_entropy_share
+from cu_core.methods.base import Method, StepContext, share
+from cu_core.types import Losses, UnlearnBatch
+
+
+@dataclass(frozen=True, kw_only=True)
+class NegGradPlus(Method):
+    """beta CE(retain) - (1 - beta) CE(forget)."""
+
+    name: Literal["neggrad_plus"] = "neggrad_plus"
+    source: ClassVar[str] = "Kurmanji et al. 2023 (SCRUB), arXiv 2302.09880, sec. 4 (NegGrad+)"
+    beta: float = 0.9
+    """Weight of the retain rows, in (0, 1)."""
+
+    def __post_init__(self) -> None:
+        if not 0 < self.beta < 1:
+            raise ValueError(f"beta must lie in (0, 1), got {self.beta}")
+
+    def losses(self, context: StepContext, batch: UnlearnBatch) -> Losses:
+        out = context.forward({"forget": batch.forget.images, "retain": batch.retain.images})
+        logits = out["retain"].logits
+        num_forget, num_retain = global_counts(len(batch.forget), len(batch.retain), device=logits.device)
+        forget = cross_entropy_share(out["forget"].logits, batch.forget.labels, num_forget)
+        retain = cross_entropy_share(logits, batch.retain.labels, num_retain)
+        return share(self.beta * retain - (1 - self.beta) * forget, retain_loss=retain, forget_loss=forget)

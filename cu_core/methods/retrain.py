@@ -1,0 +1,33 @@
+"""Retraining from an untrained model, cut off at the budget: what the same rows buy without the original."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from cu_core.methods.base import Method, Need, Preparation, StepContext
+from cu_core.methods.finetune import FineTune
+from cu_core.types import Losses, UnlearnBatch
+
+
+@dataclass(frozen=True, kw_only=True)
+class Retrain(Method):
+    """The weights are drawn anew before the first step; then plain training on retain rows. Nothing can be left of the
+    forget set, so its gap to the oracle is training that is missing."""
+
+    name: Literal["retrain"] = "retrain"
+    source: ClassVar[str] = "exact unlearning (Cao and Yang 2015), within a budget"
+
+    def needs(self) -> frozenset[Need]:
+        return frozenset({"retain rows", "labels", "untrained model"})
+
+    def rows_per_step(self, forget: int, retain: int) -> float:
+        return retain
+
+    def prepare(self, prep: Preparation) -> int:
+        assert prep.untrained is not None
+        prep.model.load_state_dict(prep.untrained.state_dict())
+        return 0
+
+    def losses(self, context: StepContext, batch: UnlearnBatch) -> Losses:
+        return FineTune().losses(context, batch)

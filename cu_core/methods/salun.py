@@ -1,0 +1,54 @@
+"""SalUn: random labels, but only the weights change on which the forget loss depends most (Fan et al. 2024)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import torch
+import torch.nn.functional as F
+
+from cu_core.dist import sum_over_ranks
+from cu_core.methods.base import Preparation, StepContext
+from cu_core.methods.random_label import RandomLabel
+
+
+@dataclass(frozen=True, kw_only=True)
+class SalUn(RandomLabel):
+    """Random labels under a saliency mask. With weight decay, masked weights would still shrink: leave it at zero."""
+
+    name: Literal["salun"] = "salun"  # type: ignore[assignment]
+    source: ClassVar[str] = "Fan et al. 2024, arXiv 2310.12508, eq. 3 to 5"
+    mask_frac: float = 0.5
+    """Share of the weights that may change, in (0, 1]: those of largest gradient (0.5 in the paper)."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 < self.mask_frac <= 1:
+            raise ValueError(f"mask_frac must lie in (0, 1], got {self.mask_frac}")
+
+    def rows_to_prepare(self, num_forget: int, num_retain: int) -> int:
+        return num_forget
+
+    def prepare(self, prep: Preparation) -> int:
+        """Equation 3: the mask of |gradient of the forget loss at the original|, its threshold over all weights."""
+        named = {n: p for n, p in prep.model.named_parameters() if p.requires_grad}
+        gradients = {n: torch.zeros_like(p) for n, p in named.items()}
+        rows = 0
+        for batch in prep.batches(prep.split.forget.rows):
+            loss = F.cross_entropy(prep.model(batch.images).logits, batch.labels, reduction="sum")
+            for name, gradient in zip(named, torch.autograd.grad(loss, list(named.values())), strict=True):
+                gradients[name] += gradient
+            rows += len(batch)
+        sizes = {n: sum_over_ranks(g).abs() for n, g in gradients.items()}
+        everything = torch.cat([s.flatten() for s in sizes.values()])
+        kept = max(1, round(self.mask_frac * len(everything)))
+        threshold = everything.sort(descending=True).values[kept - 1]
+        prep.state.update({f"mask.{n}": s >= threshold for n, s in sizes.items()})
+        return rows
+
+    def edit_gradients(self, context: StepContext) -> None:
+        """Equation 4: weights outside the mask stay those of the original."""
+        for name, parameter in context.model.named_parameters():
+            if parameter.grad is not None:
+                parameter.grad.mul_(context.state[f"mask.{name}"])

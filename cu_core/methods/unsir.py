@@ -1,0 +1,92 @@
+"""UNSIR: noise that the original gets most wrong impairs the class, retain rows repair the rest (Tarun et al. 2023)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from cu_core.data.order import mix
+from cu_core.dist import global_counts, rank
+from cu_core.losses.classification import cross_entropy_share
+from cu_core.methods.base import Method, Need, Preparation, StepContext, share
+from cu_core.types import Batch, Losses, RequestKind, UnlearnBatch
+
+
+@dataclass(frozen=True, kw_only=True)
+class Unsir(Method):
+    """Forget images are never looked at: error-maximising noise is learned for each class once; the first steps train
+    on it with the class's label beside retain rows (impair), the others on retain rows alone (repair)."""
+
+    name: Literal["unsir"] = "unsir"
+    source: ClassVar[str] = "Tarun et al. 2023, arXiv 2111.08947, eq. 2, algorithm 1"
+    kinds: ClassVar[tuple[RequestKind, ...]] = ("class",)
+    noise_rows: int = 64
+    """Noise images a class."""
+    noise_steps: int = 20
+    """Adam steps on them."""
+    noise_lr: float = 0.1
+    """Rate of these steps; noise has the scale of normalised pixels."""
+    noise_penalty: float = 0.1
+    """lambda of equation 2, on the squared norm; not negative."""
+    impair_frac: float = 0.5
+    """Share of the run that impairs, in (0, 1]."""
+
+    def __post_init__(self) -> None:
+        if min(self.noise_rows, self.noise_steps) < 1 or self.noise_lr <= 0 or self.noise_penalty < 0:
+            raise ValueError("noise_rows and noise_steps must be at least 1, noise_lr positive, noise_penalty >= 0")
+        if not 0 < self.impair_frac <= 1:
+            raise ValueError(f"impair_frac must lie in (0, 1], got {self.impair_frac}")
+
+    def needs(self) -> frozenset[Need]:
+        return frozenset({"retain rows", "labels"})
+
+    def rows_per_step(self, forget: int, retain: int) -> float:
+        return retain + self.impair_frac * forget
+
+    def prepare(self, prep: Preparation) -> int:
+        """Equation 2: noise that maximises the cross-entropy of its class; the same on every rank."""
+        reader, model = prep.split.reader, prep.model
+        shape = reader.images("train", prep.split.forget.rows[:1]).shape[1:]
+        classes = torch.tensor(prep.split.forget.classes, device=prep.device)
+        labels = classes.repeat_interleave(self.noise_rows)
+        generator = torch.Generator().manual_seed(prep.seed)
+        noise = torch.randn(len(labels), *shape, generator=generator).to(prep.device).requires_grad_()
+        optimizer = torch.optim.Adam([noise], lr=self.noise_lr)
+        for _ in range(self.noise_steps):
+            error = F.cross_entropy(model(_pixels(noise)).logits, labels)
+            size = noise.square().flatten(1).sum(1).mean()
+            (noise.grad,) = torch.autograd.grad(self.noise_penalty * size - error, noise)
+            optimizer.step()
+        prep.state["noise"] = _pixels(noise.detach()).view(len(classes), self.noise_rows, *shape)
+        prep.state["classes"] = classes
+        return self.noise_steps * len(labels) if rank() == 0 else 0
+
+    def rows_to_prepare(self, num_forget: int, num_retain: int) -> int:
+        return self.noise_steps * self.noise_rows
+
+    def _noise(self, context: StepContext, batch: Batch) -> Tensor:
+        """A noise image of the row's class for every forget row; which one hangs on (step, sample_id) alone."""
+        place = torch.searchsorted(context.state["classes"], batch.labels)
+        drawn = mix(batch.sample_ids.cpu().numpy(), context.seed, context.step) % self.noise_rows
+        return context.state["noise"][place, torch.from_numpy(drawn.astype("int64")).to(place)]
+
+    def losses(self, context: StepContext, batch: UnlearnBatch) -> Losses:
+        impair = context.progress < self.impair_frac
+        noise = {"noise": self._noise(context, batch.forget)} if impair else {}
+        out = context.forward({**noise, "retain": batch.retain.images})
+        logits = out["retain"].logits
+        num_forget, num_retain = global_counts(len(batch.forget), len(batch.retain), device=logits.device)
+        retain = cross_entropy_share(logits, batch.retain.labels, num_retain)
+        wrong = (
+            cross_entropy_share(out["noise"].logits, batch.forget.labels, num_forget) if impair else retain.detach() * 0
+        )
+        return share(retain + wrong, retain_loss=retain, impair_loss=wrong)
+
+
+def _pixels(noise: Tensor) -> Tensor:
+    """Noise of unit scale as grey values around the middle of their range."""
+    return 127.5 + 63.75 * noise
