@@ -32,9 +32,9 @@ def load_config(path: Path | None, overrides: Sequence[str] = ()) -> RunConfig:
     if path is not None:
         if not path.is_file():
             raise ConfigError(f"no configuration file {path}; complete ones are in tune_configs/base/.")
-        values = _parse_yaml(path.read_text(), str(path))
+        values = parse_yaml(path.read_text(), str(path))
     for override in overrides:
-        values = _merge(values, _parse_override(override))
+        values = merge(values, parse_override(override))
     return config_from(values)
 
 
@@ -43,18 +43,18 @@ def config_from(values: Mapping[str, Any]) -> RunConfig:
 
     Raises: ConfigError.
     """
-    _check_keys(values, RunConfig, "")
+    check_keys(values, RunConfig, "")
     request = values.get("request", {})
     by = request.get("kind", "by_class") if isinstance(request, Mapping) else "by_class"
     preset = PRESETS.get((values.get("preset", "default"), "class" if by == "by_class" else "sample"), {})
     method = values.get("method", {})
     if isinstance(method, Mapping) and method.get("name", "contrastive") != "contrastive":
         preset = {k: v for k, v in preset.items() if k != "method"}
-    merged = _merge(_merge({"request": {"kind": by}, "method": {"name": "contrastive"}}, preset), values)
+    merged = merge(merge({"request": {"kind": by}, "method": {"name": "contrastive"}}, preset), values)
     try:
         return TypeAdapter(RunConfig).validate_python(merged)
     except ValidationError as error:
-        raise ConfigError(_one_line(error)) from error
+        raise ConfigError(one_line(error)) from error
 
 
 def dump_config(config: RunConfig) -> str:
@@ -63,7 +63,7 @@ def dump_config(config: RunConfig) -> str:
     return yaml.safe_dump(plain, sort_keys=False)
 
 
-def _parse_yaml(text: str, source: str) -> dict[str, Any]:
+def parse_yaml(text: str, source: str) -> dict[str, Any]:
     try:
         loaded = yaml.safe_load(text)
     except yaml.YAMLError as error:
@@ -75,7 +75,7 @@ def _parse_yaml(text: str, source: str) -> dict[str, Any]:
     return loaded
 
 
-def _parse_override(text: str) -> dict[str, Any]:
+def parse_override(text: str) -> dict[str, Any]:
     key, equals, value = text.partition("=")
     if not equals or not key:
         raise ConfigError(f"override {text!r} must have the form key.path=value, e.g. method.temperature=0.3.")
@@ -88,7 +88,7 @@ def _parse_override(text: str) -> dict[str, Any]:
     return typing.cast("dict[str, Any]", parsed)
 
 
-def _merge(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+def merge(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     """Deep merge. Another ``kind`` or ``name`` in a part replaces the part: its fields belong to another class."""
     merged = dict(under)
     for key, value in over.items():
@@ -96,7 +96,7 @@ def _merge(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
         tags = [t for t in ("kind", "name") if isinstance(old, Mapping) and isinstance(value, Mapping) and t in value]
         changed = key in ("request", "method") and any(old.get(t, value[t]) != value[t] for t in tags)  # type: ignore[union-attr]
         if isinstance(old, Mapping) and isinstance(value, Mapping) and not changed:
-            merged[key] = _merge(old, value)
+            merged[key] = merge(old, value)
         else:
             merged[key] = value
     return merged
@@ -111,7 +111,7 @@ def _part_types(annotation: Any) -> list[Any]:
     return [o for o in options if dataclasses.is_dataclass(o)]
 
 
-def _check_keys(values: Mapping[str, Any], kind: Any, path: str) -> None:
+def check_keys(values: Mapping[str, Any], kind: Any, path: str) -> None:
     """Unknown keys, before validation: the message names the nearest valid one."""
     hints = typing.get_type_hints(kind)
     names = [f.name for f in dataclasses.fields(kind)]
@@ -128,7 +128,7 @@ def _check_keys(values: Mapping[str, Any], kind: Any, path: str) -> None:
         if len(parts) > 1 and tag in value and not chosen:
             _unknown_value(f"{path}{key}.{tag}", value[tag], [str(getattr(p, tag)) for p in parts])
         if len(chosen) == 1:
-            _check_keys(value, chosen[0], f"{path}{key}.")
+            check_keys(value, chosen[0], f"{path}{key}.")
         else:
             for inner in value:
                 if not any(inner in _names(p) for p in parts):
@@ -151,7 +151,7 @@ def _unknown_value(path: str, value: object, valid: Sequence[str]) -> None:
     raise ConfigError(f"{path}: unknown value {value!r}; {hint}")
 
 
-def _one_line(error: ValidationError) -> str:
+def one_line(error: ValidationError) -> str:
     """The most telling of pydantic's complaints: path, what must hold, what came."""
 
     def path_of(item: Mapping[str, Any]) -> str:

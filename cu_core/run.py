@@ -68,7 +68,12 @@ def open_split(config: RunConfig, reader: ShardReader, forget_file: Path | None)
         else ForgetSet("sample", (), none, none, reader.manifest.digest)
     )
     return ForgetSplit(
-        reader, forget, seed=config.seed, stop_rows=config.audit.stop_rows, max_rows=config.audit.max_rows
+        reader,
+        forget,
+        seed=config.seed,
+        stop_rows=config.audit.stop_rows,
+        max_rows=config.audit.max_rows,
+        tuning=config.audit.report_on == "stop",
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Literal
 
 from cu_core.data.forget_split import ForgetSplit
 from cu_core.models.classifier import Classifier
@@ -21,6 +22,8 @@ class AuditConfig:
     """Most retain, holdout and (five times as many) test rows that are evaluated."""
     stop_rows: int = 500
     """Most rows of each part of the stop set."""
+    report_on: Literal["test", "stop"] = "test"
+    """Rows behind the figures; ``stop``: the stop set, for choosing settings without a look at what is reported."""
     rebound_steps: int = 20
     """Plain SGD steps on retain rows after which the forgotten class must not have come back."""
     rebound_lr: float = 0.01

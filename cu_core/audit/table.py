@@ -49,6 +49,7 @@ METRICS: Mapping[str, Metric] = {
     "test_accuracy": Metric("accuracy", "retain, test (%)", "utility", in_gap=True),
     "mia_auc": Metric("membership", "MIA AUC, loss (x100)", "forget", scale=100, in_gap=True),
     "mia_tpr_low_fpr": Metric("membership", "MIA TPR at a low FPR (%)", "forget"),
+    "member_prediction_rate": Metric("membership", "forget rows taken for members (%)", "forget"),
     "mia_logistic_auc": Metric("membership", "MIA AUC, logistic (x100)", "forget", scale=100),
     "probe_accuracy": Metric("representation", "linear probe, forgotten class (%)", "forget", CLASS),
     "prototype_recovery": Metric("representation", "5-shot recovery, forgotten class (%)", "forget", CLASS),

@@ -30,12 +30,15 @@ class ForgetSplit:
 
     ``val`` is halved by a hash of the sample_id into stop set (decides) and holdout set (non-members for attacks);
     for sample requests the forget set is halved the same way into rows that decide and rows that are reported.
-    At most ``max_rows`` rows of a set are evaluated, drawn without looking at the data.
+    At most ``max_rows`` rows of a set are evaluated, drawn without looking at the data. With ``tuning``, what would be
+    reported is the stop set: test and holdout rows, and forget rows that decide nothing, are not looked at.
 
     Raises: DataError if the data has no val or no test split.
     """
 
-    def __init__(self, reader: ShardReader, forget: ForgetSet, *, seed: int, stop_rows: int, max_rows: int):
+    def __init__(
+        self, reader: ShardReader, forget: ForgetSet, *, seed: int, stop_rows: int, max_rows: int, tuning: bool = False
+    ):
         for split in ("val", "test"):
             if reader.num_rows(split) == 0:
                 raise DataError(
@@ -43,7 +46,7 @@ class ForgetSplit:
                     f"(val decides when to stop and serves as non-members)."
                 )
         self.reader, self.forget, self.seed = reader, forget, seed
-        self.stop_rows, self.max_rows = stop_rows, max_rows
+        self.stop_rows, self.max_rows, self.tuning = stop_rows, max_rows, tuning
         self.num_train = reader.num_rows("train")
 
     @property
@@ -76,6 +79,8 @@ class ForgetSplit:
     @cached_property
     def forget_reported(self) -> RowSet:
         """Forget rows that decided nothing."""
+        if self.tuning and self.forget.kind == "sample":
+            return self.forget_stop
         rows = np.setdiff1d(self.forget.rows, self.forget_stop.rows)
         return RowSet("train", rows)
 
@@ -110,12 +115,14 @@ class ForgetSplit:
     @cached_property
     def holdout(self) -> RowSet:
         """Never trained on, decides nothing: non-members for attacks; every row of a forgotten class is in it."""
-        half = self._val_halves[1]
+        half = self._val_halves[0 if self.tuning else 1]
         inside = self._in_class(half)
         return RowSet("val", np.sort(np.concatenate([half.rows[inside], half.rows[~inside][: self.max_rows]])))
 
     @cached_property
     def _test(self) -> RowSet:
+        if self.tuning:
+            return self._val_halves[0]
         count = self.reader.num_rows("test")
         order = EpochOrder(count, self.seed + 202).at(0, min(count, 5 * self.max_rows))
         return RowSet("test", np.sort(order))

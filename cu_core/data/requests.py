@@ -17,6 +17,7 @@ from pydantic import Discriminator
 from cu_core.data.order import EpochOrder, Rows
 from cu_core.data.predicate import parse_predicate
 from cu_core.data.schema import DataError
+from cu_core.data.selections import ByNeighbours, ByScore, resolve_neighbours, resolve_score, rows_where
 from cu_core.data.shard_reader import ShardReader
 from cu_core.files import atomic_folder, digest_of
 from cu_core.types import RequestKind
@@ -67,7 +68,7 @@ class ByPredicate:
     """E.g. ``user_id == 17 and source != 'licensed'``."""
 
 
-ForgetRequest = Annotated[ByClass | ByRandom | ByIds | ByPredicate, Discriminator("kind")]
+ForgetRequest = Annotated[ByClass | ByRandom | ByIds | ByPredicate | ByScore | ByNeighbours, Discriminator("kind")]
 
 
 @dataclass(frozen=True)
@@ -88,11 +89,6 @@ class ForgetSet:
         return digest_of([self.kind, self.classes, sorted(self.sample_ids.tolist()), self.data_digest])
 
 
-def _rows_where(reader: ShardReader, column: str, test: Callable[[Any], Any]) -> Rows:
-    parts = [start + np.flatnonzero(test(values)) for start, values in reader.scan("train", column)]
-    return np.concatenate([np.empty(0, np.int64), *parts]).astype(np.int64)
-
-
 def _by_class(request: ByClass, reader: ShardReader) -> Rows:
     total = reader.manifest.num_classes
     for number in request.classes:
@@ -101,7 +97,7 @@ def _by_class(request: ByClass, reader: ShardReader) -> Rows:
             raise ValueError(
                 f"request.classes: class {number} does not exist; classes: {names}{', ...' if total > 20 else ''}."
             )
-    return _rows_where(reader, "label", lambda labels: np.isin(labels, request.classes))
+    return rows_where(reader, "label", lambda labels: np.isin(labels, request.classes))
 
 
 def _by_random(request: ByRandom, reader: ShardReader) -> Rows:
@@ -133,7 +129,7 @@ def read_ids(path: Path) -> Rows:
 
 def _by_ids(request: ByIds, reader: ShardReader) -> Rows:
     ids = np.unique(read_ids(Path(request.path)))
-    rows = _rows_where(reader, "sample_id", lambda values: np.isin(values, ids))
+    rows = rows_where(reader, "sample_id", lambda values: np.isin(values, ids))
     if len(rows) < len(ids):
         missing = np.setdiff1d(ids, reader.sample_ids("train", rows))
         shown = ", ".join(map(str, missing[:5]))
@@ -154,7 +150,7 @@ def _by_predicate(request: ByPredicate, reader: ShardReader) -> Rows:
     except (pa.ArrowNotImplementedError, pa.ArrowInvalid) as error:
         raise ValueError(f"request.where: {request.where!r} does not fit the columns: {error}.") from error
     ids = found.column(0).to_numpy()
-    return _rows_where(reader, "sample_id", lambda values: np.isin(values, ids))
+    return rows_where(reader, "sample_id", lambda values: np.isin(values, ids))
 
 
 RESOLVERS: dict[str, Callable[[Any, ShardReader], Rows]] = {
@@ -162,6 +158,8 @@ RESOLVERS: dict[str, Callable[[Any, ShardReader], Rows]] = {
     "by_random": _by_random,
     "by_id": _by_ids,
     "by_predicate": _by_predicate,
+    "by_score": resolve_score,
+    "by_neighbours": resolve_neighbours,
 }
 
 

@@ -1,0 +1,96 @@
+"""Forget requests that tell methods apart: rows by a score (e.g. memorisation), and a cluster of similar rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from cu_core.data.order import EpochOrder, Rows
+from cu_core.data.shard_reader import ShardReader
+
+ROWS_AT_ONCE = 1024
+
+
+@dataclass(frozen=True, kw_only=True)
+class ByScore:
+    """Training rows from the top, the middle or the bottom of a score."""
+
+    kind: Literal["by_score"] = "by_score"
+    path: str
+    """Parquet file with a column ``sample_id`` and the score, e.g. from `cu score`."""
+    column: str = "memorisation"
+    """Column of the score."""
+    take: Literal["highest", "middle", "lowest"] = "highest"
+    count: int
+    """How many rows."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ByNeighbours:
+    """A row drawn at random and the rows most like it (smallest squared pixel distance)."""
+
+    kind: Literal["by_neighbours"] = "by_neighbours"
+    count: int
+    """How many rows, the drawn one among them."""
+    seed: int = 0
+
+
+def rows_where(reader: ShardReader, column: str, test: Callable[[Any], Any]) -> Rows:
+    """Training rows for which ``test`` holds on an integer column, ascending."""
+    parts = [start + np.flatnonzero(test(values)) for start, values in reader.scan("train", column)]
+    return np.concatenate([np.empty(0, np.int64), *parts]).astype(np.int64)
+
+
+def _check_count(count: int, total: int) -> None:
+    if not 0 < count < total:
+        raise ValueError(
+            f"request.count must lie between 1 and {total - 1} ({total} rows to choose from), got {count}."
+        )
+
+
+def resolve_score(request: ByScore, reader: ShardReader) -> Rows:
+    """Rows of the chosen stratum; equal scores are told apart by sample_id.
+
+    Raises: ValueError if the file does not fit.
+    """
+    path = Path(request.path)
+    if not path.is_file():
+        raise ValueError(f"request.path: no file {path}; `cu score CONFIG --out FILE` makes one.")
+    try:
+        table = pq.read_table(path, columns=["sample_id", request.column])
+        ids = table["sample_id"].cast(pa.int64()).to_numpy()
+        scores = table[request.column].cast(pa.float64()).to_numpy()
+    except (KeyError, ValueError, pa.ArrowException) as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"{path} must hold the columns sample_id and {request.column}: {reason}.") from error
+    _check_count(request.count, len(ids))
+    if not np.isfinite(scores).all():
+        raise ValueError(f"{path}: column {request.column} holds values that are not finite numbers.")
+    ranked = ids[np.lexsort((ids, scores))]
+    start = {"lowest": 0, "middle": (len(ids) - request.count) // 2, "highest": len(ids) - request.count}[request.take]
+    chosen = ranked[start : start + request.count]
+    rows = rows_where(reader, "sample_id", lambda values: np.isin(values, chosen))
+    if len(rows) != request.count:
+        raise ValueError(f"{path} scores rows that are not in the training split: it was made for other data.")
+    return rows
+
+
+def resolve_neighbours(request: ByNeighbours, reader: ShardReader) -> Rows:
+    """One pass over the images; only the nearest rows so far are kept. Raises: ValueError."""
+    total = reader.num_rows("train")
+    _check_count(request.count, total)
+    anchor = reader.images("train", EpochOrder(total, request.seed).at(0, 1)).float()
+    best = np.empty(0), np.empty(0, np.int64)
+    for start in range(0, total, ROWS_AT_ONCE):
+        rows = np.arange(start, min(start + ROWS_AT_ONCE, total))
+        distance = (reader.images("train", rows).float() - anchor).square().flatten(1).sum(1).numpy()
+        far, near = np.concatenate([best[0], distance]), np.concatenate([best[1], rows])
+        keep = np.lexsort((near, far))[: request.count]
+        best = far[keep], near[keep]
+    return np.sort(best[1])
