@@ -49,7 +49,9 @@ def config_from(values: Mapping[str, Any]) -> RunConfig:
     preset = PRESETS.get((values.get("preset", "default"), "class" if by == "by_class" else "sample"), {})
     method = values.get("method", {})
     if isinstance(method, Mapping) and method.get("name", "contrastive") != "contrastive":
-        preset = {k: v for k, v in preset.items() if k != "method"}
+        # Repeating a forget batch over omega retain batches is the paper's; other methods see fresh rows every step.
+        batches = {**preset.get("batches", {}), "omega": 1}
+        preset = {k: v for k, v in preset.items() if k != "method"} | {"batches": batches}
     merged = merge(merge({"request": {"kind": by}, "method": {"name": "contrastive"}}, preset), values)
     try:
         return TypeAdapter(RunConfig).validate_python(merged)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import ray
 import torch
@@ -24,9 +24,16 @@ from pipelines.plan import Plan, TrainJob
 from pipelines.progress import Bars, bars, board_step, console, describe, ray_board
 from pipelines.ray_train import train_workers
 from pipelines.run_folder import RunFolder, latest_checkpoint
-from pipelines.tracking import CurveWriter
 
 OnStep = Callable[[StepReport], None]
+
+
+class Curves(Protocol):
+    """Keeps the values of the steps; points before the last ``flush`` are not written again after a restart."""
+
+    def __call__(self, report: StepReport) -> None: ...
+
+    def flush(self) -> None: ...
 
 
 @contextmanager
@@ -57,7 +64,7 @@ def ray_session(config: RunConfig) -> Iterator[None]:
             ray.shutdown()
 
 
-def _device(config: RunConfig) -> torch.device:
+def device_of(config: RunConfig) -> torch.device:
     return torch.device("cuda" if config.workers.gpu else "cpu")
 
 
@@ -65,7 +72,7 @@ def _train(config: RunConfig, job: TrainJob, on_step: OnStep) -> None:
     if job.forget_file is None and config.model.weights not in (None, "pretrained"):
         import_original(config, job.folder)
     else:
-        hooks = Hooks(device=_device(config), on_step=on_step)
+        hooks = Hooks(device=device_of(config), on_step=on_step)
         run_train(config, job.folder, hooks, forget_file=job.forget_file, number=job.number)
 
 
@@ -78,8 +85,8 @@ def task_options(config: RunConfig) -> dict[str, Any]:
 
 
 @ray.remote
-def _train_task(config: RunConfig, job: TrainJob, board: Any) -> None:
-    _train(config, job, board_step(board, job.label))
+def _train_task(config: RunConfig, job: TrainJob, board: Any, label: str) -> None:
+    _train(config, job, board_step(board, label))
 
 
 def train_missing(config: RunConfig, jobs: Sequence[TrainJob], local: bool) -> None:
@@ -100,7 +107,18 @@ def train_missing(config: RunConfig, jobs: Sequence[TrainJob], local: bool) -> N
 def train_side_by_side(jobs: Sequence[tuple[RunConfig, TrainJob]]) -> None:
     """Ray tasks, one worker each, as many at once as the cluster holds."""
     with ray_board() as board:
-        ray.get([_train_task.options(**task_options(config)).remote(config, job, board) for config, job in jobs])
+        ray.get(start_training(jobs, board))
+
+
+def start_training(jobs: Sequence[tuple[RunConfig, TrainJob]], board: Any) -> list[Any]:
+    """Start a task for each model; their references, which other tasks may wait for."""
+    labels = [job.label for _, job in jobs]
+    return [
+        _train_task.options(**task_options(config)).remote(
+            config, job, board, job.label if labels.count(job.label) == 1 else f"{job.label} ({job.folder.name[:5]})"
+        )
+        for config, job in jobs
+    ]
 
 
 def bar_step(drawn: Bars, label: str) -> OnStep:
@@ -115,7 +133,7 @@ def _both(first: OnStep, second: OnStep) -> OnStep:
     return call
 
 
-def _local_hooks(plan: Plan, folder: RunFolder, on_step: OnStep, curves: CurveWriter) -> Hooks:
+def _local_hooks(plan: Plan, folder: RunFolder, on_step: OnStep, curves: Curves) -> Hooks:
     def save(state: TrainState) -> None:
         curves.flush()  # a restart from this checkpoint does not write these points again
         save_state(folder.checkpoints / f"step-{state.step:08d}", state, plan.digest)
@@ -124,10 +142,10 @@ def _local_hooks(plan: Plan, folder: RunFolder, on_step: OnStep, curves: CurveWr
         found = latest_checkpoint(folder)
         return load_state(found, plan.digest) if found else None
 
-    return Hooks(device=_device(plan.config), save=save, latest=latest, on_step=on_step)
+    return Hooks(device=device_of(plan.config), save=save, latest=latest, on_step=on_step)
 
 
-def unlearn_here(plan: Plan, folder: RunFolder, on_step: OnStep, curves: CurveWriter) -> None:
+def unlearn_here(plan: Plan, folder: RunFolder, on_step: OnStep, curves: Curves) -> None:
     """The whole unlearning in this process, checkpoints in the run's folder."""
     hooks = _local_hooks(plan, folder, _both(on_step, curves), curves)
     run_unlearn(plan.config, plan.original.folder, plan.forget_file, folder.unlearned, hooks)
@@ -135,7 +153,7 @@ def unlearn_here(plan: Plan, folder: RunFolder, on_step: OnStep, curves: CurveWr
 
 
 @ray.remote
-def _unlearn_task(plan: Plan, folder: RunFolder, curves: CurveWriter, board: Any) -> None:
+def _unlearn_task(plan: Plan, folder: RunFolder, curves: Curves, board: Any) -> None:
     unlearn_here(plan, folder, board_step(board, "unlearn"), curves)
 
 
@@ -145,7 +163,7 @@ class WorkerJob:
 
     plan: Plan
     folder: RunFolder
-    curves: CurveWriter
+    curves: Curves
     board: Any
 
     def __call__(
@@ -180,7 +198,7 @@ class WorkerJob:
             self.curves.flush()
 
 
-def unlearn(plan: Plan, folder: RunFolder, curves: CurveWriter, local: bool) -> None:
+def unlearn(plan: Plan, folder: RunFolder, curves: Curves, local: bool) -> None:
     """Run the unlearning and say where."""
     count = plan.config.workers.count
     if local:
@@ -208,7 +226,7 @@ def audit_here(plan: Plan, unlearned: Path, samples_file: Path | None, progress:
         plan.forget_file,
         folders,
         oracles,
-        _device(plan.config),
+        device_of(plan.config),
         progress,
         samples=samples_file is not None,
     )

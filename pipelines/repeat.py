@@ -7,33 +7,16 @@ import os
 import platform
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import ray
-from pydantic import TypeAdapter
 
-from cu_core.audit.report import REPORT_VERSION, AuditReport
+from cu_core.audit.report import AuditReport
 from cu_core.config_io import ConfigError, load_config
-from cu_core.files import digest_of, write_text
-from cu_core.run import Hooks, run_unlearn
-from pipelines import launch
-from pipelines.plan import Plan, make_plan
-from pipelines.progress import console, ray_board
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One combination."""
-
-    label: str
-    plan: Plan
-
-    @property
-    def folder(self) -> Path:
-        audit = TypeAdapter(type(self.plan.config.audit)).dump_python(self.plan.config.audit)
-        return self.plan.config.store / "cells" / digest_of([self.plan.digest, audit, REPORT_VERSION])
+from cu_core.files import write_text
+from pipelines.cells import Cell, Failure, run_cells
+from pipelines.plan import make_plan
+from pipelines.progress import console
 
 
 def expand(config: Path, overrides: Sequence[str], vary: Sequence[str]) -> list[Cell]:
@@ -53,37 +36,6 @@ def expand(config: Path, overrides: Sequence[str], vary: Sequence[str]) -> list[
         plan = make_plan(load_config(config, [*overrides, *settings]))
         cells.append(Cell(" ".join(settings) or "one run", plan))
     return cells
-
-
-@ray.remote
-def _run_cell(cell: Cell) -> None:
-    """Unlearn and audit one cell; ``audit.json`` is written last and marks it as finished."""
-    plan = cell.plan
-    run_unlearn(plan.config, plan.original.folder, plan.forget_file, cell.folder / "unlearned", Hooks())
-    report = launch.audit_here(plan, cell.folder / "unlearned", None, lambda role: None)
-    write_text(cell.folder / "audit.json", TypeAdapter(AuditReport).dump_json(report, indent=1).decode())
-
-
-def run_cells(cells: Sequence[Cell]) -> list[AuditReport]:
-    """Train what is missing, run what is not finished, side by side."""
-    missing = {job.folder: (cell.plan.config, job) for cell in cells for job in cell.plan.missing}
-    todo = [cell for cell in cells if not (cell.folder / "audit.json").is_file()]
-    console.print(
-        f"{len(cells)} cells: {len(cells) - len(todo)} found, {len(todo)} to run, {len(missing)} models to train"
-    )
-    if missing or todo:
-        with launch.ray_session(cells[0].plan.config):
-            if missing:
-                launch.train_side_by_side(list(missing.values()))
-            with ray_board() as board:
-                options = [launch.task_options(cell.plan.config) for cell in todo]
-                pending = [_run_cell.options(**o).remote(cell) for o, cell in zip(options, todo, strict=True)]
-                while pending:
-                    done, pending = ray.wait(pending)
-                    ray.get(done)
-                    board.update.remote("cells", len(todo) - len(pending), len(todo), "")
-    adapter = TypeAdapter(AuditReport)
-    return [adapter.validate_json((cell.folder / "audit.json").read_text()) for cell in cells]
 
 
 def markdown(reports: Sequence[AuditReport]) -> str:
@@ -129,7 +81,11 @@ def markdown(reports: Sequence[AuditReport]) -> str:
 
 def run_repeat(config: Path, overrides: list[str], vary: list[str], out: Path | None) -> None:
     cells = expand(config, overrides, vary)
-    reports = run_cells(cells)
+    outcomes = run_cells(cells)
+    failed = [f"{c.label}: {o.reason}" for c, o in zip(cells, outcomes, strict=True) if isinstance(o, Failure)]
+    if failed:
+        raise ValueError(f"{len(failed)} of {len(cells)} runs cannot be finished; {failed[0]}")
+    reports = [o for o in outcomes if not isinstance(o, Failure)]
     quoted = [f"'{a}'" if any(c in a for c in "|[]* ") else a for a in sys.argv[1:]]
     each = "\n".join(
         f"- {c.label}: gap {r.gap.mean:.2f}, {r.verdict.word}" if r.gap else f"- {c.label}"

@@ -1,0 +1,171 @@
+"""Many runs at once: each cell is unlearned and audited once, wherever there is room, and found ever after."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import ray
+from pydantic import TypeAdapter
+from ray.train import TrainingFailedError
+
+from cu_core.audit.report import REPORT_VERSION, AuditReport
+from cu_core.files import digest_of, write_text
+from cu_core.run import Hooks, run_unlearn
+from cu_core.types import StepReport
+from cu_core.unlearn.loop import NonFiniteError
+from pipelines import launch
+from pipelines.errors import root_cause
+from pipelines.plan import Plan
+from pipelines.progress import console, ray_board
+from pipelines.ray_train import train_workers
+from pipelines.run_folder import RunFolder
+
+REPORTS = TypeAdapter(AuditReport)
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A run that cannot be finished: its loss or gradient stopped being a number."""
+
+    reason: str
+
+
+Outcome = AuditReport | Failure
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One run of a set of runs."""
+
+    label: str
+    plan: Plan
+
+    @cached_property
+    def digest(self) -> str:
+        audit = TypeAdapter(type(self.plan.config.audit)).dump_python(self.plan.config.audit)
+        return digest_of([self.plan.digest, self.plan.forget.digest, audit, REPORT_VERSION])
+
+    @property
+    def folder(self) -> Path:
+        return self.plan.config.store / "cells" / self.digest
+
+    @property
+    def outcome(self) -> Outcome | None:
+        """What it gave; absent until it is finished."""
+        if (self.folder / "failed.json").is_file():
+            return Failure(json.loads((self.folder / "failed.json").read_text())["reason"])
+        path = self.folder / "audit.json"
+        return REPORTS.validate_json(path.read_text()) if path.is_file() else None
+
+    def steps(self) -> list[tuple[int, dict[str, float]]]:
+        """Values of every step, as the run reported them."""
+        path = self.folder / "steps.json"
+        return [(step, values) for step, values in json.loads(path.read_text())] if path.is_file() else []
+
+
+@dataclass
+class StepLog:
+    """``on_step`` hook that keeps the values of every step in a file; what a restart takes again replaces the old."""
+
+    path: Path
+    steps: list[tuple[int, dict[str, float]]] = field(default_factory=list)
+
+    def __call__(self, report: StepReport) -> None:
+        if not self.steps and self.path.is_file():
+            self.steps = [(s, v) for s, v in json.loads(self.path.read_text()) if s < report.step]
+        self.steps.append((report.step, dict(report.values)))
+
+    def flush(self) -> None:
+        if self.steps:
+            write_text(self.path, json.dumps(self.steps))
+
+
+@ray.remote
+def _run_cell(cell: Cell, *models: None) -> None:
+    """Unlearn and audit in this task, once ``models`` are trained; ``audit.json`` is written last."""
+    plan, log = cell.plan, StepLog(cell.folder / "steps.json")
+    hooks = Hooks(device=launch.device_of(plan.config), on_step=log)
+    try:
+        run_unlearn(plan.config, plan.original.folder, plan.forget_file, cell.folder / "unlearned", hooks)
+    except NonFiniteError as error:
+        _fail(cell, error)
+        return
+    log.flush()
+    _audit_cell(cell)
+
+
+def _fail(cell: Cell, error: BaseException) -> None:
+    write_text(cell.folder / "failed.json", json.dumps({"reason": str(error)}))
+
+
+@ray.remote
+def _audit_task(cell: Cell) -> None:
+    _audit_cell(cell)
+
+
+def _audit_cell(cell: Cell) -> None:
+    report = launch.audit_here(cell.plan, cell.folder / "unlearned", None, lambda role: None)
+    write_text(cell.folder / "audit.json", REPORTS.dump_json(report, indent=1).decode())
+
+
+def _run_large(cell: Cell, board: Any) -> None:
+    """A cell of several workers: a Ray Train run from here, then its audit as a task."""
+    place = RunFolder(cell.folder)
+    if not (place.unlearned / "meta.json").is_file():
+        cell.folder.mkdir(parents=True, exist_ok=True)
+        try:
+            job = launch.WorkerJob(cell.plan, place, StepLog(cell.folder / "steps.json"), board)
+            train_workers(job, cell.plan.config, place)
+        except TrainingFailedError as error:
+            if not isinstance(cause := root_cause(error), NonFiniteError):
+                raise
+            _fail(cell, cause)
+            return
+    ray.get(_audit_task.options(**launch.task_options(cell.plan.config)).remote(cell))
+
+
+def run_cells(cells: Sequence[Cell], finished: Callable[[Cell], None] = lambda cell: None) -> list[Outcome]:
+    """Train the models that are missing and run the cells that are not finished; ``finished`` is called for every cell,
+    found or run, as soon as it is there."""
+    unique = {cell.digest: cell for cell in cells}
+    todo = [cell for cell in unique.values() if cell.outcome is None]
+    missing = {job.folder: (cell.plan.config, job) for cell in todo for job in cell.plan.missing}
+    console.print(
+        f"{len(unique)} cells: {len(unique) - len(todo)} found, {len(todo)} to run, {len(missing)} models to train"
+    )
+    for cell in unique.values():
+        if cell.outcome is not None:
+            finished(cell)
+    if todo:
+        with launch.ray_session(todo[0].plan.config), ray_board() as board:
+            trained = dict(zip(missing, launch.start_training(list(missing.values()), board), strict=True))
+            small = [cell for cell in todo if cell.plan.config.workers.count == 1]
+            pending = {}
+            for cell in small:
+                models = [trained[job.folder] for job in cell.plan.missing]
+                pending[_run_cell.options(**launch.task_options(cell.plan.config)).remote(cell, *models)] = cell
+            done = 0
+
+            def count(cell: Cell) -> None:
+                nonlocal done
+                done += 1
+                board.update.remote("cells", done, len(todo), cell.label)
+                finished(cell)
+
+            while pending:
+                ready, _ = ray.wait(list(pending))
+                ray.get(ready)
+                for task in ready:
+                    count(pending.pop(task))
+            for cell in [c for c in todo if c not in small]:
+                ray.get([trained[job.folder] for job in cell.plan.missing if job.folder in trained])
+                _run_large(cell, board)
+                count(cell)
+    outcomes = [cell.outcome for cell in cells]
+    assert all(outcome is not None for outcome in outcomes)
+    return [outcome for outcome in outcomes if outcome is not None]

@@ -1,0 +1,172 @@
+"""``cu compare``: every method on every request and seed, within one budget, against the same oracles."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cu_core.config_io import ConfigError
+from cu_core.files import digest_of
+from pipelines.cells import Cell, Failure, Outcome, run_cells
+from pipelines.compare_config import Comparison, Settings
+from pipelines.memorisation import make_scores, plan_scoring
+from pipelines.plan import Plan, make_plan
+from pipelines.progress import console
+
+
+@dataclass(frozen=True)
+class Place:
+    """One request under one seed."""
+
+    group: str
+    request: Settings
+    seed: int
+    plan: Plan
+
+    @property
+    def label(self) -> str:
+        return f"{self.group} {self.plan.forget.digest[:5]} seed {self.seed}"
+
+
+@dataclass(frozen=True)
+class Trial:
+    """Settings that were tried in a method's own search."""
+
+    settings: dict[str, Any]
+    gap: float
+    """Mean over tuning requests and seeds, on the stop set; infinite where a run diverged."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """One finished cell."""
+
+    method: str
+    place: Place
+    cell: Cell
+    outcome: Outcome
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A whole comparison."""
+
+    comparison: Comparison
+    trials: dict[str, list[Trial]]
+    """What each method's search tried, best first; empty for methods without one."""
+    results: list[Result]
+
+    def chosen(self, method: str) -> dict[str, Any]:
+        tried = self.trials.get(method)
+        return tried[0].settings if tried else {}
+
+
+def places(
+    comparison: Comparison, group: str, requests: Sequence[Settings], seeds: Sequence[int], *, tuning: bool
+) -> list[Place]:
+    """Resolve every request under every seed; what all methods share is resolved once."""
+    found = []
+    for request in requests:
+        for seed in seeds:
+            request_here = dict(request)
+            if request.get("kind") == "by_score" and "path" not in request:
+                request_here["path"] = str(_scores_file(comparison, seed))
+            found.append(
+                Place(group, request_here, seed, make_plan(comparison.run_config(request_here, seed, tuning=tuning)))
+            )
+    return found
+
+
+def _scores_file(comparison: Comparison, seed: int) -> Path:
+    """Memorisation under the seed's own original."""
+    return plan_scoring(comparison.run_config({"kind": "by_class"}, seed, tuning=False)).file
+
+
+def prepare_scores(comparison: Comparison) -> None:
+    """Make the memorisation scores that requests without a path of their own need."""
+    config = comparison.config
+    wanted = [(r, config.seeds) for group in config.requests.values() for r in group]
+    wanted += [(r, config.tuning.seeds) for r in (config.tuning.requests if config.tuning else ())]
+    seeds = {
+        s for request, seeds in wanted if request.get("kind") == "by_score" and "path" not in request for s in seeds
+    }
+    if seeds:
+        console.print(f"memorisation scores for seeds {', '.join(map(str, sorted(seeds)))}")
+    make_scores([plan_scoring(comparison.run_config({"kind": "by_class"}, s, tuning=False)) for s in sorted(seeds)])
+
+
+def make_cell(comparison: Comparison, method: str, trial: Settings, place: Place, *, tuning: bool) -> Cell:
+    shared = place.plan
+    forget, total = len(shared.forget.rows), shared.manifest.num_rows("train")
+    config = comparison.cell_config(
+        method, trial, place.request, place.seed, tuning=tuning, forget=forget, retain=total - forget
+    )
+    here = shared.config
+    config = replace(config, storage=here.storage, data=here.data, model=here.model, request=here.request)
+    return Cell(f"{method} {place.label}", replace(shared, config=config))
+
+
+def search(comparison: Comparison) -> dict[str, list[Trial]]:
+    """Each method's own search on tuning requests, seeds and the stop set."""
+    config, tuning = comparison.config, comparison.config.tuning
+    searching = {label: c.trials for label, c in config.methods.items() if c.search}
+    if tuning is None or not searching:
+        return {}
+    spots = places(comparison, "tuning", tuning.requests, tuning.seeds, tuning=True)
+    keyed = [(label, i, place) for label, trials in searching.items() for i in range(len(trials)) for place in spots]
+    console.print(
+        f"search: {tuning.trials} trials each of {len(searching)} methods, on requests and seeds not reported"
+    )
+    outcomes = run_cells([make_cell(comparison, m, searching[m][i], place, tuning=True) for m, i, place in keyed])
+    gaps: dict[tuple[str, int], list[float]] = {}
+    for (label, i, _), outcome in zip(keyed, outcomes, strict=True):
+        gaps.setdefault((label, i), []).append(gap_of(outcome))
+    tried = {m: [Trial(t, float(np.mean(gaps[m, i]))) for i, t in enumerate(ts)] for m, ts in searching.items()}
+    return {label: sorted(trials, key=lambda t: t.gap) for label, trials in tried.items()}
+
+
+def gap_of(outcome: Outcome) -> float:
+    if isinstance(outcome, Failure):
+        return float("inf")
+    if outcome.gap is None:
+        raise ConfigError("audit.oracles must be at least 1: a comparison is made against the oracle.")
+    return outcome.gap.mean
+
+
+def run_comparison(comparison: Comparison, finished: Any = lambda cell: None) -> Finished:
+    """Search, then run every cell; what is finished already is found."""
+    prepare_scores(comparison)
+    config = comparison.config
+    spots = [
+        place
+        for group, requests in config.requests.items()
+        for place in places(comparison, group, requests, config.seeds, tuning=False)
+    ]
+    kinds = {place.plan.forget.kind for place in spots}
+    if len(kinds) > 1:
+        raise ConfigError("requests: classes and samples have other settings; compare them in two files.")
+    for label in config.methods:  # a mistake in any method's settings is told before anything runs
+        trials = config.methods[label].trials
+        make_cell(comparison, label, trials[0], spots[0], tuning=False)
+    trials = search(comparison)
+    done = Finished(comparison, trials, [])
+    keyed = [(label, place) for place in spots for label in config.methods]
+    cells = [make_cell(comparison, label, done.chosen(label), place, tuning=False) for label, place in keyed]
+    outcomes = run_cells(cells, finished)
+    results = [Result(m, p, c, o) for (m, p), c, o in zip(keyed, cells, outcomes, strict=True)]
+    return replace(done, results=results)
+
+
+def digest(comparison: Comparison) -> str:
+    return digest_of(
+        [
+            comparison.base,
+            comparison.config.budget_rows,
+            sorted(comparison.config.methods),
+            list(comparison.config.seeds),
+        ]
+    )

@@ -1,0 +1,170 @@
+"""What is compared: one YAML file -> the run configuration of every cell."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from cu_core.config import RunConfig
+from cu_core.config_io import ConfigError, check_keys, config_from, merge, one_line, parse_override, parse_yaml
+from cu_core.methods.table import METHODS
+
+Settings = Mapping[str, Any]
+OWN = ("method", "optimizer", "batches", "stop", "batch_norm", "preset")
+"""Parts of the run configuration that belong to a method."""
+DRAWN = ("by_random", "by_neighbours")
+"""Requests drawn by a seed."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Competitor:
+    """A method of the comparison; its label is the method's name, or any other where ``set.method.name`` is given."""
+
+    set: Settings = field(default_factory=dict)
+    """Its settings over those of ``base`` and ``set``."""
+    search: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+    """Dotted keys and their values; every combination is a trial."""
+
+    @property
+    def trials(self) -> list[dict[str, Any]]:
+        """One mapping of dotted keys to values for each combination."""
+        return [dict(zip(self.search, values, strict=True)) for values in itertools.product(*self.search.values())]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tuning:
+    """Where each method's own small search is decided; none of it is reported."""
+
+    trials: int
+    """Trials of every method that searches."""
+    seeds: Sequence[int] = (9,)
+    requests: Sequence[Settings]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompareConfig:
+    """A whole comparison."""
+
+    __pydantic_config__ = {"extra": "forbid"}
+
+    base: str
+    """Run configuration, relative to this file."""
+    set: Settings = field(default_factory=dict)
+    """Changes to it for every cell."""
+    requests: Mapping[str, Sequence[Settings]]
+    """Named groups of forget requests; each group is a table."""
+    seeds: Sequence[int] = (0, 1, 2)
+    budget_rows: int
+    """Most rows that a run may forward through any model, preparation included; stop checks are counted apart."""
+    methods: Mapping[str, Competitor]
+    tuning: Tuning | None = None
+
+    def __post_init__(self) -> None:
+        if not self.requests or not self.methods or not self.seeds or self.budget_rows < 1:
+            raise ValueError("requests, methods and seeds must not be empty, budget_rows at least 1")
+        for label, competitor in self.methods.items():
+            count = len(competitor.trials)
+            if (
+                label not in METHODS
+                and "name" not in competitor.set.get("method", {})
+                and "preset" not in competitor.set
+            ):
+                raise ValueError(
+                    f"methods.{label}: no method of that name; `cu methods` lists them; another label needs "
+                    f"set.method.name or set.preset"
+                )
+            foreign = sorted(competitor.set.keys() - set(OWN))
+            if foreign:
+                raise ValueError(
+                    f"methods.{label}.set.{foreign[0]}: a method may set {', '.join(OWN)} only; what all cells share "
+                    f"is changed in the part set"
+                )
+            if competitor.search and self.tuning is None:
+                raise ValueError(f"methods.{label}.search needs a part tuning (seeds, requests, trials)")
+            if competitor.search and self.tuning is not None and count != self.tuning.trials:
+                raise ValueError(
+                    f"methods.{label}.search has {count} combinations, tuning.trials is {self.tuning.trials}"
+                )
+        shared = set(self.seeds) & set(self.tuning.seeds if self.tuning else ())
+        if shared:
+            raise ValueError(f"tuning.seeds: {sorted(shared)} are reported seeds too; tune on others")
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The file, read."""
+
+    config: CompareConfig
+    base: dict[str, Any]
+    """Plain mapping of the run configuration that all cells share."""
+
+    def run_config(self, request: Settings, seed: int, *, tuning: bool) -> RunConfig:
+        """What the cells of one request and seed share. A request that is drawn gets the cell's seed."""
+        return config_from(self._shared(request, seed, tuning))
+
+    def _shared(self, request: Settings, seed: int, tuning: bool) -> dict[str, Any]:
+        drawn = {"seed": seed} if request.get("kind") in DRAWN else {}
+        values = merge(self.base, {"seed": seed, "audit": {"report_on": "stop" if tuning else "test"}})
+        return {**values, "request": {**drawn, **request}}
+
+    def cell_config(
+        self, label: str, trial: Settings, request: Settings, seed: int, *, tuning: bool, forget: int, retain: int
+    ) -> RunConfig:
+        """The configuration of a cell, its steps cut to the budget for sets of ``forget`` and ``retain`` rows.
+
+        Raises: ConfigError for settings that do not fit, or if the budget buys no step.
+        """
+        values = self._shared(request, seed, tuning)
+        if label in METHODS:
+            values = merge(values, {"method": {"name": label}})
+        values = merge(values, self.config.methods[label].set)
+        for key, value in trial.items():
+            values = merge(values, parse_override(f"{key}={json.dumps(value)}"))
+        return within_budget(config_from(values), self.config.budget_rows, label, forget, retain)
+
+
+def within_budget(config: RunConfig, budget: int, label: str, forget: int, retain: int) -> RunConfig:
+    """As many steps as the budget buys; the step counts of the stop rule keep their proportion.
+
+    Raises: ConfigError if it buys none.
+    """
+    method, batches, stop = config.method, config.batches, config.stop
+    ready = method.rows_to_prepare(forget, retain)
+    each = method.rows_per_step(min(batches.forget_batch, forget), batches.retain_batch)
+    steps = 1 if method.closed_form else int((budget - ready) // each)
+    if ready > budget or steps < 1:
+        raise ConfigError(
+            f"methods.{label}: budget_rows={budget} buys no step (the method forwards {ready} rows to prepare and "
+            f"{each:.0f} a step)."
+        )
+    factor = steps / stop.max_steps
+    check_every, further = max(1, round(stop.check_every * factor)), round(stop.further_steps * factor)
+    return replace(config, stop=replace(stop, max_steps=steps, check_every=check_every, further_steps=further))
+
+
+def read_comparison(path: Path, overrides: Sequence[str] = ()) -> Comparison:
+    """Read and check the file; ``overrides`` are dotted settings of it, e.g. ``seeds=[0]`` or ``set.storage=other``.
+
+    Raises: ConfigError.
+    """
+    if not path.is_file():
+        raise ConfigError(f"no configuration file {path}; complete ones are in tune_configs/compare/.")
+    values = parse_yaml(path.read_text(), str(path))
+    for override in overrides:
+        values = merge(values, parse_override(override))
+    check_keys(values, CompareConfig, "")
+    try:
+        config = TypeAdapter(CompareConfig).validate_python(values)
+    except ValidationError as error:
+        raise ConfigError(one_line(error)) from error
+    base_file = path.parent / config.base
+    if not base_file.is_file():
+        raise ConfigError(f"base: no configuration file {base_file} (the path is relative to {path.parent}).")
+    base = merge(parse_yaml(base_file.read_text(), str(base_file)), config.set)
+    return Comparison(config, base)
