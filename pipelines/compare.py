@@ -23,13 +23,15 @@ class Place:
     """One request under one seed."""
 
     group: str
+    number: int
+    """Of the request in its group."""
     request: Settings
     seed: int
     plan: Plan
 
     @property
     def label(self) -> str:
-        return f"{self.group} {self.plan.forget.digest[:5]} seed {self.seed}"
+        return f"{self.group} {self.number + 1} seed {self.seed}"
 
 
 @dataclass(frozen=True)
@@ -70,13 +72,19 @@ def places(
 ) -> list[Place]:
     """Resolve every request under every seed; what all methods share is resolved once."""
     found = []
-    for request in requests:
+    for number, request in enumerate(requests):
         for seed in seeds:
             request_here = dict(request)
             if request.get("kind") == "by_score" and "path" not in request:
                 request_here["path"] = str(_scores_file(comparison, seed))
             found.append(
-                Place(group, request_here, seed, make_plan(comparison.run_config(request_here, seed, tuning=tuning)))
+                Place(
+                    group,
+                    number,
+                    request_here,
+                    seed,
+                    make_plan(comparison.run_config(request_here, seed, tuning=tuning)),
+                )
             )
     return found
 
@@ -159,14 +167,3 @@ def run_comparison(comparison: Comparison, finished: Any = lambda cell: None) ->
     outcomes = run_cells(cells, finished)
     results = [Result(m, p, c, o) for (m, p), c, o in zip(keyed, cells, outcomes, strict=True)]
     return replace(done, results=results)
-
-
-def digest(comparison: Comparison) -> str:
-    return digest_of(
-        [
-            comparison.base,
-            comparison.config.budget_rows,
-            sorted(comparison.config.methods),
-            list(comparison.config.seeds),
-        ]
-    )

@@ -122,7 +122,7 @@ class ForgetSplit:
     @cached_property
     def _test(self) -> RowSet:
         if self.tuning:
-            return self._val_halves[0]
+            return RowSet("val", self._val_halves[0].rows[: 5 * self.max_rows])
         count = self.reader.num_rows("test")
         order = EpochOrder(count, self.seed + 202).at(0, min(count, 5 * self.max_rows))
         return RowSet("test", np.sort(order))
@@ -130,9 +130,9 @@ class ForgetSplit:
     @cached_property
     def forget_test(self) -> RowSet:
         """Test rows of the forgotten class; empty for samples."""
-        return RowSet("test", self._test.rows[self._in_class(self._test)])
+        return RowSet(self._test.split, self._test.rows[self._in_class(self._test)])
 
     @cached_property
     def retain_test(self) -> RowSet:
         """Test rows of everything retained (for samples: the whole test set)."""
-        return RowSet("test", self._test.rows[~self._in_class(self._test)])
+        return RowSet(self._test.split, self._test.rows[~self._in_class(self._test)])

@@ -1,0 +1,176 @@
+"""Finished cells -> one table a group of requests: mean and spread over requests and seeds, best and ties marked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from cu_core.audit.report import AuditReport
+from cu_core.audit.table import METRICS
+from pipelines.cells import Failure
+from pipelines.compare import Finished, Result
+
+NOTHING, ORACLE = "doing nothing", "oracle"
+FURTHER = ("probe_accuracy", "prototype_recovery", "rebound_accuracy", "member_prediction_rate")
+"""Metrics shown beside those of the gap."""
+COST = ("steps", "rows", "stop rows", "seconds")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One field of a table."""
+
+    text: str
+    mark: Literal["", "best", "tie"] = ""
+
+
+@dataclass(frozen=True)
+class ResultTable:
+    """One group of requests."""
+
+    title: str
+    headings: list[str]
+    rows: list[tuple[str, list[Entry]]]
+    warnings: list[str] = field(default_factory=list)
+
+
+def cell_frame(finished: Finished) -> pd.DataFrame:
+    """A row for each cell, and for doing nothing and the oracle at each request and seed: ``gap``, ``METRIC`` (value in
+    points), ``METRIC -`` (difference to the oracle), and cost. What diverged has no figures."""
+    records = [_record(r) for r in finished.results]
+    seen: dict[tuple[str, int, int], AuditReport] = {}
+    for r in finished.results:
+        if isinstance(r.outcome, AuditReport):
+            seen.setdefault((r.place.group, r.place.number, r.place.seed), r.outcome)
+    for (group, number, seed), report in seen.items():
+        key = {"group": group, "request": number, "seed": seed}
+        others = [r for (g, n, s), r in seen.items() if (g, n) == (group, number) and s != seed]
+        records += [key | _nothing(report), key | _oracle(report, others)]
+    return pd.DataFrame.from_records(records)
+
+
+def _record(result: Result) -> dict[str, Any]:
+    place, outcome = result.place, result.outcome
+    key = {"group": place.group, "method": result.method, "request": place.number, "seed": place.seed}
+    if isinstance(outcome, Failure):
+        return key | {"failed": outcome.reason}
+    assert outcome.gap is not None
+    cost = outcome.cost
+    rows = sum(cost[f"{part}_rows"] for part in ("forget", "retain", "frozen", "prepare"))
+    figures = {row.name: row.unlearned for row in outcome.rows} | {f"{r.name} -": r.difference for r in outcome.rows}
+    spent = {"steps": cost["steps"], "rows": rows, "stop rows": cost["stop_rows"], "seconds": cost["seconds"]}
+    return key | {"gap": outcome.gap.mean} | figures | spent
+
+
+def _nothing(report: AuditReport) -> dict[str, Any]:
+    assert report.doing_nothing_gap is not None
+    values = {row.name: row.original for row in report.rows}
+    differences = {f"{r.name} -": r.original - float(np.mean(r.oracles)) for r in report.rows}
+    return {"method": NOTHING, "gap": report.doing_nothing_gap.mean} | values | differences | dict.fromkeys(COST, 0.0)
+
+
+def _oracle(report: AuditReport, others: Sequence[AuditReport]) -> dict[str, Any]:
+    """The oracle held against those of the other seeds: what a perfect method would differ by."""
+    values = {row.name: float(np.mean(row.oracles)) for row in report.rows}
+    cost = {"rows": report.cost["retrain_rows"], "seconds": report.cost["retrain_seconds"]}
+    if not others:
+        return {"method": ORACLE} | values | cost
+    rest = {
+        n: float(np.mean([np.mean(row.oracles) for o in others for row in o.rows if row.name == n])) for n in values
+    }
+    differences = {f"{name} -": value - rest[name] for name, value in values.items()}
+    gap = float(np.mean([abs(differences[f"{row.name} -"]) for row in report.rows if row.in_gap]))
+    return {"method": ORACLE, "gap": gap} | values | differences | cost
+
+
+def tables(finished: Finished, frame: pd.DataFrame) -> list[ResultTable]:
+    """Differences to the oracle and the values themselves, for every group."""
+    made = []
+    for group in finished.comparison.config.requests:
+        part = frame[frame["group"] == group]
+        order = _order(part)
+        shown = [n for n, m in METRICS.items() if n in part and part[n].notna().any() and (m.in_gap or n in FURTHER)]
+        differences = ["gap", *(f"{n} -" for n in shown)]
+        headings = ["method", "gap", *(_short(n) for n in shown), *COST]
+        marks = {column: _marks(part, column) for column in differences}
+        rows = [
+            (
+                _name(part, m),
+                [_entry(part, m, c, marks[c].get(m, ""), sign=c != "gap") for c in differences] + _cost(part, m),
+            )
+            for m in order
+        ]
+        title = f"{group}: difference to the oracle (points)"
+        made.append(ResultTable(title, headings, rows, _warnings(part)))
+        values = [(_name(part, m), [_entry(part, m, n, "", sign=False) for n in shown]) for m in order]
+        made.append(ResultTable(f"{group}: values (% or x100)", ["method", *(_short(n) for n in shown)], values))
+    return made
+
+
+def _order(part: pd.DataFrame) -> list[str]:
+    means = part.groupby("method")["gap"].mean().sort_values(na_position="last")
+    return [NOTHING, ORACLE] + [m for m in means.index if m not in (NOTHING, ORACLE)]
+
+
+def _short(metric: str) -> str:
+    return metric.removesuffix("_accuracy").replace("_", " ")
+
+
+def _name(part: pd.DataFrame, method: str) -> str:
+    rows = part[part["method"] == method]
+    failed = int(rows["failed"].notna().sum()) if "failed" in rows else 0
+    return f"{method} ({failed} of {len(rows)} diverged)" if failed else method
+
+
+def _entry(part: pd.DataFrame, method: str, column: str, mark: str, *, sign: bool) -> Entry:
+    values = part.loc[part["method"] == method, column].dropna()
+    if values.empty:
+        return Entry("")
+    digits = 2 if column == "gap" else 1
+    mean = float(values.mean()) + 0.0
+    text = f"{mean:+.{digits}f}" if sign else f"{mean:.{digits}f}"
+    spread = f" ± {values.std(ddof=1):.{digits}f}" if len(values) > 1 else ""
+    return Entry(text + spread, mark)  # type: ignore[arg-type]
+
+
+def _cost(part: pd.DataFrame, method: str) -> list[Entry]:
+    rows = part[part["method"] == method]
+    digits = {"seconds": 1}
+    return [Entry("" if rows[c].isna().all() else f"{rows[c].mean():,.{digits.get(c, 0)}f}") for c in COST]
+
+
+def _marks(part: pd.DataFrame, column: str) -> dict[str, str]:
+    """The method whose mean distance is smallest, and those tied with it: paired over requests and seeds, their distance
+    exceeds the best one's by no more than the standard deviation of that difference."""
+    methods = part[~part["method"].isin([NOTHING, ORACLE])]
+    wide = (
+        methods.assign(d=methods[column].abs())
+        .pivot(index=["request", "seed"], columns="method", values="d")
+        .dropna(axis=1)
+    )
+    if wide.empty or wide.shape[1] < 2:
+        return {}
+    best = str(wide.mean().idxmin())
+    marks = {best: "best"}
+    for method in wide.columns.drop(best):
+        worse = wide[method] - wide[best]
+        if (len(worse) > 1 and worse.mean() <= worse.std(ddof=1)) or worse.abs().max() == 0:
+            marks[str(method)] = "tie"
+    return marks
+
+
+def _warnings(part: pd.DataFrame) -> list[str]:
+    nothing, oracle = (part.loc[part["method"] == m, "gap"].dropna() for m in (NOTHING, ORACLE))
+    if oracle.empty:
+        return ["One seed: the oracle's own spread is not known, and no difference here is more than a lead."]
+    limit = oracle.mean() + (oracle.std(ddof=1) if len(oracle) > 1 else 0)
+    if nothing.mean() > limit:
+        return []
+    return [
+        f"Doing nothing (gap {nothing.mean():.2f}) is within the oracle's own spread ({oracle.mean():.2f} and its standard "
+        f"deviation): the model has nothing to forget here, and this case ranks nobody."
+    ]
