@@ -152,6 +152,46 @@ def repeat(
     run_repeat(config, overrides or [], vary or [], out)
 
 
+@app.command()
+def compare(
+    config: Annotated[Path, typer.Argument(help="Comparison, e.g. tune_configs/compare/digits.yaml.")],
+    overrides: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[KEY.PATH=VALUE]...", help="Settings that replace the file's, e.g. seeds=[0]."),
+    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Markdown file for the table.")] = None,
+) -> None:
+    """Run every method of the file on every request and seed within one budget, and table them beside the oracle."""
+    from pipelines import compare_cli
+
+    compare_cli.compare(config, overrides or [], out)
+
+
+@app.command()
+def methods(
+    name: Annotated[str | None, typer.Argument(help="One method, with every setting explained; absent: all.")] = None,
+) -> None:
+    """List the unlearning methods: what they need, their settings and their sources."""
+    from pipelines.methods_cli import show_methods
+
+    show_methods(name)
+
+
+@app.command()
+def score(
+    config: Config,
+    overrides: Overrides = None,
+    out: Annotated[Path, typer.Option("--out", help="New Parquet file: sample_id, memorisation.")] = Path(
+        "scores.parquet"
+    ),
+) -> None:
+    """Score how much the original memorised each training row, for requests of kind by_score."""
+    from pipelines.memorisation import score_rows
+
+    score_rows(load_config(config, overrides or []), out)
+    console.print(f"written to {out}")
+
+
 def main() -> None:
     """Entry point: a user's mistake is one line and exit status 2; an interrupt is 130; a bug keeps its traceback."""
     try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from cu_core.config_io import ConfigError
-from cu_core.files import digest_of
 from pipelines.cells import Cell, Failure, Outcome, run_cells
 from pipelines.compare_config import Comparison, Settings
 from pipelines.memorisation import make_scores, plan_scoring
@@ -145,8 +144,9 @@ def gap_of(outcome: Outcome) -> float:
     return outcome.gap.mean
 
 
-def run_comparison(comparison: Comparison, finished: Any = lambda cell: None) -> Finished:
-    """Search, then run every cell; what is finished already is found."""
+def run_comparison(comparison: Comparison, finished: Callable[[Cell], None] = lambda cell: None) -> Finished:
+    """Search, then run every cell; what is finished already is found. ``finished`` is called with every reported cell
+    as soon as it is there."""
     prepare_scores(comparison)
     config = comparison.config
     spots = [

@@ -144,8 +144,8 @@ def _cost(part: pd.DataFrame, method: str) -> list[Entry]:
 
 
 def _marks(part: pd.DataFrame, column: str) -> dict[str, str]:
-    """The method whose mean distance is smallest, and those tied with it: paired over requests and seeds, their distance
-    exceeds the best one's by no more than the standard deviation of that difference."""
+    """The method whose mean distance is smallest, and those tied with it: paired over requests and seeds, they lie
+    farther by no more than the standard deviation of that difference."""
     methods = part[~part["method"].isin([NOTHING, ORACLE])]
     wide = (
         methods.assign(d=methods[column].abs())
@@ -171,6 +171,6 @@ def _warnings(part: pd.DataFrame) -> list[str]:
     if nothing.mean() > limit:
         return []
     return [
-        f"Doing nothing (gap {nothing.mean():.2f}) is within the oracle's own spread ({oracle.mean():.2f} and its standard "
+        f"Doing nothing (gap {nothing.mean():.2f}) is within the oracle's own spread ({limit:.2f}, mean and standard "
         f"deviation): the model has nothing to forget here, and this case ranks nobody."
     ]

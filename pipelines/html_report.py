@@ -20,7 +20,7 @@ PLAIN_WORDS = {
 }
 
 
-def _environment() -> Environment:
+def environment() -> Environment:
     return Environment(
         loader=PackageLoader("pipelines"),
         autoescape=select_autoescape(default=True),
@@ -49,7 +49,7 @@ def write_report(
     if curves:
         pictures["Loss terms over steps"] = plots.loss_curves(curves)
     html = (
-        _environment()
+        environment()
         .get_template("report.html.jinja")
         .render(
             title=title,

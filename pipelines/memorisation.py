@@ -7,6 +7,7 @@ rows: each is trained without one random half, exactly as an oracle is.
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +18,7 @@ import ray
 from scipy.special import softmax
 
 from cu_core.config import RunConfig
+from cu_core.config_io import ConfigError
 from cu_core.data.forget_split import RowSet
 from cu_core.data.order import mix
 from cu_core.data.requests import ForgetSet, save_forget_set
@@ -110,3 +112,18 @@ def make_scores(scorings: list[Scoring]) -> None:
         if missing:
             launch.train_side_by_side(list(missing.values()))
         ray.get([_score_task.options(**launch.task_options(s.config)).remote(s) for s in todo])
+
+
+def score_rows(config: RunConfig, out: Path) -> None:
+    """`cu score`: the scores of one configuration as a file of the user's.
+
+    Raises: ConfigError if the file is there.
+    """
+    if out.exists():
+        raise ConfigError(f"--out: {out} exists; name a new file.")
+    scoring = plan_scoring(config)
+    make_scores([scoring])
+    out.parent.mkdir(parents=True, exist_ok=True)
+    partial = out.with_name(f".{out.name}.partial")
+    shutil.copyfile(scoring.file, partial)
+    partial.replace(out)

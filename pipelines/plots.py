@@ -24,7 +24,7 @@ COLOURS = {"original": "#8a8f98", "unlearned": "#d1495b", "oracle": "#2e86ab"}
 SETS = {"forget": "forget (train)", "holdout": "holdout", "retain": "retain (train)"}
 
 
-def _svg(figure: Figure) -> str:
+def svg(figure: Figure) -> str:
     buffer = io.StringIO()
     figure.savefig(buffer, format="svg", bbox_inches="tight", metadata={"Date": None})
     text = buffer.getvalue()
@@ -53,7 +53,7 @@ def accuracy_bars(report: AuditReport) -> str:
     axes.set_xticks(places, [r.title for r in rows], fontsize=8, rotation=12)
     axes.set_ylim(0, 112)
     axes.legend(ncols=3, frameon=False, loc="upper left", bbox_to_anchor=(0, 1.15))
-    return _svg(figure)
+    return svg(figure)
 
 
 def class_change(report: AuditReport) -> str:
@@ -72,7 +72,7 @@ def class_change(report: AuditReport) -> str:
     axes.set_xticks(range(len(classes)), [report.class_names[c][:14] for c in classes], rotation=35, ha="right")
     axes.set_ylabel("change (points)")
     axes.legend(frameon=False)
-    return _svg(figure)
+    return svg(figure)
 
 
 def loss_histograms(samples: pd.DataFrame) -> str:
@@ -93,7 +93,7 @@ def loss_histograms(samples: pd.DataFrame) -> str:
         axes.set_xlabel("loss (log10)")
     grid[0].set_ylabel("share")
     grid[-1].legend(frameon=False, fontsize=7)
-    return _svg(figure)
+    return svg(figure)
 
 
 def embedding_maps(samples: pd.DataFrame, report: AuditReport) -> str:
@@ -108,7 +108,7 @@ def embedding_maps(samples: pd.DataFrame, report: AuditReport) -> str:
         axes.scatter(gone["x"], gone["y"], c=COLOURS["unlearned"], marker="x", s=10, lw=0.8)
         axes.set(xticks=[], yticks=[])
         axes.set_title(role.replace("_0", ""), fontsize=9)
-    return _svg(figure)
+    return svg(figure)
 
 
 def stop_curve(stop: Mapping[str, Any]) -> str:
@@ -131,7 +131,7 @@ def stop_curve(stop: Mapping[str, Any]) -> str:
             axes.axvline(stop[key], ls=style, color="black", lw=0.9, label=key.replace("_", " "))
     axes.set(xlabel="step", ylabel="accuracy (%)", ylim=(-3, 103))
     axes.legend(frameon=False, fontsize=7, ncols=5, loc="upper left", bbox_to_anchor=(0, 1.2))
-    return _svg(figure)
+    return svg(figure)
 
 
 def loss_curves(curves: Mapping[str, list[tuple[int, float]]]) -> str:
@@ -142,4 +142,4 @@ def loss_curves(curves: Mapping[str, list[tuple[int, float]]]) -> str:
         axes.plot([p[0] for p in points], [p[1] for p in points], lw=1.2, label=name.replace("_", " "))
     axes.set_xlabel("step")
     axes.legend(frameon=False, fontsize=7)
-    return _svg(figure)
+    return svg(figure)

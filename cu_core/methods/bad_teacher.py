@@ -27,7 +27,7 @@ class BadTeacher(Method):
             raise ValueError("lambda_forget and temperature must be positive")
 
     def needs(self) -> frozenset[Need]:
-        return frozenset({"retain rows", "frozen original", "untrained model"})
+        return frozenset({"forget rows", "retain rows", "frozen original", "untrained model"})
 
     def rows_per_step(self, forget: int, retain: int) -> float:
         return 2 * (forget + retain)

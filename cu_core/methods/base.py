@@ -17,7 +17,7 @@ from cu_core.models.classifier import Classifier, Forward
 from cu_core.types import Batch, Losses, RequestKind, UnlearnBatch
 
 MethodState = dict[str, Tensor]
-Need = Literal["retain rows", "labels", "frozen original", "untrained model"]
+Need = Literal["forget rows", "retain rows", "labels", "frozen original", "untrained model"]
 BOTH: tuple[RequestKind, ...] = ("class", "sample")
 ROWS_AT_ONCE = 64
 
@@ -85,6 +85,7 @@ class Preparation:
 class Method:
     """A frozen dataclass of settings that derives from this class; only ``name`` and ``losses`` must be given."""
 
+    __pydantic_config__ = {"use_attribute_docstrings": True}
     name: str
     source: ClassVar[str]
     """Paper and equations."""
@@ -95,7 +96,7 @@ class Method:
 
     def needs(self) -> frozenset[Need]:
         """What it must be given."""
-        return frozenset({"retain rows", "labels"})
+        return frozenset({"forget rows", "retain rows", "labels"})
 
     def check(self, request_kind: RequestKind) -> None:
         """Raises: ValueError for requests it cannot answer and settings that have no effect on such a request."""

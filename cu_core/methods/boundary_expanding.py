@@ -23,7 +23,7 @@ class BoundaryExpanding(Method):
     source: ClassVar[str] = "Chen et al. 2023, arXiv 2303.11570, sec. 4.3, eq. 7"
 
     def needs(self) -> frozenset[Need]:
-        return frozenset()
+        return frozenset({"forget rows"})
 
     def rows_per_step(self, forget: int, retain: int) -> float:
         return forget

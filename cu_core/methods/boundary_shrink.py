@@ -29,7 +29,7 @@ class BoundaryShrink(Method):
             raise ValueError(f"epsilon must be positive, got {self.epsilon}")
 
     def needs(self) -> frozenset[Need]:
-        return frozenset({"labels"})
+        return frozenset({"forget rows", "labels"})
 
     def rows_per_step(self, forget: int, retain: int) -> float:
         return forget

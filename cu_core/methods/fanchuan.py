@@ -11,7 +11,7 @@ import torch
 from cu_core.dist import gather_rows, global_counts
 from cu_core.losses.classification import cross_entropy_share
 from cu_core.losses.distillation import kl_share
-from cu_core.methods.base import Method, Need, StepContext, share
+from cu_core.methods.base import Method, StepContext, share
 from cu_core.types import Losses, Outputs, UnlearnBatch
 
 
@@ -36,9 +36,6 @@ class Fanchuan(Method):
             raise ValueError("0 <= uniform_frac < contrast_until <= 1 must hold")
         if self.temperature <= 0 or self.lambda_contrast <= 0:
             raise ValueError("temperature and lambda_contrast must be positive")
-
-    def needs(self) -> frozenset[Need]:
-        return frozenset({"retain rows", "labels"})
 
     def rows_per_step(self, forget: int, retain: int) -> float:
         contrast = (self.contrast_until - self.uniform_frac) / 2

@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 
 from cu_core.dist import global_counts
 from cu_core.losses.classification import cross_entropy_share
-from cu_core.methods.base import Method, StepContext, share
+from cu_core.methods.base import Method, Need, StepContext, share
 from cu_core.types import Losses, UnlearnBatch
 
 
@@ -17,6 +17,9 @@ class FineTune(Method):
 
     name: Literal["finetune"] = "finetune"
     source: ClassVar[str] = "Golatkar et al. 2020, arXiv 1911.04933, sec. 6 (baseline)"
+
+    def needs(self) -> frozenset[Need]:
+        return frozenset({"retain rows", "labels"})
 
     def rows_per_step(self, forget: int, retain: int) -> float:
         return retain

@@ -19,7 +19,7 @@ class GradientAscent(Method):
     source: ClassVar[str] = "Thudi et al. 2022, arXiv 2109.13398; Golatkar et al. 2020, arXiv 1911.04933, sec. 6"
 
     def needs(self) -> frozenset[Need]:
-        return frozenset({"labels"})
+        return frozenset({"forget rows", "labels"})
 
     def rows_per_step(self, forget: int, retain: int) -> float:
         return forget

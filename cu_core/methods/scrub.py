@@ -34,7 +34,7 @@ class Scrub(Method):
             raise ValueError("alpha and gamma must not be negative, max_frac in (0, 1], temperature positive")
 
     def needs(self) -> frozenset[Need]:
-        return frozenset({"retain rows", "labels", "frozen original"})
+        return frozenset({"forget rows", "retain rows", "labels", "frozen original"})
 
     def rows_per_step(self, forget: int, retain: int) -> float:
         forgetting = self.max_frac / 2

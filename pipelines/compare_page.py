@@ -1,0 +1,139 @@
+"""A finished comparison as Markdown, HTML, CSV and in the terminal."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+from matplotlib.figure import Figure
+from rich.table import Table
+
+from cu_core.audit.table import METRICS
+from cu_core.files import write_text
+from pipelines.compare import Finished
+from pipelines.compare_table import NOTHING, ORACLE, Entry, ResultTable
+from pipelines.html_report import environment
+from pipelines.plots import COLOURS, svg
+
+LEGEND = (
+    "Mean ± standard deviation over requests and seeds. Best of a column bold, ties within the spread of the paired "
+    "difference with †. The oracle's row holds each oracle against those of the other seeds: what a perfect method "
+    "would show. Rows: all that passed through any model, preparation included, without stop checks."
+)
+MARKDOWN = {"": "{}", "best": "**{}**", "tie": "{} †"}
+TERMINAL = {"": "{}", "best": "[bold green]{}[/]", "tie": "{} †"}
+
+
+def machine() -> str:
+    return f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}"
+
+
+def terminal_table(table: ResultTable) -> Table:
+    drawn = Table(title=table.title, title_justify="left")
+    for heading in table.headings:
+        drawn.add_column(heading, justify="left" if heading == "method" else "right")
+    for name, entries in table.rows:
+        drawn.add_row(name, *(TERMINAL[e.mark].format(e.text) for e in entries), end_section=name == ORACLE)
+    return drawn
+
+
+def _line(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def markdown_table(table: ResultTable) -> str:
+    lines = [f"**{table.title}**", "", _line(table.headings), "|" + "---|" * len(table.headings)]
+    lines += [_line([name, *(_marked(e) for e in entries)]) for name, entries in table.rows]
+    return "\n".join(lines + [f"\n**Warning.** {w}" for w in table.warnings])
+
+
+def _marked(entry: Entry) -> str:
+    return MARKDOWN[entry.mark].format(entry.text)
+
+
+def settings_lines(finished: Finished) -> list[str]:
+    """What each method ran with: its own settings and what its search tried, with the gaps on the tuning set."""
+    lines = []
+    for label, competitor in finished.comparison.config.methods.items():
+        given = f"set {_plain(competitor.set)}" if competitor.set else "default settings"
+        tried = [f"{_plain(t.settings)} ({t.gap:.2f})" for t in finished.trials.get(label, [])]
+        lines.append(f"{label}: {given}" + (f"; searched, best first: {', '.join(tried)}" if tried else "; no search"))
+    return lines
+
+
+def _plain(settings: object, prefix: str = "") -> str:
+    if not isinstance(settings, dict):
+        return f"{prefix.removesuffix('.')}={settings}"
+    return " ".join(_plain(value, f"{prefix}{key}.") for key, value in settings.items())
+
+
+def markdown(finished: Finished, made: Sequence[ResultTable], command: str) -> str:
+    config = finished.comparison.config
+    head = [
+        f"```\n{command}\n```",
+        f"{len(finished.results)} runs on {machine()}; budget {config.budget_rows:,} rows a run; seeds "
+        f"{', '.join(map(str, config.seeds))}. {LEGEND}",
+    ]
+    settings = "\n".join(f"- {line}" for line in settings_lines(finished))
+    return "\n\n".join([*head, *(markdown_table(t) for t in made), f"Settings:\n\n{settings}"]) + "\n"
+
+
+def scatter(frame: pd.DataFrame, group: str) -> str:
+    """Distance to the oracle on the forget side against test accuracy; area: rows forwarded; the oracle at (0, 0)."""
+    part = frame[frame["group"] == group]
+    forget = [f"{n} -" for n, m in METRICS.items() if m.in_gap and m.side == "forget" and f"{n} -" in part]
+    part = part.assign(x=part[forget].abs().mean(axis=1))
+    means = part.groupby("method")[["x", "test_accuracy -", "rows", "gap"]].mean().dropna(subset=["x"])
+    means = means.drop(index=[ORACLE], errors="ignore").sort_values("gap")
+    figure = Figure(figsize=(7.2, 4))
+    axes = figure.subplots()
+    largest = max(means["rows"].max(), 1)
+    for number, (method, row) in enumerate(means.iterrows(), 1):
+        colour = (
+            COLOURS["original"] if method == NOTHING else COLOURS["unlearned"] if "contrastive" in str(method) else None
+        )
+        area = 60 + 340 * row["rows"] / largest
+        axes.scatter(row["x"], row["test_accuracy -"], s=area, alpha=0.5, color=colour, label=f"{number} {method}")
+        axes.annotate(str(number), (row["x"], row["test_accuracy -"]), ha="center", va="center", fontsize=7)
+    axes.axhline(0, color="#8a8f98", lw=0.8)
+    axes.axvline(0, color="#8a8f98", lw=0.8)
+    axes.set_xscale("symlog", linthresh=1)
+    axes.set_xlim(left=-0.2)
+    axes.set(
+        xlabel="forgetting: mean distance to the oracle (points)", ylabel="retain test accuracy - oracle's (points)"
+    )
+    handles, labels = axes.get_legend_handles_labels()
+    legend = axes.legend(handles, labels, frameon=False, fontsize=7, loc="upper left", bbox_to_anchor=(1.01, 1))
+    for handle in legend.legend_handles:
+        handle.set_sizes([30])  # type: ignore[union-attr]
+    return svg(figure)
+
+
+def write_files(
+    finished: Finished, frame: pd.DataFrame, made: Sequence[ResultTable], command: str, folder: Path
+) -> None:
+    """``table.md``, ``table.csv`` (means and spreads), ``cells.csv`` (every cell) and ``report.html``."""
+    folder.mkdir(parents=True, exist_ok=True)
+    write_text(folder / "table.md", markdown(finished, made, command))
+    write_text(folder / "cells.csv", frame.to_csv(index=False))
+    numbers = frame.drop(columns=["request", "seed", *(["failed"] if "failed" in frame else [])])
+    spread = numbers.groupby(["group", "method"]).agg(["mean", lambda x: x.std(ddof=1)])
+    spread.columns = [f"{c} {'mean' if s == 'mean' else 'sd'}" for c, s in spread.columns]
+    write_text(folder / "table.csv", spread.reset_index().to_csv(index=False))
+    groups = list(finished.comparison.config.requests)
+    page = environment().get_template("compare.html.jinja")
+    html = page.render(
+        command=command,
+        machine=machine(),
+        legend=LEGEND,
+        config=finished.comparison.config,
+        count=len(finished.results),
+        tables=made,
+        pictures={group: scatter(frame, group) for group in groups},
+        settings=settings_lines(finished),
+        failures=[(r.cell.label, r.outcome.reason) for r in finished.results if hasattr(r.outcome, "reason")],
+    )
+    write_text(folder / "report.html", html)
