@@ -139,9 +139,31 @@ def search(comparison: Comparison) -> dict[str, list[Trial]]:
 def gap_of(outcome: Outcome) -> float:
     if isinstance(outcome, Failure):
         return float("inf")
-    if outcome.gap is None:
-        raise ConfigError("audit.oracles must be at least 1: a comparison is made against the oracle.")
+    assert outcome.gap is not None  # `check` asks for an oracle
     return outcome.gap.mean
+
+
+def check(comparison: Comparison) -> None:
+    """Resolve all that can be without a trained model, before anything starts.
+
+    Raises: ConfigError, ValueError for any mistake in requests, methods, settings or budget.
+    """
+    config = comparison.config
+    groups = [*config.requests.items(), *([("tuning", config.tuning.requests)] if config.tuning else [])]
+    kinds = set()
+    for group, requests in groups:
+        ready = [r for r in requests if r.get("kind") != "by_score" or "path" in r]
+        for place in places(comparison, group, ready, config.seeds[:1], tuning=False):
+            kinds.add(place.plan.forget.kind)
+            if not place.plan.oracles:
+                raise ConfigError("audit.oracles must be at least 1: a comparison is made against the oracle.")
+            for label, competitor in config.methods.items():
+                for trial in competitor.trials:
+                    make_cell(comparison, label, trial, place, tuning=False)
+        if len(ready) < len(requests):
+            kinds.add("sample")
+    if len(kinds) > 1:
+        raise ConfigError("requests: classes and samples have other settings; compare them in two files.")
 
 
 def run_comparison(comparison: Comparison, finished: Callable[[Cell], None] = lambda cell: None) -> Finished:
@@ -149,20 +171,13 @@ def run_comparison(comparison: Comparison, finished: Callable[[Cell], None] = la
     as soon as it is there."""
     prepare_scores(comparison)
     config = comparison.config
-    spots = [
-        place
+    done = Finished(comparison, search(comparison), [])
+    keyed = [
+        (label, place)
         for group, requests in config.requests.items()
         for place in places(comparison, group, requests, config.seeds, tuning=False)
+        for label in config.methods
     ]
-    kinds = {place.plan.forget.kind for place in spots}
-    if len(kinds) > 1:
-        raise ConfigError("requests: classes and samples have other settings; compare them in two files.")
-    for label in config.methods:  # a mistake in any method's settings is told before anything runs
-        trials = config.methods[label].trials
-        make_cell(comparison, label, trials[0], spots[0], tuning=False)
-    trials = search(comparison)
-    done = Finished(comparison, trials, [])
-    keyed = [(label, place) for place in spots for label in config.methods]
     cells = [make_cell(comparison, label, done.chosen(label), place, tuning=False) for label, place in keyed]
     outcomes = run_cells(cells, finished)
     results = [Result(m, p, c, o) for (m, p), c, o in zip(keyed, cells, outcomes, strict=True)]

@@ -9,7 +9,7 @@ from pathlib import Path
 from pydantic import TypeAdapter
 
 from cu_core.files import digest_of, write_text
-from pipelines.compare import run_comparison
+from pipelines.compare import check, run_comparison
 from pipelines.compare_config import CompareConfig, read_comparison
 from pipelines.compare_page import markdown, terminal_table, write_files
 from pipelines.compare_table import cell_frame, tables
@@ -28,6 +28,7 @@ def command_line() -> str:
 def compare(path: Path, overrides: Sequence[str], out: Path | None) -> None:
     """Run what is not finished and write the tables."""
     comparison = read_comparison(path, overrides)
+    check(comparison)
     first = next(iter(comparison.config.requests.values()))[0]
     request = first if first.get("kind") == "by_class" else {"kind": "by_random", "count": 1}
     config = absolute(comparison.run_config(request, comparison.config.seeds[0], tuning=False))

@@ -7,14 +7,13 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from mlflow.entities import Metric
-from mlflow.tracking import MlflowClient
 from pydantic import TypeAdapter
 
 from cu_core.config import RunConfig
 from pipelines.cells import Cell, Failure
 from pipelines.compare_config import CompareConfig
 from pipelines.job import figures
-from pipelines.tracking import end_run, log_files, start_run, tracking_uri
+from pipelines.tracking import end_run, log_files, open_client, start_run
 
 PARENT, DIGEST = "mlflow.parentRunId", "cell_digest"
 POINTS_AT_ONCE = 1000
@@ -26,7 +25,7 @@ class Recorder:
     def __init__(self, config: RunConfig, name: str, settings: CompareConfig, digest: str):
         """``config`` names storage, server and experiment; the parent of an earlier start is found by ``digest``."""
         self.config = replace(config, name=name)
-        self.client = MlflowClient(tracking_uri(config))
+        self.client = open_client(config)
         self.parent = start_run(self.config, asdict(settings), {"compare_digest": digest}, self._earlier(digest))
         self.there = self._children()
 

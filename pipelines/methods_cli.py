@@ -44,6 +44,6 @@ def _meanings(name: str) -> dict[str, str]:
     meanings: dict[str, str] = {}
     for kind in reversed(METHODS[name].__mro__):
         if is_dataclass(kind):
-            found = TypeAdapter(kind).json_meanings()["properties"]
+            found = TypeAdapter(kind).json_schema()["properties"]
             meanings |= {n: s["description"] for n, s in found.items() if "description" in s}
     return meanings

@@ -37,6 +37,15 @@ def tracking_uri(config: RunConfig) -> str:
     return f"sqlite:///{(config.store / 'mlflow.db').resolve()}"
 
 
+def open_client(config: RunConfig) -> MlflowClient:
+    """The tracking server's client, its own chatter off; makes the storage folder for a SQLite file."""
+    logging.getLogger("mlflow").setLevel(logging.WARNING)
+    uri = tracking_uri(config)
+    if uri.startswith("sqlite"):
+        config.store.mkdir(parents=True, exist_ok=True)
+    return MlflowClient(uri)
+
+
 def page_command(config: RunConfig) -> str:
     uri = tracking_uri(config)
     return f"mlflow ui --backend-store-uri {uri}" if uri.startswith("sqlite") else f"open {uri}"
@@ -65,12 +74,9 @@ def start_run(config: RunConfig, settings: dict[str, Any], tags: dict[str, str],
 
     Raises: ConfigError if the server does not answer.
     """
-    logging.getLogger("mlflow").setLevel(logging.WARNING)
     uri = tracking_uri(config)
-    if uri.startswith("sqlite"):
-        config.store.mkdir(parents=True, exist_ok=True)
     try:
-        client = MlflowClient(uri)
+        client = open_client(config)
         if run_id is not None:
             client.update_run(run_id, "RUNNING")
             return run_id

@@ -1,0 +1,170 @@
+"""`cu compare` as a process: killed in mid-way and started again, its tables, its page and its MLflow runs."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import yaml
+from mlflow.tracking import MlflowClient
+
+CU = [sys.executable, "-m", "pipelines.cli"]
+TIMES = ["seconds"]
+
+
+def write_comparison(folder: Path, digits: Path, **parts: Any) -> Path:
+    base = {
+        "data": {"path": str(digits)},
+        "storage": str(folder / "out"),
+        "model": {"name": "resnet10", "width": 8},
+        "train": {"epochs": 4, "batch": 64, "optimizer": {"lr": 0.05}},
+        "audit": {"rebound_steps": 3},
+    }
+    (folder / "base.yaml").write_text(yaml.safe_dump(base))
+    comparison = {
+        "base": "base.yaml",
+        "seeds": [0, 1],
+        "budget_rows": 2400,
+        "requests": {"class": [{"kind": "by_class", "classes": [5]}]},
+        "tuning": {"trials": 2, "seeds": [9], "requests": [{"kind": "by_class", "classes": [7]}]},
+        "methods": {
+            "contrastive": {},
+            "push_and_pull": {"set": {"preset": "paper"}},
+            "random_label": {"search": {"optimizer.lr": [0.001, 0.01]}},
+            "gradient_ascent": {"set": {"optimizer": {"lr": 1e30}}},
+            "logit_mask": {},
+        },
+        **parts,
+    }
+    path = folder / "tiny.yaml"
+    path.write_text(yaml.safe_dump(comparison))
+    return path
+
+
+def compare(path: Path, *more: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*CU, "compare", path, *more], capture_output=True, check=False, text=True)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(digits: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    place = tmp_path_factory.mktemp("undisturbed")
+    done = compare(write_comparison(place, digits), "--out", str(place / "table.md"))
+    assert done.returncode == 0, done.stderr
+    return place, done.stderr
+
+
+def test_tables_hold_every_method_and_the_controls(undisturbed: tuple[Path, str]) -> None:
+    place, printed = undisturbed
+    folder = place / "out" / "compare" / "tiny"
+    table = pd.read_csv(folder / "table.csv").set_index("method")
+    methods = {"contrastive", "push_and_pull", "random_label", "gradient_ascent", "logit_mask"}
+    assert set(table.index) == methods | {"doing nothing", "oracle"}
+    assert table.loc["doing nothing", "gap mean"] > 20
+    assert table.loc["logit_mask", "forget_test_accuracy mean"] == 0
+    assert table.loc["logit_mask", "probe_accuracy mean"] == table.loc["doing nothing", "probe_accuracy mean"]
+    rows = table["rows mean"].drop(["doing nothing", "oracle", "gradient_ascent"])
+    assert (rows <= 2400).all()
+    assert rows.drop("logit_mask").min() > 2200
+    markdown = (place / "table.md").read_text()
+    assert markdown.index("| doing nothing |") < markdown.index("| oracle |") < markdown.index("| contrastive |")
+    assert "gradient_ascent (2 of 2 diverged)" in markdown
+    assert "random_label: default settings; searched, best first: optimizer.lr=" in markdown
+    page = (folder / "report.html").read_text()
+    assert "<svg" in page
+    assert "step 2: loss is" in page  # why it diverged
+    assert "Traceback" not in printed
+    assert "INFO" not in printed
+
+
+def test_mlflow_has_one_parent_with_a_nested_run_for_each_cell(undisturbed: tuple[Path, str]) -> None:
+    place, _ = undisturbed
+    client = MlflowClient(f"sqlite:///{place / 'out' / 'mlflow.db'}")
+    runs = client.search_runs([client.get_experiment_by_name("contrastive-unlearning").experiment_id])
+    parents = [r for r in runs if "compare_digest" in r.data.tags]
+    assert len(parents) == 1
+    children = [r for r in runs if r.data.tags.get("mlflow.parentRunId") == parents[0].info.run_id]
+    assert len(children) == len(runs) - 1 == 10
+    assert sorted(r.info.status for r in children) == ["FAILED"] * 2 + ["FINISHED"] * 8
+    finished = [r for r in children if r.info.status == "FINISHED"]
+    assert all("oracle_gap" in r.data.metrics for r in finished)
+    assert any("step/loss" in r.data.metrics for r in finished)
+    assert {a.path for a in client.list_artifacts(parents[0].info.run_id)} >= {"table.md", "table.csv", "report.html"}
+
+
+def test_a_second_start_runs_nothing_and_gives_the_same_table(undisturbed: tuple[Path, str]) -> None:
+    place, _ = undisturbed
+    before = (place / "out" / "compare" / "tiny" / "table.md").read_text()
+    done = compare(place / "tiny.yaml", "--out", str(place / "table.md"))
+    assert done.returncode == 0, done.stderr
+    assert "10 cells: 10 found, 0 to run, 0 models to train" in done.stderr
+    assert (place / "out" / "compare" / "tiny" / "table.md").read_text() == before
+
+
+def test_killed_and_started_again_it_gives_the_same_table(
+    undisturbed: tuple[Path, str], digits: Path, tmp_path: Path
+) -> None:
+    path = write_comparison(tmp_path, digits)
+    process = subprocess.Popen([*CU, "compare", path], start_new_session=True, stderr=subprocess.DEVNULL)
+    cells, deadline = tmp_path / "out" / "cells", time.monotonic() + 240
+    while len(finished := list(cells.glob("*/audit.json"))) < 4:
+        assert process.poll() is None, "the comparison ended before it could be killed"
+        assert time.monotonic() < deadline, "no four cells after four minutes"
+        time.sleep(0.02)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    written = {file: file.stat().st_mtime_ns for file in finished}
+    done = compare(path)
+    assert done.returncode == 0, done.stderr
+    assert {file: file.stat().st_mtime_ns for file in written} == written
+    want, have = (
+        pd.read_csv(p / "out" / "compare" / "tiny" / "cells.csv").drop(columns=TIMES)
+        for p in (undisturbed[0], tmp_path)
+    )
+    pd.testing.assert_frame_equal(want, have, check_exact=True)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"methods": {"forgetter": {}}}, "methods.forgetter: no method of that name"),
+        ({"methods": {"finetune": {"set": {"model": {"width": 4}}}}}, "set.model: a method may set method, optimizer"),
+        ({"methods": {"finetune": {"search": {"optimizer.lr": [1, 2, 3]}}}}, "has 3 combinations, tuning.trials is 2"),
+        ({"methods": {"finetune": {"search": {"optimizer.rate": [1, 2]}}}}, "optimizer.rate: unknown key"),
+        ({"seeds": [9]}, "tuning.seeds: [9] are reported seeds too"),
+        ({"budget_rows": 10}, "methods.contrastive: budget_rows=10 buys no step"),
+        ({"base": "absent.yaml"}, "base: no configuration file"),
+        ({"sedes": [1]}, "sedes: unknown key; did you mean seeds?"),
+        ({"requests": {"a": [{"kind": "by_class", "classes": [77]}]}}, "class 77 does not exist"),
+        (
+            {"methods": {"unsir": {}}, "requests": {"r": [{"kind": "by_random", "count": 9}]}},
+            "unsir cannot forget samples",
+        ),
+        ({"set": {"audit": {"oracles": 0}}}, "audit.oracles must be at least 1"),
+    ],
+)
+def test_what_cannot_be_compared_is_one_line(
+    digits: Path,
+    tmp_path: Path,
+    change: dict[str, Any],
+    message: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    from tests.integration.test_cli import cu
+
+    monkeypatch.setattr("pipelines.compare_cli.ray_session", _nothing_may_start)
+    assert cu(monkeypatch, "compare", write_comparison(tmp_path, digits, **change)) == 2
+    error = capsys.readouterr().err
+    assert message in " ".join(error.split())
+    assert "Traceback" not in error
+
+
+def _nothing_may_start(*args: object) -> None:
+    raise AssertionError("a Ray session was started")
