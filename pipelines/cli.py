@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 from mlflow.exceptions import MlflowException
 from ray.exceptions import RayTaskError
 from ray.train import TrainingFailedError
 
-from cu_core.config_io import dump_config, load_config
+from cu_core.config_io import ConfigError, dump_config, load_config
 from pipelines.data_cli import app as data_app
 from pipelines.errors import explain
 from pipelines.progress import console
@@ -154,17 +154,36 @@ def repeat(
 
 @app.command()
 def compare(
-    config: Annotated[Path, typer.Argument(help="Comparison, e.g. tune_configs/compare/digits.yaml.")],
+    config: Annotated[
+        str | None, typer.Argument(metavar="[CONFIG]", help="Comparison, e.g. tune_configs/compare/digits.yaml.")
+    ] = None,
     overrides: Annotated[
         list[str] | None,
         typer.Argument(metavar="[KEY.PATH=VALUE]...", help="Settings that replace the file's, e.g. seeds=[0]."),
     ] = None,
     out: Annotated[Path | None, typer.Option("--out", help="Markdown file for the table.")] = None,
+    reproduce: Annotated[
+        Literal["paper"] | None,
+        typer.Option(
+            "--reproduce", help="Without CONFIG: the paper's results, published and ours, on the data there is."
+        ),
+    ] = None,
 ) -> None:
     """Run every method of the file on every request and seed within one budget, and table them beside the oracle."""
-    from pipelines import compare_cli
+    words = [*([config] if config else []), *(overrides or [])]
+    if reproduce:
+        from pipelines.reproduce import reproduce as reproduce_paper
 
-    compare_cli.compare(config, overrides or [], out)
+        wrong = [w for w in words if "=" not in w]
+        if wrong:
+            raise ConfigError(f"--reproduce takes settings alone (KEY.PATH=VALUE), not {wrong[0]!r}.")
+        reproduce_paper(words, out)
+        return
+    if config is None:
+        raise ConfigError("name a comparison, e.g. tune_configs/compare/digits.yaml, or give --reproduce paper.")
+    from pipelines.compare_cli import compare as run_compare
+
+    run_compare(Path(config), overrides or [], out)
 
 
 @app.command()

@@ -9,9 +9,9 @@ from pathlib import Path
 from pydantic import TypeAdapter
 
 from cu_core.files import digest_of, write_text
-from pipelines.compare import check, run_comparison
-from pipelines.compare_config import CompareConfig, read_comparison
-from pipelines.compare_page import markdown, terminal_table, write_files
+from pipelines.compare import Finished, check, run_comparison
+from pipelines.compare_config import CompareConfig, Comparison, read_comparison
+from pipelines.compare_page import terminal_table, write_files
 from pipelines.compare_table import cell_frame, tables
 from pipelines.compare_tracking import Recorder
 from pipelines.launch import ray_session
@@ -25,17 +25,16 @@ def command_line() -> str:
     return "cu " + " ".join(f"'{a}'" if any(c in a for c in "|[]{}* ") else a for a in sys.argv[1:])
 
 
-def compare(path: Path, overrides: Sequence[str], out: Path | None) -> None:
-    """Run what is not finished and write the tables."""
-    comparison = read_comparison(path, overrides)
+def run_tracked(comparison: Comparison, name: str) -> tuple[Finished, Path]:
+    """Run what is not finished, recorded in MLflow; tables and report go to ``storage/compare/NAME``."""
     check(comparison)
     first = next(iter(comparison.config.requests.values()))[0]
     request = first if first.get("kind") == "by_class" else {"kind": "by_random", "count": 1}
     config = absolute(comparison.run_config(request, comparison.config.seeds[0], tuning=False))
     digest = digest_of([comparison.base, TypeAdapter(CompareConfig).dump_python(comparison.config, mode="json")])
-    folder = config.store / "compare" / path.stem
+    folder = config.store / "compare" / name.replace(" ", "_")
     with ray_session(config):
-        recorder = Recorder(config, f"compare {path.stem}", comparison.config, digest)
+        recorder = Recorder(config, f"compare {name}", comparison.config, digest)
         status = "FAILED"
         try:
             finished = run_comparison(comparison, recorder)
@@ -46,16 +45,22 @@ def compare(path: Path, overrides: Sequence[str], out: Path | None) -> None:
         finally:
             if status != "FINISHED":
                 recorder.finish(status)
-    frame = cell_frame(finished)
-    made = tables(finished, frame)
-    write_files(finished, frame, made, command_line(), folder)
+    write_files(finished, command_line(), folder)
     recorder.finish("FINISHED", folder)
-    for table in made:
+    return finished, folder
+
+
+def compare(path: Path, overrides: Sequence[str], out: Path | None) -> None:
+    """`cu compare FILE`: run, and show the tables."""
+    comparison = read_comparison(path, overrides)
+    finished, folder = run_tracked(comparison, path.stem)
+    for table in tables(finished, cell_frame(finished)):
         console.print(terminal_table(table))
         for warning in table.warnings:
             console.print(f"[bold yellow]warning[/] {warning}", highlight=False)
     if out is not None:
-        write_text(out, markdown(finished, made, command_line()))
+        write_text(out, (folder / "table.md").read_text())
         console.print(f"written to {out}")
     console.print(f"report  {folder / 'report.html'}", soft_wrap=True, highlight=False)
+    config = finished.results[0].cell.plan.config
     console.print(f"MLflow  {page_command(config)}", soft_wrap=True, highlight=False)

@@ -14,7 +14,7 @@ from rich.table import Table
 from cu_core.audit.table import METRICS
 from cu_core.files import write_text
 from pipelines.compare import Finished
-from pipelines.compare_table import NOTHING, ORACLE, Entry, ResultTable
+from pipelines.compare_table import NOTHING, ORACLE, Entry, ResultTable, cell_frame, tables
 from pipelines.html_report import environment
 from pipelines.plots import COLOURS, svg
 
@@ -112,10 +112,10 @@ def scatter(frame: pd.DataFrame, group: str) -> str:
     return svg(figure)
 
 
-def write_files(
-    finished: Finished, frame: pd.DataFrame, made: Sequence[ResultTable], command: str, folder: Path
-) -> None:
+def write_files(finished: Finished, command: str, folder: Path) -> None:
     """``table.md``, ``table.csv`` (means and spreads), ``cells.csv`` (every cell) and ``report.html``."""
+    frame = cell_frame(finished)
+    made = tables(finished, frame)
     folder.mkdir(parents=True, exist_ok=True)
     write_text(folder / "table.md", markdown(finished, made, command))
     write_text(folder / "cells.csv", frame.to_csv(index=False))
