@@ -28,7 +28,7 @@ class StopConfig:
     further_steps: int = 16
     """Steps taken after the rule first holds: stopped at once, a class comes back within a few plain steps."""
     patience: int = 1
-    """Checks in a row at which the rule must hold before it counts as fired."""
+    """Checks in a row at which the rule must hold, utility kept, before it counts as fired."""
     utility_points: float = 5.0
     """A state counts only if its accuracy on unseen retain rows lost at most this many points."""
 
@@ -108,10 +108,11 @@ class Stopper:
         if state.baseline_utility is None:
             state.baseline_utility = check.utility
         state.history.append(asdict(check))
-        state.streak = state.streak + 1 if check.holds else 0
+        useful = check.utility >= state.baseline_utility - self.config.utility_points / 100
+        # A model that knows nothing of the forget rows because it knows nothing at all has not unlearned.
+        state.streak = state.streak + 1 if check.holds and useful else 0
         if state.streak >= self.config.patience and state.fired_at is None:
             state.fired_at = step
-        useful = check.utility >= state.baseline_utility - self.config.utility_points / 100
         if useful and step > 0:
             self._keep(model, check)
         return check

@@ -67,13 +67,17 @@ def test_samples_need_patience_and_keep_the_nearest_state(
     assert made.state.kept_step == 32  # 0.89 is nearer to 0.90 than 0.80
 
 
-def test_a_model_that_met_the_rule_by_falling_apart_is_not_kept(
+def test_a_model_that_met_the_rule_by_falling_apart_neither_ends_the_run_nor_is_kept(
     reader: ShardReader, class_request: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made = stopper(reader, class_request, StopConfig(further_steps=0), [(0.9, 0.95), (0.0, 0.2)], monkeypatch)
+    looks = [(0.9, 0.95), (0.0, 0.2), (0.0, 0.94)]
+    made = stopper(reader, class_request, StopConfig(further_steps=0), looks, monkeypatch)
     run(made, 2)
-    assert made.state.fired_at == 8
+    assert made.state.fired_at is None
     assert made.kept is None
+    made = stopper(reader, class_request, StopConfig(further_steps=0), looks, monkeypatch)
+    assert run(made, 3) == [0, 8]  # it went on, and found back at 16
+    assert (made.state.fired_at, made.state.kept_step, made.state.kept_holds) == (16, 16, True)
 
 
 def test_without_a_state_that_satisfies_both_the_useful_one_nearest_to_the_target_is_kept(
@@ -82,7 +86,7 @@ def test_without_a_state_that_satisfies_both_the_useful_one_nearest_to_the_targe
     looks = [(1.0, 0.9), (0.99, 0.89), (0.93, 0.88), (0.60, 0.80)]
     made = stopper(reader, sample_request, StopConfig(further_steps=0), looks, monkeypatch)
     run(made, 4)
-    assert (made.state.fired_at, made.state.kept_step, made.state.kept_holds) == (24, 16, False)
+    assert (made.state.fired_at, made.state.kept_step, made.state.kept_holds) == (None, 16, False)
 
 
 def test_state_survives_a_checkpoint(reader: ShardReader, class_request: Path, monkeypatch: pytest.MonkeyPatch) -> None:
