@@ -121,7 +121,7 @@ def check_keys(values: Mapping[str, Any], kind: Any, path: str) -> None:
         if key not in names:
             _unknown_key(f"{path}{key}", str(key), names)
         parts = _part_types(hints[key])
-        if not parts:
+        if not parts or (value is None and types.NoneType in typing.get_args(hints[key])):
             continue
         if not isinstance(value, Mapping):
             raise ConfigError(f"{path}{key}: must hold keys and values, got {value!r}.")

@@ -164,13 +164,14 @@ def _marks(part: pd.DataFrame, column: str) -> dict[str, str]:
 
 
 def _warnings(part: pd.DataFrame) -> list[str]:
-    nothing, oracle = (part.loc[part["method"] == m, "gap"].dropna() for m in (NOTHING, ORACLE))
-    if oracle.empty:
+    wide = part.pivot(index=["request", "seed"], columns="method", values="gap")
+    nothing, oracle = wide[NOTHING], wide[ORACLE] if ORACLE in wide else wide[NOTHING] * np.nan
+    if oracle.isna().any():
         return ["One seed: the oracle's own spread is not known, and no difference here is more than a lead."]
-    limit = oracle.mean() + (oracle.std(ddof=1) if len(oracle) > 1 else 0)
-    if nothing.mean() > limit:
+    farther = nothing - oracle
+    if farther.mean() > farther.std(ddof=1):
         return []
     return [
-        f"Doing nothing (gap {nothing.mean():.2f}) is within the oracle's own spread ({limit:.2f}, mean and standard "
-        f"deviation): the model has nothing to forget here, and this case ranks nobody."
+        f"Doing nothing (gap {nothing.mean():.2f}) is within the spread of the oracle ({oracle.mean():.2f}): the model "
+        f"has nothing to forget here, and this case ranks nobody."
     ]

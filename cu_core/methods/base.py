@@ -1,5 +1,7 @@
-"""What a method is: the loss of one step, and what it does once before. Order, ranks, stopping, resume, tracking and
-audit are the loop's."""
+"""What a method is: the loss of one step, and what it does once before.
+
+Order, ranks, stopping, resume, tracking and audit are the loop's.
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,7 @@
-"""A contrastive winner of the NeurIPS 2023 unlearning challenge (team fanchuan; first on its public board, second on
-the private one): uniform answers, then contrast with retain rows."""
+"""The contrastive winner of the NeurIPS 2023 unlearning challenge: uniform answers, then contrast with retain rows.
+
+Team fanchuan; first on the public board, second on the private one.
+"""
 
 from __future__ import annotations
 

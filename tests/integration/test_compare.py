@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -128,6 +129,39 @@ def test_killed_and_started_again_it_gives_the_same_table(
         for p in (undisturbed[0], tmp_path)
     )
     pd.testing.assert_frame_equal(want, have, check_exact=True)
+
+
+def test_memorised_rows_are_scored_and_a_case_that_ranks_nobody_is_said_to(digits: Path, tmp_path: Path) -> None:
+    requests = {
+        "random": [{"kind": "by_random", "count": 40}],
+        "memorised": [{"kind": "by_score", "take": "highest", "count": 40}],
+    }
+    methods = {"finetune": {}}
+    path = write_comparison(tmp_path, digits, requests=requests, tuning=None, methods=methods, seeds=[0, 1])
+    done = compare(path)
+    assert done.returncode == 0, done.stderr
+    assert "this case ranks nobody" in (tmp_path / "out" / "compare" / "tiny" / "table.md").read_text()
+    scores = [pd.read_parquet(file) for file in (tmp_path / "out" / "scores").glob("*.parquet")]
+    assert len(scores) == 2
+    for table in scores:
+        difference = table["confidence_original"] - table["confidence_without"]
+        pd.testing.assert_series_equal(table["memorisation"], difference, check_names=False)
+        assert table["memorisation"].mean() > 0
+    cells = pd.read_csv(tmp_path / "out" / "compare" / "tiny" / "cells.csv")
+    oracle = cells[cells["method"] == "oracle"].groupby("group")["forget_accuracy"].mean()
+    assert oracle["memorised"] < oracle["random"] - 10  # what was memorised, a retrained model does not know
+
+
+def test_cells_of_several_workers_are_train_runs(digits: Path, tmp_path: Path) -> None:
+    change = {"workers": {"count": 2}, "batches": {"forget_batch": 16, "retain_batch": 16}}
+    methods = {"random_label": {}}
+    path = write_comparison(tmp_path, digits, set=change, methods=methods, tuning=None, seeds=[0], budget_rows=640)
+    done = compare(path)
+    assert done.returncode == 0, done.stderr
+    assert len(list((tmp_path / "out" / "cells").glob("*/ray"))) == 1  # Ray Train's own folder
+    steps = json.loads(next((tmp_path / "out" / "cells").glob("*/steps.json")).read_text())
+    assert [step for step, _ in steps] == list(range(1, 21))
+    assert "One seed: the oracle's own spread is not known" in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,39 @@
+from __future__ import annotations
+
+import pandas as pd
+
+from pipelines.compare_table import NOTHING, ORACLE, _marks, _warnings
+
+
+def frame(**gaps: list[float]) -> pd.DataFrame:
+    """A gap for each method (``_`` for spaces) and seed."""
+    rows = [
+        {"method": method.replace("_", " "), "request": 0, "seed": seed, "gap": gap}
+        for method, values in gaps.items()
+        for seed, gap in enumerate(values)
+    ]
+    return pd.DataFrame(rows)
+
+
+def test_best_and_ties_are_paired_over_seeds() -> None:
+    part = frame(
+        doing_nothing=[0.0, 0.0, 0.0],  # a control, never marked
+        a=[1.0, 2.0, 3.0],  # best: mean 2
+        b=[1.5, 2.5, 3.5],  # worse by 0.5 on every seed: no spread in the difference, so no tie
+        c=[3.0, 2.0, 2.0],  # worse by 2, 0, -1: mean 0.33, deviation 1.5
+        d=[9.0, 8.0, 7.0],
+    )
+    assert _marks(part, "gap") == {"a": "best", "c": "tie"}
+
+
+def test_distances_count_on_both_sides_and_diverged_methods_are_left_out() -> None:
+    part = frame(a=[-5.0, 5.0], b=[2.0, 2.0], c=[0.0, float("nan")])
+    assert _marks(part, "gap") == {"b": "best"}
+
+
+def test_a_case_that_doing_nothing_meets_is_warned_of() -> None:
+    assert "ranks nobody" in _warnings(frame(doing_nothing=[2.0, 1.0, 3.0], oracle=[1.0, 2.0, 2.0]))[0]
+    assert _warnings(frame(doing_nothing=[9.0, 8.0, 9.5], oracle=[1.0, 2.0, 2.0])) == []
+    assert "One seed" in _warnings(frame(doing_nothing=[9.0], oracle=[float("nan")]))[0]
+    assert NOTHING == "doing nothing"
+    assert ORACLE == "oracle"
