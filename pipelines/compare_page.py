@@ -101,7 +101,8 @@ def scatter(frame: pd.DataFrame, group: str) -> str:
     axes.axhline(0, color="#8a8f98", lw=0.8)
     axes.axvline(0, color="#8a8f98", lw=0.8)
     axes.set_xscale("symlog", linthresh=1)
-    axes.set_xlim(left=-0.2)
+    axes.set_xlim(-0.2, 1.4 * means["x"].max() + 0.5)
+    axes.margins(y=0.15)
     axes.set(
         xlabel="forgetting: mean distance to the oracle (points)", ylabel="retain test accuracy - oracle's (points)"
     )

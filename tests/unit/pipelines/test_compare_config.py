@@ -47,7 +47,8 @@ def test_drawn_requests_follow_the_seed_and_labels_name_methods(tmp_path: Path) 
     (tmp_path / "base.yaml").write_text("optimizer: {momentum: 0.5}\nrequest: {kind: by_class}\n")
     path.write_text(
         "base: base.yaml\nbudget_rows: 5000\nrequests: {r: [{kind: by_random, count: 9}]}\n"
-        "methods:\n  finetune: {set: {optimizer: {lr: 0.5}}}\n  pull: {set: {method: {name: contrastive, terms: pull}}}\n"
+        "methods:\n  finetune: {set: {optimizer: {lr: 0.5}}}\n"
+        "  pull: {set: {method: {name: contrastive, terms: pull}}}\n"
     )
     comparison = read_comparison(path, ["seeds=[4]"])
     request = comparison.config.requests["r"][0]
