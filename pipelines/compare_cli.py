@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,12 +16,8 @@ from pipelines.compare_tracking import Recorder
 from pipelines.launch import ray_session
 from pipelines.plan import absolute
 from pipelines.progress import console
+from pipelines.tables import command_line
 from pipelines.tracking import page_command
-
-
-def command_line() -> str:
-    """What the user typed."""
-    return "cu " + " ".join(f"'{a}'" if any(c in a for c in "|[]{}* ") else a for a in sys.argv[1:])
 
 
 def run_tracked(comparison: Comparison, name: str) -> tuple[Finished, Path]:

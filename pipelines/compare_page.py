@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import platform
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,6 +15,7 @@ from pipelines.compare import Finished
 from pipelines.compare_table import NOTHING, ORACLE, Entry, ResultTable, cell_frame, tables
 from pipelines.html_report import environment
 from pipelines.plots import COLOURS, svg
+from pipelines.tables import machine
 
 LEGEND = (
     "Mean ± standard deviation over requests and seeds. Best of a column bold, ties within the spread of the paired "
@@ -25,10 +24,6 @@ LEGEND = (
 )
 MARKDOWN = {"": "{}", "best": "**{}**", "tie": "{} †"}
 TERMINAL = {"": "{}", "best": "[bold green]{}[/]", "tie": "{} †"}
-
-
-def machine() -> str:
-    return f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}"
 
 
 def terminal_table(table: ResultTable) -> Table:

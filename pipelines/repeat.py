@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import os
-import platform
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,6 +14,7 @@ from cu_core.files import write_text
 from pipelines.cells import Cell, Failure, run_cells
 from pipelines.plan import make_plan
 from pipelines.progress import console
+from pipelines.tables import command_line, machine
 
 
 def expand(config: Path, overrides: Sequence[str], vary: Sequence[str]) -> list[Cell]:
@@ -86,15 +84,13 @@ def run_repeat(config: Path, overrides: list[str], vary: list[str], out: Path | 
     if failed:
         raise ValueError(f"{len(failed)} of {len(cells)} runs cannot be finished; {failed[0]}")
     reports = [o for o in outcomes if not isinstance(o, Failure)]
-    quoted = [f"'{a}'" if any(c in a for c in "|[]* ") else a for a in sys.argv[1:]]
     each = "\n".join(
         f"- {c.label}: gap {r.gap.mean:.2f}, {r.verdict.word}" if r.gap else f"- {c.label}"
         for c, r in zip(cells, reports, strict=True)
     )
-    machine = f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}"
     text = (
-        f"```\ncu {' '.join(quoted)}\n```\n\n"
-        f"{len(cells)} runs on {machine}; mean ± standard deviation over the runs.\n\n"
+        f"```\n{command_line()}\n```\n\n"
+        f"{len(cells)} runs on {machine()}; mean ± standard deviation over the runs.\n\n"
         f"{markdown(reports)}\n\n{each}\n"
     )
     print(text)

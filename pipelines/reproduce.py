@@ -12,10 +12,10 @@ from cu_core.audit.report import AuditReport
 from cu_core.config_io import ConfigError
 from cu_core.files import write_text
 from pipelines.compare import Finished
-from pipelines.compare_cli import command_line, run_tracked
+from pipelines.compare_cli import run_tracked
 from pipelines.compare_config import read_comparison
-from pipelines.compare_page import machine
 from pipelines.progress import console
+from pipelines.tables import command_line, machine
 
 FILES = {part: Path("tune_configs/compare") / f"paper_{part}.yaml" for part in ("class", "samples")}
 STAND_IN = ["base=../base/fashion_mnist_class.yaml", "set.model.projection=128", "set.audit.max_rows=1000"]

@@ -1,10 +1,23 @@
-"""Tables in the terminal and in Markdown."""
+"""Tables in the terminal, and what stands above a table in a document."""
 
 from __future__ import annotations
+
+import os
+import platform
+import sys
 
 from rich.table import Table
 
 from cu_core.audit.report import AuditReport
+
+
+def command_line() -> str:
+    """What the user typed."""
+    return "cu " + " ".join(f"'{a}'" if any(c in a for c in "|[]{}* ") else a for a in sys.argv[1:])
+
+
+def machine() -> str:
+    return f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}"
 
 
 def end_table(report: AuditReport) -> Table:
