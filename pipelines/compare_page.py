@@ -12,6 +12,7 @@ from rich.table import Table
 from cu_core.audit.table import METRICS
 from cu_core.files import write_text
 from pipelines.compare import Finished
+from pipelines.compare_config import Competitor, Settings
 from pipelines.compare_table import NOTHING, ORACLE, Entry, ResultTable, cell_frame, tables
 from pipelines.html_report import environment
 from pipelines.plots import COLOURS, svg
@@ -55,8 +56,15 @@ def settings_lines(finished: Finished) -> list[str]:
     for label, competitor in finished.comparison.config.methods.items():
         given = f"set {_plain(competitor.set)}" if competitor.set else "default settings"
         tried = [f"{_plain(t.settings)} ({t.gap:.2f})" for t in finished.trials.get(label, [])]
-        lines.append(f"{label}: {given}" + (f"; searched, best first: {', '.join(tried)}" if tried else "; no search"))
+        searched = f"; searched, best first: {', '.join(tried)}" if tried else "; no search"
+        lines.append(f"{label}: {given}{searched}{_edge(competitor, finished.chosen(label))}")
     return lines
+
+
+def _edge(competitor: Competitor, chosen: Settings) -> str:
+    """Whether the best value is the first or last of its list: beyond it there might be a better one."""
+    ends = [key for key, values in competitor.search.items() if chosen[key] in (values[0], values[-1])]
+    return f"; {', '.join(ends)} lies at the edge of what was tried" if ends else ""
 
 
 def _plain(settings: object, prefix: str = "") -> str:
