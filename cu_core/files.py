@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -20,10 +21,14 @@ def atomic_folder(target: Path) -> Iterator[Path]:
     partial.mkdir()
     try:
         yield partial
-        with contextlib.suppress(FileExistsError):
-            if target.exists():
-                shutil.rmtree(target)
-        partial.rename(target)
+        if target.exists():
+            shutil.rmtree(target)
+        try:
+            partial.rename(target)
+        except OSError as error:
+            # Another process has just made the same thing; folders here are named by what they hold or by their run.
+            if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
+                raise
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 

@@ -48,7 +48,9 @@ class Cell:
     @cached_property
     def digest(self) -> str:
         audit = TypeAdapter(type(self.plan.config.audit)).dump_python(self.plan.config.audit)
-        return digest_of([self.plan.digest, self.plan.forget.digest, audit, REPORT_VERSION])
+        # The run's own digest knows foreign weights by their path; the original's folder is named by what they hold.
+        weights = [self.plan.original.folder.name] if self.plan.config.model.weights else []
+        return digest_of([self.plan.digest, self.plan.forget.digest, audit, REPORT_VERSION, *weights])
 
     @property
     def folder(self) -> Path:
@@ -90,12 +92,15 @@ def _run_cell(cell: Cell, *models: None) -> None:
     """Unlearn and audit in this task, once ``models`` are trained; ``audit.json`` is written last."""
     plan, log = cell.plan, StepLog(cell.folder / "steps.json")
     hooks = Hooks(device=launch.device_of(plan.config), on_step=log)
+    unlearned = cell.folder / "unlearned"
     try:
-        run_unlearn(plan.config, plan.original.folder, plan.forget_file, cell.folder / "unlearned", hooks)
+        if not (unlearned / "meta.json").is_file():
+            run_unlearn(plan.config, plan.original.folder, plan.forget_file, unlearned, hooks)
     except NonFiniteError as error:
         _fail(cell, error)
         return
-    log.flush()
+    finally:
+        log.flush()
     _audit_cell(cell)
 
 

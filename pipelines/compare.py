@@ -11,7 +11,7 @@ import numpy as np
 
 from cu_core.config_io import ConfigError
 from pipelines.cells import Cell, Failure, Outcome, run_cells
-from pipelines.compare_config import Comparison, Settings
+from pipelines.compare_config import Comparison, Settings, Sizes
 from pipelines.memorisation import make_scores, plan_scoring
 from pipelines.plan import Plan, make_plan
 from pipelines.progress import console
@@ -90,7 +90,7 @@ def places(
 
 def _scores_file(comparison: Comparison, seed: int) -> Path:
     """Memorisation under the seed's own original."""
-    return plan_scoring(comparison.run_config({"kind": "by_class"}, seed, tuning=False)).file
+    return plan_scoring(comparison.plain_config(seed)).file
 
 
 def prepare_scores(comparison: Comparison) -> None:
@@ -103,15 +103,14 @@ def prepare_scores(comparison: Comparison) -> None:
     }
     if seeds:
         console.print(f"memorisation scores for seeds {', '.join(map(str, sorted(seeds)))}")
-    make_scores([plan_scoring(comparison.run_config({"kind": "by_class"}, s, tuning=False)) for s in sorted(seeds)])
+    make_scores([plan_scoring(comparison.plain_config(s)) for s in sorted(seeds)])
 
 
 def make_cell(comparison: Comparison, method: str, trial: Settings, place: Place, *, tuning: bool) -> Cell:
     shared = place.plan
     forget, total = len(shared.forget.rows), shared.manifest.num_rows("train")
-    config = comparison.cell_config(
-        method, trial, place.request, place.seed, tuning=tuning, forget=forget, retain=total - forget
-    )
+    sizes = Sizes(forget, total - forget, len(shared.forget.classes), shared.manifest.num_classes)
+    config = comparison.cell_config(method, trial, place.request, place.seed, tuning=tuning, sizes=sizes)
     here = shared.config
     config = replace(config, storage=here.storage, data=here.data, model=here.model, request=here.request)
     return Cell(f"{method} {place.label}", replace(shared, config=config))
@@ -150,20 +149,29 @@ def check(comparison: Comparison) -> None:
     """
     config = comparison.config
     groups = [*config.requests.items(), *([("tuning", config.tuning.requests)] if config.tuning else [])]
-    kinds = set()
+    kinds, forgotten = set(), dict[str, list[str]]()
     for group, requests in groups:
-        ready = [r for r in requests if r.get("kind") != "by_score" or "path" in r]
+        ready = [_without_scores(comparison, request) for request in requests]
         for place in places(comparison, group, ready, config.seeds[:1], tuning=False):
             kinds.add(place.plan.forget.kind)
+            forgotten.setdefault(place.plan.forget.digest, []).append(group)
             if not place.plan.oracles:
                 raise ConfigError("audit.oracles must be at least 1: a comparison is made against the oracle.")
             for label, competitor in config.methods.items():
                 for trial in competitor.trials:
                     make_cell(comparison, label, trial, place, tuning=False)
-        if len(ready) < len(requests):
-            kinds.add("sample")
     if len(kinds) > 1:
         raise ConfigError("requests: classes and samples have other settings; compare them in two files.")
+    if "class" in kinds and any("tuning" in same and len(set(same)) > 1 for same in forgotten.values()):
+        raise ConfigError("tuning.requests: a class that is reported decides the settings; tune on another.")
+
+
+def _without_scores(comparison: Comparison, request: Settings) -> Settings:
+    """The request, or one of its size that needs no scores: they are made by models that may not be there yet."""
+    if request.get("kind") != "by_score" or "path" in request:
+        return request
+    comparison.run_config({"path": "scores.parquet", **request}, 0, tuning=False)  # its own settings are valid
+    return {"kind": "by_random", "count": request["count"]}
 
 
 def run_comparison(comparison: Comparison, finished: Callable[[Cell], None] = lambda cell: None) -> Finished:

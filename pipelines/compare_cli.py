@@ -19,20 +19,22 @@ from pipelines.progress import console
 from pipelines.tables import command_line
 from pipelines.tracking import page_command
 
+TABLE_WIDTH = 118
+
 
 def run_tracked(comparison: Comparison, name: str) -> tuple[Finished, Path]:
     """Run what is not finished, recorded in MLflow; tables and report go to ``storage/compare/NAME``."""
     check(comparison)
-    first = next(iter(comparison.config.requests.values()))[0]
-    request = first if first.get("kind") == "by_class" else {"kind": "by_random", "count": 1}
-    config = absolute(comparison.run_config(request, comparison.config.seeds[0], tuning=False))
-    digest = digest_of([comparison.base, TypeAdapter(CompareConfig).dump_python(comparison.config, mode="json")])
+    config = absolute(comparison.plain_config(comparison.config.seeds[0]))
+    digest = comparison_digest(comparison)
     folder = config.store / "compare" / name.replace(" ", "_")
     with ray_session(config):
         recorder = Recorder(config, f"compare {name}", comparison.config, digest)
         status = "FAILED"
         try:
             finished = run_comparison(comparison, recorder)
+            write_files(finished, command_line(), folder)
+            recorder.finish("FINISHED", folder)
             status = "FINISHED"
         except KeyboardInterrupt:
             status = "KILLED"
@@ -40,17 +42,21 @@ def run_tracked(comparison: Comparison, name: str) -> tuple[Finished, Path]:
         finally:
             if status != "FINISHED":
                 recorder.finish(status)
-    write_files(finished, command_line(), folder)
-    recorder.finish("FINISHED", folder)
     return finished, folder
+
+
+def comparison_digest(comparison: Comparison) -> str:
+    return digest_of([comparison.base, TypeAdapter(CompareConfig).dump_python(comparison.config, mode="json")])
 
 
 def compare(path: Path, overrides: Sequence[str], out: Path | None) -> None:
     """`cu compare FILE`: run, and show the tables."""
     comparison = read_comparison(path, overrides)
-    finished, folder = run_tracked(comparison, path.stem)
-    for table in tables(finished, cell_frame(finished)):
-        console.print(terminal_table(table))
+    # With settings changed, it is another comparison: its tables do not replace those of the file itself.
+    name = f"{path.stem} {comparison_digest(comparison)[:6]}" if overrides else path.stem
+    finished, folder = run_tracked(comparison, name)
+    for table in tables(finished, cell_frame(finished))[::2]:  # the values behind the differences are in the files
+        console.print(terminal_table(table), crop=False, width=max(console.width, TABLE_WIDTH))
         for warning in table.warnings:
             console.print(f"[bold yellow]warning[/] {warning}", highlight=False)
     if out is not None:

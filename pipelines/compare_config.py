@@ -20,6 +20,7 @@ OWN = ("method", "optimizer", "batches", "stop", "batch_norm", "preset")
 """Parts of the run configuration that belong to a method."""
 DRAWN = ("by_random", "by_neighbours")
 """Requests drawn by a seed."""
+CONTROLS = ("doing nothing", "oracle")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +37,34 @@ class Competitor:
         """One mapping of dotted keys to values for each combination."""
         return [dict(zip(self.search, values, strict=True)) for values in itertools.product(*self.search.values())]
 
+    def check(self, label: str) -> None:
+        """Raises: ValueError for a label that names no method, and for settings that are not the method's own."""
+        method = self.set.get("method", {})
+        name = method.get("name") if isinstance(method, Mapping) else None
+        if label in CONTROLS or not isinstance(method, Mapping):
+            raise ValueError(
+                f"methods.{label}: {'the name of a control' if label in CONTROLS else 'set.method is empty'}"
+            )
+        if label in METHODS and name not in (None, label):
+            raise ValueError(f"methods.{label}: set.method.name is {name}; give the entry a label of its own")
+        if label not in METHODS and name is None and "preset" not in self.set:
+            raise ValueError(
+                f"methods.{label}: no method of that name; `cu methods` lists them; another label needs "
+                f"set.method.name or set.preset"
+            )
+        for key in [*self.set, *self.search]:
+            if key.split(".")[0] not in OWN:
+                part = "set" if key in self.set else "search"
+                raise ValueError(
+                    f"methods.{label}.{part}.{key}: a method may set {', '.join(OWN)} only; what all cells share is "
+                    f"changed in the part set"
+                )
+        stop = self.set.get("stop", {})
+        if "stop.max_steps" in self.search or (isinstance(stop, Mapping) and "max_steps" in stop):
+            raise ValueError(f"methods.{label}: stop.max_steps follows from budget_rows")
+        if any(len({json.dumps(v) for v in values}) < len(values) for values in self.search.values()):
+            raise ValueError(f"methods.{label}.search holds a value twice")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Tuning:
@@ -45,6 +74,10 @@ class Tuning:
     """Trials of every method that searches."""
     seeds: Sequence[int] = (9,)
     requests: Sequence[Settings]
+
+    def __post_init__(self) -> None:
+        if self.trials < 1 or not self.seeds or not self.requests:
+            raise ValueError("tuning needs at least one trial, one seed and one request")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,27 +99,15 @@ class CompareConfig:
     tuning: Tuning | None = None
 
     def __post_init__(self) -> None:
-        if not self.requests or not self.methods or not self.seeds or self.budget_rows < 1:
-            raise ValueError("requests, methods and seeds must not be empty, budget_rows at least 1")
+        if not self.requests or not all(self.requests.values()) or not self.methods or self.budget_rows < 1:
+            raise ValueError("requests, every group of them and methods must not be empty, budget_rows at least 1")
+        if not self.seeds or len(set(self.seeds)) < len(self.seeds):
+            raise ValueError(f"seeds must be different numbers, at least one, got {list(self.seeds)}")
         for label, competitor in self.methods.items():
-            count = len(competitor.trials)
-            if (
-                label not in METHODS
-                and "name" not in competitor.set.get("method", {})
-                and "preset" not in competitor.set
-            ):
-                raise ValueError(
-                    f"methods.{label}: no method of that name; `cu methods` lists them; another label needs "
-                    f"set.method.name or set.preset"
-                )
-            foreign = sorted(competitor.set.keys() - set(OWN))
-            if foreign:
-                raise ValueError(
-                    f"methods.{label}.set.{foreign[0]}: a method may set {', '.join(OWN)} only; what all cells share "
-                    f"is changed in the part set"
-                )
+            competitor.check(label)
             if competitor.search and self.tuning is None:
                 raise ValueError(f"methods.{label}.search needs a part tuning (seeds, requests, trials)")
+            count = len(competitor.trials)
             if competitor.search and self.tuning is not None and count != self.tuning.trials:
                 raise ValueError(
                     f"methods.{label}.search has {count} combinations, tuning.trials is {self.tuning.trials}"
@@ -94,6 +115,16 @@ class CompareConfig:
         shared = set(self.seeds) & set(self.tuning.seeds if self.tuning else ())
         if shared:
             raise ValueError(f"tuning.seeds: {sorted(shared)} are reported seeds too; tune on others")
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """What the cost of a cell depends on: rows to forget and to retain, classes to forget, classes there are."""
+
+    forget: int
+    retain: int
+    forget_classes: int
+    classes: int
 
 
 @dataclass(frozen=True)
@@ -108,15 +139,20 @@ class Comparison:
         """What the cells of one request and seed share. A request that is drawn gets the cell's seed."""
         return config_from(self._shared(request, seed, tuning))
 
+    def plain_config(self, seed: int) -> RunConfig:
+        """What concerns the original alone, whatever is forgotten and how."""
+        parts = {k: v for k, v in self.base.items() if k not in (*OWN, "request", "name")}
+        return config_from({**parts, "seed": seed, "request": {"kind": "by_random", "count": 1}})
+
     def _shared(self, request: Settings, seed: int, tuning: bool) -> dict[str, Any]:
         drawn = {"seed": seed} if request.get("kind") in DRAWN else {}
         values = merge(self.base, {"seed": seed, "audit": {"report_on": "stop" if tuning else "test"}})
         return {**values, "request": {**drawn, **request}}
 
     def cell_config(
-        self, label: str, trial: Settings, request: Settings, seed: int, *, tuning: bool, forget: int, retain: int
+        self, label: str, trial: Settings, request: Settings, seed: int, *, tuning: bool, sizes: Sizes
     ) -> RunConfig:
-        """The configuration of a cell, its steps cut to the budget for sets of ``forget`` and ``retain`` rows.
+        """The configuration of a cell, its steps cut to the budget for sets of these sizes.
 
         Raises: ConfigError for settings that do not fit, or if the budget buys no step.
         """
@@ -126,17 +162,20 @@ class Comparison:
         values = merge(values, self.config.methods[label].set)
         for key, value in trial.items():
             values = merge(values, parse_override(f"{key}={json.dumps(value)}"))
-        return within_budget(config_from(values), self.config.budget_rows, label, forget, retain)
+        return within_budget(config_from(values), self.config.budget_rows, label, sizes)
 
 
-def within_budget(config: RunConfig, budget: int, label: str, forget: int, retain: int) -> RunConfig:
+def within_budget(config: RunConfig, budget: int, label: str, sizes: Sizes) -> RunConfig:
     """As many steps as the budget buys; the step counts of the stop rule keep their proportion.
 
     Raises: ConfigError if it buys none.
     """
     method, batches, stop = config.method, config.batches, config.stop
-    ready = method.rows_to_prepare(forget, retain)
-    each = method.rows_per_step(min(batches.forget_batch, forget), batches.retain_batch)
+    ready = method.rows_to_prepare(sizes.forget, sizes.retain, sizes.forget_classes)
+    forget = min(batches.forget_batch, sizes.forget)
+    positives = batches.positives_per_class * min(sizes.classes, forget)
+    retain = batches.retain_batch + (positives if batches.retain_sampling == "class_aware" else 0)
+    each = method.rows_per_step(forget, retain)
     steps = 1 if method.closed_form else int((budget - ready) // each)
     if ready > budget or steps < 1:
         raise ConfigError(

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 from matplotlib.figure import Figure
+from rich.box import SIMPLE
 from rich.table import Table
 
 from cu_core.audit.table import METRICS
@@ -20,20 +21,30 @@ from pipelines.tables import machine
 
 LEGEND = (
     "Mean ± standard deviation over requests and seeds. Best of a column bold, ties within the spread of the paired "
-    "difference with †. The oracle's row holds each oracle against those of the other seeds: what a perfect method "
-    "would show. Rows: all that passed through any model, preparation included, without stop checks."
+    "difference with †. The oracle's row holds one retrained model against others, as a perfect method would stand: "
+    "those of the other seeds (for drawn requests of other rows, too), or a second oracle where there are several. "
+    "Rows: all that passed through any model, preparation included, without stop checks."
 )
 MARKDOWN = {"": "{}", "best": "**{}**", "tie": "{} †"}
-TERMINAL = {"": "{}", "best": "[bold green]{}[/]", "tie": "{} †"}
+TERMINAL = {"": "{}", "best": "[bold green]{}[/]", "tie": "{}†"}
 
 
 def terminal_table(table: ResultTable) -> Table:
-    drawn = Table(title=table.title, title_justify="left")
-    for heading in table.headings:
-        drawn.add_column(heading, justify="left" if heading == "method" else "right")
+    """Without the spreads but that of the gap: they are in the files, and a terminal is narrow."""
+    drawn = Table(title=table.title, title_justify="left", box=SIMPLE, padding=(0, 1, 0, 0))
+    kept = [i for i, heading in enumerate(table.headings) if heading not in ("steps", "stop rows", "seconds")]
+    for i in kept:
+        words = table.headings[i].replace(" ", "\n")
+        drawn.add_column(words, justify="left" if i == 0 else "right", no_wrap=True)
     for name, entries in table.rows:
-        drawn.add_row(name, *(TERMINAL[e.mark].format(e.text) for e in entries), end_section=name == ORACLE)
+        short = [name, *(_terminal(e, spread=table.headings[i] == "gap") for i, e in enumerate(entries, 1))]
+        drawn.add_row(*(short[i] for i in kept), end_section=name == ORACLE)
     return drawn
+
+
+def _terminal(entry: Entry, *, spread: bool) -> str:
+    text = entry.text if spread else entry.text.split(" ±")[0]
+    return TERMINAL[entry.mark].format(text)
 
 
 def _line(cells: Sequence[str]) -> str:

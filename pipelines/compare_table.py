@@ -13,8 +13,9 @@ from cu_core.audit.report import AuditReport
 from cu_core.audit.table import METRICS
 from pipelines.cells import Failure
 from pipelines.compare import Finished, Result
+from pipelines.compare_config import CONTROLS
 
-NOTHING, ORACLE = "doing nothing", "oracle"
+NOTHING, ORACLE = CONTROLS
 FURTHER = ("probe_accuracy", "prototype_recovery", "rebound_accuracy", "member_prediction_rate")
 """Metrics shown beside those of the gap."""
 COST = ("steps", "rows", "stop rows", "seconds")
@@ -50,7 +51,12 @@ def cell_frame(finished: Finished) -> pd.DataFrame:
         key = {"group": group, "request": number, "seed": seed}
         others = [r for (g, n, s), r in seen.items() if (g, n) == (group, number) and s != seed]
         records += [key | _nothing(report), key | _oracle(report, others)]
-    return pd.DataFrame.from_records(records)
+    return pd.DataFrame.from_records(records).reindex(columns=_columns(records))
+
+
+def _columns(records: Sequence[dict[str, Any]]) -> list[str]:
+    """All columns there are, and those without which no table can be drawn."""
+    return list(dict.fromkeys(["group", "method", "request", "seed", "gap", *(k for r in records for k in r), *COST]))
 
 
 def _record(result: Result) -> dict[str, Any]:
@@ -74,17 +80,21 @@ def _nothing(report: AuditReport) -> dict[str, Any]:
 
 
 def _oracle(report: AuditReport, others: Sequence[AuditReport]) -> dict[str, Any]:
-    """The oracle held against those of the other seeds: what a perfect method would differ by."""
-    values = {row.name: float(np.mean(row.oracles)) for row in report.rows}
+    """One retrained model held against others, as a perfect method would stand: the first oracle against the second
+    where there are several, else against those of the other seeds (of other rows, if the request is drawn)."""
+    several = len(report.rows[0].oracles) > 1
+    values = {row.name: row.oracles[0] for row in report.rows}
     cost = {"rows": report.cost["retrain_rows"], "seconds": report.cost["retrain_seconds"]}
-    if not others:
+    if not others and not several:
         return {"method": ORACLE} | values | cost
-    rest = {
-        n: float(np.mean([np.mean(row.oracles) for o in others for row in o.rows if row.name == n])) for n in values
-    }
-    differences = {f"{name} -": value - rest[name] for name, value in values.items()}
+    told = {row.name: row.oracles[1:] if several else _of_all(others, row.name) for row in report.rows}
+    differences = {f"{name} -": value - float(np.mean(told[name])) for name, value in values.items()}
     gap = float(np.mean([abs(differences[f"{row.name} -"]) for row in report.rows if row.in_gap]))
     return {"method": ORACLE, "gap": gap} | values | differences | cost
+
+
+def _of_all(reports: Sequence[AuditReport], metric: str) -> list[float]:
+    return [value for report in reports for row in report.rows if row.name == metric for value in row.oracles]
 
 
 def tables(finished: Finished, frame: pd.DataFrame) -> list[ResultTable]:
@@ -112,8 +122,11 @@ def tables(finished: Finished, frame: pd.DataFrame) -> list[ResultTable]:
 
 
 def _order(part: pd.DataFrame) -> list[str]:
-    means = part.groupby("method")["gap"].mean().sort_values(na_position="last")
-    return [NOTHING, ORACLE] + [m for m in means.index if m not in (NOTHING, ORACLE)]
+    """The controls, then by gap; methods that diverged anywhere last."""
+    runs = part[~part["method"].isin(CONTROLS)].groupby("method")["gap"]
+    means = runs.mean().to_frame().assign(diverged=runs.apply(lambda gaps: bool(gaps.isna().any())))
+    there = [control for control in CONTROLS if (part["method"] == control).any()]
+    return there + list(means.sort_values(["diverged", "gap"], na_position="last").index)
 
 
 def _short(metric: str) -> str:
@@ -164,14 +177,15 @@ def _marks(part: pd.DataFrame, column: str) -> dict[str, str]:
 
 
 def _warnings(part: pd.DataFrame) -> list[str]:
-    wide = part.pivot(index=["request", "seed"], columns="method", values="gap")
-    nothing, oracle = wide[NOTHING], wide[ORACLE] if ORACLE in wide else wide[NOTHING] * np.nan
-    if oracle.isna().any():
+    gaps = part.pivot(index=["request", "seed"], columns="method", values="gap").reindex(columns=list(CONTROLS))
+    farther = (gaps[NOTHING] - gaps[ORACLE]).dropna().groupby("request")
+    if farther.ngroups == 0 or farther.size().max() < 2:
         return ["One seed: the oracle's own spread is not known, and no difference here is more than a lead."]
-    farther = nothing - oracle
-    if farther.mean() > farther.std(ddof=1):
+    spread = float(np.sqrt(farther.var(ddof=1).mean()))  # over the seeds of a request, not between requests
+    if farther.mean().mean() > spread:
         return []
+    nothing, oracle = gaps[NOTHING].mean(), gaps[ORACLE].mean()
     return [
-        f"Doing nothing (gap {nothing.mean():.2f}) is within the spread of the oracle ({oracle.mean():.2f}): the model "
-        f"has nothing to forget here, and this case ranks nobody."
+        f"Doing nothing (gap {nothing:.2f}) is within the spread of the oracle ({oracle:.2f}): the model has nothing "
+        f"to forget here, and this case ranks nobody."
     ]

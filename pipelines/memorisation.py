@@ -2,7 +2,8 @@
 
 Memorisation of a row (Feldman 2020, arXiv 1906.05271, definition 1, with confidences and one model a side): the
 original's confidence in the row's label, minus that of a model trained without the row. Two such models do for all
-rows: each is trained without one random half, exactly as an oracle is.
+rows: each is trained without one random half, exactly as an oracle is. Trained on half of the data, they are worse in
+general, which lifts every score alike; what the score is for is the order of the rows.
 """
 
 from __future__ import annotations

@@ -66,6 +66,9 @@ def markdown(reports: Sequence[AuditReport]) -> str:
             f"| training rows read |  | {cell(own, 0)} ({cell(share)}% of retraining) | "
             f"{cell([r.cost['retrain_rows'] for r in reports], 0)} |  |  |"
         )
+    frozen = [r.cost["frozen_rows"] + r.cost["prepare_rows"] for r in reports]
+    if any(frozen):
+        lines.append(f"| rows through frozen models |  | {cell(frozen, 0)} |  |  |  |")
     lines.append(f"| stop-check rows read |  | {cell([r.cost['stop_rows'] for r in reports], 0)} |  |  |  |")
     fired = sum(r.stop.get("fired_at") is not None for r in reports)
     kept = sum(r.stop.get("kept_holds", False) for r in reports)

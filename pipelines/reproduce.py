@@ -91,6 +91,8 @@ def reproduce(overrides: Sequence[str], out: Path | None) -> None:
         for part, file in FILES.items():
             given = [*STAND_IN, f"budget_rows={STAND_IN_BUDGET[part]}"] if name == "fashion-mnist" else []
             comparison = read_comparison(file, [*given, f"set.data.path=data/{name}", *overrides])
+            if len(comparison.config.seeds) > 1:
+                raise ConfigError("--reproduce lays out one seed, as the paper does; give seeds=[N].")
             parts[part], _ = run_tracked(comparison, f"paper {part} {name}")
         sets.append(DataSet(name, parts))
     text = lay_out(sets)

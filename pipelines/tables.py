@@ -40,6 +40,9 @@ def end_table(report: AuditReport) -> Table:
         f"{cost.get('retrain_rows', 0):.0f}" if report.gap else "none",
         f"{100 * cost['rows_frac']:.1f}%" if report.gap else "",
     )
+    frozen = cost["frozen_rows"] + cost["prepare_rows"]
+    if frozen:
+        table.add_row("rows through frozen models", "", f"{frozen:.0f}", "", "")
     table.add_row("stop-check rows read", "", f"{cost['stop_rows']:.0f}", "", "")
     table.add_row(
         "seconds", "", f"{cost['seconds']:.1f}", f"{cost.get('retrain_seconds', 0):.1f}" if report.gap else "none", ""

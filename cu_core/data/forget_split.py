@@ -31,7 +31,8 @@ class ForgetSplit:
     ``val`` is halved by a hash of the sample_id into stop set (decides) and holdout set (non-members for attacks);
     for sample requests the forget set is halved the same way into rows that decide and rows that are reported.
     At most ``max_rows`` rows of a set are evaluated, drawn without looking at the data. With ``tuning``, what would be
-    reported is the stop set: test and holdout rows, and forget rows that decide nothing, are not looked at.
+    reported is the stop set: test and holdout rows are not looked at, and of a sample request its half that decides
+    (``forget_set``, all rows of the request, is the one exception).
 
     Raises: DataError if the data has no val or no test split.
     """

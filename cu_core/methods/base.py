@@ -37,6 +37,8 @@ class StepContext:
     untrained: Forward | None
     """The model before any training, without gradient, where the method needs it."""
     request_kind: RequestKind
+    forget_classes: tuple[int, ...]
+    """Classes of a class request; empty for samples."""
     num_classes: int
     seed: int
     step: int
@@ -110,8 +112,8 @@ class Method:
         """Rows that a step with these batch sizes forwards through any model, on average over the run."""
         return forget + retain
 
-    def rows_to_prepare(self, num_forget: int, num_retain: int) -> int:
-        """Rows that ``prepare`` forwards, over all ranks."""
+    def rows_to_prepare(self, num_forget: int, num_retain: int, num_classes: int) -> int:
+        """Rows that ``prepare`` forwards, over all ranks; ``num_classes`` are the classes to forget (0 for samples)."""
         return 0
 
     def prepare(self, prep: Preparation) -> int:

@@ -30,11 +30,11 @@ class BoundaryExpanding(Method):
 
     def _shadow(self, context: StepContext, out: Outputs) -> Tensor:
         """(N,) logit of the shadow class; its weights and bias (D + 1,) start at zero."""
-        width = out.embedding.shape[1]
+        feature = out.embedding.float() if out.embedding.itemsize < 4 else out.embedding
         if "shadow" not in context.state:
-            context.state["shadow"] = torch.zeros(width + 1).to(out.embedding)
+            context.state["shadow"] = torch.zeros(feature.shape[1] + 1).to(feature)
         weights = context.state["shadow"].requires_grad_()
-        return out.embedding @ weights[:width] + weights[width]
+        return feature @ weights[:-1] + weights[-1]
 
     def losses(self, context: StepContext, batch: UnlearnBatch) -> Losses:
         out = context.forward({"forget": batch.forget.images})["forget"]

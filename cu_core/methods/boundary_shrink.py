@@ -34,11 +34,12 @@ class BoundaryShrink(Method):
     def rows_per_step(self, forget: int, retain: int) -> float:
         return forget
 
-    def rows_to_prepare(self, num_forget: int, num_retain: int) -> int:
+    def rows_to_prepare(self, num_forget: int, num_retain: int, num_classes: int) -> int:
         return 2 * num_forget
 
     def prepare(self, prep: Preparation) -> int:
-        """Equation 5: x' = x + epsilon sign(gradient of the loss); its answer, the own class left out."""
+        """Equation 5: x' = x + epsilon sign(gradient of the loss); its answer, without its own class and those to be
+        forgotten."""
         dtype = next(prep.model.parameters()).dtype
         ids, nearest = [torch.empty(0, dtype=torch.int64, device=prep.device)], []
         for batch in prep.batches(prep.split.forget.rows):
@@ -48,6 +49,7 @@ class BoundaryShrink(Method):
             with torch.no_grad():
                 answers = prep.model((images + 255 * self.epsilon * gradient.sign()).clamp(0, 255)).logits
             ids.append(batch.sample_ids)
+            answers[:, list(prep.split.forget.classes)] = -torch.inf
             nearest.append(answers.scatter(1, batch.labels[:, None], -torch.inf).argmax(1))
         all_ids = gather_rows(torch.cat(ids))
         order = all_ids.argsort()

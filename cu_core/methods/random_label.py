@@ -15,11 +15,21 @@ from cu_core.methods.base import Method, StepContext, share
 from cu_core.types import Batch, Losses, UnlearnBatch
 
 
-def wrong_labels(batch: Batch, num_classes: int, seed: int) -> Tensor:
-    """(N,): for each row a class other than its own, uniform, a function of (seed, sample_id) alone."""
-    drawn = mix(batch.sample_ids.cpu().numpy(), seed, 31) % max(num_classes - 1, 1)
-    shift = torch.from_numpy(drawn.astype("int64")).to(batch.labels) + 1
-    return (batch.labels + shift) % num_classes
+def wrong_labels(batch: Batch, num_classes: int, seed: int, forget_classes: tuple[int, ...] = ()) -> Tensor:
+    """(N,): for each row a class other than its own and those to be forgotten, uniform, a function of
+    (seed, sample_id) alone.
+
+    Raises: ValueError if no class is left.
+    """
+    gone = {*forget_classes}
+    allowed = [[(c + k) % num_classes for k in range(1, num_classes)] for c in range(num_classes)]
+    allowed = [[other for other in row if other not in gone] for row in allowed]
+    labels = batch.labels.tolist()
+    if not all(allowed[label] for label in labels):
+        raise ValueError("random labels need a class that is neither the row's own nor forgotten.")
+    drawn = mix(batch.sample_ids.cpu().numpy(), seed, 31).tolist()
+    chosen = [allowed[label][d % len(allowed[label])] for label, d in zip(labels, drawn, strict=True)]
+    return torch.tensor(chosen, dtype=torch.int64, device=batch.labels.device)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +49,7 @@ class RandomLabel(Method):
         out = context.forward({"forget": batch.forget.images, "retain": batch.retain.images})
         logits = out["retain"].logits
         num_forget, num_retain = global_counts(len(batch.forget), len(batch.retain), device=logits.device)
-        wrong = wrong_labels(batch.forget, context.num_classes, context.seed)
+        wrong = wrong_labels(batch.forget, context.num_classes, context.seed, context.forget_classes)
         forget = cross_entropy_share(out["forget"].logits, wrong, num_forget)
         retain = cross_entropy_share(logits, batch.retain.labels, num_retain)
         return share(forget + self.lambda_retain * retain, retain_loss=retain, relabel_loss=forget)

@@ -15,7 +15,8 @@ from cu_core.methods.random_label import RandomLabel
 
 @dataclass(frozen=True, kw_only=True)
 class SalUn(RandomLabel):
-    """Random labels under a saliency mask. With weight decay, masked weights would still shrink: leave it at zero."""
+    """Random labels under a saliency mask. Batch statistics are not masked; with weight decay, masked weights would
+    still shrink: leave it at zero."""
 
     name: Literal["salun"] = "salun"  # type: ignore[assignment]
     source: ClassVar[str] = "Fan et al. 2024, arXiv 2310.12508, eq. 3 to 5"
@@ -27,7 +28,7 @@ class SalUn(RandomLabel):
         if not 0 < self.mask_frac <= 1:
             raise ValueError(f"mask_frac must lie in (0, 1], got {self.mask_frac}")
 
-    def rows_to_prepare(self, num_forget: int, num_retain: int) -> int:
+    def rows_to_prepare(self, num_forget: int, num_retain: int, num_classes: int) -> int:
         return num_forget
 
     def prepare(self, prep: Preparation) -> int:
@@ -37,7 +38,8 @@ class SalUn(RandomLabel):
         rows = 0
         for batch in prep.batches(prep.split.forget.rows):
             loss = F.cross_entropy(prep.model(batch.images).logits, batch.labels, reduction="sum")
-            for name, gradient in zip(named, torch.autograd.grad(loss, list(named.values())), strict=True):
+            found = torch.autograd.grad(loss, list(named.values()), allow_unused=True, materialize_grads=True)
+            for name, gradient in zip(named, found, strict=True):
                 gradients[name] += gradient
             rows += len(batch)
         sizes = {n: sum_over_ranks(g).abs() for n, g in gradients.items()}

@@ -14,9 +14,9 @@ from cu_core.types import Losses, UnlearnBatch
 
 @dataclass(frozen=True, kw_only=True)
 class Scrub(Method):
-    """Equation 3, its two parts in turn as in the paper's algorithm 1 (a step on forget rows, a step on retain rows),
-    then retain steps alone. The paper's rewinding (SCRUB+R: of the states seen, the one whose forget error is that of
-    unseen rows) is what the loop's stop rule keeps for every method."""
+    """Equation 3, its two parts in turn as in the paper's algorithm 1 (there by epochs, here by steps: one on forget
+    rows, one on retain rows), then retain steps alone. The paper's rewinding (SCRUB+R: of the states seen, the one with
+    the forget error of unseen rows) is what the loop's stop rule keeps for every method."""
 
     name: Literal["scrub"] = "scrub"
     source: ClassVar[str] = "Kurmanji et al. 2023, arXiv 2302.09880, eq. 3, algorithms 1 and 2"

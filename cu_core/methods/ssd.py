@@ -15,22 +15,25 @@ from cu_core.dist import rank_slice, sum_over_ranks
 from cu_core.methods.base import Method, Preparation
 
 SAMPLES_AT_ONCE = 8
+"""Gradients of so many rows are held at a time, each as large as the model."""
 
 
 def importances(prep: Preparation, rows: Rows) -> dict[str, Tensor]:
     """Mean over rows of the squared gradient of the log-likelihood, per weight (diagonal Fisher information)."""
     body, preprocess = prep.model.body, prep.model.preprocess
-    named = {n: p.detach() for n, p in body.named_parameters()}
+    named = {n: p.detach() for n, p in body.named_parameters() if p.requires_grad}
 
     def loss(weights: dict[str, Tensor], image: Tensor, label: Tensor) -> Tensor:
         return F.cross_entropy(functional_call(body, weights, (image[None],)), label[None])
 
-    per_sample = vmap(grad(loss), in_dims=(None, 0, 0), chunk_size=SAMPLES_AT_ONCE)
+    per_sample = vmap(grad(loss), in_dims=(None, 0, 0))
     sums = {n: torch.zeros_like(p) for n, p in named.items()}
     for batch in prep.batches(rows):
         images = preprocess(batch.images, next(iter(named.values())).dtype)
-        for name, gradient in per_sample(named, images, batch.labels).items():
-            sums[name] += gradient.square().sum(0)
+        for start in range(0, len(batch), SAMPLES_AT_ONCE):
+            part = slice(start, start + SAMPLES_AT_ONCE)
+            for name, gradient in per_sample(named, images[part], batch.labels[part]).items():
+                sums[name] += gradient.square().sum(0)
     return {n: sum_over_ranks(s) / max(len(rows), 1) for n, s in sums.items()}
 
 
@@ -56,7 +59,7 @@ class SSD(Method):
     def rows_per_step(self, forget: int, retain: int) -> float:
         return 0
 
-    def rows_to_prepare(self, num_forget: int, num_retain: int) -> int:
+    def rows_to_prepare(self, num_forget: int, num_retain: int, num_classes: int) -> int:
         return min(num_forget, self.num_rows) + min(num_retain, self.num_rows)
 
     def _sample(self, count: int, seed: int) -> Rows:
@@ -69,6 +72,8 @@ class SSD(Method):
         forget, rest = importances(prep, forget_rows), importances(prep, retain_rows)
         with torch.no_grad():
             for name, weight in prep.model.body.named_parameters():
+                if name not in forget:
+                    continue
                 chosen = forget[name] > self.alpha * rest[name]
                 factor = (self.lambda_dampening * rest[name] / forget[name]).clamp(max=1)
                 weight.mul_(torch.where(chosen, factor, torch.ones_like(factor)))

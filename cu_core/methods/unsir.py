@@ -19,7 +19,8 @@ from cu_core.types import Batch, Losses, RequestKind, UnlearnBatch
 @dataclass(frozen=True, kw_only=True)
 class Unsir(Method):
     """Forget images are never looked at: error-maximising noise is learned for each class once; the first steps train
-    on it with the class's label beside retain rows (impair), the others on retain rows alone (repair)."""
+    on it with the class's label beside retain rows (impair), the others on retain rows alone (repair), at the run's one
+    learning rate (the authors take two)."""
 
     name: Literal["unsir"] = "unsir"
     source: ClassVar[str] = "Tarun et al. 2023, arXiv 2111.08947, eq. 2, algorithm 1"
@@ -65,8 +66,8 @@ class Unsir(Method):
         prep.state["classes"] = classes
         return self.noise_steps * len(labels) if rank() == 0 else 0
 
-    def rows_to_prepare(self, num_forget: int, num_retain: int) -> int:
-        return self.noise_steps * self.noise_rows
+    def rows_to_prepare(self, num_forget: int, num_retain: int, num_classes: int) -> int:
+        return self.noise_steps * self.noise_rows * num_classes
 
     def _noise(self, context: StepContext, batch: Batch) -> Tensor:
         """A noise image of the row's class for every forget row; which one hangs on (step, sample_id) alone."""

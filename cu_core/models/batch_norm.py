@@ -35,11 +35,15 @@ class RowBatchNorm(nn.BatchNorm2d):
 
     def forward(self, input: Tensor) -> Tensor:
         shared = world_size() > 1 and self.mode != "per_rank"
-        if self.training and (self.first_row is None or not (shared or len(input))):
-            return F.batch_norm(input, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps)
+        if self.training and (self.first_row is None or (not shared and input.numel() < 2 * input.shape[1])):
+            return self._stored(input)
         if not self.training or not (shared or self.first_row):
             return super().forward(input)
         return self._shared_forward(input, shared)
+
+    def _stored(self, input: Tensor) -> Tensor:
+        """Normalised by the stored statistics: for rows that must not feed them, and for fewer than two values."""
+        return F.batch_norm(input, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps)
 
     def _shared_forward(self, x: Tensor, shared: bool) -> Tensor:
         """One collective: sums around the running mean (equal on every rank), so that nothing cancels."""
@@ -54,6 +58,8 @@ class RowBatchNorm(nn.BatchNorm2d):
         if shared:
             sums = sum_with_gradient(sums)
         channels = x.shape[1]
+        if centred.numel() < 2 * channels and float(sums[-1]) < 2:
+            return self._stored(x)
         count = sums[-1].detach()
         shift = sums[:channels] / count
         var = (sums[channels:-1] / count - shift**2).clamp_min(0)

@@ -128,11 +128,12 @@ def _step(
     set_learning_rate(optimizer, rate := learning_rate(loop.optimizer, step, loop.max_steps))
     rows = dict.fromkeys(("forget_rows", "retain_rows", "frozen_rows"), 0)
     context = StepContext(
-        forward=_counted(loop.forward, rows),
+        forward=_counted(loop, loop.forward, rows),
         model=loop.model,
-        reference=_counted(loop.reference, rows, "frozen_rows") if loop.reference else None,
-        untrained=_counted(frozen(loop.untrained), rows, "frozen_rows") if loop.untrained else None,
+        reference=_counted(loop, loop.reference, rows, "frozen_rows") if loop.reference else None,
+        untrained=_counted(loop, frozen(loop.untrained), rows, "frozen_rows") if loop.untrained else None,
         request_kind=split.forget.kind,
+        forget_classes=split.forget.classes,
         num_classes=split.reader.manifest.num_classes,
         seed=loop.stream.seed,
         step=step,
@@ -140,8 +141,7 @@ def _step(
         learning_rate=rate,
         state=state,
     )
-    with torch.autocast(batch.retain.labels.device.type, torch.bfloat16, enabled=loop.autocast):
-        losses = loop.method.losses(context, batch)
+    losses = loop.method.losses(context, batch)
     # Data-parallel wrappers average gradients over ranks; the share times the world size makes that a sum.
     (losses.total * world_size()).backward()  # type: ignore[no-untyped-call]
     loop.method.edit_gradients(context)
@@ -160,13 +160,16 @@ def frozen(model: Classifier) -> Forward:
     return torch.no_grad()(JointForward(model.eval().requires_grad_(False)))
 
 
-def _counted(forward: Forward, rows: dict[str, int], name: str | None = None) -> Forward:
-    """The same forward, adding to ``rows[name]`` what passes through it (absent: by the name of each image set)."""
+def _counted(loop: Loop, forward: Forward, rows: dict[str, int], name: str | None = None) -> Forward:
+    """The same forward, in mixed precision where the run asks for it (losses never are), adding to ``rows[name]`` what
+    passes through it (absent: by the name of each image set)."""
+    device = next(loop.model.parameters()).device.type
 
     def call(images: ImageSets) -> dict[str, Outputs]:
         for part, values in images.items():
             rows[name or ("retain_rows" if part == "retain" else "forget_rows")] += len(values)
-        return forward(images)
+        with torch.autocast(device, torch.bfloat16, enabled=loop.autocast):
+            return forward(images)
 
     return call
 
@@ -236,3 +239,5 @@ def _finish(loop: Loop, result: LoopResult) -> None:
         if loop.stopper.kept is not None:
             loop.model.load_state_dict(loop.stopper.kept)
     loop.model.eval()
+    if not all(bool(torch.isfinite(p).all()) for p in loop.model.parameters()):
+        raise NonFiniteError(f"step {result.steps}: weights are not finite after the last update.")

@@ -8,10 +8,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from cu_core.config import RunConfig
 from cu_core.config_io import ConfigError
 from cu_core.data.loader import Batches, UnlearnStream
+from cu_core.data.requests import resolve_request, save_forget_set
+from cu_core.data.shard_reader import ShardReader
 from cu_core.methods.base import Method, MethodState, Preparation, StepContext
 from cu_core.methods.table import METHODS
 from cu_core.models.batch_norm import set_batch_norm
@@ -45,6 +48,7 @@ def context_of(method: Method, model: Classifier, kind: RequestKind, step: int, 
         reference=frozen(copy.deepcopy(model)) if "frozen original" in method.needs() else None,
         untrained=frozen(untrained) if "untrained model" in method.needs() else None,
         request_kind=kind,
+        forget_classes=(5,) if kind == "class" else (),
         num_classes=10,
         seed=0,
         step=step,
@@ -92,7 +96,7 @@ def test_settings_and_sources_are_stated_and_checked(name: str) -> None:
     assert method.source
     assert method().name == name
     for field in fields(method):  # type: ignore[arg-type]
-        if field.type == "float":
+        if field.type in ("float", "int"):
             with pytest.raises(ValueError):
                 method(**{field.name: -1.0})
 
@@ -127,8 +131,35 @@ def test_rows_forwarded_are_the_rows_declared(
     request = class_request if kind == "class" else sample_request
     result = run_unlearn(config, original, request, tmp_path / "out", Hooks())
     split = open_split(config, open_reader(config), request)
+    classes = len(split.forget.classes)
     forwarded = result.forget_rows + result.retain_rows + result.frozen_rows
     assert forwarded == pytest.approx(config.method.rows_per_step(10, 14) * STEPS)
-    assert result.prepare_rows == config.method.rows_to_prepare(len(split.forget.rows), split.num_retain)
+    ready = config.method.rows_to_prepare(len(split.forget.rows), split.num_retain, classes)
+    assert result.prepare_rows == ready
     assert result.steps == (1 if config.method.closed_form else STEPS)
     assert result.leaks == 0
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_three_classes_are_forgotten_in_mixed_precision_with_a_transformer(
+    name: str, digits: Path, storage: Path, tmp_path: Path, reader: ShardReader
+) -> None:
+    config = small(
+        digits,
+        storage,
+        model={"name": "vit_mini", "width": 32, "depth": 2, "patch_size": 4},
+        request={"kind": "by_class", "classes": [5, 3, 8]},
+        method={"name": name},
+        optimizer={"lr": 1e-3},
+        workers={"precision": "bfloat16"},
+        train={"epochs": 0.2},
+        stop={"max_steps": 4, "rule": "none"},
+    )
+    request = save_forget_set(tmp_path / "requests", resolve_request(config.request, reader))
+    run_train(config, tmp_path / "original", Hooks())
+    result = run_unlearn(config, tmp_path / "original", request, tmp_path / "out", Hooks())
+    split = open_split(config, open_reader(config), request)
+    ready = config.method.rows_to_prepare(len(split.forget.rows), split.num_retain, 3)
+    assert result.prepare_rows == ready
+    weights = load_file(tmp_path / "out" / "model.safetensors")
+    assert all(value.dtype == torch.float32 and torch.isfinite(value).all() for value in weights.values())

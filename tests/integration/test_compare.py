@@ -18,6 +18,7 @@ from mlflow.tracking import MlflowClient
 
 CU = [sys.executable, "-m", "pipelines.cli"]
 TIMES = ["seconds"]
+SAMPLES: dict[str, Any] = {"tuning": None, "methods": {"finetune": {}}}
 
 
 def write_comparison(folder: Path, digits: Path, **parts: Any) -> Path:
@@ -181,6 +182,18 @@ def test_cells_of_several_workers_are_train_runs(digits: Path, tmp_path: Path) -
             "unsir cannot forget samples",
         ),
         ({"set": {"audit": {"oracles": 0}}}, "audit.oracles must be at least 1"),
+        ({"seeds": [0, 0]}, "seeds must be different numbers"),
+        ({"requests": {"a": []}}, "every group of them and methods must not be empty"),
+        ({"methods": {"mine": {"set": {"method": None}}}}, "methods.mine: set.method is empty"),
+        ({"methods": {"oracle": {"set": {"method": {"name": "scrub"}}}}}, "methods.oracle: the name of a control"),
+        ({"methods": {"finetune": {"set": {"method": {"name": "scrub"}}}}}, "set.method.name is scrub; give the entry"),
+        ({"methods": {"finetune": {"set": {"stop": {"max_steps": 9}}}}}, "stop.max_steps follows from budget_rows"),
+        ({"methods": {"finetune": {"search": {"model.width": [4, 8]}}}}, "search.model.width: a method may set"),
+        ({"methods": {"finetune": {"search": {"optimizer.lr": [0.1, 0.1]}}}}, "search holds a value twice"),
+        ({"tuning": {"trials": 2, "seeds": [], "requests": []}}, "tuning needs at least one trial"),
+        ({"tuning": {"trials": 2, "requests": [{"kind": "by_class", "classes": [5]}]}}, "a class that is reported"),
+        ({"requests": {"m": [{"kind": "by_score", "cuont": 30}]}, **SAMPLES}, "request.cuont: unknown key"),
+        ({"requests": {"m": [{"kind": "by_score", "count": 30}]}, **SAMPLES, "budget_rows": 5}, "buys no step"),
     ],
 )
 def test_what_cannot_be_compared_is_one_line(

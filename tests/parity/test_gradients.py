@@ -83,6 +83,7 @@ def gradients(case: int, forget: tuple[int, ...], retain: tuple[int, ...]) -> tu
             torch.no_grad()(reference),
             None,
             kind,
+            (),
             CLASSES,
             0,
             step,

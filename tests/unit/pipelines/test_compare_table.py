@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from pipelines.compare_table import NOTHING, ORACLE, _marks, _warnings
+from pipelines.compare_table import _marks, _order, _warnings
 
 
 def frame(**gaps: list[float]) -> pd.DataFrame:
@@ -35,5 +35,11 @@ def test_a_case_that_doing_nothing_meets_is_warned_of() -> None:
     assert "ranks nobody" in _warnings(frame(doing_nothing=[2.0, 1.0, 3.0], oracle=[1.0, 2.0, 2.0]))[0]
     assert _warnings(frame(doing_nothing=[9.0, 8.0, 9.5], oracle=[1.0, 2.0, 2.0])) == []
     assert "One seed" in _warnings(frame(doing_nothing=[9.0], oracle=[float("nan")]))[0]
-    assert NOTHING == "doing nothing"
-    assert ORACLE == "oracle"
+    # The spread is that of the seeds: a request that is far and one that is near are no spread.
+    near, far = frame(doing_nothing=[4.0, 4.1], oracle=[1.0, 1.0]), frame(doing_nothing=[60.0, 60.1], oracle=[1.0, 1.0])
+    assert _warnings(pd.concat([near, far.assign(request=1)])) == []
+
+
+def test_methods_that_diverged_anywhere_stand_last() -> None:
+    part = frame(doing_nothing=[9.0, 9.0], oracle=[1.0, 1.0], a=[1.0, float("nan")], b=[2.0, 2.0], c=[float("nan")] * 2)
+    assert _order(part) == ["doing nothing", "oracle", "b", "a", "c"]

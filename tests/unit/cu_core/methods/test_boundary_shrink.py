@@ -20,6 +20,13 @@ def test_the_nearest_class_is_the_one_across_the_boundary() -> None:
     assert prep.state["nearest"].tolist() == [2]
 
 
+def test_a_class_that_is_to_be_forgotten_too_is_not_the_nearest() -> None:
+    model = Linear([[1.0, 0.0], [0.6, 0.37], [0.0, 0.95]])
+    prep = preparation(model, [[0.0, 90.0], [100.0, 100.0], [5.0, 5.0]], [2, 0, 1], forget=[0, 1])
+    BoundaryShrink(epsilon=0.1).prepare(prep)
+    assert prep.state["nearest"].tolist() == [1, 1]  # classes 2 and 0 go; 1 remains
+
+
 def test_forget_rows_take_the_nearest_class() -> None:
     state = {"ids": torch.tensor([3, 8]), "nearest": torch.tensor([0, 1])}
     rows = Batch(torch.zeros(1, 1, 1, 1), torch.tensor([0]), torch.tensor([8]))

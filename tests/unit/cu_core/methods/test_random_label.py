@@ -24,6 +24,16 @@ def test_labels_are_wrong_uniform_and_belong_to_the_row() -> None:
     assert not torch.equal(wrong_labels(rows, 5, seed=2), drawn)
 
 
+def test_no_row_takes_a_class_that_is_to_be_forgotten_too() -> None:
+    labels = torch.arange(3000) % 5
+    rows = Batch(torch.zeros(3000, 1), labels, torch.arange(3000))
+    drawn = wrong_labels(rows, 5, seed=1, forget_classes=(1, 3))
+    assert set(drawn.tolist()) == {0, 2, 4}
+    assert not (drawn == labels).any()
+    with pytest.raises(ValueError, match="neither the row's own nor forgotten"):
+        wrong_labels(rows, 5, seed=1, forget_classes=(0, 1, 2, 3, 4))
+
+
 def test_of_two_classes_the_wrong_one_is_the_other() -> None:
     given = context(forget=outputs([[LN3, 0.0]]), retain=outputs([[LN3, 0.0]]))
     losses = RandomLabel(lambda_retain=2.0).losses(given, batch([0], [0]))

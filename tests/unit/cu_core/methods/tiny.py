@@ -52,6 +52,7 @@ def context(
         reference=answers(reference) if reference else None,
         untrained=answers(untrained) if untrained else None,
         request_kind=kind,
+        forget_classes=(),
         num_classes=2,
         seed=0,
         step=step,
