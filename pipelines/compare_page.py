@@ -21,7 +21,7 @@ from pipelines.tables import machine
 
 LEGEND = (
     "Mean ± standard deviation over requests and seeds. Best of a column bold, ties within the spread of the paired "
-    "difference with †. The oracle's row holds one retrained model against others, as a perfect method would stand: "
+    "difference with †; controls stand first, unmarked. The oracle's row holds one retrained model against others, as a perfect method would stand: "
     "those of the other seeds (for drawn requests of other rows, too), or a second oracle where there are several. "
     "Rows: all that passed through any model, preparation included, without stop checks."
 )
@@ -134,7 +134,7 @@ def write_files(finished: Finished, command: str, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     write_text(folder / "table.md", markdown(finished, made, command))
     write_text(folder / "cells.csv", frame.to_csv(index=False))
-    numbers = frame.drop(columns=["request", "seed", *(["failed"] if "failed" in frame else [])])
+    numbers = frame.drop(columns=["request", "seed", "control", *(["failed"] if "failed" in frame else [])])
     spread = numbers.groupby(["group", "method"]).agg(["mean", lambda x: x.std(ddof=1)])
     spread.columns = [f"{c} {'mean' if s == 'mean' else 'sd'}" for c, s in spread.columns]
     write_text(folder / "table.csv", spread.reset_index().to_csv(index=False))

@@ -56,12 +56,16 @@ def cell_frame(finished: Finished) -> pd.DataFrame:
 
 def _columns(records: Sequence[dict[str, Any]]) -> list[str]:
     """All columns there are, and those without which no table can be drawn."""
-    return list(dict.fromkeys(["group", "method", "request", "seed", "gap", *(k for r in records for k in r), *COST]))
+    return list(
+        dict.fromkeys(["group", "method", "control", "request", "seed", "gap", *(k for r in records for k in r), *COST])
+    )
 
 
 def _record(result: Result) -> dict[str, Any]:
     place, outcome = result.place, result.outcome
+    method = result.cell.plan.config.method
     key = {"group": place.group, "method": result.method, "request": place.number, "seed": place.seed}
+    key["control"] = method.control
     if isinstance(outcome, Failure):
         return key | {"failed": outcome.reason}
     assert outcome.gap is not None
@@ -76,7 +80,12 @@ def _nothing(report: AuditReport) -> dict[str, Any]:
     assert report.doing_nothing_gap is not None
     values = {row.name: row.original for row in report.rows}
     differences = {f"{r.name} -": r.original - float(np.mean(r.oracles)) for r in report.rows}
-    return {"method": NOTHING, "gap": report.doing_nothing_gap.mean} | values | differences | dict.fromkeys(COST, 0.0)
+    return (
+        {"method": NOTHING, "control": True, "gap": report.doing_nothing_gap.mean}
+        | values
+        | differences
+        | dict.fromkeys(COST, 0.0)
+    )
 
 
 def _oracle(report: AuditReport, others: Sequence[AuditReport]) -> dict[str, Any]:
@@ -86,11 +95,11 @@ def _oracle(report: AuditReport, others: Sequence[AuditReport]) -> dict[str, Any
     values = {row.name: row.oracles[0] for row in report.rows}
     cost = {"rows": report.cost["retrain_rows"], "seconds": report.cost["retrain_seconds"]}
     if not others and not several:
-        return {"method": ORACLE} | values | cost
+        return {"method": ORACLE, "control": True} | values | cost
     told = {row.name: row.oracles[1:] if several else _of_all(others, row.name) for row in report.rows}
     differences = {f"{name} -": value - float(np.mean(told[name])) for name, value in values.items()}
     gap = float(np.mean([abs(differences[f"{row.name} -"]) for row in report.rows if row.in_gap]))
-    return {"method": ORACLE, "gap": gap} | values | differences | cost
+    return {"method": ORACLE, "control": True, "gap": gap} | values | differences | cost
 
 
 def _of_all(reports: Sequence[AuditReport], metric: str) -> list[float]:
@@ -123,9 +132,9 @@ def tables(finished: Finished, frame: pd.DataFrame) -> list[ResultTable]:
 
 def _order(part: pd.DataFrame) -> list[str]:
     """The controls, then by gap; methods that diverged anywhere last."""
-    runs = part[~part["method"].isin(CONTROLS)].groupby("method")["gap"]
+    runs = part[~part["control"]].groupby("method")["gap"]
     means = runs.mean().to_frame().assign(diverged=runs.apply(lambda gaps: bool(gaps.isna().any())))
-    there = [control for control in CONTROLS if (part["method"] == control).any()]
+    there = [m for m in dict.fromkeys([*CONTROLS, *part.loc[part["control"], "method"]]) if (part["method"] == m).any()]
     return there + list(means.sort_values(["diverged", "gap"], na_position="last").index)
 
 
@@ -159,7 +168,7 @@ def _cost(part: pd.DataFrame, method: str) -> list[Entry]:
 def _marks(part: pd.DataFrame, column: str) -> dict[str, str]:
     """The method whose mean distance is smallest, and those tied with it: paired over requests and seeds, they lie
     farther by no more than the standard deviation of that difference."""
-    methods = part[~part["method"].isin([NOTHING, ORACLE])]
+    methods = part[~part["control"]]
     wide = (
         methods.assign(d=methods[column].abs())
         .pivot(index=["request", "seed"], columns="method", values="d")

@@ -95,6 +95,8 @@ class Method:
     """Paper and equations."""
     kinds: ClassVar[tuple[RequestKind, ...]] = BOTH
     """Requests that it can answer."""
+    control: ClassVar[bool] = False
+    """Not meant to unlearn: it stands in a comparison to show what a figure cannot tell, and is never its best."""
     closed_form: ClassVar[bool] = False
     """The whole change is made by ``prepare``; the run then takes one step without a loss."""
 

@@ -21,6 +21,7 @@ class LogitMask(Method):
     name: Literal["logit_mask"] = "logit_mask"
     source: ClassVar[str] = "Ebrahimpour-Boroojeny et al. 2026, Unlearning Isn't Forgetting (control)"
     kinds: ClassVar[tuple[RequestKind, ...]] = ("class",)
+    control: ClassVar[bool] = True
     closed_form: ClassVar[bool] = True
 
     def needs(self) -> frozenset[Need]:

@@ -6,9 +6,9 @@ from pipelines.compare_table import _marks, _order, _warnings
 
 
 def frame(**gaps: list[float]) -> pd.DataFrame:
-    """A gap for each method (``_`` for spaces) and seed."""
+    """A gap for each method and seed; methods have one letter, controls a name (``_`` for spaces)."""
     rows = [
-        {"method": method.replace("_", " "), "request": 0, "seed": seed, "gap": gap}
+        {"method": method.replace("_", " "), "control": len(method) > 1, "request": 0, "seed": seed, "gap": gap}
         for method, values in gaps.items()
         for seed, gap in enumerate(values)
     ]
@@ -43,3 +43,6 @@ def test_a_case_that_doing_nothing_meets_is_warned_of() -> None:
 def test_methods_that_diverged_anywhere_stand_last() -> None:
     part = frame(doing_nothing=[9.0, 9.0], oracle=[1.0, 1.0], a=[1.0, float("nan")], b=[2.0, 2.0], c=[float("nan")] * 2)
     assert _order(part) == ["doing nothing", "oracle", "b", "a", "c"]
+    masked = frame(doing_nothing=[9.0], oracle=[1.0], logit_mask=[0.1], a=[0.2], b=[0.5])
+    assert _order(masked) == ["doing nothing", "oracle", "logit mask", "a", "b"]
+    assert _marks(masked, "gap") == {"a": "best"}  # masking the answers is no unlearning
