@@ -21,9 +21,9 @@ from pipelines.tables import machine
 
 LEGEND = (
     "Mean ± standard deviation over requests and seeds. Best of a column bold, ties within the spread of the paired "
-    "difference with †; controls stand first, unmarked. The oracle's row holds one retrained model against others, as a perfect method would stand: "
-    "those of the other seeds (for drawn requests of other rows, too), or a second oracle where there are several. "
-    "Rows: all that passed through any model, preparation included, without stop checks."
+    "difference with †; controls stand first, unmarked. The oracle's row holds one retrained model against others, as a "
+    "perfect method would stand: those of the other seeds (for drawn requests of other rows, too), or a second oracle "
+    "where there are several. Rows: all that passed through any model, preparation included, without stop checks."
 )
 MARKDOWN = {"": "{}", "best": "**{}**", "tie": "{} †"}
 TERMINAL = {"": "{}", "best": "[bold green]{}[/]", "tie": "{}†"}
@@ -36,9 +36,9 @@ def terminal_table(table: ResultTable) -> Table:
     for i in kept:
         words = table.headings[i].replace(" ", "\n")
         drawn.add_column(words, justify="left" if i == 0 else "right", no_wrap=True)
-    for name, entries in table.rows:
+    for number, (name, entries) in enumerate(table.rows, 1):
         short = [name, *(_terminal(e, spread=table.headings[i] == "gap") for i, e in enumerate(entries, 1))]
-        drawn.add_row(*(short[i] for i in kept), end_section=name == ORACLE)
+        drawn.add_row(*(short[i] for i in kept), end_section=number == table.controls)
     return drawn
 
 

@@ -36,6 +36,8 @@ class ResultTable:
     title: str
     headings: list[str]
     rows: list[tuple[str, list[Entry]]]
+    controls: int
+    """How many of the rows, the first ones, are controls."""
     warnings: list[str] = field(default_factory=list)
 
 
@@ -112,6 +114,7 @@ def tables(finished: Finished, frame: pd.DataFrame) -> list[ResultTable]:
     for group in finished.comparison.config.requests:
         part = frame[frame["group"] == group]
         order = _order(part)
+        controls = part.loc[part["control"], "method"].nunique()
         shown = [n for n, m in METRICS.items() if n in part and part[n].notna().any() and (m.in_gap or n in FURTHER)]
         differences = ["gap", *(f"{n} -" for n in shown)]
         headings = ["method", "gap", *(_short(n) for n in shown), *COST]
@@ -124,9 +127,11 @@ def tables(finished: Finished, frame: pd.DataFrame) -> list[ResultTable]:
             for m in order
         ]
         title = f"{group}: difference to the oracle (points)"
-        made.append(ResultTable(title, headings, rows, _warnings(part)))
+        made.append(ResultTable(title, headings, rows, controls, _warnings(part)))
         values = [(_name(part, m), [_entry(part, m, n, "", sign=False) for n in shown]) for m in order]
-        made.append(ResultTable(f"{group}: values (% or x100)", ["method", *(_short(n) for n in shown)], values))
+        made.append(
+            ResultTable(f"{group}: values (% or x100)", ["method", *(_short(n) for n in shown)], values, controls)
+        )
     return made
 
 
