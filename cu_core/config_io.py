@@ -16,7 +16,7 @@ from pydantic import TypeAdapter, ValidationError
 from cu_core.config import RunConfig
 from cu_core.data.requests import RESOLVERS
 from cu_core.methods.table import METHODS
-from cu_core.presets import PRESETS
+from cu_core.presets import preset_for
 
 
 class ConfigError(ValueError):
@@ -46,12 +46,9 @@ def config_from(values: Mapping[str, Any]) -> RunConfig:
     check_keys(values, RunConfig, "")
     request = values.get("request", {})
     by = request.get("kind", "by_class") if isinstance(request, Mapping) else "by_class"
-    preset = PRESETS.get((values.get("preset", "default"), "class" if by == "by_class" else "sample"), {})
     method = values.get("method", {})
-    if isinstance(method, Mapping) and method.get("name", "contrastive") != "contrastive":
-        # Repeating a forget batch over omega retain batches is the paper's; other methods see fresh rows every step.
-        batches = {**preset.get("batches", {}), "omega": 1}
-        preset = {k: v for k, v in preset.items() if k != "method"} | {"batches": batches}
+    name = method.get("name", "contrastive") if isinstance(method, Mapping) else "contrastive"
+    preset = preset_for(values.get("preset", "default"), "class" if by == "by_class" else "sample", name)
     merged = merge(merge({"request": {"kind": by}, "method": {"name": "contrastive"}}, preset), values)
     try:
         return TypeAdapter(RunConfig).validate_python(merged)

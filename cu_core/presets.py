@@ -16,6 +16,40 @@ PAPER_METHOD = {
     "detach_retain": False,
 }
 
+# What the search of tune_configs/compare/fashion_mnist_class.yaml (samples: fashion_mnist_samples.yaml) found; at the
+# contrastive method's rate, some of these do nothing and others leave a model that knows nothing.
+METHOD_LR: dict[RequestKind, dict[str, float]] = {
+    "class": {
+        "finetune": 0.1,
+        "retrain": 0.1,
+        "gradient_ascent": 1e-4,
+        "neggrad_plus": 0.01,
+        "random_label": 0.01,
+        "salun": 0.003,
+        "scrub": 0.001,
+        "bad_teacher": 0.03,
+        "boundary_shrink": 0.003,
+        "boundary_expanding": 3e-4,
+        "l1_sparse": 0.03,
+        "unsir": 0.03,
+        "fanchuan": 0.03,
+    },
+    "sample": {},
+}
+
+
+def preset_for(preset: str, kind: RequestKind, method: str) -> dict[str, Any]:
+    """What goes under the user's settings. Repeating a forget batch over omega retain batches is the paper's; other
+    methods see fresh rows every step, at their own learning rate."""
+    found = PRESETS.get((preset, kind), {})
+    if method == "contrastive":
+        return found
+    rate = METHOD_LR[kind].get(method)
+    optimizer = {**found.get("optimizer", {}), **({"lr": rate} if rate is not None else {})}
+    own = {"optimizer": optimizer, "batches": {**found.get("batches", {}), "omega": 1}}
+    return {k: v for k, v in found.items() if k != "method"} | own
+
+
 PRESETS: dict[tuple[str, RequestKind], dict[str, Any]] = {
     ("paper", "class"): {
         "method": PAPER_METHOD,

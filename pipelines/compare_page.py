@@ -22,7 +22,7 @@ from pipelines.tables import machine
 LEGEND = (
     "Mean ± standard deviation over requests and seeds. Best of a column bold, ties within the spread of the paired "
     "difference with †; controls stand first, unmarked. The oracle's row holds one retrained model against others, as "
-    "a perfect method would stand: those of the other seeds (for drawn requests of other rows, too), or a second oracle "
+    "a perfect method would stand: those of the other seeds (for drawn requests: of other rows), or a second oracle "
     "where there are several. Rows: all that passed through any model, preparation included, without stop checks."
 )
 MARKDOWN = {"": "{}", "best": "**{}**", "tie": "{} †"}
