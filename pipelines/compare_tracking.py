@@ -6,6 +6,7 @@ import time
 from dataclasses import asdict, replace
 from pathlib import Path
 
+import pandas as pd
 from mlflow.entities import Metric
 from pydantic import TypeAdapter
 
@@ -13,7 +14,7 @@ from cu_core.config import RunConfig
 from pipelines.cells import Cell, Failure
 from pipelines.compare_config import CompareConfig
 from pipelines.job import figures
-from pipelines.tracking import end_run, log_files, open_client, start_run
+from pipelines.tracking import end_run, log_figures, log_files, open_client, start_run
 
 PARENT, DIGEST = "mlflow.parentRunId", "cell_digest"
 POINTS_AT_ONCE = 1000
@@ -77,7 +78,10 @@ class Recorder:
         self.there.add(cell.digest)
 
     def finish(self, status: str, folder: Path | None = None) -> None:
-        """End the parent; with ``folder``, its table and report are kept as artifacts."""
+        """End the parent; with ``folder``, its tables and report are kept as artifacts, its mean gaps as metrics."""
         if folder is not None:
+            means = pd.read_csv(folder / "cells.csv").groupby(["group", "method"])["gap"].mean().dropna()
+            gaps = {f"gap/{group}/{method}": float(gap) for (group, method), gap in means.items()}
+            log_figures(self.config, self.parent, gaps, {})
             log_files(self.config, self.parent, folder, [p.name for p in sorted(folder.iterdir()) if p.is_file()])
         end_run(self.config, self.parent, status)

@@ -91,6 +91,7 @@ def test_mlflow_has_one_parent_with_a_nested_run_for_each_cell(undisturbed: tupl
     runs = client.search_runs([client.get_experiment_by_name("contrastive-unlearning").experiment_id])
     parents = [r for r in runs if "compare_digest" in r.data.tags]
     assert len(parents) == 1
+    assert parents[0].data.metrics["gap/class/doing nothing"] > parents[0].data.metrics["gap/class/random_label"]
     children = [r for r in runs if r.data.tags.get("mlflow.parentRunId") == parents[0].info.run_id]
     assert len(children) == len(runs) - 1 == 10
     assert sorted(r.info.status for r in children) == ["FAILED"] * 2 + ["FINISHED"] * 8
