@@ -3,7 +3,9 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/installed
 
-.PHONY: quickstart test lint ci clean
+.PHONY: install quickstart test lint clean
+
+install: $(STAMP)
 
 quickstart: $(STAMP)
 	$(BIN)/cu quickstart

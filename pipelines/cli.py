@@ -159,9 +159,14 @@ def compare(
     ] = None,
     overrides: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[KEY.PATH=VALUE]...", help="Settings that replace the file's, e.g. seeds=[0]."),
+        typer.Argument(
+            metavar="[KEY.PATH=VALUE]...", help="Settings over the file's, e.g. seeds=[0]; mappings are merged."
+        ),
     ] = None,
     out: Annotated[Path | None, typer.Option("--out", help="Markdown file for the table.")] = None,
+    only: Annotated[
+        str | None, typer.Option("--methods", help="Only these methods of the file, separated by commas.")
+    ] = None,
     reproduce: Annotated[
         Literal["paper"] | None,
         typer.Option(
@@ -169,7 +174,10 @@ def compare(
         ),
     ] = None,
 ) -> None:
-    """Run every method of the file on every request and seed within one budget, and table them beside the oracle."""
+    """Run every method of the file on every request and seed within one budget, and table them beside the oracle.
+
+    Tables and an HTML report go to STORAGE/compare (outputs/compare). Started again, finished cells are found.
+    """
     words = [*([config] if config else []), *(overrides or [])]
     if reproduce:
         from pipelines.reproduce import reproduce as reproduce_paper
@@ -183,7 +191,7 @@ def compare(
         raise ConfigError("name a comparison, e.g. tune_configs/compare/digits.yaml, or give --reproduce paper.")
     from pipelines.compare_cli import compare as run_compare
 
-    run_compare(Path(config), overrides or [], out)
+    run_compare(Path(config), overrides or [], out, only.split(",") if only else None)
 
 
 @app.command()
@@ -217,7 +225,10 @@ def main() -> None:
         app()
     except SystemExit as stop:
         if stop.code == INTERRUPTED:
-            console.print("interrupted; a run that had started goes on with --resume and the name it printed.")
+            console.print(
+                "interrupted; what is finished is kept: start the same command again (a run of cu unlearn goes on with "
+                "--resume and the name it printed)."
+            )
         raise
     except (ValueError, OSError, MlflowException, RayTaskError, TrainingFailedError) as error:
         line = explain(error)

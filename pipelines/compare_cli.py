@@ -7,10 +7,11 @@ from pathlib import Path
 
 from pydantic import TypeAdapter
 
+from cu_core.config_io import ConfigError
 from cu_core.files import digest_of, write_text
 from pipelines.compare import Finished, check, run_comparison
 from pipelines.compare_config import CompareConfig, Comparison, read_comparison
-from pipelines.compare_page import terminal_table, write_files
+from pipelines.compare_page import LEGEND, terminal_table, write_files
 from pipelines.compare_table import cell_frame, tables
 from pipelines.compare_tracking import Recorder
 from pipelines.launch import ray_session
@@ -49,16 +50,24 @@ def comparison_digest(comparison: Comparison) -> str:
     return digest_of([comparison.base, TypeAdapter(CompareConfig).dump_python(comparison.config, mode="json")])
 
 
-def compare(path: Path, overrides: Sequence[str], out: Path | None) -> None:
-    """`cu compare FILE`: run, and show the tables."""
-    comparison = read_comparison(path, overrides)
+def check_out(out: Path | None) -> None:
+    """Raises: ConfigError if the file could not be written at the end."""
+    if out is not None and (out.is_dir() or out.parent.is_file()):
+        raise ConfigError(f"--out: {out} must be a file that can be written; it is a folder, or lies in a file.")
+
+
+def compare(path: Path, overrides: Sequence[str], out: Path | None, only: Sequence[str] | None = None) -> None:
+    """`cu compare FILE`: run, and show the tables; ``only`` names the methods, absent: all of the file."""
+    check_out(out)
+    comparison = read_comparison(path, overrides, only)
     # With settings changed, it is another comparison: its tables do not replace those of the file itself.
-    name = f"{path.stem} {comparison_digest(comparison)[:6]}" if overrides else path.stem
+    name = f"{path.stem} {comparison_digest(comparison)[:6]}" if overrides or only else path.stem
     finished, folder = run_tracked(comparison, name)
     for table in tables(finished, cell_frame(finished))[::2]:  # the values behind the differences are in the files
         console.print(terminal_table(table), crop=False, width=max(console.width, TABLE_WIDTH))
         for warning in table.warnings:
             console.print(f"[bold yellow]warning[/] {warning}", highlight=False)
+    console.print(LEGEND, highlight=False)
     if out is not None:
         write_text(out, (folder / "table.md").read_text())
         console.print(f"written to {out}")

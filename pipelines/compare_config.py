@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import itertools
 import json
 from collections.abc import Mapping, Sequence
@@ -48,8 +49,10 @@ class Competitor:
         if label in METHODS and name not in (None, label):
             raise ValueError(f"methods.{label}: set.method.name is {name}; give the entry a label of its own")
         if label not in METHODS and name is None and "preset" not in self.set:
+            near = difflib.get_close_matches(label, METHODS, 1)
+            hint = f"did you mean {near[0]}? " if near else ""
             raise ValueError(
-                f"methods.{label}: no method of that name; `cu methods` lists them; another label needs "
+                f"methods.{label}: no method of that name; {hint}`cu methods` lists them; another label needs "
                 f"set.method.name or set.preset"
             )
         for key in [*self.set, *self.search]:
@@ -162,7 +165,11 @@ class Comparison:
         values = merge(values, self.config.methods[label].set)
         for key, value in trial.items():
             values = merge(values, parse_override(f"{key}={json.dumps(value)}"))
-        return within_budget(config_from(values), self.config.budget_rows, label, sizes)
+        try:
+            return within_budget(config_from(values), self.config.budget_rows, label, sizes)
+        except ConfigError as error:
+            text = str(error)
+            raise ConfigError(text if text.startswith("methods.") else f"methods.{label}: {text}") from error
 
 
 def within_budget(config: RunConfig, budget: int, label: str, sizes: Sizes) -> RunConfig:
@@ -187,8 +194,9 @@ def within_budget(config: RunConfig, budget: int, label: str, sizes: Sizes) -> R
     return replace(config, stop=replace(stop, max_steps=steps, check_every=check_every, further_steps=further))
 
 
-def read_comparison(path: Path, overrides: Sequence[str] = ()) -> Comparison:
-    """Read and check the file; ``overrides`` are dotted settings of it, e.g. ``seeds=[0]`` or ``set.storage=other``.
+def read_comparison(path: Path, overrides: Sequence[str] = (), only: Sequence[str] | None = None) -> Comparison:
+    """Read and check the file; ``overrides`` are dotted settings of it, e.g. ``seeds=[0]`` or ``set.storage=other``;
+    ``only`` names the methods that take part, absent: all.
 
     Raises: ConfigError.
     """
@@ -197,7 +205,19 @@ def read_comparison(path: Path, overrides: Sequence[str] = ()) -> Comparison:
     values = parse_yaml(path.read_text(), str(path))
     for override in overrides:
         values = merge(values, parse_override(override))
+    if "base" not in values:
+        raise ConfigError(f"{path} is no comparison: it has no key base (`cu unlearn` takes run configurations).")
     check_keys(values, CompareConfig, "")
+    methods = values.get("methods", {})
+    for label, entry in methods.items() if isinstance(methods, Mapping) else ():
+        if not isinstance(entry, Mapping):
+            raise ConfigError(f"methods.{label}: must hold keys and values ({{}} for none), got {entry!r}.")
+        check_keys(entry, Competitor, f"methods.{label}.")
+    unknown = [label for label in only or () if label not in methods]
+    if unknown:
+        raise ConfigError(f"--methods: {unknown[0]!r} is not among those of {path}: {', '.join(methods)}.")
+    if only:
+        values["methods"] = {label: methods[label] for label in only}
     try:
         config = TypeAdapter(CompareConfig).validate_python(values)
     except ValidationError as error:

@@ -20,10 +20,11 @@ from pipelines.plots import COLOURS, svg
 from pipelines.tables import machine
 
 LEGEND = (
-    "Mean ± standard deviation over requests and seeds. Best of a column bold, ties within the spread of the paired "
-    "difference with †; controls stand first, unmarked. The oracle's row holds one retrained model against others, as "
-    "a perfect method would stand: those of the other seeds (for drawn requests: of other rows), or a second oracle "
-    "where there are several. Rows: all that passed through any model, preparation included, without stop checks."
+    "Mean ± standard deviation over requests and seeds. Best of a column (least distance) bold, ties within the spread "
+    "of the paired difference with †; controls stand first, unmarked. The oracle's row holds one retrained model "
+    "against others, as a perfect method would stand: those of the other seeds (for drawn requests: of other rows), or "
+    "a second oracle where there are several. Rows: all that passed through any model, preparation included, without "
+    "stop checks."
 )
 MARKDOWN = {"": "{}", "best": "**{}**", "tie": "{} †"}
 TERMINAL = {"": "{}", "best": "[bold green]{}[/]", "tie": "{}†"}
@@ -98,9 +99,11 @@ def markdown(finished: Finished, made: Sequence[ResultTable], command: str) -> s
 def scatter(frame: pd.DataFrame, group: str) -> str:
     """Distance to the oracle on the forget side against test accuracy; area: rows forwarded; the oracle at (0, 0)."""
     part = frame[frame["group"] == group]
-    forget = [f"{n} -" for n, m in METRICS.items() if m.in_gap and m.side == "forget" and f"{n} -" in part]
+    forget = [
+        f"{n} - oracle" for n, m in METRICS.items() if m.in_gap and m.side == "forget" and f"{n} - oracle" in part
+    ]
     part = part.assign(x=part[forget].abs().mean(axis=1))
-    means = part.groupby("method")[["x", "test_accuracy -", "rows", "gap"]].mean().dropna(subset=["x"])
+    means = part.groupby("method")[["x", "test_accuracy - oracle", "rows", "gap"]].mean().dropna(subset=["x"])
     means = means.drop(index=[ORACLE], errors="ignore").sort_values("gap")
     figure = Figure(figsize=(7.2, 4))
     axes = figure.subplots()
@@ -110,8 +113,10 @@ def scatter(frame: pd.DataFrame, group: str) -> str:
             COLOURS["original"] if method == NOTHING else COLOURS["unlearned"] if "contrastive" in str(method) else None
         )
         area = 60 + 340 * row["rows"] / largest
-        axes.scatter(row["x"], row["test_accuracy -"], s=area, alpha=0.5, color=colour, label=f"{number} {method}")
-        axes.annotate(str(number), (row["x"], row["test_accuracy -"]), ha="center", va="center", fontsize=7)
+        axes.scatter(
+            row["x"], row["test_accuracy - oracle"], s=area, alpha=0.5, color=colour, label=f"{number} {method}"
+        )
+        axes.annotate(str(number), (row["x"], row["test_accuracy - oracle"]), ha="center", va="center", fontsize=7)
     axes.axhline(0, color="#8a8f98", lw=0.8)
     axes.axvline(0, color="#8a8f98", lw=0.8)
     axes.set_xscale("symlog", linthresh=1)

@@ -43,14 +43,14 @@ class ResultTable:
 
 def cell_frame(finished: Finished) -> pd.DataFrame:
     """A row for each cell, and for doing nothing and the oracle at each request and seed: ``gap``, ``METRIC`` (value in
-    points), ``METRIC -`` (difference to the oracle), and cost. What diverged has no figures."""
+    points), ``METRIC - oracle`` (difference), and cost. What diverged has no figures."""
     records = [_record(r) for r in finished.results]
     seen: dict[tuple[str, int, int], AuditReport] = {}
     for r in finished.results:
         if isinstance(r.outcome, AuditReport):
             seen.setdefault((r.place.group, r.place.number, r.place.seed), r.outcome)
     for (group, number, seed), report in seen.items():
-        key = {"group": group, "request": number, "seed": seed}
+        key = {"group": group, "request": number + 1, "seed": seed}
         others = [r for (g, n, s), r in seen.items() if (g, n) == (group, number) and s != seed]
         records += [key | _nothing(report), key | _oracle(report, others)]
     return pd.DataFrame.from_records(records).reindex(columns=_columns(records))
@@ -66,14 +66,16 @@ def _columns(records: Sequence[dict[str, Any]]) -> list[str]:
 def _record(result: Result) -> dict[str, Any]:
     place, outcome = result.place, result.outcome
     method = result.cell.plan.config.method
-    key = {"group": place.group, "method": result.method, "request": place.number, "seed": place.seed}
+    key = {"group": place.group, "method": result.method, "request": place.number + 1, "seed": place.seed}
     key["control"] = method.control
     if isinstance(outcome, Failure):
         return key | {"failed": outcome.reason}
     assert outcome.gap is not None
     cost = outcome.cost
     rows = sum(cost[f"{part}_rows"] for part in ("forget", "retain", "frozen", "prepare"))
-    figures = {row.name: row.unlearned for row in outcome.rows} | {f"{r.name} -": r.difference for r in outcome.rows}
+    figures = {row.name: row.unlearned for row in outcome.rows} | {
+        f"{r.name} - oracle": r.difference for r in outcome.rows
+    }
     spent = {"steps": cost["steps"], "rows": rows, "stop rows": cost["stop_rows"], "seconds": cost["seconds"]}
     return key | {"gap": outcome.gap.mean} | figures | spent
 
@@ -81,7 +83,7 @@ def _record(result: Result) -> dict[str, Any]:
 def _nothing(report: AuditReport) -> dict[str, Any]:
     assert report.doing_nothing_gap is not None
     values = {row.name: row.original for row in report.rows}
-    differences = {f"{r.name} -": r.original - float(np.mean(r.oracles)) for r in report.rows}
+    differences = {f"{r.name} - oracle": r.original - float(np.mean(r.oracles)) for r in report.rows}
     return (
         {"method": NOTHING, "control": True, "gap": report.doing_nothing_gap.mean}
         | values
@@ -99,8 +101,8 @@ def _oracle(report: AuditReport, others: Sequence[AuditReport]) -> dict[str, Any
     if not others and not several:
         return {"method": ORACLE, "control": True} | values | cost
     told = {row.name: row.oracles[1:] if several else _of_all(others, row.name) for row in report.rows}
-    differences = {f"{name} -": value - float(np.mean(told[name])) for name, value in values.items()}
-    gap = float(np.mean([abs(differences[f"{row.name} -"]) for row in report.rows if row.in_gap]))
+    differences = {f"{name} - oracle": value - float(np.mean(told[name])) for name, value in values.items()}
+    gap = float(np.mean([abs(differences[f"{row.name} - oracle"]) for row in report.rows if row.in_gap]))
     return {"method": ORACLE, "control": True, "gap": gap} | values | differences | cost
 
 
@@ -116,7 +118,7 @@ def tables(finished: Finished, frame: pd.DataFrame) -> list[ResultTable]:
         order = _order(part)
         controls = part.loc[part["control"], "method"].nunique()
         shown = [n for n, m in METRICS.items() if n in part and part[n].notna().any() and (m.in_gap or n in FURTHER)]
-        differences = ["gap", *(f"{n} -" for n in shown)]
+        differences = ["gap", *(f"{n} - oracle" for n in shown)]
         headings = ["method", "gap", *(_short(n) for n in shown), *COST]
         marks = {column: _marks(part, column) for column in differences}
         rows = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from dataclasses import is_dataclass
 
 from pydantic import TypeAdapter
@@ -19,7 +20,10 @@ def show_methods(name: str | None) -> None:
     Raises: ConfigError for a name that is not there.
     """
     if name is not None and name not in METHODS:
-        raise ConfigError(f"no method {name!r}; methods: {', '.join(METHODS)}.")
+        near = difflib.get_close_matches(name, METHODS, 1)
+        raise ConfigError(
+            f"no method {name!r}; {f'did you mean {near[0]}? ' if near else ''}methods: {', '.join(METHODS)}."
+        )
     console = Console()
     for each in METHODS if name is None else [name]:
         kind = METHODS[each]
@@ -33,9 +37,9 @@ def show_methods(name: str | None) -> None:
         facts.add_row("source", kind.source)
         console.print(Padding(facts, (0, 0, 0 if name else 1, 2)), highlight=False)
         if name is not None and settings:
-            table = Table("method.", "default", "meaning", title="settings", title_justify="left")
+            table = Table("setting", "default", "meaning", title="settings", title_justify="left")
             for setting, meaning in settings.items():
-                table.add_row(setting, str(getattr(method, setting)), " ".join(meaning.split()))
+                table.add_row(f"method.{setting}", str(getattr(method, setting)), " ".join(meaning.split()))
             console.print(table)
 
 

@@ -12,6 +12,7 @@ from cu_core.audit.report import AuditReport
 from cu_core.config_io import ConfigError, load_config
 from cu_core.files import write_text
 from pipelines.cells import Cell, Failure, run_cells
+from pipelines.compare_cli import check_out
 from pipelines.plan import make_plan
 from pipelines.progress import console
 from pipelines.tables import command_line, machine
@@ -81,6 +82,7 @@ def markdown(reports: Sequence[AuditReport]) -> str:
 
 
 def run_repeat(config: Path, overrides: list[str], vary: list[str], out: Path | None) -> None:
+    check_out(out)
     cells = expand(config, overrides, vary)
     outcomes = run_cells(cells)
     failed = [f"{c.label}: {o.reason}" for c, o in zip(cells, outcomes, strict=True) if isinstance(o, Failure)]

@@ -12,7 +12,7 @@ from cu_core.audit.report import AuditReport
 from cu_core.config_io import ConfigError
 from cu_core.files import write_text
 from pipelines.compare import Finished
-from pipelines.compare_cli import run_tracked
+from pipelines.compare_cli import check_out, run_tracked
 from pipelines.compare_config import read_comparison
 from pipelines.progress import console
 from pipelines.tables import command_line, machine
@@ -85,6 +85,7 @@ def find_data(folder: Path) -> list[str]:
 
 def reproduce(overrides: Sequence[str], out: Path | None) -> None:
     """Run both comparisons on every data set there is; print and write the tables."""
+    check_out(out)
     sets = []
     for name in find_data(Path("data")):
         parts = {}

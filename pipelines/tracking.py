@@ -40,6 +40,7 @@ def tracking_uri(config: RunConfig) -> str:
 def open_client(config: RunConfig) -> MlflowClient:
     """The tracking server's client, its own chatter off; makes the storage folder for a SQLite file."""
     logging.getLogger("mlflow").setLevel(logging.WARNING)
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     uri = tracking_uri(config)
     if uri.startswith("sqlite"):
         config.store.mkdir(parents=True, exist_ok=True)

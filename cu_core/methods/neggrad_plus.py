@@ -13,7 +13,7 @@ from cu_core.types import Losses, UnlearnBatch
 
 @dataclass(frozen=True, kw_only=True)
 class NegGradPlus(Method):
-    """beta CE(retain) - (1 - beta) CE(forget)."""
+    """Descent on retain rows and ascent on forget rows in one loss: beta CE(retain) - (1 - beta) CE(forget)."""
 
     name: Literal["neggrad_plus"] = "neggrad_plus"
     source: ClassVar[str] = "Kurmanji et al. 2023 (SCRUB), arXiv 2302.09880, sec. 4 (NegGrad+)"

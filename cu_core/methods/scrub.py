@@ -14,7 +14,9 @@ from cu_core.types import Losses, UnlearnBatch
 
 @dataclass(frozen=True, kw_only=True)
 class Scrub(Method):
-    """Equation 3, its two parts in turn as in the paper's algorithm 1 (there by epochs, here by steps: one on forget
+    """The model leaves the original's answers on forget rows and stays with them on retain rows.
+
+    Equation 3, its two parts in turn as in the paper's algorithm 1 (there by epochs, here by steps: one on forget
     rows, one on retain rows), then retain steps alone. The paper's rewinding (SCRUB+R: of the states seen, the one with
     the forget error of unseen rows) is what the loop's stop rule keeps for every method."""
 

@@ -16,6 +16,8 @@ import pytest
 import yaml
 from mlflow.tracking import MlflowClient
 
+from pipelines.compare_config import read_comparison
+
 CU = [sys.executable, "-m", "pipelines.cli"]
 TIMES = ["seconds"]
 SAMPLES: dict[str, Any] = {"tuning": None, "methods": {"finetune": {}}}
@@ -183,6 +185,10 @@ def test_cells_of_several_workers_are_train_runs(digits: Path, tmp_path: Path) -
             "unsir cannot forget samples",
         ),
         ({"set": {"audit": {"oracles": 0}}}, "audit.oracles must be at least 1"),
+        ({"methods": {"scrubb": {}}}, "methods.scrubb: no method of that name; did you mean scrub?"),
+        ({"methods": {"scrub": {"sett": {}}}}, "methods.scrub.sett: unknown key; did you mean methods.scrub.set?"),
+        ({"methods": {"scrub": {"set": {"method": {"alpah": 1}}}}}, "methods.scrub: method.alpah: unknown key"),
+        ({"methods": {"scrub": None}}, "methods.scrub: must hold keys and values"),
         ({"seeds": [0, 0]}, "seeds must be different numbers"),
         ({"requests": {"a": []}}, "every group of them and methods must not be empty"),
         ({"methods": {"mine": {"set": {"method": None}}}}, "methods.mine: set.method is empty"),
@@ -212,6 +218,21 @@ def test_what_cannot_be_compared_is_one_line(
     error = capsys.readouterr().err
     assert message in " ".join(error.split())
     assert "Traceback" not in error
+
+
+def test_methods_can_be_chosen_and_the_table_needs_a_place(
+    digits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from tests.integration.test_cli import cu
+
+    path = write_comparison(tmp_path, digits)
+    assert [*read_comparison(path, only=["logit_mask"]).config.methods] == ["logit_mask"]
+    assert cu(monkeypatch, "compare", path, "--methods", "contrastive,salun") == 2
+    assert "--methods: 'salun' is not among those of" in capsys.readouterr().err
+    assert cu(monkeypatch, "compare", path, "--out", tmp_path) == 2
+    assert "must be a file that can be written" in " ".join(capsys.readouterr().err.split())
+    assert cu(monkeypatch, "compare", tmp_path / "base.yaml") == 2
+    assert "is no comparison: it has no key base" in " ".join(capsys.readouterr().err.split())
 
 
 def _nothing_may_start(*args: object) -> None:
