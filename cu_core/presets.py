@@ -34,7 +34,19 @@ METHOD_LR: dict[RequestKind, dict[str, float]] = {
         "unsir": 0.03,
         "fanchuan": 0.03,
     },
-    "sample": {},
+    "sample": {
+        "finetune": 0.1,
+        "retrain": 0.1,
+        "gradient_ascent": 3e-4,
+        "neggrad_plus": 0.1,
+        "random_label": 3e-4,
+        "salun": 1e-4,
+        "scrub": 0.003,
+        "bad_teacher": 3e-4,
+        "boundary_shrink": 1e-4,
+        "l1_sparse": 0.03,
+        "fanchuan": 0.003,
+    },
 }
 
 
