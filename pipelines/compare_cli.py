@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pydantic import TypeAdapter
+from rich.console import Console
 
 from cu_core.config_io import ConfigError
 from cu_core.files import digest_of, write_text
@@ -64,7 +65,7 @@ def compare(path: Path, overrides: Sequence[str], out: Path | None, only: Sequen
     name = f"{path.stem} {comparison_digest(comparison)[:6]}" if overrides or only else path.stem
     finished, folder = run_tracked(comparison, name)
     for table in tables(finished, cell_frame(finished))[::2]:  # the values behind the differences are in the files
-        console.print(terminal_table(table), crop=False, width=max(console.width, TABLE_WIDTH))
+        Console(stderr=True, width=max(console.width, TABLE_WIDTH)).print(terminal_table(table))
         for warning in table.warnings:
             console.print(f"[bold yellow]warning[/] {warning}", highlight=False)
     console.print(LEGEND, highlight=False)
