@@ -21,7 +21,7 @@ from pipelines.progress import console
 from pipelines.tables import command_line
 from pipelines.tracking import page_command
 
-TABLE_WIDTH = 118
+TABLE_WIDTH = 132
 
 
 def run_tracked(comparison: Comparison, name: str) -> tuple[Finished, Path]:
