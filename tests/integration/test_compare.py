@@ -53,7 +53,10 @@ def write_comparison(folder: Path, digits: Path, **parts: Any) -> Path:
 
 
 def compare(path: Path, *more: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([*CU, "compare", path, *more], capture_output=True, check=False, text=True)
+    # MLflow exports the server of an earlier run in this process to its children.
+    environment = {name: value for name, value in os.environ.items() if name != "MLFLOW_TRACKING_URI"}
+    words = [*CU, "compare", path, *more]
+    return subprocess.run(words, capture_output=True, check=False, text=True, env=environment)
 
 
 @pytest.fixture(scope="module")
