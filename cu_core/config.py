@@ -18,8 +18,10 @@ from cu_core.models.build import ModelConfig
 from cu_core.unlearn.optim import OptimizerConfig
 from cu_core.unlearn.stopping import StopConfig
 
-RESULT_VERSION = 1
-"""Raised when a change of the code changes what a cached model would be."""
+TRAINING_VERSION = 1
+"""Raised when a change of the code changes what a cached original or oracle would be."""
+UNLEARNING_VERSION = 2
+"""Raised when it changes what an unlearned model would be; originals and oracles stay."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,7 +137,7 @@ class RunConfig:
             "train": asdict(self.train),
             "seed": self.seed,
             "precision": self.workers.precision,
-            "version": RESULT_VERSION,
+            "version": TRAINING_VERSION,
         }
 
     def result_digest(self, data_digest: str) -> str:
@@ -144,7 +146,7 @@ class RunConfig:
         for part in ("name", "storage", "tracking", "data", "audit"):
             del content[part]
         content["workers"] = {"precision": self.workers.precision}
-        return digest_of([content, data_digest, RESULT_VERSION])
+        return digest_of([content, data_digest, TRAINING_VERSION, UNLEARNING_VERSION])
 
     def __post_init__(self) -> None:
         self.method.check("class" if isinstance(self.request, ByClass) else "sample")

@@ -97,8 +97,8 @@ PRESETS: dict[tuple[str, RequestKind], dict[str, Any]] = {
             "lambda_ce": 1.0,
             "detach_retain": True,
         },
-        "optimizer": {"name": "sgd", "lr": 0.01, "momentum": 0.9, "schedule": "cosine"},
+        "optimizer": {"name": "sgd", "lr": 0.03, "momentum": 0.9, "schedule": "cosine"},
         "batches": {"forget_batch": 64, "retain_batch": 64, "omega": 4},
-        "stop": {"max_steps": 240, "check_every": 10, "further_steps": 0},
+        "stop": {"max_steps": 120, "check_every": 10, "further_steps": 0},
     },
 }

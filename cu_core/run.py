@@ -26,7 +26,7 @@ from cu_core.audit.report import (
 from cu_core.audit.subject import Subject
 from cu_core.audit.table import audit_model
 from cu_core.checkpoint import TrainState, load_weights, read_meta, save_model
-from cu_core.config import RESULT_VERSION, RunConfig
+from cu_core.config import TRAINING_VERSION, RunConfig
 from cu_core.data.forget_split import ForgetSplit
 from cu_core.data.loader import Batches, UnlearnStream
 from cu_core.data.requests import ForgetSet, load_forget_set
@@ -110,7 +110,7 @@ def _save(folder: Path, model: Classifier, config: RunConfig, meta: Mapping[str,
         record = {
             "preprocess": asdict(model.preprocess),
             "model": asdict(config.model),
-            "version": RESULT_VERSION,
+            "version": TRAINING_VERSION,
             **meta,
         }
         save_model(folder, model.state_dict(), record)

@@ -160,6 +160,15 @@ def end_run(config: RunConfig, run_id: str, status: str) -> None:
     MlflowClient(tracking_uri(config)).set_terminated(run_id, status)
 
 
+def _use_server(uri: str) -> None:
+    """Tell MLflow's own functions where to write. MLflow exports the address to the environment too, where later runs
+    of this process, with another storage, would take it for the user's wish."""
+    wish = os.environ.get("MLFLOW_TRACKING_URI")
+    mlflow.set_tracking_uri(uri)
+    if wish is None:
+        os.environ.pop("MLFLOW_TRACKING_URI", None)
+
+
 def register(
     config: RunConfig,
     run_id: str,
@@ -179,7 +188,7 @@ def register(
     if versions:
         version = str(versions[0].version)
     else:
-        mlflow.set_tracking_uri(uri)
+        _use_server(uri)
         example = np.zeros((2, *example_shape), np.float32)
         model = Predictor(load(folder)).float().eval()
         with warnings.catch_warnings(), mlflow.start_run(run_id=run_id):

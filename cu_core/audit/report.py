@@ -19,7 +19,7 @@ from cu_core.metrics.membership import attack_features
 from cu_core.types import MetricResult, RequestKind
 
 MAP_ROWS = 600
-REPORT_VERSION = 3
+REPORT_VERSION = 4
 """Raised when a change of the code changes what an audit finds; audits kept by digest are then made again."""
 
 

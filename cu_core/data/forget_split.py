@@ -29,7 +29,8 @@ class ForgetSplit:
     """Sets of one request on one data set; all are functions of the data, the request and ``seed``.
 
     ``val`` is halved by a hash of the sample_id into stop set (decides) and holdout set (non-members for attacks);
-    for sample requests the forget set is halved the same way into rows that decide and rows that are reported.
+    for sample requests the forget set is halved the same way into rows that decide and rows that are reported. The
+    halves are the same for every seed, so that what a tuning seed saw is reported by no other.
     At most ``max_rows`` rows of a set are evaluated, drawn without looking at the data. With ``tuning``, what would be
     reported is the stop set: test and holdout rows are not looked at, and of a sample request its half that decides
     (``forget_set``, all rows of the request, is the one exception).
@@ -68,7 +69,7 @@ class ForgetSplit:
         return RowSet("train", self.forget.rows)
 
     def _half(self, which: int, rows: Rows, ids: Rows) -> Rows:
-        chosen: Rows = rows[mix(ids, self.seed, 77) % np.uint64(2) == which]
+        chosen: Rows = rows[mix(ids, 77) % np.uint64(2) == which]
         return chosen
 
     @cached_property

@@ -147,7 +147,7 @@ def _by_predicate(request: ByPredicate, reader: ShardReader) -> Rows:
     source = pyarrow.dataset.dataset(paths, format="ipc")
     try:
         found = source.to_table(columns=[manifest.column("sample_id")], filter=expression)
-    except (pa.ArrowNotImplementedError, pa.ArrowInvalid) as error:
+    except (pa.ArrowNotImplementedError, pa.ArrowInvalid) as error:  # a column compared with a value of another type
         raise ValueError(f"request.where: {request.where!r} does not fit the columns: {error}.") from error
     ids = found.column(0).to_numpy()
     return rows_where(reader, "sample_id", lambda values: np.isin(values, ids))

@@ -5,6 +5,7 @@ Order, ranks, stopping, resume, tracking and audit are the loop's.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Literal
@@ -86,7 +87,7 @@ class Preparation:
             yield Batch(*(t.to(self.device) for t in tensors))
 
 
-class Method:
+class Method(ABC):
     """A frozen dataclass of settings that derives from this class; only ``name`` and ``losses`` must be given."""
 
     __pydantic_config__ = {"use_attribute_docstrings": True}
@@ -98,7 +99,7 @@ class Method:
     control: ClassVar[bool] = False
     """Not meant to unlearn: it stands in a comparison to show what a figure cannot tell, and is never its best."""
     closed_form: ClassVar[bool] = False
-    """The whole change is made by ``prepare``; the run then takes one step without a loss."""
+    """Whether ``prepare`` makes the whole change (``ClosedForm``); the run then takes one step without a loss."""
 
     def needs(self) -> frozenset[Need]:
         """What it must be given."""
@@ -122,12 +123,25 @@ class Method:
         """Fill the state or change the model; returns the rows forwarded by this rank. Every rank calls it."""
         return 0
 
+    @abstractmethod
     def losses(self, context: StepContext, batch: UnlearnBatch) -> Losses:
         """This rank's share of the loss. Every rank calls it, also with no rows."""
-        raise NotImplementedError
 
-    def edit_gradients(self, context: StepContext) -> None:
+    def edit_gradients(self, context: StepContext) -> None:  # noqa: B027 - most methods leave the gradients alone
         """Change the gradients of ``context.model`` after the backward pass; they are equal on every rank."""
+
+
+class ClosedForm(Method):
+    """A method that edits the weights once, in ``prepare``."""
+
+    closed_form: ClassVar[bool] = True
+
+    def rows_per_step(self, forget: int, retain: int) -> float:
+        return 0
+
+    def losses(self, context: StepContext, batch: UnlearnBatch) -> Losses:
+        """Our own invariant: the loop takes no training step with such a method."""
+        raise AssertionError(f"{self.name} has no loss")
 
 
 def share(loss: Tensor, **terms: Tensor) -> Losses:

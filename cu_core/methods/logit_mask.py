@@ -8,27 +8,23 @@ from typing import ClassVar, Literal
 import torch
 from torch import nn
 
-from cu_core.methods.base import Method, Need, Preparation
+from cu_core.methods.base import ClosedForm, Need, Preparation
 from cu_core.types import RequestKind
 
 MASKED = -1e4
 
 
 @dataclass(frozen=True, kw_only=True)
-class LogitMask(Method):
+class LogitMask(ClosedForm):
     """The head never answers the forgotten classes; every feature is untouched, so probes must find the class whole."""
 
     name: Literal["logit_mask"] = "logit_mask"
     source: ClassVar[str] = "Ebrahimpour-Boroojeny et al. 2026, Unlearning Isn't Forgetting (control)"
     kinds: ClassVar[tuple[RequestKind, ...]] = ("class",)
     control: ClassVar[bool] = True
-    closed_form: ClassVar[bool] = True
 
     def needs(self) -> frozenset[Need]:
         return frozenset()
-
-    def rows_per_step(self, forget: int, retain: int) -> float:
-        return 0
 
     def prepare(self, prep: Preparation) -> int:
         """Raises: ValueError if the model has no final linear layer with a bias."""

@@ -12,7 +12,7 @@ from torch.func import functional_call, grad, vmap
 
 from cu_core.data.order import EpochOrder, Rows
 from cu_core.dist import rank_slice, sum_over_ranks
-from cu_core.methods.base import Method, Preparation
+from cu_core.methods.base import ClosedForm, Preparation
 
 SAMPLES_AT_ONCE = 8
 """Gradients of so many rows are held at a time, each as large as the model."""
@@ -38,13 +38,12 @@ def importances(prep: Preparation, rows: Rows) -> dict[str, Tensor]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SSD(Method):
+class SSD(ClosedForm):
     """One edit of the weights, no training step. The importance for the rest is measured on a sample of retain rows
     (the paper: on all of the training data)."""
 
     name: Literal["ssd"] = "ssd"
     source: ClassVar[str] = "Foster et al. 2024, arXiv 2308.07707, eq. 3 to 6"
-    closed_form: ClassVar[bool] = True
     alpha: float = 10.0
     """How many times more important for the forget set a weight must be to be dampened; positive."""
     lambda_dampening: float = 1.0
@@ -55,9 +54,6 @@ class SSD(Method):
     def __post_init__(self) -> None:
         if self.alpha <= 0 or self.lambda_dampening <= 0 or self.num_rows < 1:
             raise ValueError("alpha and lambda_dampening must be positive, num_rows at least 1")
-
-    def rows_per_step(self, forget: int, retain: int) -> float:
-        return 0
 
     def rows_to_prepare(self, num_forget: int, num_retain: int, num_classes: int) -> int:
         return min(num_forget, self.num_rows) + min(num_retain, self.num_rows)

@@ -44,6 +44,14 @@ def test_stop_rows_of_samples_are_about_half(reader: ShardReader, sample_request
     assert 10 <= len(split.forget_stop) <= 30
 
 
+def test_what_a_tuning_seed_saw_no_other_seed_reports(reader: ShardReader, sample_request: Path) -> None:
+    forget = load_forget_set(sample_request, reader.manifest.digest)
+    tuning = ForgetSplit(reader, forget, seed=9, stop_rows=500, max_rows=2000, tuning=True)
+    other = ForgetSplit(reader, forget, seed=0, stop_rows=500, max_rows=2000)
+    for name in ("forget_reported", "holdout", "retain_test"):
+        assert not ids(tuning, name) & ids(other, name)
+
+
 def test_batches_are_a_function_of_seed_and_step(split: ForgetSplit) -> None:
     first, again = (UnlearnStream(split, Batches(forget_batch=8, retain_batch=12, omega=2), seed=3) for _ in range(2))
     for step in (0, 1, 50):
