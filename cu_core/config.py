@@ -141,11 +141,13 @@ class RunConfig:
         }
 
     def result_digest(self, data_digest: str) -> str:
-        """Hash of what an unlearning result depends on: not the name, the places, the tracker or the workers."""
+        """Hash of what an unlearning result depends on: not the name, the places, the tracker or the workers;
+        of the audit only the stop set."""
         content = asdict(self)
         for part in ("name", "storage", "tracking", "data", "audit"):
             del content[part]
         content["workers"] = {"precision": self.workers.precision}
+        content["stop_rows"] = self.audit.stop_rows
         return digest_of([content, data_digest, TRAINING_VERSION, UNLEARNING_VERSION])
 
     def __post_init__(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -103,85 +104,6 @@ def reproduce(overrides: Sequence[str], out: Path | None) -> None:
         console.print(f"written to {out}")
 
 
-def lay_out(sets: Sequence[DataSet]) -> str:
-    """All seven tables in Markdown."""
-    names = ", ".join(s.name for s in sets)
-    head = (
-        f"```\n{command_line()}\n```\n\n"
-        f"Figures here on {names}, {machine()}, one seed; published ones on the paper's data."
-    )
-    body = [
-        _table(
-            "1. One class forgotten: retain test accuracy (%)", CLASS_ROWS, CIFAR10_CLASS, sets, "class", _test_accuracy
-        ),
-        _table(
-            "1, continued. Forget accuracy, train / test (%)",
-            CLASS_ROWS,
-            {"paper": ("0.00 / 0.00",) * 2},
-            sets,
-            "class",
-            _forget,
-        ),
-        _table(
-            "2. One class forgotten: time (s)", CLASS_ROWS[:2], {"ResNet-18": (1566, 48.9)}, sets, "class", _seconds
-        ),
-        _table(
-            "3. 500 rows forgotten: test / forget accuracy (%)",
-            tuple(CIFAR10_SAMPLES),
-            {"ResNet-18": tuple(f"{t:.2f} / {f:.2f}" for t, f in CIFAR10_SAMPLES.values())},
-            sets,
-            "samples",
-            _test_forget,
-        ),
-        _table(
-            "4. Share of forget rows taken for members (%)",
-            tuple(MEMBERS),
-            {"ResNet-18": tuple(MEMBERS.values()), "ResNet-34": (64.92, 53.59)},
-            sets,
-            "samples",
-            _members,
-        ),
-        _table(
-            "5. 500 rows forgotten: time (s)",
-            tuple(MEMBERS),
-            {"ResNet-18": (41.0 * 60, 2.64 * 60)},
-            sets,
-            "samples",
-            _seconds,
-        ),
-        _table(
-            "6. One class of SVHN forgotten: retain test accuracy (%)",
-            CLASS_ROWS[:2],
-            SVHN_CLASS,
-            [s for s in sets if s.name == "svhn"],
-            "class",
-            _test_accuracy,
-        ),
-        _course(sets),
-    ]
-    notes = "\n".join(f"- {line}" for line in DIFFERENCES)
-    return "\n\n".join([head, *body, f"Differences from the paper's protocol:\n\n{notes}"]) + "\n"
-
-
-def _table(
-    title: str,
-    rows: Sequence[str],
-    published: Mapping[str, Sequence[object]],
-    sets: Sequence[DataSet],
-    part: str,
-    figure: Callable[[dict[str, AuditReport], str], str],
-) -> str:
-    ours = [s.name for s in sets]
-    headings = ["method", *(f"paper, {column}" for column in published), *(f"here, {name}" for name in ours)]
-    lines = [f"**{title}**", "", f"| {' | '.join(headings)} |", "|" + "---|" * len(headings)]
-    for number, method in enumerate(rows):
-        told = [str(c[number]) if number < len(c) else NOT_KNOWN for c in published.values()]
-        lines.append(f"| {' | '.join([method, *told, *(figure(s.reports(part), method) for s in sets)])} |")
-    if not sets:
-        lines.append("\nNot run here: the data is not on disk.")
-    return "\n".join(lines)
-
-
 def _value(reports: dict[str, AuditReport], method: str, metric: str) -> float | None:
     """Of a method's model, or of the oracle for ``retrain``."""
     report = reports.get("contrastive_paper" if method == "retrain" else method)
@@ -216,6 +138,86 @@ def _seconds(reports: dict[str, AuditReport], method: str) -> str:
     return (
         NOT_KNOWN if report is None else f"{report.cost['retrain_seconds' if method == 'retrain' else 'seconds']:.1f}"
     )
+
+
+@dataclass(frozen=True)
+class Table:
+    """One of the paper's tables: its rows, what was published, and which figure of ours stands beside it."""
+
+    title: str
+    rows: Sequence[str]
+    published: Mapping[str, Sequence[object]]
+    part: Literal["class", "samples"]
+    figure: Callable[[dict[str, AuditReport], str], str]
+    only: str | None = None
+    """The one data set that it is about."""
+
+    def text(self, sets: Sequence[DataSet]) -> str:
+        sets = [s for s in sets if self.only in (None, s.name)]
+        headings = ["method", *(f"paper, {column}" for column in self.published), *(f"here, {s.name}" for s in sets)]
+        lines = [f"**{self.title}**", "", f"| {' | '.join(headings)} |", "|" + "---|" * len(headings)]
+        for number, method in enumerate(self.rows):
+            told = [str(c[number]) if number < len(c) else NOT_KNOWN for c in self.published.values()]
+            ours = [self.figure(s.reports(self.part), method) for s in sets]
+            lines.append(f"| {' | '.join([method, *told, *ours])} |")
+        if not sets:
+            lines.append("\nNot run here: the data is not on disk.")
+        return "\n".join(lines)
+
+
+CIFAR10_SAMPLES_TEXT = tuple(f"{test:.2f} / {forget:.2f}" for test, forget in CIFAR10_SAMPLES.values())
+TABLES = [
+    Table("1. One class forgotten: retain test accuracy (%)", CLASS_ROWS, CIFAR10_CLASS, "class", _test_accuracy),
+    Table(
+        "1, continued. Forget accuracy, train / test (%)",
+        CLASS_ROWS,
+        {"paper": ("0.00 / 0.00",) * 2},
+        "class",
+        _forget,
+    ),
+    Table("2. One class forgotten: time (s)", CLASS_ROWS[:2], {"ResNet-18": (1566, 48.9)}, "class", _seconds),
+    Table(
+        "3. 500 rows forgotten: test / forget accuracy (%)",
+        tuple(CIFAR10_SAMPLES),
+        {"ResNet-18": CIFAR10_SAMPLES_TEXT},
+        "samples",
+        _test_forget,
+    ),
+    Table(
+        "4. Share of forget rows taken for members (%)",
+        tuple(MEMBERS),
+        {"ResNet-18": tuple(MEMBERS.values()), "ResNet-34": (64.92, 53.59)},
+        "samples",
+        _members,
+    ),
+    Table(
+        "5. 500 rows forgotten: time (s)",
+        tuple(MEMBERS),
+        {"ResNet-18": (41.0 * 60, 2.64 * 60)},
+        "samples",
+        _seconds,
+    ),
+    Table(
+        "6. One class of SVHN forgotten: retain test accuracy (%)",
+        CLASS_ROWS[:2],
+        SVHN_CLASS,
+        "class",
+        _test_accuracy,
+        only="svhn",
+    ),
+]
+
+
+def lay_out(sets: Sequence[DataSet]) -> str:
+    """All seven tables in Markdown."""
+    names = ", ".join(s.name for s in sets)
+    head = (
+        f"```\n{command_line()}\n```\n\n"
+        f"Figures here on {names}, {machine()}, one seed; published ones on the paper's data."
+    )
+    notes = "\n".join(f"- {line}" for line in DIFFERENCES)
+    tables = [*(table.text(sets) for table in TABLES), _course(sets)]
+    return "\n\n".join([head, *tables, f"Differences from the paper's protocol:\n\n{notes}"]) + "\n"
 
 
 def _course(sets: Sequence[DataSet]) -> str:
