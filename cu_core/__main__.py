@@ -15,7 +15,8 @@ from cu_core.config import RunConfig
 from cu_core.config_io import load_config
 from cu_core.data.requests import resolve_request, save_forget_set
 from cu_core.dist import data_parallel, rank
-from cu_core.run import Hooks, import_original, open_reader, run_audit, run_train, run_unlearn
+from cu_core.run import Hooks, import_original, open_reader, run_train, run_unlearn
+from cu_core.run_audit import run_audit
 
 
 def _run(config: RunConfig, out: Path) -> None:

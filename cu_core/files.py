@@ -33,15 +33,22 @@ def atomic_folder(target: Path) -> Iterator[Path]:
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def write_text(target: Path, text: str) -> None:
-    """Write a text file under a temporary name, then rename it."""
+@contextlib.contextmanager
+def atomic_file(target: Path) -> Iterator[Path]:
+    """A temporary sibling that becomes ``target`` when the block ends without an error."""
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
     try:
-        partial.write_text(text)
+        yield partial
         partial.replace(target)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def write_text(target: Path, text: str) -> None:
+    """Write a text file under a temporary name, then rename it."""
+    with atomic_file(target) as partial:
+        partial.write_text(text)
 
 
 def file_sha256(path: Path) -> str:

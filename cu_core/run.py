@@ -3,28 +3,15 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import torch
-from pydantic import TypeAdapter
 from torch import nn
 
-from cu_core.audit.report import (
-    REPORT_VERSION,
-    AuditReport,
-    ModelFigures,
-    compare_models,
-    figure_rows,
-    per_class_test_accuracy,
-    sample_table,
-)
-from cu_core.audit.subject import Subject
-from cu_core.audit.table import audit_model
 from cu_core.checkpoint import TrainState, load_weights, read_meta, save_model
 from cu_core.config import TRAINING_VERSION, RunConfig
 from cu_core.data.forget_split import ForgetSplit
@@ -32,7 +19,6 @@ from cu_core.data.loader import Batches, UnlearnStream
 from cu_core.data.requests import ForgetSet, load_forget_set
 from cu_core.data.shard_reader import ShardReader
 from cu_core.dist import rank, seed_everything
-from cu_core.files import digest_of, write_text
 from cu_core.methods.finetune import FineTune
 from cu_core.models.batch_norm import set_batch_norm
 from cu_core.models.build import build_model, preprocess_for, restore, restore_foreign
@@ -191,102 +177,3 @@ def run_unlearn(config: RunConfig, original: Path, forget_file: Path, folder: Pa
 
 def _stopper(config: StopConfig, split: ForgetSplit) -> Stopper | None:
     return Stopper(config, split) if config.rule != "none" else None
-
-
-def _figures(config: RunConfig, subject: Subject, model_folder: Path) -> ModelFigures:
-    """Figures of one model, kept beside the models: the original and the oracles are audited once per request."""
-    files = read_meta(model_folder)["files"]
-    key = digest_of([files, subject.split.forget.digest, asdict(config.audit), config.seed, REPORT_VERSION])
-    cached = config.store / "audits" / f"{key}.json"
-    adapter = TypeAdapter(ModelFigures)
-    if cached.is_file():
-        return adapter.validate_json(cached.read_text())
-    figures = ModelFigures(audit_model(subject), per_class_test_accuracy(subject))
-    write_text(cached, adapter.dump_json(figures).decode())
-    return figures
-
-
-def run_audit(
-    config: RunConfig,
-    forget_file: Path,
-    folders: Mapping[str, Path],
-    oracles: Sequence[Path],
-    device: torch.device,
-    progress: Callable[[str], None] = lambda role: None,
-    samples: bool = True,
-) -> tuple[AuditReport, pa.Table | None]:
-    """Audit ``folders["original"]`` and ``folders["unlearned"]`` against the oracles.
-
-    Returns the report and, with ``samples``, a table with a row per evaluated sample of each model.
-    """
-    reader = open_reader(config)
-    split = open_split(config, reader, forget_file)
-    figures: dict[str, ModelFigures] = {}
-    tables = []
-    roles = {**folders, **{f"oracle_{i}": path for i, path in enumerate(oracles)}}
-    for role, folder in roles.items():
-        progress(role)
-        subject = Subject(load_model(config, reader, folder).to(device), split, config.audit, config.seed)
-        figures[role] = _figures(config, subject, folder)
-        if samples and role in ("original", "unlearned", "oracle_0"):
-            tables.append(sample_table(role, subject))
-    others = [figures[f"oracle_{i}"] for i in range(len(oracles))]
-    margin = config.audit.margin_points
-    gap, nothing, verdict = compare_models(figures["original"], figures["unlearned"], others, margin)
-    unlearn = read_meta(folders["unlearned"], verify=False)["result"]
-    report = AuditReport(
-        kind=split.forget.kind,
-        request=asdict(config.request),
-        class_names=reader.manifest.class_names,
-        sizes=_sizes(split),
-        gap=gap,
-        doing_nothing_gap=nothing,
-        verdict=verdict,
-        rows=figure_rows(split.forget.kind, figures["original"], figures["unlearned"], others, margin),
-        per_class={role: f.per_class for role, f in figures.items()},
-        cost=_cost(unlearn, [read_meta(o, verify=False)["result"] for o in oracles]),
-        stop=unlearn["stop"],
-        leaks=unlearn["leaks"],
-        retain_ids_checked=unlearn["retain_ids_checked"],
-        digests={
-            "data": reader.manifest.digest,
-            "request": split.forget.digest,
-            "config": config.result_digest(reader.manifest.digest),
-            **{r: read_meta(p, verify=False)["files"]["model.safetensors"][:16] for r, p in roles.items()},
-        },
-        settings=TypeAdapter(RunConfig).dump_python(config, mode="json"),
-    )
-    return report, pa.concat_tables(tables) if tables else None
-
-
-def _sizes(split: ForgetSplit) -> dict[str, int]:
-    names = (
-        "forget_set",
-        "forget_reported",
-        "forget_stop",
-        "stop_forget",
-        "stop_retain",
-        "holdout",
-        "retain_train",
-        "forget_test",
-        "retain_test",
-    )
-    return {"retain_set": split.num_retain, **{name: len(getattr(split, name)) for name in names}}
-
-
-def _cost(unlearn: Mapping[str, Any], oracles: Sequence[Mapping[str, Any]]) -> dict[str, float]:
-    """Rows forwarded in training steps, stop-check rows beside them, steps and seconds."""
-    cost = {
-        "steps": unlearn["steps"],
-        "forget_rows": unlearn["forget_rows"],
-        "retain_rows": unlearn["retain_rows"],
-        "frozen_rows": unlearn.get("frozen_rows", 0),
-        "prepare_rows": unlearn.get("prepare_rows", 0),
-        "stop_rows": unlearn["stop"].get("rows", 0),
-        "seconds": unlearn["seconds"],
-    }
-    if oracles:
-        cost["retrain_rows"] = float(np.mean([o["retain_rows"] for o in oracles]))
-        cost["retrain_seconds"] = float(np.mean([o["seconds"] for o in oracles]))
-        cost["rows_frac"] = (cost["forget_rows"] + cost["retain_rows"]) / max(cost["retrain_rows"], 1)
-    return cost

@@ -18,7 +18,9 @@ from cu_core.checkpoint import TrainState, load_state, save_state
 from cu_core.config import RunConfig
 from cu_core.config_io import ConfigError
 from cu_core.dist import rank
-from cu_core.run import Hooks, import_original, run_audit, run_train, run_unlearn
+from cu_core.files import atomic_file
+from cu_core.run import Hooks, import_original, run_train, run_unlearn
+from cu_core.run_audit import run_audit
 from cu_core.types import StepReport
 from pipelines.plan import Plan, TrainJob
 from pipelines.progress import Bars, bars, board_step, console, describe, ray_board
@@ -231,9 +233,8 @@ def audit_here(plan: Plan, unlearned: Path, samples_file: Path | None, progress:
         samples=samples_file is not None,
     )
     if samples is not None and samples_file is not None:
-        partial = samples_file.with_name(f".{samples_file.name}.partial")
-        pq.write_table(samples, partial)
-        partial.replace(samples_file)
+        with atomic_file(samples_file) as partial:
+            pq.write_table(samples, partial)
     return report
 
 

@@ -23,7 +23,7 @@ from cu_core.config_io import ConfigError
 from cu_core.data.forget_split import RowSet
 from cu_core.data.order import mix
 from cu_core.data.requests import ForgetSet, save_forget_set
-from cu_core.files import digest_of
+from cu_core.files import atomic_file, digest_of
 from cu_core.run import load_model, open_reader
 from cu_core.unlearn.evaluate import predict
 from pipelines import launch
@@ -91,10 +91,8 @@ def write_scores(scoring: Scoring) -> Path:
         inside, outside = confidence(scoring.original, rows), confidence(job, rows)
         columns = {"sample_id": half.sample_ids, "memorisation": inside - outside}
         parts.append(pa.table({**columns, "confidence_original": inside, "confidence_without": outside}))
-    scoring.file.parent.mkdir(parents=True, exist_ok=True)
-    partial = scoring.file.with_name(f".{scoring.file.name}.partial")
-    pq.write_table(pa.concat_tables(parts), partial)
-    partial.replace(scoring.file)
+    with atomic_file(scoring.file) as partial:
+        pq.write_table(pa.concat_tables(parts), partial)
     return scoring.file
 
 
@@ -124,7 +122,5 @@ def score_rows(config: RunConfig, out: Path) -> None:
         raise ConfigError(f"--out: {out} exists; name a new file.")
     scoring = plan_scoring(config)
     make_scores([scoring])
-    out.parent.mkdir(parents=True, exist_ok=True)
-    partial = out.with_name(f".{out.name}.partial")
-    shutil.copyfile(scoring.file, partial)
-    partial.replace(out)
+    with atomic_file(out) as partial:
+        shutil.copyfile(scoring.file, partial)

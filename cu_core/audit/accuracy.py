@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from cu_core.audit.subject import Subject
+from cu_core.audit.subject import Findings, Subject
 from cu_core.metrics.accuracy import accuracy
-from cu_core.types import MetricResult
 
 
-def accuracies(subject: Subject) -> dict[str, MetricResult]:
+def accuracies(subject: Subject) -> Findings:
     """``forget_accuracy`` covers rows that decided nothing, ``forget_all_accuracy`` all rows of the request."""
     sets = {
         "forget_accuracy": subject.forget_train,
@@ -17,4 +16,4 @@ def accuracies(subject: Subject) -> dict[str, MetricResult]:
     }
     if subject.split.forget.kind == "class":
         sets["forget_test_accuracy"] = subject.forget_test
-    return {name: accuracy(predictions.correct) for name, predictions in sets.items()}
+    return Findings({name: accuracy(predictions.correct) for name, predictions in sets.items()})

@@ -11,7 +11,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from cu_core.audit.subject import Subject
+from cu_core.audit.subject import Findings, Subject
 from cu_core.metrics.accuracy import accuracy, wilson_interval
 from cu_core.metrics.membership import (
     Scores,
@@ -24,41 +24,48 @@ from cu_core.metrics.membership import (
 from cu_core.types import MetricResult
 from cu_core.unlearn.evaluate import Predictions
 
+THRESHOLDS = {
+    "mia_auc": ("loss", -1.0),
+    "mia_entropy_auc": ("entropy", -1.0),
+    "mia_modified_entropy_auc": ("modified_entropy", -1.0),
+    "mia_correct_auc": ("correct", 1.0),
+}
+"""Attack -> (feature, sign that makes members score high)."""
+
 
 def _features(predictions: Predictions) -> NDArray[np.float64]:
     return np.stack(list(attack_features(predictions.logits, predictions.labels).values()), axis=1)
 
 
-def membership(subject: Subject) -> dict[str, MetricResult]:
-    """AUC (0..1) and true-positive rate (percent) at ``low_fpr``; 0.5 means the attack cannot tell. The share of
-    forget rows that the logistic attack takes for members (percent) is the paper's figure.
+def membership(subject: Subject) -> Findings:
+    """AUC (0..1; 0.5: the attack cannot tell) of threshold attacks on single features and of a logistic attack on all
+    of them; for the loss also the true-positive rate (percent) at ``low_fpr``. The share of forget rows that the
+    logistic attack takes for members (percent) is the paper's figure.
 
-    The threshold attack on the loss fits nothing and uses the whole holdout set. The logistic attack is fitted on
-    retain rows against one half of the holdout set and scored on forget rows against the other half.
+    Threshold attacks fit nothing and use the whole holdout set; confidence orders rows as the loss does. The logistic
+    attack is fitted on retain rows against one half of the holdout set and scored on forget rows against the other
+    half. Holdout rows are weighted to the class shares of the forget set.
     """
     target, holdout = subject.forget_train, subject.holdout
     weights = class_match_weights(holdout.labels, target.labels)
-    member_loss = -attack_features(target.logits, target.labels)["loss"]
-    other_loss = -attack_features(holdout.logits, holdout.labels)["loss"]
-    fpr = subject.config.low_fpr
-    tpr = 100 * tpr_at_fpr(member_loss, other_loss, weights, fpr)
+    inside, outside = (attack_features(p.logits, p.labels) for p in (target, holdout))
+    metrics = {name: _auc(sign * inside[f], sign * outside[f], weights) for name, (f, sign) in THRESHOLDS.items()}
+    tpr = 100 * tpr_at_fpr(-inside["loss"], -outside["loss"], weights, subject.config.low_fpr)
+    low, high = wilson_interval(round(tpr * len(target) / 100), len(target))
+    metrics["mia_tpr_low_fpr"] = MetricResult(tpr, len(target), 100 * low, 100 * high)
 
     half = np.arange(len(holdout)) % 2 == 0
     fit, score = holdout.where(half), holdout.where(~half)
     attack = make_pipeline(StandardScaler(), LogisticRegression(class_weight="balanced", max_iter=500))
     truth = np.r_[np.ones(len(subject.retain_train)), np.zeros(len(fit))]
     attack.fit(np.concatenate([_features(subject.retain_train), _features(fit)]), truth)
-    low, high = wilson_interval(round(tpr * len(target) / 100), len(target))
-    taken = attack.predict(_features(target)) == 1
-    scored = class_match_weights(score.labels, target.labels)
-    return {
-        "mia_auc": _auc(member_loss, other_loss, weights),
-        "mia_tpr_low_fpr": MetricResult(tpr, len(target), 100 * low, 100 * high),
-        "member_prediction_rate": accuracy(taken),
-        "mia_logistic_auc": _auc(
-            attack.decision_function(_features(target)), attack.decision_function(_features(score)), scored
-        ),
-    }
+    metrics["member_prediction_rate"] = accuracy(attack.predict(_features(target)) == 1)
+    metrics["mia_logistic_auc"] = _auc(
+        attack.decision_function(_features(target)),
+        attack.decision_function(_features(score)),
+        class_match_weights(score.labels, target.labels),
+    )
+    return Findings(metrics)
 
 
 def _auc(members: Scores, non_members: Scores, weights: Scores) -> MetricResult:

@@ -1,37 +1,36 @@
-"""Does the forgotten class come back when the model is trained on, without it?"""
+"""Does what was forgotten come back when the model is trained on, without it?"""
 
 from __future__ import annotations
 
 import copy
 
-from cu_core.audit.subject import Subject
+from cu_core.audit.subject import Findings, Subject
 from cu_core.data.loader import Batches, UnlearnStream
 from cu_core.methods.finetune import FineTune
 from cu_core.metrics.accuracy import accuracy
 from cu_core.models.batch_norm import set_batch_norm
 from cu_core.models.classifier import JointForward
-from cu_core.types import MetricResult
 from cu_core.unlearn.evaluate import predict
 from cu_core.unlearn.loop import Loop, run_loop
 from cu_core.unlearn.optim import OptimizerConfig
 
 
-def rebound(subject: Subject) -> dict[str, MetricResult]:
-    """``rebound_accuracy``: unseen rows of the forgotten class after plain SGD steps (momentum 0.9) on retain rows."""
-    if subject.split.forget.kind != "class":
-        return {}
-    config = subject.config
+def rebound(subject: Subject) -> Findings:
+    """``rebound_accuracy``: unseen rows of the forgotten class (a sample request: the forget rows themselves) after
+    plain SGD steps (momentum 0.9) on retain rows."""
+    config, split = subject.config, subject.split
     model = copy.deepcopy(subject.model)
     set_batch_norm(model, "per_rank")
-    batches = Batches(forget_batch=0, retain_batch=min(config.rebound_batch, subject.split.num_retain))
+    batches = Batches(forget_batch=0, retain_batch=min(config.rebound_batch, split.num_retain))
     run_loop(
         Loop(
             model=model,
             forward=JointForward(model),
             method=FineTune(),
             max_steps=config.rebound_steps,
-            stream=UnlearnStream(subject.split, batches, subject.seed + 303),
+            stream=UnlearnStream(split, batches, subject.seed + 303),
             optimizer=OptimizerConfig(lr=config.rebound_lr),
         )
     )
-    return {"rebound_accuracy": accuracy(predict(model, subject.split.reader, subject.split.forget_test).correct)}
+    rows = split.forget_test if split.forget.kind == "class" else split.forget_reported
+    return Findings({"rebound_accuracy": accuracy(predict(model, split.reader, rows).correct)})

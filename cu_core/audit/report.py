@@ -10,10 +10,10 @@ import numpy as np
 import pyarrow as pa
 from sklearn.manifold import TSNE
 
-from cu_core.audit.oracle_gap import OracleGap, difference, oracle_gap, tolerance
-from cu_core.audit.subject import Subject
-from cu_core.audit.table import metrics_of
-from cu_core.audit.verdict import Verdict, judge
+from cu_core.audit.oracle_gap import Band, Figures, OracleGap, difference, oracle_gap
+from cu_core.audit.subject import AuditConfig, Subject
+from cu_core.audit.table import METRICS, metrics_of
+from cu_core.audit.verdict import Court, Verdict, judge, judged_metrics
 from cu_core.metrics.accuracy import per_class_accuracy
 from cu_core.metrics.membership import attack_features
 from cu_core.types import MetricResult, RequestKind
@@ -30,6 +30,8 @@ class ModelFigures:
     metrics: Mapping[str, MetricResult]
     per_class: Mapping[int, MetricResult]
     """Test accuracy of each class."""
+    curves: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    """Percent after 0, 1, 2... steps."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,7 @@ class Row:
     """One metric across models, in points."""
 
     name: str
+    audit: str
     title: str
     original: float
     unlearned: float
@@ -45,7 +48,10 @@ class Row:
     oracles: tuple[float, ...]
     difference: float | None
     """Unlearned - mean of the oracles; absent without an oracle."""
+    band: Band | None
+    """How far it may lie from that mean."""
     tolerance: float | None
+    """The largest of the band's three; absent for what is not judged."""
     in_gap: bool
 
 
@@ -62,7 +68,13 @@ class AuditReport:
     gap: OracleGap | None
     doing_nothing_gap: OracleGap | None
     verdict: Verdict
+    absent: Mapping[str, str]
+    """Metrics of the request's kind that are not there, and why."""
     per_class: Mapping[str, Mapping[int, MetricResult]]
+    received: Mapping[str, Sequence[float]]
+    """Class requests: by role, percent of the unseen forgotten-class rows that each class gets."""
+    curves: Mapping[str, Mapping[str, Sequence[float]]]
+    """By audit metric and role: percent after 0, 1, 2... steps."""
     cost: Mapping[str, float]
     """Rows forwarded, steps and seconds of unlearning and of retraining."""
     stop: Mapping[str, Any]
@@ -75,38 +87,50 @@ class AuditReport:
 
 
 def figure_rows(
-    kind: RequestKind, original: ModelFigures, unlearned: ModelFigures, oracles: Sequence[ModelFigures], margin: float
+    kind: RequestKind, original: Figures, unlearned: Figures, oracles: Sequence[Figures], config: AuditConfig
 ) -> tuple[Row, ...]:
     rows = []
-    others = [o.metrics for o in oracles]
-    for name, metric in metrics_of(kind).items():
-        own = unlearned.metrics[name]
+    court = Court(oracles, config, judged_metrics(unlearned, oracles))
+    for name, metric in metrics_of(kind, config).items():
+        if name not in unlearned:
+            continue
+        own = unlearned[name]
+        others = [o for o in oracles if name in o]
         rows.append(
             Row(
                 name,
+                metric.audit,
                 metric.title,
-                metric.points(original.metrics[name]),
+                metric.points(original[name]),
                 metric.points(own),
                 None if own.low is None else metric.scale * own.low,
                 None if own.high is None else metric.scale * own.high,
                 tuple(metric.points(o[name]) for o in others),
-                difference(name, unlearned.metrics, others) if others else None,
-                tolerance(name, others, margin) if others else None,
+                difference(name, unlearned, others) if others else None,
+                court.band(name) if others else None,
+                court.band(name).tolerance if others and name in court.names else None,
                 metric.in_gap,
             )
         )
     return tuple(rows)
 
 
+def absent_metrics(kind: RequestKind, unlearned: Figures, oracles: int, config: AuditConfig) -> dict[str, str]:
+    """Why a metric is not there."""
+    made = metrics_of(kind, config)
+    reasons = {n: "its audit was not asked for (audit.audits)" for n, m in METRICS.items() if kind in m.kinds}
+    reasons |= dict.fromkeys(made, f"it compares with oracles, there {'is 1' if oracles == 1 else f'are {oracles}'}")
+    return {name: reason for name, reason in reasons.items() if name not in unlearned}
+
+
 def compare_models(
-    original: ModelFigures, unlearned: ModelFigures, oracles: Sequence[ModelFigures], margin: float
+    original: Figures, unlearned: Figures, oracles: Sequence[Figures], config: AuditConfig
 ) -> tuple[OracleGap | None, OracleGap | None, Verdict]:
     """(gap, gap of doing nothing, verdict); the gaps are absent without an oracle."""
-    others = [o.metrics for o in oracles]
-    verdict = judge(original.metrics, unlearned.metrics, others, margin)
-    if not others:
+    verdict = judge(original, unlearned, oracles, config)
+    if not oracles:
         return None, None, verdict
-    return oracle_gap(unlearned.metrics, others), oracle_gap(original.metrics, others), verdict
+    return oracle_gap(unlearned, oracles), oracle_gap(original, oracles), verdict
 
 
 def per_class_test_accuracy(subject: Subject) -> dict[int, MetricResult]:

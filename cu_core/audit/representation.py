@@ -4,32 +4,54 @@ from __future__ import annotations
 
 import numpy as np
 
-from cu_core.audit.subject import Subject
+from cu_core.audit.subject import Findings, Subject
 from cu_core.metrics.accuracy import accuracy, wilson_interval
-from cu_core.metrics.representation import linear_probe, prototype_recovery
+from cu_core.metrics.representation import linear_probe, mean_cosine, nearest_neighbours, prototype_recovery
 from cu_core.types import MetricResult
 
 SHOTS = 5
 DRAWS = 20
+NEIGHBOURS = 10
 
 
-def representation(subject: Subject) -> dict[str, MetricResult]:
-    """``probe_accuracy``: a linear probe fitted on train rows of all classes, on unseen rows of the forgotten class;
-    ``prototype_recovery``: the same rows by nearest class mean, five forget rows standing for the class (percent)."""
-    if subject.split.forget.kind != "class":
-        return {}
+def representation(subject: Subject) -> Findings:
+    """Linear probes on the embedding and on the hidden feature, nearest neighbours, and 5-shot prototypes, all fitted
+    on train rows and scored on unseen rows of the forgotten class (percent); mean cosine among these rows (-1..1)."""
     forget, retain, test = subject.forget_all, subject.retain_train, subject.forget_test
-    correct = linear_probe(
-        np.concatenate([forget.embedding, retain.embedding]),
-        np.concatenate([forget.labels, retain.labels]),
-        test.embedding,
-        test.labels,
+    labels = np.concatenate([forget.labels, retain.labels])
+    found = {
+        name: accuracy(
+            linear_probe(
+                np.concatenate([getattr(forget, layer), getattr(retain, layer)]),
+                labels,
+                getattr(test, layer),
+                test.labels,
+            )
+        )
+        for name, layer in (("probe_accuracy", "embedding"), ("hidden_probe_accuracy", "hidden"))
+    }
+    few = forget.where(_like_a_class(len(forget), retain.labels, subject.seed))
+    found["knn_accuracy"] = accuracy(
+        nearest_neighbours(
+            np.concatenate([few.embedding, retain.embedding]),
+            np.concatenate([few.labels, retain.labels]),
+            test.embedding,
+            test.labels,
+            NEIGHBOURS,
+        )
     )
     share = prototype_recovery(
         forget.embedding, retain.embedding, retain.labels, test.embedding, shots=SHOTS, draws=DRAWS, seed=subject.seed
     )
     low, high = wilson_interval(round(share * len(test)), len(test))
-    return {
-        "probe_accuracy": accuracy(correct),
-        "prototype_recovery": MetricResult(100 * share, len(test), 100 * low, 100 * high),
-    }
+    found["prototype_recovery"] = MetricResult(100 * share, len(test), 100 * low, 100 * high)
+    found["within_class_cosine"] = MetricResult(mean_cosine(test.embedding), len(test))
+    return Findings(found)
+
+
+def _like_a_class(count: int, retain_labels: np.ndarray, seed: int) -> np.ndarray:
+    """Mask of as many of ``count`` rows as a retained class has: neighbours vote by number."""
+    wanted = min(count, int(np.median(np.unique(retain_labels, return_counts=True)[1])))
+    mask = np.zeros(count, dtype=np.bool_)
+    mask[np.random.default_rng(seed).choice(count, wanted, replace=False)] = True
+    return mask

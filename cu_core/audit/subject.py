@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal
 
 from cu_core.data.forget_split import ForgetSplit
 from cu_core.models.classifier import Classifier
+from cu_core.types import MetricResult
 from cu_core.unlearn.evaluate import Predictions, predict
+
+AuditName = Literal[
+    "accuracy", "membership", "output_distance", "neighbours", "representation", "relearning", "rebound"
+]
 
 
 @dataclass(frozen=True, kw_only=True)
 class AuditConfig:
     """How the result is proved."""
 
-    oracles: int = 1
+    oracles: int = 3
     """How many models are retrained without the forget set, the first from the original's initialisation; 0: none,
-    and every comparison with an oracle is then absent."""
+    and every comparison with an oracle is then absent. Under 3 the spread of oracles is not known."""
+    audits: tuple[AuditName, ...] | None = None
+    """Which audits are made; absent: all. The mean gap needs accuracy and membership."""
     max_rows: int = 2000
     """Most retain, holdout and (five times as many) test rows that are evaluated."""
     stop_rows: int = 500
@@ -28,18 +36,38 @@ class AuditConfig:
     """Plain SGD steps on retain rows after which the forgotten class must not have come back."""
     rebound_lr: float = 0.01
     rebound_batch: int = 64
+    relearn_steps: int = 30
+    """Plain SGD steps on 5 or 50 forget rows, with as many retain rows as a rebound batch."""
+    relearn_lr: float = 0.01
     low_fpr: float = 0.05
     """False-positive rate at which the attack's true-positive rate is given."""
     margin_points: float = 3.0
-    """Differences from the oracle up to this many points count as none in the verdict."""
+    """Equivalence margin: differences from the oracle up to this many points count as none in the verdict."""
+    family_error: float = 0.05
+    """How often one more oracle may be told from the others by any of the judged metrics together."""
 
     def __post_init__(self) -> None:
-        if self.oracles < 0 or min(self.max_rows, self.stop_rows, self.rebound_steps, self.rebound_batch) < 1:
+        counts = self.max_rows, self.stop_rows, self.rebound_steps, self.rebound_batch, self.relearn_steps
+        if self.oracles < 0 or min(counts) < 1:
             raise ValueError(
-                "oracles must not be negative; max_rows, stop_rows, rebound_steps and rebound_batch must be at least 1"
+                "oracles must not be negative; max_rows, stop_rows, rebound_steps, rebound_batch and relearn_steps "
+                "must be at least 1"
             )
-        if not 0 < self.low_fpr < 1 or self.margin_points <= 0 or self.rebound_lr <= 0:
-            raise ValueError("low_fpr must lie in (0, 1), margin_points and rebound_lr must be positive")
+        if not 0 < self.low_fpr < 1 or not 0 < self.family_error < 1:
+            raise ValueError("low_fpr and family_error must lie in (0, 1)")
+        if min(self.margin_points, self.rebound_lr, self.relearn_lr) <= 0:
+            raise ValueError("margin_points, rebound_lr and relearn_lr must be positive")
+        if self.audits is not None and not {"accuracy", "membership"} <= set(self.audits):
+            raise ValueError("audits must name accuracy and membership; the mean gap is made of them")
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What one audit found."""
+
+    metrics: Mapping[str, MetricResult]
+    curves: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    """Percent after 0, 1, 2... steps."""
 
 
 class Subject:

@@ -1,23 +1,55 @@
-"""All metrics of an audit, by name, and the audits that compute them."""
+"""All audits and metrics, by name."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from cu_core.audit.accuracy import accuracies
+from cu_core.audit.answers import Answers
 from cu_core.audit.membership import membership
+from cu_core.audit.neighbours import neighbours
+from cu_core.audit.output_distance import output_distance
 from cu_core.audit.rebound import rebound
+from cu_core.audit.relearning import relearning
 from cu_core.audit.representation import representation
-from cu_core.audit.subject import Subject
+from cu_core.audit.subject import AuditConfig, AuditName, Findings, Subject
 from cu_core.types import MetricResult, RequestKind
 
-AUDITS: dict[str, Callable[[Subject], dict[str, MetricResult]]] = {
-    "accuracy": accuracies,
-    "membership": membership,
-    "representation": representation,
-    "rebound": rebound,
+Alone = Callable[[Subject], Findings]
+Against = Callable[[Answers, Sequence[Answers]], dict[str, MetricResult]]
+"""Answers of a model and of the oracles it is compared with."""
+CLASS: tuple[RequestKind, ...] = ("class",)
+ALL: tuple[RequestKind, ...] = ("class", "sample")
+
+
+@dataclass(frozen=True)
+class Audit:
+    """A row of the AUDITS table; one of ``alone`` and ``against`` is given."""
+
+    title: str
+    question: str
+    alone: Alone | None = None
+    against: Against | None = None
+    kinds: tuple[RequestKind, ...] = ALL
+
+
+AUDITS: Mapping[AuditName, Audit] = {
+    "accuracy": Audit("Accuracy", "Does it answer as a retrained model does?", accuracies),
+    "membership": Audit("Membership attacks", "Can an attacker tell that the rows were trained on?", membership),
+    "output_distance": Audit(
+        "Output distance", "Are its answers, row by row, those of a retrained model?", against=output_distance
+    ),
+    "neighbours": Audit(
+        "Neighbouring classes",
+        "Does the forgotten class go where a retrained model sends it?",
+        against=neighbours,
+        kinds=CLASS,
+    ),
+    "representation": Audit("Representation", "Is the class still in the features?", representation, kinds=CLASS),
+    "relearning": Audit("Relearning", "Is it learned again faster than by a retrained model?", relearning),
+    "rebound": Audit("Rebound", "Does it come back by training on retain rows alone?", rebound),
 }
 
 
@@ -25,45 +57,85 @@ AUDITS: dict[str, Callable[[Subject], dict[str, MetricResult]]] = {
 class Metric:
     """A row of the METRICS table."""
 
-    audit: str
+    audit: AuditName
     """The audit that computes it."""
     title: str
-    side: Literal["forget", "utility"]
-    """What a lower value means: ``forget``, more was forgotten; ``utility``, more was damaged."""
-    kinds: tuple[RequestKind, ...] = ("class", "sample")
+    side: Literal["forget", "utility", "distance"]
+    """``forget``: lower means that more was forgotten; ``utility``: lower means that more was damaged; ``distance``:
+    from the oracles, only too large is wrong."""
+    kinds: tuple[RequestKind, ...] = ALL
     scale: float = 1.0
     """Factor to points (0..100)."""
     in_gap: bool = False
     """Whether it enters the mean oracle gap."""
+    judged: bool = True
+    """Whether it enters the verdict; others are shown beside a judged one that says the same."""
 
     def points(self, result: MetricResult) -> float:
         return self.scale * result.value
 
 
-CLASS: tuple[RequestKind, ...] = ("class",)
+NATS = 100 / 0.6931471805599453
+"""Jensen-Shannon divergence to percent of its maximum, log 2."""
 METRICS: Mapping[str, Metric] = {
     "forget_accuracy": Metric("accuracy", "forget set, train (%)", "forget", in_gap=True),
-    "forget_all_accuracy": Metric("accuracy", "forget set, train, all rows (%)", "forget"),
+    "forget_all_accuracy": Metric("accuracy", "forget set, train, all rows (%)", "forget", judged=False),
     "forget_test_accuracy": Metric("accuracy", "forgotten class, test (%)", "forget", CLASS, in_gap=True),
     "retain_accuracy": Metric("accuracy", "retain set, train (%)", "utility", in_gap=True),
     "test_accuracy": Metric("accuracy", "retain, test (%)", "utility", in_gap=True),
     "mia_auc": Metric("membership", "MIA AUC, loss (x100)", "forget", scale=100, in_gap=True),
     "mia_tpr_low_fpr": Metric("membership", "MIA TPR at a low FPR (%)", "forget"),
-    "member_prediction_rate": Metric("membership", "forget rows taken for members (%)", "forget"),
+    "mia_entropy_auc": Metric("membership", "MIA AUC, entropy (x100)", "forget", scale=100),
+    "mia_modified_entropy_auc": Metric("membership", "MIA AUC, modified entropy (x100)", "forget", scale=100),
+    "mia_correct_auc": Metric("membership", "MIA AUC, correctness (x100)", "forget", scale=100, judged=False),
     "mia_logistic_auc": Metric("membership", "MIA AUC, logistic (x100)", "forget", scale=100),
+    "member_prediction_rate": Metric("membership", "forget rows taken for members (%)", "forget"),
+    "forget_js": Metric("output_distance", "Jensen-Shannon to oracles, forget (% of max)", "distance", scale=NATS),
+    "test_js": Metric("output_distance", "Jensen-Shannon to oracles, test (% of max)", "distance", scale=NATS),
+    "forget_tv": Metric("output_distance", "total variation, forget (%)", "distance", scale=100, judged=False),
+    "test_tv": Metric("output_distance", "total variation, test (%)", "distance", scale=100, judged=False),
+    "forget_confidence": Metric("output_distance", "probability of the own label, forget (%)", "forget", scale=100),
+    "forget_entropy": Metric(
+        "output_distance", "entropy of forget rows (nats x100)", "utility", scale=100, judged=False
+    ),
+    "neighbour_share": Metric("neighbours", "forgotten class to its 3 nearest (%)", "utility", CLASS),
+    "assignment_distance": Metric("neighbours", "classes it goes to, distance (%)", "distance", CLASS),
     "probe_accuracy": Metric("representation", "linear probe, forgotten class (%)", "forget", CLASS),
+    "hidden_probe_accuracy": Metric("representation", "linear probe, 3/4 of depth (%)", "forget", CLASS),
+    "knn_accuracy": Metric("representation", "nearest neighbours, forgotten class (%)", "forget", CLASS),
     "prototype_recovery": Metric("representation", "5-shot recovery, forgotten class (%)", "forget", CLASS),
-    "rebound_accuracy": Metric("rebound", "rebound on retain data (%)", "forget", CLASS),
+    "within_class_cosine": Metric("representation", "cosine within the class (x100)", "forget", CLASS, scale=100),
+    "relearn_5": Metric("relearning", "relearned from 5 rows, mean (%)", "forget"),
+    "relearn_50": Metric("relearning", "relearned from 50 rows, mean (%)", "forget"),
+    "relearn_5_steps": Metric("relearning", "steps to half, 5 rows", "utility", judged=False),
+    "relearn_50_steps": Metric("relearning", "steps to half, 50 rows", "utility", judged=False),
+    "rebound_accuracy": Metric("rebound", "rebound on retain data (%)", "forget"),
 }
 
 
-def metrics_of(kind: RequestKind) -> dict[str, Metric]:
-    return {name: metric for name, metric in METRICS.items() if kind in metric.kinds}
+def audits_of(kind: RequestKind, config: AuditConfig) -> dict[AuditName, Audit]:
+    """Those that are made."""
+    wanted = AUDITS if config.audits is None else config.audits
+    return {name: audit for name, audit in AUDITS.items() if name in wanted and kind in audit.kinds}
 
 
-def audit_model(subject: Subject) -> dict[str, MetricResult]:
-    """Every metric of the request's kind."""
-    results: dict[str, MetricResult] = {}
-    for run in AUDITS.values():
-        results |= run(subject)
-    return {name: results[name] for name in metrics_of(subject.split.forget.kind)}
+def metrics_of(kind: RequestKind, config: AuditConfig) -> dict[str, Metric]:
+    audits = audits_of(kind, config)
+    return {name: metric for name, metric in METRICS.items() if kind in metric.kinds and metric.audit in audits}
+
+
+def audit_alone(subject: Subject) -> Findings:
+    """Every audit that needs the model only."""
+    parts = [a.alone(subject) for a in audits_of(subject.split.forget.kind, subject.config).values() if a.alone]
+    return Findings(
+        {name: value for part in parts for name, value in part.metrics.items()},
+        {name: curve for part in parts for name, curve in part.curves.items()},
+    )
+
+
+def audit_against(
+    kind: RequestKind, config: AuditConfig, answers: Answers, references: Sequence[Answers]
+) -> dict[str, MetricResult]:
+    """Every audit that compares answers with those of oracles."""
+    parts = [a.against(answers, references) for a in audits_of(kind, config).values() if a.against]
+    return {name: value for part in parts for name, value in part.items()}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
+from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -19,6 +20,30 @@ def linear_probe(train_ND: Features, labels: Labels, test_ND: Features, test_lab
     return np.asarray(probe.predict(test_ND) == test_labels)
 
 
+def unit(x_ND: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Rows at length one."""
+    return x_ND / np.maximum(np.linalg.norm(x_ND, axis=1, keepdims=True), 1e-12)  # type: ignore[no-any-return]
+
+
+def nearest_neighbours(
+    train_ND: Features, labels: Labels, test_ND: Features, test_labels: Labels, neighbours: int
+) -> NDArray[np.bool_]:
+    """Majority of the ``neighbours`` nearest train rows by cosine; correctness per test row."""
+    vote = KNeighborsClassifier(neighbours, metric="cosine").fit(train_ND, labels)
+    return np.asarray(vote.predict(test_ND) == test_labels)
+
+
+def mean_cosine(x_ND: Features) -> float:
+    """Mean cosine over all pairs of different rows.
+
+    Raises: ValueError for fewer than two rows.
+    """
+    if len(x_ND) < 2:
+        raise ValueError("a mean cosine needs two rows or more.")
+    total = float((unit(x_ND.astype(np.float64)).sum(0) ** 2).sum())
+    return (total - len(x_ND)) / (len(x_ND) * (len(x_ND) - 1))
+
+
 def prototype_recovery(
     forget_ND: Features,
     retain_ND: Features,
@@ -31,10 +56,6 @@ def prototype_recovery(
 ) -> float:
     """Share of forgotten-class test rows that lie nearest (cosine) to the mean of ``shots`` forget rows, against the
     means of the retained classes; mean over ``draws`` (Snell et al. 2017, prototypical networks)."""
-
-    def unit(x: NDArray[np.floating]) -> NDArray[np.floating]:
-        return x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12)  # type: ignore[no-any-return]
-
     retained = np.stack([unit(retain_ND[retain_labels == c]).mean(0) for c in np.unique(retain_labels)])
     rest = (unit(test_ND) @ unit(retained).T).max(1)
     rng = np.random.default_rng(seed)

@@ -24,6 +24,8 @@ class Predictions:
     """(N, C)."""
     embedding: NDArray[np.float32]
     """(N, D)."""
+    hidden: NDArray[np.float32]
+    """(N, D'), from about three quarters of the depth."""
     labels: NDArray[np.int64]
     sample_ids: NDArray[np.int64]
 
@@ -35,7 +37,7 @@ class Predictions:
         return np.asarray(self.logits.argmax(1) == self.labels, dtype=np.bool_)
 
     def where(self, mask: NDArray[np.bool_]) -> Predictions:
-        return Predictions(self.logits[mask], self.embedding[mask], self.labels[mask], self.sample_ids[mask])
+        return Predictions(*(values[mask] for values in vars(self).values()))
 
 
 @torch.inference_mode()
@@ -44,15 +46,15 @@ def predict(model: nn.Module, reader: ShardReader, rows: RowSet) -> Predictions:
     device = next(model.parameters()).device
     was_training = model.training
     model.eval()
-    logits, embeddings = [], []
+    parts: list[list[NDArray[np.float32]]] = []
     for start in range(0, max(len(rows), 1), ROWS_AT_ONCE):
         part = rows.rows[start : start + ROWS_AT_ONCE]
         out = model(reader.images(rows.split, part).to(device))
-        logits.append(out.logits.float().cpu().numpy())
-        embeddings.append(out.embedding.float().cpu().numpy())
+        parts.append([x.float().cpu().numpy() for x in (out.logits, out.embedding, out.hidden)])
     model.train(was_training)
     labels, ids = reader.labels(rows.split, rows.rows), reader.sample_ids(rows.split, rows.rows)
-    return Predictions(np.concatenate(logits), np.concatenate(embeddings), labels, ids)
+    logits, embedding, hidden = (np.concatenate(column) for column in zip(*parts, strict=True))
+    return Predictions(logits, embedding, hidden, labels, ids)
 
 
 def shared_accuracy(model: nn.Module, reader: ShardReader, rows: RowSet) -> tuple[int, int]:

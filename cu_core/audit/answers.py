@@ -1,0 +1,42 @@
+"""What a model answers on the audited rows: all that audits against other models need of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import softmax
+
+from cu_core.audit.subject import Subject
+from cu_core.files import atomic_file
+
+
+@dataclass(frozen=True)
+class Answers:
+    """Class probabilities, float32 (N, C), and labels; ``unseen`` are test rows of a forgotten class."""
+
+    forget: NDArray[np.float32]
+    forget_labels: NDArray[np.int64]
+    unseen: NDArray[np.float32]
+    test: NDArray[np.float32]
+
+    def save(self, path: Path) -> None:
+        with atomic_file(path) as partial, partial.open("wb") as out:
+            np.savez_compressed(out, **vars(self))
+
+    @staticmethod
+    def load(path: Path) -> Answers:
+        with np.load(path, allow_pickle=False) as stored:
+            return Answers(**stored)
+
+
+def answers_of(subject: Subject) -> Answers:
+    def probabilities(logits: NDArray[np.float32]) -> NDArray[np.float32]:
+        return softmax(logits.astype(np.float64), axis=1).astype(np.float32)  # type: ignore[no-any-return]
+
+    forget, test = subject.forget_train, subject.retain_test
+    is_class = subject.split.forget.kind == "class"
+    unseen = subject.forget_test.logits if is_class else forget.logits[:0]
+    return Answers(probabilities(forget.logits), forget.labels, probabilities(unseen), probabilities(test.logits))

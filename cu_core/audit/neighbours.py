@@ -1,0 +1,34 @@
+"""Where unseen rows of a forgotten class go: a retrained model gives them to the classes they resemble."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cu_core.audit.answers import Answers
+from cu_core.metrics.accuracy import accuracy
+from cu_core.types import MetricResult
+
+NEAREST = 3
+
+
+def received(answers: Answers) -> NDArray[np.float64]:
+    """Share of the unseen forgotten-class rows that each class gets, (C,)."""
+    classes = answers.unseen.shape[1]
+    return np.bincount(answers.unseen.argmax(1), minlength=classes) / len(answers.unseen)
+
+
+def neighbours(answers: Answers, references: Sequence[Answers]) -> dict[str, MetricResult]:
+    """``neighbour_share``: percent of the rows that go to the three classes to which the references send most;
+    ``assignment_distance``: total variation (percent) between the two distributions over classes."""
+    if not references or not len(answers.unseen):
+        return {}
+    expected = np.mean([received(r) for r in references], axis=0)
+    nearest = np.argsort(expected)[-NEAREST:]
+    distance = 50 * float(np.abs(received(answers) - expected).sum())
+    return {
+        "neighbour_share": accuracy(np.isin(answers.unseen.argmax(1), nearest)),
+        "assignment_distance": MetricResult(distance, len(answers.unseen)),
+    }

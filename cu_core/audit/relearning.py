@@ -1,0 +1,104 @@
+"""How fast is it learned again from a few forget rows? A model that never saw them needs its time."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import numpy as np
+
+from cu_core.audit.subject import Findings, Subject
+from cu_core.data.forget_split import ForgetSplit, RowSet
+from cu_core.data.loader import Batches, UnlearnStream
+from cu_core.data.order import Rows
+from cu_core.dist import global_counts
+from cu_core.losses.classification import cross_entropy_share
+from cu_core.methods.base import Method, StepContext, share
+from cu_core.metrics.accuracy import accuracy
+from cu_core.models.batch_norm import set_batch_norm
+from cu_core.models.classifier import JointForward
+from cu_core.types import Losses, MetricResult, UnlearnBatch
+from cu_core.unlearn.evaluate import predict
+from cu_core.unlearn.loop import Loop, run_loop
+from cu_core.unlearn.optim import OptimizerConfig
+
+SHOTS = (5, 50)
+MAX_ROWS = 300
+LEARNED = 50.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Relearn(Method):
+    """Cross-entropy of the shots plus that of retain rows, so that nothing is learned by answering one class always."""
+
+    name: Literal["relearn"] = "relearn"
+    source: ClassVar[str] = "audit"
+
+    def losses(self, context: StepContext, batch: UnlearnBatch) -> Losses:
+        out = context.forward({"forget": batch.forget.images, "retain": batch.retain.images})
+        total = out["forget"].logits.sum() * 0
+        for name, part in (("forget", batch.forget), ("retain", batch.retain)):
+            (count,) = global_counts(len(part), device=total.device)
+            total = total + cross_entropy_share(out[name].logits, part.labels, count)
+        return share(total)
+
+
+class ShotStream(UnlearnStream):
+    """The same few forget rows every step, beside fresh retain rows."""
+
+    def __init__(self, split: ForgetSplit, batches: Batches, seed: int, shots: Rows):
+        super().__init__(split, batches, seed)
+        self.shots = shots
+
+    def rows(self, step: int) -> tuple[Rows, Rows]:
+        return self.shots, super().rows(step)[1]
+
+
+def relearning(subject: Subject) -> Findings:
+    """For 5 and 50 shots, accuracy (percent) on rows of the forgotten class never trained on (a sample request: the
+    other forget rows) after each step: its mean over the steps, and the number of steps to 50%, one more than there
+    are where it is not reached."""
+    metrics: dict[str, MetricResult] = {}
+    curves = {}
+    for count in SHOTS:
+        curve, rows = _relearn(subject, count)
+        curves[f"relearn_{count}"] = curve
+        mean = float(np.mean(curve[1:]))
+        half = 196 * np.sqrt(max(mean / 100 * (1 - mean / 100), 0) / rows)
+        metrics[f"relearn_{count}"] = MetricResult(mean, rows, max(0.0, mean - half), min(100.0, mean + half))
+        learned = [step for step, value in enumerate(curve) if value >= LEARNED]
+        metrics[f"relearn_{count}_steps"] = MetricResult(float(learned[0] if learned else len(curve)), rows)
+    return Findings(metrics, curves)
+
+
+def _relearn(subject: Subject, count: int) -> tuple[list[float], int]:
+    """Accuracies after 0, 1, ... steps, and the number of rows behind each."""
+    split, config = subject.split, subject.config
+    rows = split.forget.rows if split.forget.kind == "class" else split.forget_reported.rows
+    rng = np.random.default_rng([subject.seed, 404, count])
+    shots = np.sort(rng.choice(rows, min(count, max(len(rows) // 2, 1)), replace=False))
+    if split.forget.kind == "class":
+        judged = RowSet(split.forget_test.split, split.forget_test.rows[:MAX_ROWS])
+    else:
+        judged = RowSet("train", np.setdiff1d(rows, shots)[:MAX_ROWS])
+    model = copy.deepcopy(subject.model)
+    set_batch_norm(model, "per_rank")
+
+    def measure() -> float:
+        return accuracy(predict(model, split.reader, judged).correct).value
+
+    curve = [measure()]
+    batches = Batches(forget_batch=len(shots), retain_batch=min(config.rebound_batch, split.num_retain), omega=1)
+    run_loop(
+        Loop(
+            model=model,
+            forward=JointForward(model),
+            method=Relearn(),
+            max_steps=config.relearn_steps,
+            stream=ShotStream(split, batches, subject.seed + 404, shots),
+            optimizer=OptimizerConfig(lr=config.relearn_lr),
+            on_step=lambda report: curve.append(measure()),
+        )
+    )
+    return curve, len(judged)

@@ -1,0 +1,176 @@
+"""Audit of a model on disk against the original and the oracles; figures of models are kept by digest."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+from pydantic import TypeAdapter
+
+from cu_core.audit.answers import Answers, answers_of
+from cu_core.audit.neighbours import received
+from cu_core.audit.oracle_gap import Figures
+from cu_core.audit.relearning import relearning
+from cu_core.audit.report import (
+    REPORT_VERSION,
+    AuditReport,
+    ModelFigures,
+    absent_metrics,
+    compare_models,
+    figure_rows,
+    per_class_test_accuracy,
+    sample_table,
+)
+from cu_core.audit.subject import Subject
+from cu_core.audit.table import audit_against, audit_alone, audits_of
+from cu_core.checkpoint import read_meta
+from cu_core.config import RunConfig
+from cu_core.data.forget_split import ForgetSplit
+from cu_core.files import digest_of, write_text
+from cu_core.run import fresh_model, load_model, open_reader, open_split
+
+FIGURES = TypeAdapter(ModelFigures)
+OF_THE_COMPARISON = ("oracles", "margin_points", "family_error")
+"""Settings of an audit on which no single model's figures depend."""
+
+
+def _figures(config: RunConfig, subject: Subject, weights: Mapping[str, str]) -> tuple[ModelFigures, Answers]:
+    """What one model alone shows, kept in the store: the original and the oracles are audited once per request."""
+    settings = {k: v for k, v in asdict(config.audit).items() if k not in OF_THE_COMPARISON}
+    key = digest_of([weights, subject.split.forget.digest, settings, config.seed, REPORT_VERSION])
+    kept = config.store / "audits" / f"{key}.json"
+    kept_answers = kept.with_suffix(".npz")
+    if kept.is_file():
+        return FIGURES.validate_json(kept.read_text()), Answers.load(kept_answers)
+    found, answers = audit_alone(subject), answers_of(subject)
+    figures = ModelFigures(found.metrics, per_class_test_accuracy(subject), found.curves)
+    answers.save(kept_answers)
+    write_text(kept, FIGURES.dump_json(figures).decode())
+    return figures, answers
+
+
+def _untrained(config: RunConfig, split: ForgetSplit, device: torch.device) -> Mapping[str, Sequence[float]]:
+    """How fast a random initialisation learns what the audited models relearn."""
+    if "relearning" not in audits_of(split.forget.kind, config.audit):
+        return {}
+    key = digest_of([config.oracle_key("", split.forget.digest, 0), asdict(config.audit), REPORT_VERSION])
+    kept = config.store / "audits" / f"untrained-{key}.json"
+    curves = TypeAdapter(dict[str, list[float]])
+    if not kept.is_file():
+        model = fresh_model(config, split.reader, config.seed + 700).to(device)
+        found = relearning(Subject(model, split, config.audit, config.seed))
+        write_text(kept, curves.dump_json({k: list(v) for k, v in found.curves.items()}).decode())
+    return curves.validate_json(kept.read_text())
+
+
+def run_audit(
+    config: RunConfig,
+    forget_file: Path,
+    folders: Mapping[str, Path],
+    oracles: Sequence[Path],
+    device: torch.device,
+    progress: Callable[[str], None] = lambda role: None,
+    samples: bool = True,
+) -> tuple[AuditReport, pa.Table | None]:
+    """Audit ``folders["original"]`` and ``folders["unlearned"]`` against the oracles.
+
+    Returns the report and, with ``samples``, a table with a row per evaluated sample of each model.
+    """
+    reader = open_reader(config)
+    split = open_split(config, reader, forget_file)
+    kind, settings = split.forget.kind, config.audit
+    roles = {**folders, **{f"oracle_{i}": path for i, path in enumerate(oracles)}}
+    alone: dict[str, ModelFigures] = {}
+    answers: dict[str, Answers] = {}
+    tables = []
+    for role, folder in roles.items():
+        progress(role)
+        subject = Subject(load_model(config, reader, folder).to(device), split, settings, config.seed)
+        alone[role], answers[role] = _figures(config, subject, read_meta(folder)["files"])
+        if samples and role in ("original", "unlearned", "oracle_0"):
+            tables.append(sample_table(role, subject))
+    others = [role for role in roles if role.startswith("oracle_")]
+    figures: dict[str, Figures] = {
+        role: {
+            **alone[role].metrics,
+            **audit_against(kind, settings, answers[role], [answers[o] for o in others if o != role]),
+        }
+        for role in roles
+    }
+    original, unlearned, oracle_figures = figures["original"], figures["unlearned"], [figures[o] for o in others]
+    gap, nothing, verdict = compare_models(original, unlearned, oracle_figures, settings)
+    result = read_meta(folders["unlearned"], verify=False)["result"]
+    report = AuditReport(
+        kind=kind,
+        request=asdict(config.request),
+        class_names=reader.manifest.class_names,
+        sizes=_sizes(split),
+        gap=gap,
+        doing_nothing_gap=nothing,
+        verdict=verdict,
+        rows=figure_rows(kind, original, unlearned, oracle_figures, settings),
+        absent=absent_metrics(kind, unlearned, len(oracles), settings),
+        per_class={role: f.per_class for role, f in alone.items()},
+        received={r: (100 * received(a)).tolist() for r, a in answers.items() if len(a.unseen)},
+        curves=_curves(alone, _untrained(config, split, device)),
+        cost=_cost(result, [read_meta(o, verify=False)["result"] for o in oracles]),
+        stop=result["stop"],
+        leaks=result["leaks"],
+        retain_ids_checked=result["retain_ids_checked"],
+        digests={
+            "data": reader.manifest.digest,
+            "request": split.forget.digest,
+            "config": config.result_digest(reader.manifest.digest),
+            **{r: read_meta(p, verify=False)["files"]["model.safetensors"][:16] for r, p in roles.items()},
+        },
+        settings=TypeAdapter(RunConfig).dump_python(config, mode="json"),
+    )
+    return report, pa.concat_tables(tables) if tables else None
+
+
+def _curves(
+    alone: Mapping[str, ModelFigures], untrained: Mapping[str, Sequence[float]]
+) -> dict[str, dict[str, list[float]]]:
+    """Metric -> role -> values."""
+    return {
+        name: {**{role: list(f.curves[name]) for role, f in alone.items()}, "untrained": list(values)}
+        for name, values in untrained.items()
+    }
+
+
+def _sizes(split: ForgetSplit) -> dict[str, int]:
+    names = (
+        "forget_set",
+        "forget_reported",
+        "forget_stop",
+        "stop_forget",
+        "stop_retain",
+        "holdout",
+        "retain_train",
+        "forget_test",
+        "retain_test",
+    )
+    return {"retain_set": split.num_retain, **{name: len(getattr(split, name)) for name in names}}
+
+
+def _cost(unlearn: Mapping[str, Any], oracles: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """Rows forwarded in training steps, stop-check rows beside them, steps and seconds."""
+    cost = {
+        "steps": unlearn["steps"],
+        "forget_rows": unlearn["forget_rows"],
+        "retain_rows": unlearn["retain_rows"],
+        "frozen_rows": unlearn.get("frozen_rows", 0),
+        "prepare_rows": unlearn.get("prepare_rows", 0),
+        "stop_rows": unlearn["stop"].get("rows", 0),
+        "seconds": unlearn["seconds"],
+    }
+    if oracles:
+        cost["retrain_rows"] = float(np.mean([o["retain_rows"] for o in oracles]))
+        cost["retrain_seconds"] = float(np.mean([o["seconds"] for o in oracles]))
+        cost["rows_frac"] = (cost["forget_rows"] + cost["retain_rows"]) / max(cost["retrain_rows"], 1)
+    return cost
