@@ -2,3 +2,5 @@
 
 Imports neither Ray nor MLflow; every part runs in a plain Python process or under ``torchrun``.
 """
+
+__version__ = "0.1.0"

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ import pyarrow as pa
 import torch
 from pydantic import TypeAdapter
 
+from cu_core import __version__
 from cu_core.audit.answers import Answers, answers_of
 from cu_core.audit.neighbours import received
 from cu_core.audit.oracle_gap import Figures
@@ -37,6 +40,8 @@ from cu_core.run import fresh_model, load_model, open_reader, open_split
 FIGURES = TypeAdapter(ModelFigures)
 OF_THE_COMPARISON = ("oracles", "margin_points", "family_error")
 """Settings of an audit on which no single model's figures depend."""
+
+PACKAGES = ("torch", "torchvision", "numpy", "scikit-learn")
 
 
 def _figures(config: RunConfig, subject: Subject, weights: Mapping[str, str]) -> tuple[ModelFigures, Answers]:
@@ -128,6 +133,7 @@ def run_audit(
             "config": config.result_digest(reader.manifest.digest),
             **{r: read_meta(p, verify=False)["files"]["model.safetensors"][:16] for r, p in roles.items()},
         },
+        versions={"cu": __version__, "python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
         settings=TypeAdapter(RunConfig).dump_python(config, mode="json"),
     )
     return report, pa.concat_tables(tables) if tables else None

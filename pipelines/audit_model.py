@@ -2,19 +2,57 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from mlflow.artifacts import download_artifacts
+from mlflow.exceptions import MlflowException
 from pydantic import TypeAdapter
 
 from cu_core.audit.report import AuditReport
 from cu_core.config import RunConfig
-from cu_core.config_io import ConfigError
+from cu_core.config_io import ConfigError, load_config
 from cu_core.files import atomic_folder
 from cu_core.run import import_original
-from pipelines import launch
+from pipelines import launch, tracking
 from pipelines.html_report import write_report
-from pipelines.plan import Plan, absolute, make_plan
+from pipelines.plan import Plan, absolute, is_mlflow, make_plan
+
+
+def config_of(model: str, file: Path | None, overrides: Sequence[str]) -> RunConfig:
+    """The configuration to audit under: ``file``, or the one with which the model was made.
+
+    Raises: ConfigError where a foreign model comes without a file.
+    """
+    if file is not None:
+        return load_config(file, overrides)
+    own = load_config(None, [o for o in overrides if o.startswith(("storage=", "tracking."))])
+    if is_mlflow(model):
+        return load_config(_config_in_mlflow(own, model), overrides)
+    if model.endswith((".yaml", ".yml")):
+        raise ConfigError(f"{model} is a configuration, not a model: cu audit MODEL --config {model}.")
+    places = [own.store / "runs" / model, *list(Path(model).parents)[:2]]
+    for place in places:
+        if (place / "config.yaml").is_file():
+            return load_config(place / "config.yaml", overrides)
+    raise ConfigError(
+        f"{model} is no run in {own.store / 'runs'} and has no config.yaml beside it; say with --config which data, "
+        f"request and original it is audited against."
+    )
+
+
+def _config_in_mlflow(own: RunConfig, model: str) -> Path:
+    """``config.yaml`` of the MLflow run that made the model."""
+    try:
+        run_id = tracking.run_of_model(own, model)
+        return Path(
+            download_artifacts(run_id=run_id, artifact_path="config.yaml", tracking_uri=tracking.tracking_uri(own))
+        )
+    except MlflowException as error:
+        raise ConfigError(
+            f"{model}: no configuration can be fetched ({str(error).splitlines()[0]}); give one with --config."
+        ) from error
 
 
 def find_model(plan: Plan, model: str) -> Path:
@@ -23,10 +61,8 @@ def find_model(plan: Plan, model: str) -> Path:
     for folder in (run, Path(model)):
         if (folder / "meta.json").is_file():
             return folder.resolve()
-    if not Path(model).exists() and ":/" not in model:
-        raise ConfigError(
-            f"--model {model}: no run of that name in {plan.config.store / 'runs'}, no folder and no file."
-        )
+    if not Path(model).exists() and not is_mlflow(model):
+        raise ConfigError(f"{model}: no run of that name in {plan.config.store / 'runs'}, no folder and no file.")
     config = absolute(replace(plan.config, model=replace(plan.config.model, weights=model)))
     folder = config.store / "models" / config.original_key(plan.manifest.digest)
     if not (folder / "meta.json").is_file():

@@ -11,6 +11,7 @@ from mlflow.exceptions import MlflowException
 from ray.exceptions import RayTaskError
 from ray.train import TrainingFailedError
 
+from cu_core.audit.explain import explain as explain_metric
 from cu_core.config_io import ConfigError, dump_config, load_config
 from pipelines.data_cli import app as data_app
 from pipelines.errors import explain
@@ -114,21 +115,35 @@ def train(
 
 @app.command()
 def audit(
-    config: Config,
     model: Annotated[
-        str,
-        typer.Option("--model", help="Model to audit: a run's name, a model folder, a weights file, or an MLflow URI."),
-    ],
+        str | None,
+        typer.Argument(help="Model to audit: a run's name, a model folder, a weights file, or an MLflow URI."),
+    ] = None,
     overrides: Overrides = None,
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            "--config",
+            help="Data, request and original to audit against; absent: those with which the model was made.",
+        ),
+    ] = None,
     local: Local = False,
     out: Annotated[
         Path, typer.Option("--out", help="New folder for audit.json, samples.parquet and report.html.")
     ] = Path("audit"),
+    metric: Annotated[
+        str | None, typer.Option("--explain", metavar="METRIC", help="Say what a metric is and how it misleads; stop.")
+    ] = None,
 ) -> None:
-    """Audit a model against the configuration's original and oracles (trained where they are not there)."""
-    from pipelines.audit_model import audit_model
+    """Audit any saved model against the original and oracles (trained where they are not there)."""
+    from pipelines.audit_model import audit_model, config_of
 
-    report = audit_model(load_config(config, overrides or []), model, out, local)
+    if metric is not None:
+        print(explain_metric(metric))
+        return
+    if model is None:
+        raise ConfigError("name the model to audit: a run's name, a model folder, a weights file, or an MLflow URI.")
+    report = audit_model(config_of(model, config, overrides or []), model, out, local)
     console.print(end_table(report))
     console.print(f"report  {out / 'report.html'}", soft_wrap=True, highlight=False)
 

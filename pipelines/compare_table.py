@@ -83,7 +83,7 @@ def _record(result: Result) -> dict[str, Any]:
 def _nothing(report: AuditReport) -> dict[str, Any]:
     assert report.doing_nothing_gap is not None
     values = {row.name: row.original for row in report.rows}
-    differences = {f"{r.name} - oracle": r.original - float(np.mean(r.oracles)) for r in report.rows}
+    differences = {f"{r.name} - oracle": r.original - float(np.mean(r.oracles)) for r in report.rows if r.oracles}
     return (
         {"method": NOTHING, "control": True, "gap": report.doing_nothing_gap.mean}
         | values
@@ -96,7 +96,7 @@ def _oracle(report: AuditReport, others: Sequence[AuditReport]) -> dict[str, Any
     """One retrained model held against others, as a perfect method would stand: the first oracle against the second
     where there are several, else against those of the other seeds (of other rows, if the request is drawn)."""
     several = len(report.rows[0].oracles) > 1
-    values = {row.name: row.oracles[0] for row in report.rows}
+    values = {row.name: row.oracles[0] for row in report.rows if row.oracles}
     cost = {"rows": report.cost["retrain_rows"], "seconds": report.cost["retrain_seconds"]}
     if not others and not several:
         return {"method": ORACLE, "control": True} | values | cost

@@ -8,25 +8,34 @@ import pandas as pd
 import yaml
 from jinja2 import Environment, PackageLoader, select_autoescape
 
+from cu_core.audit.explain import EXPLANATIONS
 from cu_core.audit.report import AuditReport
+from cu_core.audit.table import AUDITS, METRICS
 from cu_core.files import write_text
 from pipelines import plots
 
 PLAIN_WORDS = {
-    "indistinguishable": "On every figure below, the model answers like one that never saw the data.",
+    "indistinguishable": "Where these audits can tell, the model answers like one that never saw the data.",
     "under-forgotten": "Something of the data is still there that a retrained model does not have.",
     "over-forgotten": "More was removed or damaged than a retrained model would show.",
     "inconclusive": "These figures cannot tell whether the data was forgotten.",
 }
 
+BAND_CAPTION = (
+    "Line: where one more retrained model would lie (tolerance around the mean of the oracles); blue: the oracles; "
+    "red: the unlearned model; grey cross: the original."
+)
+
 
 def environment() -> Environment:
-    return Environment(
+    made = Environment(
         loader=PackageLoader("pipelines"),
         autoescape=select_autoescape(default=True),
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    made.filters["capitalize_first"] = lambda text: text[:1].upper() + text[1:]
+    return made
 
 
 def write_report(
@@ -37,17 +46,7 @@ def write_report(
     curves: dict[str, list[tuple[int, float]]] | None = None,
 ) -> None:
     """Render ``report`` and the per-sample table."""
-    samples = pd.read_parquet(samples_file)
-    pictures = {
-        "Accuracy and membership attack": plots.accuracy_bars(report),
-        "Change of each class": plots.class_change(report),
-        "Loss of forget, holdout and retain rows": plots.loss_histograms(samples),
-        "Test embeddings": plots.embedding_maps(samples, report),
-    }
-    if report.stop.get("history"):
-        pictures["Stop set over steps"] = plots.stop_curve(report.stop)
-    if curves:
-        pictures["Loss terms over steps"] = plots.loss_curves(curves)
+    rows = {name: [row for row in report.rows if row.audit == name] for name in AUDITS}
     html = (
         environment()
         .get_template("report.html.jinja")
@@ -55,20 +54,50 @@ def write_report(
             title=title,
             report=report,
             plain=PLAIN_WORDS[report.verdict.word],
-            pictures=pictures,
+            audits=AUDITS,
+            metrics=METRICS,
+            rows=rows,
+            explanations=EXPLANATIONS,
+            num_oracles=max((len(row.oracles) for row in report.rows), default=0),
+            pictures=_pictures(report, pd.read_parquet(samples_file), curves or {}),
             settings=yaml.safe_dump(dict(report.settings), sort_keys=False),
-            captions=CAPTIONS,
         )
     )
     write_text(target, html)
 
 
-CAPTIONS = {
-    "Accuracy and membership attack": "The unlearned model should stand level with the oracle, in both directions.",
-    "Change of each class": "Test accuracy minus the original's; retained classes should move as the oracle's do.",
-    "Loss of forget, holdout and retain rows": "Holdout rows of the same classes were never trained on. Where forget "
-    "rows have the same losses, an attack on the loss learns nothing.",
-    "Test embeddings": "t-SNE of the features; crosses are test rows of the forgotten class.",
-    "Stop set over steps": "Rows that decided when to stop; none of them is in the figures above.",
-    "Loss terms over steps": "As the run recorded them.",
-}
+def _pictures(
+    report: AuditReport, samples: pd.DataFrame, curves: dict[str, list[tuple[int, float]]]
+) -> dict[str, list[tuple[str, str]]]:
+    """By audit (and ``course``): caption and SVG."""
+    found: dict[str, list[tuple[str, str]]] = {name: [] for name in (*AUDITS, "course")}
+    for name in AUDITS:
+        if rows := [row for row in report.rows if row.audit == name and not row.name.endswith("_steps")]:
+            found[name].append((BAND_CAPTION, plots.bands(rows)))
+    found["accuracy"].append(
+        (
+            "Test accuracy minus the original's; retained classes should move as the oracle's do.",
+            plots.class_change(report),
+        )
+    )
+    found["membership"].append(
+        (
+            "Holdout rows of the same classes were never trained on. Where forget rows have the same losses, an attack "
+            "on the loss learns nothing.",
+            plots.loss_histograms(samples),
+        )
+    )
+    if report.received:
+        caption = "Share of unseen rows of the forgotten class that each class gets."
+        found["neighbours"].append((caption, plots.received(report)))
+    if found["representation"]:
+        caption = "t-SNE of the features; crosses are test rows of the forgotten class."
+        found["representation"].append((caption, plots.embedding_maps(samples, report)))
+    if report.curves:
+        found["relearning"].append(("Accuracy while a few forget rows are learned again.", plots.relearning(report)))
+    if report.stop.get("history"):
+        caption = "Rows that decided when to stop; none of them is in the figures above."
+        found["course"].append((caption, plots.stop_curve(report.stop)))
+    if curves:
+        found["course"].append(("Loss terms over steps, as the run recorded them.", plots.loss_curves(curves)))
+    return found

@@ -13,6 +13,7 @@ from cu_core.config_io import ConfigError
 from cu_core.data.requests import ForgetSet, resolve_request, save_forget_set
 from cu_core.data.schema import Manifest
 from cu_core.run import foreign_model, fresh_model, open_reader, open_split
+from pipelines.tracking import tracking_uri
 
 
 @dataclass(frozen=True)
@@ -49,13 +50,17 @@ class Plan:
         return [job for job in (self.original, *self.oracles) if not job.done]
 
 
+def is_mlflow(weights: str) -> bool:
+    return weights.startswith(("models:", "runs:", "mlflow-artifacts:"))
+
+
 def absolute(config: RunConfig) -> RunConfig:
     """The same run with absolute paths, so that workers anywhere on this machine find them; MLflow URIs of weights
     become local files."""
     weights = config.model.weights
-    if weights and weights.startswith(("models:", "runs:", "mlflow-artifacts:")):
+    if weights and is_mlflow(weights):
         try:
-            found = Path(download_artifacts(artifact_uri=weights))
+            found = Path(download_artifacts(artifact_uri=weights, tracking_uri=tracking_uri(config)))
         except MlflowException as error:
             raise ConfigError(f"model.weights: {weights} cannot be fetched: {str(error).splitlines()[0]}") from error
         files = sorted(found.rglob("*.safetensors")) if found.is_dir() else [found]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import matplotlib
@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from cu_core.audit.report import AuditReport
+from cu_core.audit.report import AuditReport, Row
 
 matplotlib.rcParams |= {
     "svg.fonttype": "none",
@@ -31,28 +31,56 @@ def svg(figure: Figure) -> str:
     return text[text.index("<svg") :]
 
 
-def accuracy_bars(report: AuditReport) -> str:
-    """Accuracies and attack AUC of the three models, oracle spread as whiskers."""
-    rows = [r for r in report.rows if r.in_gap]
-    figure = Figure(figsize=(7.2, 3))
+def bands(rows: Sequence[Row]) -> str:
+    """One line a metric: the oracles' band, the oracles, the unlearned model and the original, in points."""
+    figure = Figure(figsize=(7.2, 0.6 + 0.32 * len(rows)))
     axes = figure.subplots()
-    places = np.arange(len(rows))
-    for offset, role in enumerate(COLOURS):
-        if role == "oracle":
-            if not rows[0].oracles:
-                continue
-            values = [float(np.mean(r.oracles)) for r in rows]
-            spread = [
-                [v - min(r.oracles) for v, r in zip(values, rows, strict=True)],
-                [max(r.oracles) - v for v, r in zip(values, rows, strict=True)],
-            ]
-        else:
-            values, spread = [getattr(r, role) for r in rows], None
-        bars = axes.bar(places + (offset - 1) * 0.27, values, 0.25, label=role, color=COLOURS[role], yerr=spread)
-        axes.bar_label(bars, fmt="%.0f", fontsize=7, padding=1)
-    axes.set_xticks(places, [r.title for r in rows], fontsize=8, rotation=12)
-    axes.set_ylim(0, 112)
-    axes.legend(ncols=3, frameon=False, loc="upper left", bbox_to_anchor=(0, 1.15))
+    for place, row in enumerate(rows):
+        if row.oracles:
+            mean = float(np.mean(row.oracles))
+            if row.tolerance is not None:
+                low, high = mean - row.tolerance, mean + row.tolerance
+                axes.plot([max(low, -5), min(high, 105)], [place] * 2, color=COLOURS["oracle"], lw=7, alpha=0.25)
+            axes.plot(row.oracles, [place] * len(row.oracles), "|", ms=9, color=COLOURS["oracle"])
+        axes.plot(row.original, place, "x", ms=6, color=COLOURS["original"])
+        axes.plot(row.unlearned, place, "o", ms=5, color=COLOURS["unlearned"])
+    axes.set_yticks(range(len(rows)), [row.title for row in rows], fontsize=8)
+    axes.set_ylim(len(rows) - 0.5, -0.5)
+    axes.margins(x=0.03)
+    axes.grid(axis="x", lw=0.4)
+    return svg(figure)
+
+
+def received(report: AuditReport) -> str:
+    """Share of the unseen rows of the forgotten class by the class they are given to."""
+    names = report.class_names[:40]
+    figure = Figure(figsize=(7.2, 2.4))
+    axes = figure.subplots()
+    places = np.arange(len(names))
+    oracles = [v for role, v in report.received.items() if role.startswith("oracle_")]
+    shown = {"unlearned": report.received["unlearned"], "oracle": np.mean(oracles, axis=0) if oracles else None}
+    for shift, (role, values) in zip((-0.2, 0.2), shown.items(), strict=True):
+        if values is not None:
+            axes.bar(places + shift, values[: len(names)], 0.38, label=role, color=COLOURS[role])
+    axes.set_xticks(places, [n[:14] for n in names], rotation=35, ha="right")
+    axes.set_ylabel("rows (%)")
+    axes.legend(frameon=False)
+    return svg(figure)
+
+
+def relearning(report: AuditReport) -> str:
+    """Accuracy over the steps of relearning, one panel for each number of shots."""
+    figure = Figure(figsize=(7.2, 2.4))
+    grid = figure.subplots(1, len(report.curves), sharey=True, squeeze=False)[0]
+    for axes, (name, roles) in zip(grid, report.curves.items(), strict=True):
+        for role, values in roles.items():
+            kind = role.split("_")[0]
+            label = kind if kind != "oracle" or role == "oracle_0" else None
+            axes.plot(values, color=COLOURS.get(kind, "#c9ccd1"), lw=1 if kind == "oracle" else 1.6, label=label)
+        axes.set_title(f"{name.removeprefix('relearn_')} rows", fontsize=9)
+        axes.set_xlabel("step")
+    grid[0].set(ylabel="accuracy (%)", ylim=(-3, 103))
+    grid[-1].legend(frameon=False, fontsize=7)
     return svg(figure)
 
 

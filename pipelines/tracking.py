@@ -160,6 +160,21 @@ def end_run(config: RunConfig, run_id: str, status: str) -> None:
     MlflowClient(tracking_uri(config)).set_terminated(run_id, status)
 
 
+def run_of_model(config: RunConfig, uri: str) -> str:
+    """Id of the run that made the model of ``runs:/ID/...`` or ``models:/NAME@ALIAS`` or ``models:/NAME/VERSION``.
+
+    Raises: MlflowException if there is none.
+    """
+    if uri.startswith("runs:/"):
+        return uri.removeprefix("runs:/").split("/")[0]
+    client, name = open_client(config), uri.removeprefix("models:/")
+    if "@" in name:
+        version = client.get_model_version_by_alias(*name.split("@", 1))
+    else:
+        version = client.get_model_version(*name.split("/", 1))
+    return str(version.run_id)
+
+
 def _use_server(uri: str) -> None:
     """Tell MLflow's own functions where to write. MLflow exports the address to the environment too, where later runs
     of this process, with another storage, would take it for the user's wish."""

@@ -65,7 +65,7 @@ def small(digits: Path, storage: Path, **parts: object) -> RunConfig:
         "model": {"name": "resnet10", "width": 8},
         "request": {"kind": "by_class", "classes": [5]},
         "train": {"epochs": 6, "batch": 64, "optimizer": {"lr": 0.05}},
-        "audit": {"oracles": 1, "rebound_steps": 3},
+        "audit": {"oracles": 1, "rebound_steps": 3, "relearn_steps": 2},
     }
     return config_from({**values, **parts})
 

@@ -27,8 +27,10 @@ def neighbours(answers: Answers, references: Sequence[Answers]) -> dict[str, Met
         return {}
     expected = np.mean([received(r) for r in references], axis=0)
     nearest = np.argsort(expected)[-NEAREST:]
-    distance = 50 * float(np.abs(received(answers) - expected).sum())
+    shares, rows = received(answers), len(answers.unseen)
+    distance = 50 * float(np.abs(shares - expected).sum())
+    half = 1.96 * 50 * float(np.sqrt((shares * (1 - shares)).sum() / rows))
     return {
         "neighbour_share": accuracy(np.isin(answers.unseen.argmax(1), nearest)),
-        "assignment_distance": MetricResult(distance, len(answers.unseen)),
+        "assignment_distance": MetricResult(distance, rows, max(0.0, distance - half), min(100.0, distance + half)),
     }

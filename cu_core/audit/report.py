@@ -19,7 +19,7 @@ from cu_core.metrics.membership import attack_features
 from cu_core.types import MetricResult, RequestKind
 
 MAP_ROWS = 600
-REPORT_VERSION = 4
+REPORT_VERSION = 5
 """Raised when a change of the code changes what an audit finds; audits kept by digest are then made again."""
 
 
@@ -51,7 +51,7 @@ class Row:
     band: Band | None
     """How far it may lie from that mean."""
     tolerance: float | None
-    """The largest of the band's three; absent for what is not judged."""
+    """The larger of the band's two; absent for what is not judged."""
     in_gap: bool
 
 
@@ -81,6 +81,8 @@ class AuditReport:
     leaks: int
     retain_ids_checked: int
     digests: Mapping[str, str]
+    versions: Mapping[str, str]
+    """Of Python and of the packages that made the figures."""
     settings: Mapping[str, Any] = field(default_factory=dict)
     """Resolved configuration."""
     version: int = REPORT_VERSION
@@ -96,6 +98,7 @@ def figure_rows(
             continue
         own = unlearned[name]
         others = [o for o in oracles if name in o]
+        limit = court.band(name) if others else None
         rows.append(
             Row(
                 name,
@@ -107,8 +110,8 @@ def figure_rows(
                 None if own.high is None else metric.scale * own.high,
                 tuple(metric.points(o[name]) for o in others),
                 difference(name, unlearned, others) if others else None,
-                court.band(name) if others else None,
-                court.band(name).tolerance if others and name in court.names else None,
+                limit,
+                limit.tolerance if limit and name in court.names else None,
                 metric.in_gap,
             )
         )

@@ -45,7 +45,8 @@ def representation(subject: Subject) -> Findings:
     )
     low, high = wilson_interval(round(share * len(test)), len(test))
     found["prototype_recovery"] = MetricResult(100 * share, len(test), 100 * low, 100 * high)
-    found["within_class_cosine"] = MetricResult(mean_cosine(test.embedding), len(test))
+    cosine, error = mean_cosine(test.embedding)
+    found["within_class_cosine"] = MetricResult(cosine, len(test), cosine - 1.96 * error, cosine + 1.96 * error)
     return Findings(found)
 
 

@@ -1,9 +1,9 @@
 """From figures to a word, by a stated rule with a stated error rate.
 
-1. Every judged metric of the model is held against the oracles. Its tolerance is the largest of the equivalence margin,
-   the prediction interval of one more oracle, and the sampling error; interval and error at level
-   ``family_error / number of judged metrics`` (Bonferroni), so that an oracle, as one more draw, fails on any metric
-   at most with probability ``family_error``.
+1. Every judged metric of the model is held against the oracles. Its tolerance is the larger of the equivalence margin
+   and the prediction interval of one more oracle (``oracle_gap.band``), at level ``family_error / number of judged
+   metrics`` (Bonferroni), so that an oracle, as one more draw, fails on any metric at most with probability
+   ``family_error``.
 2. An audit says ``under-forgotten`` if a forget metric lies above its tolerance, else ``over-forgotten`` if any metric
    lies outside (too much forgotten, too much damaged, or answers that no oracle gives), else ``indistinguishable`` if
    both controls hold, else ``inconclusive``.
@@ -64,15 +64,15 @@ class Court:
     config: AuditConfig
     names: Sequence[str]
 
-    def band(self, name: str) -> Band:
+    def band(self, name: str) -> Band | None:
         return band(name, self.oracles, self.config.margin_points, self.config.family_error / max(len(self.names), 1))
 
     def outside(self, model: Figures, audit: AuditName) -> dict[str, float]:
         found = {}
         for name in self.names:
             if METRICS[name].audit == audit:
-                off, limit = difference(name, model, self.oracles), self.band(name).tolerance
-                if off > limit or (off < -limit and METRICS[name].side != "distance"):
+                off, limit = difference(name, model, self.oracles), self.band(name)
+                if limit and (off > limit.tolerance or (off < -limit.tolerance and METRICS[name].side != "distance")):
                     found[name] = off
         return found
 

@@ -33,15 +33,16 @@ def nearest_neighbours(
     return np.asarray(vote.predict(test_ND) == test_labels)
 
 
-def mean_cosine(x_ND: Features) -> float:
-    """Mean cosine over all pairs of different rows.
+def mean_cosine(x_ND: Features) -> tuple[float, float]:
+    """Mean cosine over all pairs of different rows, and its standard error (of a U-statistic: Hoeffding 1948).
 
-    Raises: ValueError for fewer than two rows.
+    Raises: ValueError for fewer than three rows.
     """
-    if len(x_ND) < 2:
-        raise ValueError("a mean cosine needs two rows or more.")
-    total = float((unit(x_ND.astype(np.float64)).sum(0) ** 2).sum())
-    return (total - len(x_ND)) / (len(x_ND) * (len(x_ND) - 1))
+    if len(x_ND) < 3:
+        raise ValueError("a mean cosine needs three rows or more.")
+    rows = unit(x_ND.astype(np.float64))
+    with_others = (rows @ rows.sum(0) - 1) / (len(rows) - 1)
+    return float(with_others.mean()), 2 * float(with_others.std(ddof=1)) / float(np.sqrt(len(rows)))
 
 
 def prototype_recovery(

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import copy
+import typing
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from cu_core.audit.subject import Subject
-from cu_core.audit.table import AUDITS, METRICS, audit_model, metrics_of
+from cu_core.audit.answers import answers_of
+from cu_core.audit.explain import EXPLANATIONS, explain
+from cu_core.audit.subject import AuditName, Subject
+from cu_core.audit.table import AUDITS, METRICS, audit_against, audit_alone, metrics_of
 from cu_core.config_io import config_from
 from cu_core.data.sources import SOURCES
 from cu_core.models.build import MODELS, ModelConfig, build_model
@@ -75,16 +78,30 @@ def test_every_metric_is_computed_finite_and_in_range(
     config = small(digits, storage)
     reader = open_reader(config)
     split = open_split(config, reader, class_request if kind == "class" else sample_request)
-    results = audit_model(Subject(fresh_model(config, reader, 0), split, config.audit, 0))
-    assert set(results) == set(metrics_of(kind))
+    subjects = [Subject(fresh_model(config, reader, seed), split, config.audit, 0) for seed in (0, 1)]
+    answers = [answers_of(subject) for subject in subjects]
+    alone = audit_alone(subjects[0])
+    results = {**alone.metrics, **audit_against(kind, config.audit, answers[0], answers[1:])}
+    assert set(results) == set(metrics_of(kind, config.audit))
+    for curve in alone.curves.values():
+        assert len(curve) == config.audit.relearn_steps + 1
+        assert all(0 <= value <= 100 for value in curve)
     for name, result in results.items():
         points = METRICS[name].points(result)
         assert np.isfinite(points)
-        assert 0 <= points <= 100
+        assert (-100 if name == "within_class_cosine" else 0) <= points <= (240 if "entropy" in name else 100) + 1e-6
         assert result.count > 0
-        assert METRICS[name].audit in AUDITS
         if result.low is not None and result.high is not None:
             assert result.low <= result.value <= result.high
+
+
+def test_every_metric_is_explained_and_every_audit_has_one() -> None:
+    assert set(EXPLANATIONS) == set(METRICS)
+    assert {m.audit for m in METRICS.values()} == set(AUDITS) == set(typing.get_args(AuditName))
+    for name in METRICS:
+        assert METRICS[name].title in explain(name)
+    with pytest.raises(ValueError, match="no metric 'nothing'; metrics: forget_accuracy"):
+        explain("nothing")
 
 
 @pytest.mark.parametrize("mode", ["synced", "per_rank", "retain", "frozen"])

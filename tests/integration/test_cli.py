@@ -93,13 +93,20 @@ def test_audit_takes_a_run_a_folder_and_a_weights_file(
     model = storage / "runs" / "audited" / "unlearned"
     for number, name in enumerate(("audited", model, model / "model.safetensors")):
         out = tmp_path / f"audit{number}"
-        assert cu(monkeypatch, "audit", config_file, "--model", name, "--out", out, "--local") == 0
+        assert cu(monkeypatch, "audit", name, f"storage={storage}", "--out", out, "--local") == 0
         assert {p.name for p in out.iterdir()} == {"audit.json", "report.html", "samples.parquet"}
     texts = [(tmp_path / f"audit{n}" / "audit.json").read_text() for n in (0, 1)]
     assert texts[0] == texts[1]
-    assert cu(monkeypatch, "audit", config_file, "--model", "audited", "--out", tmp_path / "audit0", "--local") == 2
-    assert cu(monkeypatch, "audit", config_file, "--model", "nothing", "--out", tmp_path / "x", "--local") == 2
+    words = ("--config", config_file, "--local", "--out")
+    assert cu(monkeypatch, "audit", "audited", *words, tmp_path / "audit0") == 2
+    assert cu(monkeypatch, "audit", "nothing", *words, tmp_path / "x") == 2
     assert "no run of that name" in capsys.readouterr().err
+    assert cu(monkeypatch, "audit", "nothing") == 2
+    assert "say with --config" in capsys.readouterr().err
+    assert cu(monkeypatch, "audit", config_file) == 2
+    assert "is a configuration, not a model" in capsys.readouterr().err
+    assert cu(monkeypatch, "audit", "--explain", "mia_auc") == 0
+    assert "Yeom et al. 2018" in capsys.readouterr().out
 
 
 def test_dry_run_and_print_config_write_nothing(

@@ -1,8 +1,9 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
-from cu_core.metrics.representation import linear_probe, prototype_recovery
+from cu_core.metrics.representation import linear_probe, mean_cosine, nearest_neighbours, prototype_recovery
 
 
 def blobs(rng: np.random.Generator, centres: np.ndarray, each: int) -> tuple[np.ndarray, np.ndarray]:
@@ -22,3 +23,21 @@ def test_a_separable_class_is_found_and_one_that_hides_in_another_is_not(rng: np
         )
         assert abs(correct.mean() - probe) < 0.35
         assert abs(share - recovered) < 0.35
+
+
+def test_mean_cosine_by_hand() -> None:
+    x = np.array([[2.0, 0.0], [0.0, 3.0], [-1.0, 0.0]], dtype=np.float32)
+    mean, error = mean_cosine(x)
+    assert mean == pytest.approx((0 - 1 + 0) / 3)
+    assert error == pytest.approx(2 * np.std([-0.5, 0, -0.5], ddof=1) / np.sqrt(3))
+    with pytest.raises(ValueError, match="three rows"):
+        mean_cosine(x[:2])
+
+
+def test_nearest_neighbours_vote_by_angle() -> None:
+    train = np.array([[1, 0.1], [5, 0.2], [0.1, 1], [0.2, 7]], dtype=np.float32)
+    labels = np.array([0, 0, 1, 1])
+    right = nearest_neighbours(
+        train, labels, np.array([[9, 1], [1, 9]], dtype=np.float32), np.array([0, 0]), neighbours=2
+    )
+    assert right.tolist() == [True, False]
