@@ -30,6 +30,8 @@ class DataConfig:
 
     path: str = "data/digits"
     """Folder with a manifest, as `cu data pack` writes it."""
+    half: int | None = None
+    """Train on a random half of the training rows, drawn with this key; pools of models for audits are made so."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +60,8 @@ class WorkersConfig:
     """Ray Train workers of an unlearning run; one worker runs as a plain Ray task."""
     gpu: bool = False
     """One GPU a worker."""
+    models_per_gpu: int = 1
+    """How many models of one worker share a GPU where many are made: originals, oracles, cells, pools."""
     precision: Literal["float32", "bfloat16", "float64"] = "float32"
     """``bfloat16``: mixed precision (weights stay float32); ``float64``: for comparisons."""
     checkpoint_every: int = 100
@@ -66,8 +70,10 @@ class WorkersConfig:
     """How often Ray restarts a run from its latest checkpoint."""
 
     def __post_init__(self) -> None:
-        if self.count < 1 or self.checkpoint_every < 0 or self.max_failures < 0:
-            raise ValueError("count must be at least 1, checkpoint_every and max_failures not negative")
+        if min(self.count, self.models_per_gpu) < 1 or self.checkpoint_every < 0 or self.max_failures < 0:
+            raise ValueError(
+                "count and models_per_gpu must be at least 1, checkpoint_every and max_failures not negative"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -42,7 +42,7 @@ class Hooks:
 
 
 def open_reader(config: RunConfig) -> ShardReader:
-    return ShardReader(config.data.path, config.model.image_size)
+    return ShardReader(config.data.path, config.model.image_size, half=config.data.half)
 
 
 def open_split(config: RunConfig, reader: ShardReader, forget_file: Path | None) -> ForgetSplit:

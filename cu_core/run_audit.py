@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -29,13 +29,14 @@ from cu_core.audit.report import (
     per_class_test_accuracy,
     sample_table,
 )
-from cu_core.audit.subject import Subject
+from cu_core.audit.subject import AuditConfig, Subject
 from cu_core.audit.table import audit_against, audit_alone, audits_of
 from cu_core.checkpoint import read_meta
 from cu_core.config import RunConfig
 from cu_core.data.forget_split import ForgetSplit
 from cu_core.files import digest_of, write_text
 from cu_core.run import fresh_model, load_model, open_reader, open_split
+from cu_core.types import RequestKind
 
 FIGURES = TypeAdapter(ModelFigures)
 OF_THE_COMPARISON = ("oracles", "margin_points", "family_error")
@@ -73,6 +74,40 @@ def _untrained(config: RunConfig, split: ForgetSplit, device: torch.device) -> M
     return curves.validate_json(kept.read_text())
 
 
+@dataclass(frozen=True)
+class Evidence:
+    """What several models show, by role, on the rows of one request."""
+
+    kind: RequestKind
+    config: AuditConfig
+    alone: Mapping[str, ModelFigures]
+    answers: Mapping[str, Answers]
+
+    def figures(self, role: str, references: Sequence[str]) -> Figures:
+        """All metrics of one model; distances are to ``references`` other than itself."""
+        others = [self.answers[r] for r in references if r != role]
+        return {**self.alone[role].metrics, **audit_against(self.kind, self.config, self.answers[role], others)}
+
+
+def gather(
+    config: RunConfig,
+    split: ForgetSplit,
+    folders: Mapping[str, Path],
+    device: torch.device,
+    progress: Callable[[str], None] = lambda role: None,
+    keep: Callable[[str, Subject], None] = lambda role, subject: None,
+) -> Evidence:
+    """Audit every model alone; ``keep`` sees each with its predictions."""
+    alone: dict[str, ModelFigures] = {}
+    answers: dict[str, Answers] = {}
+    for role, folder in folders.items():
+        progress(role)
+        subject = Subject(load_model(config, split.reader, folder).to(device), split, config.audit, config.seed)
+        alone[role], answers[role] = _figures(config, subject, read_meta(folder)["files"])
+        keep(role, subject)
+    return Evidence(split.forget.kind, config.audit, alone, answers)
+
+
 def run_audit(
     config: RunConfig,
     forget_file: Path,
@@ -90,23 +125,16 @@ def run_audit(
     split = open_split(config, reader, forget_file)
     kind, settings = split.forget.kind, config.audit
     roles = {**folders, **{f"oracle_{i}": path for i, path in enumerate(oracles)}}
-    alone: dict[str, ModelFigures] = {}
-    answers: dict[str, Answers] = {}
     tables = []
-    for role, folder in roles.items():
-        progress(role)
-        subject = Subject(load_model(config, reader, folder).to(device), split, settings, config.seed)
-        alone[role], answers[role] = _figures(config, subject, read_meta(folder)["files"])
+
+    def keep(role: str, subject: Subject) -> None:
         if samples and role in ("original", "unlearned", "oracle_0"):
             tables.append(sample_table(role, subject))
+
+    evidence = gather(config, split, roles, device, progress, keep)
     others = [role for role in roles if role.startswith("oracle_")]
-    figures: dict[str, Figures] = {
-        role: {
-            **alone[role].metrics,
-            **audit_against(kind, settings, answers[role], [answers[o] for o in others if o != role]),
-        }
-        for role in roles
-    }
+    figures = {role: evidence.figures(role, others) for role in roles}
+    alone, answers = evidence.alone, evidence.answers
     original, unlearned, oracle_figures = figures["original"], figures["unlearned"], [figures[o] for o in others]
     gap, nothing, verdict = compare_models(original, unlearned, oracle_figures, settings)
     result = read_meta(folders["unlearned"], verify=False)["result"]

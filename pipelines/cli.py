@@ -134,18 +134,50 @@ def audit(
     metric: Annotated[
         str | None, typer.Option("--explain", metavar="METRIC", help="Say what a metric is and how it misleads; stop.")
     ] = None,
+    tier: Annotated[
+        Literal["cheap", "strong"],
+        typer.Option("--tier", help="`strong`: the method and request, by pools of many models (needs --models)."),
+    ] = "cheap",
+    models: Annotated[
+        int | None, typer.Option("--models", help="Models a pool of the strong tier: 8 to try, 64 and more to publish.")
+    ] = None,
 ) -> None:
     """Audit any saved model against the original and oracles (trained where they are not there)."""
     from pipelines.audit_model import audit_model, config_of
+    from pipelines.strong_audit import strong_audit, table
 
     if metric is not None:
         print(explain_metric(metric))
+        return
+    if (tier == "strong") != (models is not None):
+        raise ConfigError("--tier strong and --models N go together.")
+    if model is not None and "=" in model and not Path(model).exists():
+        model, overrides = None, [model, *(overrides or [])]
+    if models is not None:
+        settings = config_of(model, config, overrides or []) if model else load_config(config, overrides or [])
+        console.print(table(strong_audit(settings, models, out)))
+        console.print(f"written to {out}", soft_wrap=True, highlight=False)
         return
     if model is None:
         raise ConfigError("name the model to audit: a run's name, a model folder, a weights file, or an MLflow URI.")
     report = audit_model(config_of(model, config, overrides or []), model, out, local)
     console.print(end_table(report))
     console.print(f"report  {out / 'report.html'}", soft_wrap=True, highlight=False)
+
+
+@app.command()
+def calibrate(
+    config: Config,
+    overrides: Overrides = None,
+    against: Annotated[
+        list[int] | None, typer.Option("--against", help="Oracles a verdict; may be given several times.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Markdown file for the table.")] = None,
+) -> None:
+    """Measure how often the verdict is wrong: every oracle is judged by others as if it had been unlearned."""
+    from pipelines.calibrate import calibrate, table
+
+    console.print(table(calibrate(load_config(config, overrides or []), against or [3, 5, 10], out)))
 
 
 @app.command()

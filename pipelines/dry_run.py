@@ -18,7 +18,7 @@ from pipelines.plan import make_plan
 from pipelines.progress import console
 
 
-def _rows_per_second(config: RunConfig, rows: int) -> tuple[float, int]:
+def rows_per_second(config: RunConfig, rows: int) -> tuple[float, int]:
     """(rows a second of forward and backward in this process, growth of its memory in bytes)."""
     reader = open_reader(config)
     model = fresh_model(config, reader, 0).train()
@@ -46,7 +46,7 @@ def describe_run(config: RunConfig) -> None:
         test_rows = len(split.retain_test) + len(split.forget_test) + len(split.holdout) + len(split.retain_train)
     forget_batch = min(config.batches.forget_batch, len(scratch.forget.rows))
     step_rows = forget_batch + config.batches.retain_batch
-    speed, memory = _rows_per_second(scratch.config, step_rows)
+    speed, memory = rows_per_second(scratch.config, step_rows)
     steps = config.stop.max_steps
     checks = steps // config.stop.check_every + 1
     table = Table("part", "rows", "steps", "expected on this machine, one worker", title="dry run: nothing is written")

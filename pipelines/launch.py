@@ -78,10 +78,15 @@ def _train(config: RunConfig, job: TrainJob, on_step: OnStep) -> None:
         run_train(config, job.folder, hooks, forget_file=job.forget_file, number=job.number)
 
 
+def gpu_share(config: RunConfig) -> float:
+    """Part of a GPU that one task takes."""
+    return 1 / config.workers.models_per_gpu
+
+
 def task_options(config: RunConfig) -> dict[str, Any]:
     return {
         "num_cpus": 1,
-        "num_gpus": 1 if config.workers.gpu else 0,
+        "num_gpus": gpu_share(config) if config.workers.gpu else 0,
         "max_retries": config.workers.max_failures,
     }
 
@@ -112,11 +117,12 @@ def train_side_by_side(jobs: Sequence[tuple[RunConfig, TrainJob]]) -> None:
         ray.get(start_training(jobs, board))
 
 
-def start_training(jobs: Sequence[tuple[RunConfig, TrainJob]], board: Any) -> list[Any]:
-    """Start a task for each model; their references, which other tasks may wait for."""
+def start_training(jobs: Sequence[tuple[RunConfig, TrainJob]], board: Any, memory: int | None = None) -> list[Any]:
+    """Start a task for each model, ``memory`` bytes set aside for each; their references, which other tasks may wait
+    for."""
     labels = [job.label for _, job in jobs]
     return [
-        _train_task.options(**task_options(config)).remote(
+        _train_task.options(**task_options(config), memory=memory).remote(
             config, job, board, job.label if labels.count(job.label) == 1 else f"{job.label} ({job.folder.name[:5]})"
         )
         for config, job in jobs

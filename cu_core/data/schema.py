@@ -58,6 +58,8 @@ class Manifest:
     pixel_std: tuple[float, ...] = (0.229, 0.224, 0.225)
     format_version: int = FORMAT_VERSION
     source: str = ""
+    half: int | None = None
+    """Read only a random half of the training rows, drawn by a hash of the sample_id with this key."""
 
     def column(self, name: str) -> str:
         return self.columns.get(name, name)
@@ -77,7 +79,8 @@ class Manifest:
         """Identifies the data: changes with any byte of any shard, not with where the shards lie."""
         content = asdict(self)
         content["shards"] = [{k: v for k, v in s.items() if k != "path"} for s in content["shards"]]
-        return digest_of({k: v for k, v in content.items() if k not in ("source", "name")})
+        left_out = {"source", "name"} | ({"half"} if self.half is None else set())
+        return digest_of({k: v for k, v in content.items() if k not in left_out})
 
 
 def read_manifest(folder: Path) -> Manifest:

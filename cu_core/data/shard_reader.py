@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from torch import Tensor
 from torchvision.io import ImageReadMode, decode_image
 from torchvision.transforms.v2 import functional as image_ops
 
-from cu_core.data.order import Rows
+from cu_core.data.order import Rows, mix
 from cu_core.data.schema import DataError, Manifest, ShardInfo, Split, read_manifest
 
 
@@ -34,10 +35,11 @@ def decode(data: bytes, channels: int, size: int) -> Tensor:
 class ShardReader:
     """Reads columns of a shard set; opens a shard when one of its rows is first asked for."""
 
-    def __init__(self, folder: Path | str, image_size: int | None = None, channels: int = 3):
-        """``image_size`` (pixels) and ``channels`` apply to encoded images only."""
+    def __init__(self, folder: Path | str, image_size: int | None = None, channels: int = 3, half: int | None = None):
+        """``image_size`` (pixels) and ``channels`` apply to encoded images only; with ``half``, training rows are those
+        of a random half, drawn with that key."""
         self.folder = Path(folder)
-        self.manifest: Manifest = read_manifest(self.folder)
+        self.manifest: Manifest = replace(read_manifest(self.folder), half=half)
         self.image_size = image_size
         self.channels = channels
         self._batches: dict[str, list[pa.RecordBatch]] = {}
@@ -48,7 +50,16 @@ class ShardReader:
         return shape[0] if shape else self.channels
 
     def num_rows(self, split: Split) -> int:
-        return self.manifest.num_rows(split)
+        return self.manifest.num_rows(split) if self._kept is None or split != "train" else len(self._kept)
+
+    @cached_property
+    def _kept(self) -> Rows | None:
+        """Rows of the whole train split that are in the half; absent: all."""
+        if self.manifest.half is None:
+            return None
+        parts = [start + np.flatnonzero(mix(ids, self.manifest.half, 93) % np.uint64(2) == 0)
+                 for start, ids in self._scan_all("train", "sample_id")]  # fmt: skip
+        return np.concatenate(parts)
 
     def shard_path(self, shard: ShardInfo) -> Path:
         return self.folder / shard.path
@@ -82,6 +93,8 @@ class ShardReader:
     def _parts(self, split: Split, rows: Rows) -> Iterator[tuple[pa.RecordBatch, ShardInfo, Rows, Rows]]:
         """(record batch, shard, positions in ``rows``, rows inside the batch) for every batch that is touched."""
         chunks, starts = self._index[split]
+        if self._kept is not None and split == "train":
+            rows = self._kept[rows]
         if len(rows) and (rows.min() < 0 or rows.max() >= starts[-1]):
             raise ValueError(f"row {rows.max()} is outside the {split} split of {starts[-1]} rows.")
         owner = np.searchsorted(starts, rows, side="right") - 1
@@ -130,6 +143,14 @@ class ShardReader:
 
     def scan(self, split: Split, column: str) -> Iterator[tuple[int, NDArray[np.int64]]]:
         """(first row, values) of an integer column, one record batch at a time."""
+        for start, values in self._scan_all(split, column):
+            if self._kept is None or split != "train":
+                yield start, values
+            else:
+                first, last = np.searchsorted(self._kept, (start, start + len(values)))
+                yield int(first), values[self._kept[first:last] - start]
+
+    def _scan_all(self, split: Split, column: str) -> Iterator[tuple[int, NDArray[np.int64]]]:
         chunks, starts = self._index[split]
         name = self.manifest.column(column)
         for (shard, number), start in zip(chunks, starts, strict=False):

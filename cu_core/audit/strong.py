@@ -1,0 +1,154 @@
+"""The strong tier: what pools of models show, from their margins on the same rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cu_core.data.forget_split import ForgetSplit, RowSet
+from cu_core.files import atomic_file
+from cu_core.metrics.ensembles import forgetting_epsilon, forgetting_quality, klom
+from cu_core.metrics.lira import auc_over_models, logit_margin, u_lira, u_rmia
+from cu_core.models.classifier import Classifier
+from cu_core.unlearn.evaluate import predict
+
+Array = NDArray[np.float64]
+TARGETS = 1000
+"""Most forget rows, and most unseen rows, that are looked at."""
+PERCENTILE = 95
+DRAWS = 500
+
+
+@dataclass(frozen=True)
+class Margins:
+    """What one model gives: log(p_y / (1 - p_y)) on target rows and on unseen rows, and two accuracies (0..1)."""
+
+    target: Array
+    unseen: Array
+    retain_accuracy: Array
+    test_accuracy: Array
+
+    def save(self, path: Path) -> None:
+        with atomic_file(path) as partial, partial.open("wb") as out:
+            np.savez(out, **vars(self))
+
+    @staticmethod
+    def load(path: Path) -> Margins:
+        with np.load(path, allow_pickle=False) as stored:
+            return Margins(**stored)
+
+
+def margins_of(model: Classifier, split: ForgetSplit, targets: RowSet) -> Margins:
+    """``targets`` are training rows of the whole set, read through ``split``'s reader."""
+    found = [predict(model, split.reader, rows) for rows in (targets, RowSet("val", split.holdout.rows[:TARGETS]))]
+    target, unseen = (logit_margin(p.logits, p.labels) for p in found)
+    retain, test = (
+        predict(model, split.reader, rows).correct.mean() for rows in (split.retain_train, split.retain_test)
+    )
+    return Margins(target, unseen, np.asarray(retain), np.asarray(test))
+
+
+@dataclass(frozen=True)
+class StrongFigure:
+    """One figure for the method and for doing nothing, with the value that retraining would have."""
+
+    name: str
+    title: str
+    unlearned: float
+    low: float | None
+    high: float | None
+    """95% interval of ``unlearned``."""
+    doing_nothing: float
+    retrained: float
+    """Value of a perfect method: chance, or what two disjoint halves of the oracles show."""
+    higher_is_better: bool = False
+
+
+def pool_a(pools: Mapping[str, Sequence[Margins]]) -> list[StrongFigure]:
+    """KLoM and forgetting quality of ``original``, ``unlearned`` and ``oracle`` models of N seeds. All comparisons are
+    of N/2 models against the other N/2 oracles, so that the null, oracles against oracles, has the same size."""
+    half = len(pools["oracle"]) // 2
+    figures = []
+    for part, title in (("target", "forget rows"), ("unseen", "unseen rows")):
+        stacks = {role: np.stack([getattr(m, part) for m in models]) for role, models in pools.items()}
+        against = stacks["oracle"][half : 2 * half]
+        rows = {role: klom(stack[:half], against) for role, stack in stacks.items()}
+        value, low, high = _percentile(rows["unlearned"])
+        null = float(np.percentile(rows["oracle"], PERCENTILE))
+        doing_nothing = float(np.percentile(rows["original"], PERCENTILE))
+        name = f"klom_{'forget' if part == 'target' else part}"
+        figures.append(
+            StrongFigure(name, f"KLoM, {title}, 95th percentile (nats)", value, low, high, doing_nothing, null)
+        )
+    target = {role: np.stack([m.target for m in models]) for role, models in pools.items()}
+    against = target["oracle"][half : 2 * half]
+    epsilon = {role: forgetting_epsilon(stack[:half], against) for role, stack in target.items()}
+    score = {role: forgetting_quality(e) for role, e in epsilon.items()}
+    figures.append(
+        StrongFigure(
+            "forgetting_quality",
+            "forgetting quality (NeurIPS 2023, 0 to 1)",
+            score["unlearned"],
+            None,
+            None,
+            score["original"],
+            score["oracle"],
+            True,
+        )
+    )
+    final = {role: score[role] * _utility(pools[role][:half], pools["oracle"][half : 2 * half]) for role in score}
+    figures.append(
+        StrongFigure(
+            "challenge_score",
+            "the same, times retain and test accuracy over the oracles'",
+            final["unlearned"],
+            None,
+            None,
+            final["original"],
+            final["oracle"],
+            True,
+        )
+    )
+    return figures
+
+
+def _utility(models: Sequence[Margins], oracles: Sequence[Margins]) -> float:
+    """Retain and test accuracy relative to the oracles', multiplied (Triantafillou et al. 2024, eq. 4)."""
+
+    def ratio(name: str) -> float:
+        return float(np.mean([getattr(m, name) for m in models]) / np.mean([getattr(m, name) for m in oracles]))
+
+    return ratio("retain_accuracy") * ratio("test_accuracy")
+
+
+def _percentile(values: Array) -> tuple[float, float, float]:
+    """95th percentile over rows with its bootstrap interval."""
+    rng = np.random.default_rng(0)
+    drawn = values[rng.integers(len(values), size=(DRAWS, len(values)))]
+    low, high = np.quantile(np.percentile(drawn, PERCENTILE, axis=1), [0.025, 0.975])
+    return float(np.percentile(values, PERCENTILE)), float(low), float(high)
+
+
+def pool_b(pools: Mapping[str, Sequence[Margins]], trained_on_MT: NDArray[np.bool_]) -> list[StrongFigure]:
+    """U-LiRA and U-RMIA of ``original`` and ``unlearned`` models on random halves; ``trained_on_MT`` says which target
+    rows each model was trained on, and its unlearned form has forgotten.
+
+    Raises: ValueError if there are too few models.
+    """
+    figures = []
+    for name, title in (("u_lira_auc", "U-LiRA AUC"), ("u_rmia_auc", "U-RMIA AUC")):
+        found = {}
+        for role, models in pools.items():
+            margins = np.stack([m.target for m in models])
+            population = np.stack([m.unseen for m in models])
+            scores = (
+                u_lira(margins, trained_on_MT) if name == "u_lira_auc" else u_rmia(margins, trained_on_MT, population)
+            )
+            found[role] = auc_over_models(scores, trained_on_MT)
+        value, low, high = found["unlearned"]
+        figures.append(StrongFigure(name, title, value, low, high, found["original"][0], 0.5))
+    return figures

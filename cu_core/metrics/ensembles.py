@@ -1,0 +1,77 @@
+"""Two ensembles of models compared row by row: unlearned ones and retrained ones. N models a side, T rows."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import norm
+
+Array = NDArray[np.float64]
+Mask = NDArray[np.bool_]
+BINS = 20
+DELTA = 0.01
+BIN_WIDTH = 0.5
+
+
+def klom(a_NT: Array, b_NT: Array) -> Array:
+    """KL divergence of the margins of ``a`` from those of ``b`` per row, in nats, (T,): histograms of 20 bins over the
+    range of both, one pseudo-count spread over the bins (Georgiev et al. 2024, arXiv 2410.23232, sec. 3).
+
+    With few models it is far above 0 for equal ensembles: subtract that of two disjoint halves of one ensemble.
+    """
+    found = np.empty(a_NT.shape[1])
+    for row in range(a_NT.shape[1]):
+        a, b = a_NT[:, row], b_NT[:, row]
+        low, high = min(a.min(), b.min()), max(a.max(), b.max())
+        edges = np.linspace(low, high if high > low else low + 1, BINS + 1)
+        p, q = ((np.histogram(x, edges)[0] + 1 / BINS) / (len(x) + 1) for x in (a, b))
+        found[row] = float((p * np.log(p / q)).sum())
+    return found
+
+
+def forgetting_epsilon(unlearned_NT: Array, oracle_NT: Array) -> Array:
+    """How well an attacker tells unlearned models from retrained ones by one row's margin, (T,): the largest of
+    log((1 - delta - FPR) / FNR) and log((1 - delta - FNR) / FPR) over a threshold attack and a Gaussian one
+    (Triantafillou et al. 2024, arXiv 2406.09073, sec. 3).
+
+    Attacks are fitted without the model they judge; rates have half a count added, so that no rate is 0 and the largest
+    value is log((N + 1) / 0.5), about.
+    """
+    models = len(unlearned_NT)
+    values = np.concatenate([unlearned_NT, oracle_NT])
+    truth = np.arange(2 * models) < models
+    best = np.zeros(values.shape[1])
+    for attack in (_threshold_attack, _gaussian_attack):
+        taken = np.stack([attack(values, truth, held_out) for held_out in range(2 * models)])
+        fnr = ((~taken[truth]).sum(0) + 0.5) / (models + 1)
+        fpr = (taken[~truth].sum(0) + 0.5) / (models + 1)
+        for first, second in ((fpr, fnr), (fnr, fpr)):
+            best = np.maximum(best, np.log(np.maximum(1 - DELTA - first, 1e-12) / second))
+    return best
+
+
+def _threshold_attack(values: Array, truth: Mask, held_out: int) -> Mask:
+    """Rows on which the held-out model is taken for an unlearned one, by the best threshold of the others."""
+    rest = np.delete(values, held_out, axis=0)
+    labels = np.delete(truth, held_out)
+    above = rest[:, None, :] > rest[None, :, :]  # [model, threshold, row]
+    right = (above == labels[:, None, None]).mean(0)
+    upward, downward = right.max(0), (1 - right).max(0)
+    chosen = np.where(upward >= downward, right.argmax(0), right.argmin(0))
+    limit = np.take_along_axis(rest, chosen[None], axis=0)[0]
+    return np.asarray((values[held_out] > limit) == (upward >= downward))
+
+
+def _gaussian_attack(values: Array, truth: Mask, held_out: int) -> Mask:
+    """The same by the likelihood ratio of two normal distributions."""
+    rest, labels = np.delete(values, held_out, axis=0), np.delete(truth, held_out)
+    logs = []
+    for side in (labels, ~labels):
+        spread = np.maximum(rest[side].std(0, ddof=1), 1e-9)
+        logs.append(norm.logpdf(values[held_out], rest[side].mean(0), spread))
+    return np.asarray(logs[0] > logs[1])
+
+
+def forgetting_quality(epsilon_T: Array) -> float:
+    """Mean over rows of 2 / 2^n, n the number (from 1) of epsilon's bin of width 0.5: 1 where no attack works."""
+    return float(np.mean(2.0 / 2 ** (np.floor(epsilon_T / BIN_WIDTH) + 1)))

@@ -1,0 +1,98 @@
+"""``cu audit --tier strong``: what pools of models show about a method on one request."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter
+from rich.table import Table
+
+from cu_core import __version__
+from cu_core.audit import strong
+from cu_core.audit.strong import StrongFigure
+from cu_core.config import RunConfig
+from cu_core.config_io import ConfigError
+from cu_core.files import atomic_folder, write_text
+from pipelines.plan import make_plan
+from pipelines.pools import pool_a, pool_b, run_members, target_rows, trained_on
+from pipelines.tables import command_line, machine
+
+LEAST_MODELS = 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class StrongReport:
+    """The figures with all that made them."""
+
+    method: str
+    request: Mapping[str, Any]
+    models: int
+    """Members of each pool."""
+    targets: int
+    figures: tuple[StrongFigure, ...]
+    digests: Mapping[str, str]
+    versions: Mapping[str, str]
+    settings: Mapping[str, Any]
+
+
+def strong_audit(config: RunConfig, models: int, out: Path) -> StrongReport:
+    """Both pools, and their figures in ``out``, which appears when it is whole.
+
+    Raises: ConfigError if ``out`` exists or there are too few models.
+    """
+    if out.exists():
+        raise ConfigError(f"--out {out} already exists; name a new folder.")
+    if models < LEAST_MODELS or models % 2:
+        raise ConfigError(f"--models must be an even number of at least {LEAST_MODELS}, got {models}.")
+    base = make_plan(config)
+    seeds, halves = pool_a(base, models), pool_b(base, models)
+    run_members([*seeds, *halves])
+    a = {role: [m.margins(role) for m in seeds] for role in seeds[0].models}
+    b = {role: [m.margins(role) for m in halves] for role in halves[0].models}
+    report = StrongReport(
+        method=config.method.name,
+        request=asdict(config.request),
+        models=models,
+        targets=len(target_rows(base)),
+        figures=(*strong.pool_b(b, trained_on(halves)), *strong.pool_a(a)),
+        digests={"data": base.manifest.digest, "request": base.forget.digest, "config": base.digest},
+        versions={"cu": __version__, "python": platform.python_version(), "torch": version("torch")},
+        settings=TypeAdapter(RunConfig).dump_python(config, mode="json"),
+    )
+    with atomic_folder(out.resolve()) as partial:
+        write_text(partial / "strong.json", TypeAdapter(StrongReport).dump_json(report, indent=1).decode())
+        write_text(partial / "strong.md", markdown(report))
+    return report
+
+
+def _cells(figure: StrongFigure) -> list[str]:
+    interval = "" if figure.low is None else f"{figure.low:.3f} to {figure.high:.3f}"
+    return [figure.title, f"{figure.unlearned:.3f}", interval, f"{figure.doing_nothing:.3f}", f"{figure.retrained:.3f}"]
+
+
+HEADINGS = ("figure", "unlearned", "95% interval", "doing nothing", "retrained")
+
+
+def table(report: StrongReport) -> Table:
+    shown = Table(title=f"strong audit: {report.method}, {report.models} models a pool", title_justify="left")
+    for heading in HEADINGS:
+        shown.add_column(heading, justify="left" if heading == "figure" else "right")
+    for figure in report.figures:
+        shown.add_row(*_cells(figure))
+    return shown
+
+
+def markdown(report: StrongReport) -> str:
+    lines = [f"| {' | '.join(HEADINGS)} |", "|" + "---|" * len(HEADINGS)]
+    lines += [f"| {' | '.join(_cells(figure))} |" for figure in report.figures]
+    return (
+        f"```\n{command_line()}\n```\n\n"
+        f"{report.method} on {report.targets} target rows; {report.models} seeds (KLoM, forgetting quality: half of them "
+        f"against the other half of the oracles) and {report.models} models on random halves of the training rows "
+        f"(U-LiRA, U-RMIA: leave-one-out, 0.5 is chance); {machine()}.\n\n" + "\n".join(lines) + "\n"
+    )
