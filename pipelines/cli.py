@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 from mlflow.exceptions import MlflowException
+from pydantic import TypeAdapter
 from ray.exceptions import RayTaskError
 from ray.train import TrainingFailedError
 
 from cu_core.audit.explain import explain as explain_metric
+from cu_core.audit.report import AuditReport
 from cu_core.config_io import ConfigError, dump_config, load_config
 from pipelines.data_cli import app as data_app
 from pipelines.errors import explain
@@ -134,6 +137,7 @@ def audit(
     metric: Annotated[
         str | None, typer.Option("--explain", metavar="METRIC", help="Say what a metric is and how it misleads; stop.")
     ] = None,
+    schema: Annotated[bool, typer.Option("--schema", help="Print the JSON schema of audit.json; stop.")] = False,
     tier: Annotated[
         Literal["cheap", "strong"],
         typer.Option("--tier", help="`strong`: the method and request, by pools of many models (needs --models)."),
@@ -148,6 +152,9 @@ def audit(
 
     if metric is not None:
         print(explain_metric(metric))
+        return
+    if schema:
+        print(json.dumps(TypeAdapter(AuditReport).json_schema(), indent=1))
         return
     if (tier == "strong") != (models is not None):
         raise ConfigError("--tier strong and --models N go together.")

@@ -64,7 +64,7 @@ def compare(path: Path, overrides: Sequence[str], out: Path | None, only: Sequen
     # With settings changed, it is another comparison: its tables do not replace those of the file itself.
     name = f"{path.stem} {comparison_digest(comparison)[:6]}" if overrides or only else path.stem
     finished, folder = run_tracked(comparison, name)
-    for table in tables(finished, cell_frame(finished))[::2]:  # the values behind the differences are in the files
+    for table in [t for t in tables(finished, cell_frame(finished)) if t.brief]:
         Console(stderr=True, width=max(console.width, TABLE_WIDTH)).print(terminal_table(table))
         for warning in table.warnings:
             console.print(f"[bold yellow]warning[/] {warning}", highlight=False)

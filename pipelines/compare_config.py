@@ -12,6 +12,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from cu_core.audit.verdict import Word
 from cu_core.config import RunConfig
 from cu_core.config_io import ConfigError, check_keys, config_from, merge, one_line, parse_override, parse_yaml
 from cu_core.methods.table import METHODS
@@ -32,6 +33,8 @@ class Competitor:
     """Its settings over those of ``base`` and ``set``."""
     search: Mapping[str, Sequence[Any]] = field(default_factory=dict)
     """Dotted keys and their values; every combination is a trial."""
+    expect: Sequence[Word] = ()
+    """Verdicts that it must get, for models whose verdict is known; the table then says which it got."""
 
     @property
     def trials(self) -> list[dict[str, Any]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -39,6 +39,8 @@ class ResultTable:
     controls: int
     """How many of the rows, the first ones, are controls."""
     warnings: list[str] = field(default_factory=list)
+    brief: bool = True
+    """Whether the terminal shows it; the values behind the differences are in the files."""
 
 
 def cell_frame(finished: Finished) -> pd.DataFrame:
@@ -77,7 +79,9 @@ def _record(result: Result) -> dict[str, Any]:
         f"{r.name} - oracle": r.difference for r in outcome.rows
     }
     spent = {"steps": cost["steps"], "rows": rows, "stop rows": cost["stop_rows"], "seconds": cost["seconds"]}
-    return key | {"gap": outcome.gap.mean} | figures | spent
+    said = [name for name, audit in outcome.verdict.audits.items() if audit.word == outcome.verdict.word]
+    verdict = {"verdict": outcome.verdict.word, "said by": ", ".join(said)}
+    return key | {"gap": outcome.gap.mean} | figures | spent | verdict
 
 
 def _nothing(report: AuditReport) -> dict[str, Any]:
@@ -129,12 +133,31 @@ def tables(finished: Finished, frame: pd.DataFrame) -> list[ResultTable]:
             for m in order
         ]
         title = f"{group}: difference to the oracle (points)"
+        expected = {label: c.expect for label, c in finished.comparison.config.methods.items()}
+        if any(expected.values()):
+            made.append(_verdicts(group, part, expected))
         made.append(ResultTable(title, headings, rows, controls, _warnings(part)))
         values = [(_name(part, m), [_entry(part, m, n, "", sign=False) for n in shown]) for m in order]
         made.append(
-            ResultTable(f"{group}: values (% or x100)", ["method", *(_short(n) for n in shown)], values, controls)
+            ResultTable(
+                f"{group}: values (% or x100)", ["method", *(_short(n) for n in shown)], values, controls, brief=False
+            )
         )
     return made
+
+
+def _verdicts(group: str, part: pd.DataFrame, expected: Mapping[str, Sequence[str]]) -> ResultTable:
+    """What each method had to get, what it got, and which audits said so."""
+    rows = []
+    for method, words in expected.items():
+        runs = part[part["method"] == method]
+        right = int(runs["verdict"].isin(words).sum())
+        got = ", ".join(f"{n} {word}" for word, n in runs["verdict"].value_counts().items())
+        names = dict.fromkeys(n for said in runs["said by"].dropna() for n in said.split(", ") if n)
+        marks: tuple[str, ...] = (" or ".join(words), got, f"{right} of {len(runs)}", ", ".join(names))
+        rows.append((method, [Entry(text.replace("_", " ")) for text in marks]))
+    headings = ["method", "expected", "verdicts", "as expected", "said by"]
+    return ResultTable(f"{group}: verdicts", headings, rows, 0)
 
 
 def _order(part: pd.DataFrame) -> list[str]:

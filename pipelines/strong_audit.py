@@ -92,7 +92,7 @@ def markdown(report: StrongReport) -> str:
     lines += [f"| {' | '.join(_cells(figure))} |" for figure in report.figures]
     return (
         f"```\n{command_line()}\n```\n\n"
-        f"{report.method} on {report.targets} target rows; {report.models} seeds (KLoM, forgetting quality: half of them "
-        f"against the other half of the oracles) and {report.models} models on random halves of the training rows "
-        f"(U-LiRA, U-RMIA: leave-one-out, 0.5 is chance); {machine()}.\n\n" + "\n".join(lines) + "\n"
+        f"{report.method} on {report.targets} target rows; {report.models} seeds (KLoM, forgetting quality: half of "
+        f"them against the other half of the oracles) and {report.models} models on random halves of the training "
+        f"rows (U-LiRA, U-RMIA: leave-one-out, 0.5 is chance); {machine()}.\n\n" + "\n".join(lines) + "\n"
     )

@@ -15,7 +15,7 @@ class AnchorTerms(NamedTuple):
     """Per-anchor parts of equations 5 and 6, each (N,)."""
 
     pull: Tensor
-    """- mean similarity / tau to retain rows of other classes; 0 where there are none."""
+    """- weighted mean similarity / tau to the rows that pull (softmax form: plus their log-sum-exp), or 0."""
     push: Tensor
     """log-sum-exp of similarity / tau to retain rows of the same class; 0 where there are none."""
     num_other: Tensor
@@ -32,29 +32,50 @@ def anchor_terms(
     *,
     temperature: float,
     pull_weights_NM: Tensor | None = None,
+    own_class_pulls: bool = False,
+    softmax_pull: bool = False,
 ) -> AnchorTerms:
     """Equation 5 in the form ``L_i = - mean_{N(i)} s_ia + logsumexp_{P(i)} s_ip``, its two parts apart.
 
     Equation 6 (class requests, P(i) empty) is the pull plus the constant log|N(i)|, which has no gradient.
 
-    ``pull_weights_NM`` replaces the mean over N(i) by a weighted one (weights over N(i) are normalised here).
+    ``pull_weights_NM`` replaces the mean over N(i) by a weighted one (weights over N(i) are normalised here);
+    ``own_class_pulls`` lets retain rows of the anchor's class pull too, as their weights say. ``softmax_pull`` adds
+    logsumexp_{N(i)} s_ia: the cross-entropy between the weights and the softmax of the similarities (InfoNCE with soft
+    targets), whose optimum is a place of its own for every anchor; the paper's linear form has one for all.
+
     Raises: ValueError if temperature is not positive.
     """
     if temperature <= 0:
         raise ValueError(f"temperature must be positive, got {temperature}.")
     scores = anchors_ND @ retain_MD.T / temperature
     same = labels_N[:, None] == retain_labels_M[None, :]
-    weights = (~same).to(scores.dtype)
+    pulls = torch.ones_like(same) if own_class_pulls else ~same
+    weights = pulls.to(scores.dtype)
     if pull_weights_NM is not None:
         weights = weights * pull_weights_NM.to(scores.dtype)
     mass = weights.sum(1)
     pull = -(scores * weights).sum(1) / torch.where(mass > 0, mass, 1)
-    any_same = same.any(1)
-    masked = scores.masked_fill(~same, -torch.inf)
-    # Rows without P get a harmless score before the log-sum-exp: its gradient at all -inf is not a number.
-    masked = torch.where(any_same[:, None], masked, torch.zeros_like(scores))
-    push = torch.where(any_same, torch.logsumexp(masked, 1), 0) if scores.shape[1] else scores.sum(1)
+    if softmax_pull:
+        pull = pull + torch.where(mass > 0, _masked_logsumexp(scores, pulls), 0)
+    push = _masked_logsumexp(scores, same)
     return AnchorTerms(pull, push, (~same).sum(1), same.sum(1))
+
+
+def _masked_logsumexp(scores_NM: Tensor, mask_NM: Tensor) -> Tensor:
+    """(N,); 0 for rows without any. Those get a harmless score before the log-sum-exp: its gradient at all -inf is no
+    number."""
+    if not scores_NM.shape[1]:
+        return scores_NM.sum(1)
+    any_row = mask_NM.any(1)
+    masked = torch.where(any_row[:, None], scores_NM.masked_fill(~mask_NM, -torch.inf), torch.zeros_like(scores_NM))
+    return torch.where(any_row, torch.logsumexp(masked, 1), 0)
+
+
+def class_weights(shares_NC: Tensor, retain_labels_M: Tensor) -> Tensor:
+    """(N, M): each class's share of an anchor, spread over the batch's rows of the class."""
+    per_class = torch.bincount(retain_labels_M, minlength=shares_NC.shape[1])
+    return shares_NC[:, retain_labels_M] / per_class[retain_labels_M].clamp_min(1)
 
 
 def tilted_weights(original_probs_NC: Tensor, labels_N: Tensor, retain_labels_M: Tensor) -> Tensor:
@@ -64,8 +85,7 @@ def tilted_weights(original_probs_NC: Tensor, labels_N: Tensor, retain_labels_M:
     """
     masked = original_probs_NC.scatter(1, labels_N[:, None], 0.0)
     masked = masked / masked.sum(1, keepdim=True).clamp_min(torch.finfo(masked.dtype).tiny)
-    per_class = torch.bincount(retain_labels_M, minlength=original_probs_NC.shape[1])
-    return masked[:, retain_labels_M] / per_class[retain_labels_M].clamp_min(1)
+    return class_weights(masked, retain_labels_M)
 
 
 def dispersion_sum(local_ND: Tensor, all_AD: Tensor, first: int) -> Tensor:

@@ -11,9 +11,10 @@ from torch import Tensor
 
 from cu_core.dist import gather_rows, global_counts, rank
 from cu_core.losses.classification import cross_entropy_share
-from cu_core.losses.contrastive import anchor_terms, dispersion_sum, tilted_weights
-from cu_core.methods.base import Method, Need, StepContext, detached, require
-from cu_core.types import Losses, Outputs, RequestKind, UnlearnBatch
+from cu_core.losses.contrastive import anchor_terms, class_weights, dispersion_sum, tilted_weights
+from cu_core.methods.base import Method, Need, Preparation, StepContext, detached, require
+from cu_core.methods.guidance import neighbour_shares
+from cu_core.types import Batch, Losses, Outputs, RequestKind, UnlearnBatch
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,8 +33,14 @@ class Contrastive(Method):
     """Weight of the cross-entropy on retain rows."""
     detach_retain: bool = True
     """No gradient through the retain embeddings (the paper lets it flow)."""
-    pull_weights: Literal["uniform", "tilted"] = "uniform"
-    """``tilted``: retain rows weigh what the original would answer with the anchor's class masked."""
+    pull_weights: Literal["uniform", "tilted", "neighbours"] = "uniform"
+    """``tilted``: retain rows weigh what the original would answer with the anchor's class masked; ``neighbours``: what
+    the anchor's nearest retain rows are, its own class among them, and nothing is pushed."""
+    pull_form: Literal["linear", "softmax"] = "linear"
+    """``linear``: the paper's mean similarity; ``softmax``: cross-entropy between the weights and the softmax of the
+    similarities."""
+    bank: int = 2048
+    """Retain rows among which ``neighbours`` are looked for."""
     lambda_dispersion: float = 0.0
     """Weight of the mean cosine among forget rows of the batch, pushed down."""
     queue_size: int = 0
@@ -51,6 +58,16 @@ class Contrastive(Method):
         tilted: frozenset[Need] = frozenset({"frozen original"} if self.pull_weights == "tilted" else ())
         return super().needs() | tilted
 
+    def rows_to_prepare(self, num_forget: int, num_retain: int, num_classes: int) -> int:
+        return num_forget + min(self.bank, num_retain) if self.pull_weights == "neighbours" else 0
+
+    def prepare(self, prep: Preparation) -> int:
+        """Look up every forget row's neighbours, once."""
+        if self.pull_weights != "neighbours":
+            return 0
+        prep.state["ids"], prep.state["shares"], rows = neighbour_shares(prep, self.bank)
+        return rows
+
     def rows_per_step(self, forget: int, retain: int) -> float:
         return retain + forget * (2 if self.pull_weights == "tilted" else 1)
 
@@ -60,8 +77,12 @@ class Contrastive(Method):
                 "method.terms=push has no effect on a class request: no retain row shares the class, so "
                 "the loss is zero (equation 6). Use terms=pull or both."
             )
-        if self.terms == "push" and self.pull_weights == "tilted":
-            raise ValueError("method.pull_weights=tilted has no effect with method.terms=push.")
+        if self.terms == "push" and (self.pull_weights != "uniform" or self.pull_form != "linear"):
+            raise ValueError("method.pull_weights and method.pull_form have no effect with method.terms=push.")
+        if self.terms == "both" and self.pull_weights == "neighbours":
+            raise ValueError("method.pull_weights=neighbours needs method.terms=pull: its targets say all.")
+        if self.bank < 1:
+            raise ValueError(f"method.bank must be at least 1, got {self.bank}.")
         if self.lambda_ul == 0 and (self.terms != "both" or self.pull_weights != "uniform" or self.queue_size):
             raise ValueError(
                 "method.lambda_ul=0 switches the unlearning loss off: terms, pull_weights and queue_size "
@@ -84,6 +105,16 @@ class Contrastive(Method):
         context.state["queue_labels"] = torch.cat([key_labels, old_labels])[: self.queue_size]
         return torch.cat([keys, old]), torch.cat([key_labels, old_labels])
 
+    def _weights(self, context: StepContext, forget: Batch, key_labels: Tensor) -> Tensor | None:
+        """(N, M) how much each retain row pulls each anchor; absent: all alike."""
+        if self.pull_weights == "tilted":
+            probs = require(context.reference)({"forget": forget.images})["forget"].logits.softmax(1)
+            return tilted_weights(probs, forget.labels, key_labels)
+        if self.pull_weights == "neighbours":
+            place = torch.searchsorted(context.state["ids"].to(forget.sample_ids), forget.sample_ids)
+            return class_weights(context.state["shares"].to(forget.labels.device)[place], key_labels)
+        return None
+
     def losses(self, context: StepContext, batch: UnlearnBatch) -> Losses:
         images = {"forget": batch.forget.images, "retain": batch.retain.images}
         out = context.forward(images)
@@ -92,12 +123,15 @@ class Contrastive(Method):
         anchors = self._unit(out["forget"])
         keys, key_labels = self._keys(context, out["retain"], batch.retain.labels)
 
-        weights = None
-        if self.pull_weights == "tilted":
-            probs = require(context.reference)({"forget": batch.forget.images})["forget"].logits.softmax(1)
-            weights = tilted_weights(probs, forget_labels, key_labels)
         parts = anchor_terms(
-            anchors, forget_labels, keys, key_labels, temperature=self.temperature, pull_weights_NM=weights
+            anchors,
+            forget_labels,
+            keys,
+            key_labels,
+            temperature=self.temperature,
+            pull_weights_NM=self._weights(context, batch.forget, key_labels),
+            own_class_pulls=self.pull_weights == "neighbours",
+            softmax_pull=self.pull_form == "softmax",
         )
         terms = {
             "pull_loss": parts.pull.sum() / max(num_forget, 1),

@@ -16,6 +16,7 @@ from cu_core.methods.contrastive import Contrastive
 from cu_core.methods.fanchuan import Fanchuan
 from cu_core.methods.finetune import FineTune
 from cu_core.methods.gradient_ascent import GradientAscent
+from cu_core.methods.impostor import Impostor
 from cu_core.methods.l1_sparse import L1Sparse
 from cu_core.methods.logit_mask import LogitMask
 from cu_core.methods.neggrad_plus import NegGradPlus
@@ -43,6 +44,7 @@ METHODS: dict[str, type[Method]] = {
     "fanchuan": Fanchuan,
     "ssd": SSD,
     "logit_mask": LogitMask,
+    "impostor": Impostor,
 }
 
 if TYPE_CHECKING:

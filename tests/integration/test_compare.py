@@ -29,7 +29,11 @@ def write_comparison(folder: Path, digits: Path, **parts: Any) -> Path:
         "storage": str(folder / "out"),
         "model": {"name": "resnet10", "width": 8},
         "train": {"epochs": 4, "batch": 64, "optimizer": {"lr": 0.05}},
-        "audit": {"rebound_steps": 3},
+        "audit": {
+            "oracles": 1,
+            "audits": ["accuracy", "membership", "representation", "rebound"],
+            "rebound_steps": 3,
+        },
     }
     (folder / "base.yaml").write_text(yaml.safe_dump(base))
     comparison = {

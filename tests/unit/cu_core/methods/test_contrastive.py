@@ -3,6 +3,7 @@ from __future__ import annotations
 import math
 
 import pytest
+import torch
 
 from cu_core.methods.contrastive import Contrastive
 from tests.unit.cu_core.methods.tiny import LN3, batch, context, outputs
@@ -31,3 +32,23 @@ def test_tilted_weights_follow_the_original_with_the_class_masked() -> None:
     given = context(kind="class", reference=original, forget=OUT["forget"], retain=retain)
     losses = Contrastive(pull_weights="tilted", temperature=1.0, lambda_ce=0.0).losses(given, batch([0], [1, 2]))
     assert losses.total.item() == pytest.approx(-(0.75 * 0.6 + 0.25 * 0.8))
+
+
+def test_softmax_form_is_the_cross_entropy_of_weights_and_similarities() -> None:
+    original = {"forget": outputs([[9.0, LN3, 0.0]])}
+    retain = outputs([[0.0, 0.0, 0.0], [0.0, 0.0, 0.0]], [[0.6, 0.8], [0.8, 0.6]])
+    given = context(kind="class", reference=original, forget=OUT["forget"], retain=retain)
+    method = Contrastive(pull_weights="tilted", pull_form="softmax", temperature=0.5, lambda_ce=0.0)
+    share = math.exp(1.2) / (math.exp(1.2) + math.exp(1.6))
+    expected = -0.75 * math.log(share) - 0.25 * math.log(1 - share)
+    assert method.losses(given, batch([0], [1, 2])).total.item() == pytest.approx(expected)
+
+
+def test_neighbours_pull_to_the_own_class_too() -> None:
+    """Row 0 has neighbours of class 0, its own, with share 1/4 and of class 1 with 3/4."""
+    state = {"ids": torch.tensor([0, 7]), "shares": torch.tensor([[0.25, 0.75], [1.0, 0.0]])}
+    given = context(kind="sample", state=state, **OUT)
+    method = Contrastive(terms="pull", pull_weights="neighbours", temperature=1.0, lambda_ce=0.0)
+    assert method.losses(given, batch([0], [1, 0])).total.item() == pytest.approx(-(0.75 * 0.6 + 0.25 * 0.8))
+    with pytest.raises(ValueError, match="needs method.terms=pull"):
+        Contrastive(pull_weights="neighbours").check("sample")

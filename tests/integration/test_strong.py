@@ -1,0 +1,131 @@
+"""`cu audit --tier strong` and `cu calibrate` as processes, on real Ray."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+from pydantic import TypeAdapter
+
+from cu_core.config import RunConfig
+from tests.conftest import small
+
+CU = [sys.executable, "-m", "pipelines.cli"]
+MODELS = 4
+
+
+def write_config(place: Path, digits: Path) -> Path:
+    config = small(
+        digits,
+        place / "out",
+        request={"kind": "by_random", "count": 120, "seed": 1},
+        train={"epochs": 2, "batch": 64, "optimizer": {"lr": 0.05}},
+        stop={"max_steps": 6, "check_every": 6},
+    )
+    path = place / "run.yaml"
+    path.write_text(yaml.safe_dump(TypeAdapter(RunConfig).dump_python(config, mode="json")))
+    return path
+
+
+def strong(place: Path, name: str) -> list[str]:
+    options = ["--config", str(place / "run.yaml"), "--tier", "strong", "--models", str(MODELS)]
+    return [*CU, "audit", *options, "--out", str(place / name)]
+
+
+def run(words: list[str]) -> subprocess.CompletedProcess[str]:
+    environment = {name: value for name, value in os.environ.items() if name != "MLFLOW_TRACKING_URI"}
+    return subprocess.run(words, capture_output=True, check=False, text=True, env=environment)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(digits: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    place = tmp_path_factory.mktemp("undisturbed")
+    write_config(place, digits)
+    done = run(strong(place, "audit"))
+    assert done.returncode == 0, done.stderr
+    return place, done.stderr
+
+
+def test_both_pools_are_made_and_announced(undisturbed: tuple[Path, str]) -> None:
+    place, printed = undisturbed
+    assert "8 members: 0 found, 8 to make; 12 models to train" in printed
+    assert "min and" in printed  # expected time and memory
+    report = json.loads((place / "audit" / "strong.json").read_text())
+    figures = {f["name"]: f for f in report["figures"]}
+    assert set(figures) == {
+        "u_lira_auc",
+        "u_rmia_auc",
+        "klom_forget",
+        "klom_unseen",
+        "forgetting_quality",
+        "challenge_score",
+    }
+    assert figures["u_lira_auc"]["low"] <= figures["u_lira_auc"]["unlearned"] <= figures["u_lira_auc"]["high"]
+    assert all(0 <= figures[name]["unlearned"] <= 1 for name in figures if not name.startswith("klom"))
+    assert report["targets"] == 120
+    assert "| U-LiRA AUC |" in (place / "audit" / "strong.md").read_text()
+
+
+def test_a_second_start_makes_nothing(undisturbed: tuple[Path, str]) -> None:
+    place, _ = undisturbed
+    done = run(strong(place, "again"))
+    assert done.returncode == 0, done.stderr
+    assert "8 members of the pools found, none to make" in done.stderr
+    reports = [json.loads((place / name / "strong.json").read_text()) for name in ("audit", "again")]
+    assert reports[0] == reports[1]
+    assert run(strong(place, "again")).returncode == 2
+
+
+def test_killed_in_the_middle_no_model_is_trained_twice(
+    undisturbed: tuple[Path, str], digits: Path, tmp_path: Path
+) -> None:
+    write_config(tmp_path, digits)
+    process = subprocess.Popen(strong(tmp_path, "audit"), start_new_session=True, stderr=subprocess.DEVNULL)
+    models, deadline = tmp_path / "out" / "models", time.monotonic() + 240
+    while len(finished := list(models.glob("*/meta.json"))) < 4:
+        assert process.poll() is None, "the audit ended before it could be killed"
+        assert time.monotonic() < deadline, "no four models after four minutes"
+        time.sleep(0.02)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    written = {file: file.stat().st_mtime_ns for file in finished}
+    done = run(strong(tmp_path, "audit"))
+    assert done.returncode == 0, done.stderr
+    assert {file: file.stat().st_mtime_ns for file in written} == written
+    have, want = (json.loads((p / "audit" / "strong.json").read_text())["figures"] for p in (tmp_path, undisturbed[0]))
+    assert have == want
+
+
+def test_verdicts_are_calibrated_on_oracles(digits: Path, tmp_path: Path) -> None:
+    path = write_config(tmp_path, digits)
+    words = [*CU, "calibrate", str(path), "request={kind: by_class, classes: [5]}", "audit.oracles=5"]
+    done = run([*words, "--against", "3", "--against", "4", "--out", str(tmp_path / "table.md")])
+    assert done.returncode == 0, done.stderr
+    table = (tmp_path / "table.md").read_text()
+    assert "| 3 |" in table
+    assert "5 under-forgotten" in table  # what the original is
+    assert run([*words, "--against", "5"]).returncode == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--models", "4"], "go together"),
+        (["--tier", "strong"], "go together"),
+        (["--tier", "strong", "--models", "5"], "even number"),
+        (["--tier", "strong", "--models", "2"], "at least 4"),
+    ],
+)
+def test_careless_input_is_one_line(words: list[str], message: str, digits: Path, tmp_path: Path) -> None:
+    path = write_config(tmp_path, digits)
+    done = run([*CU, "audit", "--config", str(path), *words])
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1

@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+
+from cu_core.data.forget_split import ForgetSplit
+from cu_core.data.requests import ByRandom, resolve_request
+from cu_core.data.shard_reader import ShardReader
+from cu_core.methods.base import Preparation
+from cu_core.methods.guidance import NEIGHBOURS, SHARPNESS, bank_rows, neighbour_shares
+from cu_core.types import Outputs
+
+
+class Pixels(torch.nn.Module):
+    """The hidden feature is the image."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.unused = torch.nn.Parameter(torch.zeros(1))
+
+    def forward(self, images: torch.Tensor) -> Outputs:
+        x = images.flatten(1).float()
+        return Outputs(x, x, x)
+
+
+def test_shares_are_those_of_the_nearest_retain_rows(reader: ShardReader) -> None:
+    forget = resolve_request(ByRandom(count=30, seed=1), reader)
+    split = ForgetSplit(reader, forget, seed=0, stop_rows=100, max_rows=500)
+    prep = Preparation(Pixels(), None, split, 0, {})  # type: ignore[arg-type]
+    rows = bank_rows(prep, 300)
+    assert len(rows) == 300
+    assert not np.intersect1d(rows, forget.rows).size
+    ids, shares, forwarded = neighbour_shares(prep, 300)
+    assert forwarded == 330
+    assert ids.tolist() == sorted(forget.sample_ids.tolist())
+    torch.testing.assert_close(shares.sum(1), torch.ones(30))
+
+    def feature(which: Any) -> np.ndarray:
+        x = reader.images("train", which).flatten(1).double().numpy()
+        return x / np.linalg.norm(x, axis=1, keepdims=True)
+
+    labels = reader.labels("train", rows)
+    place = int(np.flatnonzero(forget.sample_ids == int(ids[4]))[0])
+    cosine = feature(forget.rows[place : place + 1])[0] @ feature(rows).T
+    nearest = np.argsort(cosine)[-NEIGHBOURS:]
+    votes = np.exp(cosine[nearest] / SHARPNESS)
+    expected = np.bincount(labels[nearest], votes / votes.sum(), minlength=10)
+    np.testing.assert_allclose(shares[4].numpy(), expected, atol=1e-4)
