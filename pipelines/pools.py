@@ -157,6 +157,7 @@ def announce(members: Sequence[Member], todo: Sequence[Member], jobs: Sequence[t
         f"{len(members)} members: {len(members) - len(todo)} found, {len(todo)} to make; {len(jobs)} models to train; "
         f"{slots} at a time, about {seconds / slots / 60:.0f} min and {slots * memory / 2**30:.1f} GiB in all",
         highlight=False,
+        soft_wrap=True,
     )
     return int(memory)
 

@@ -22,7 +22,7 @@ from pipelines.plan import make_plan
 from pipelines.pools import pool_a, pool_b, run_members, target_rows, trained_on
 from pipelines.tables import command_line, machine
 
-LEAST_MODELS = 4
+LEAST_MODELS = 8
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -64,7 +64,7 @@ def relearning(subject: Subject) -> Findings:
     for count in SHOTS:
         curve, rows = _relearn(subject, count)
         curves[f"relearn_{count}"] = curve
-        mean = float(np.mean(curve[1:]))
+        mean = min(100.0, float(np.mean(curve[1:])))
         half = 196 * np.sqrt(max(mean / 100 * (1 - mean / 100), 0) / rows)
         metrics[f"relearn_{count}"] = MetricResult(mean, rows, max(0.0, mean - half), min(100.0, mean + half))
         learned = [step for step, value in enumerate(curve) if value >= LEARNED]

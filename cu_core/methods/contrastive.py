@@ -35,10 +35,12 @@ class Contrastive(Method):
     """No gradient through the retain embeddings (the paper lets it flow)."""
     pull_weights: Literal["uniform", "tilted", "neighbours"] = "uniform"
     """``tilted``: retain rows weigh what the original would answer with the anchor's class masked; ``neighbours``: what
-    the anchor's nearest retain rows are, its own class among them, and nothing is pushed."""
+    the anchor's nearest retain rows are in the original's hidden feature, its own class among them."""
     pull_form: Literal["linear", "softmax"] = "linear"
     """``linear``: the paper's mean similarity; ``softmax``: cross-entropy between the weights and the softmax of the
     similarities."""
+    smoothing: float = 0.0
+    """Pseudo-neighbours spread over all classes, beside the ten real ones: an unseen row is never certain."""
     bank: int = 2048
     """Retain rows among which ``neighbours`` are looked for."""
     lambda_dispersion: float = 0.0
@@ -53,6 +55,8 @@ class Contrastive(Method):
             raise ValueError(f"temperature must be positive, got {self.temperature}")
         if min(self.lambda_ul, self.lambda_ce, self.lambda_dispersion, self.queue_size) < 0:
             raise ValueError("lambda_ul, lambda_ce, lambda_dispersion and queue_size must not be negative")
+        if self.bank < 1 or self.smoothing < 0:
+            raise ValueError("bank must be at least 1, smoothing not negative")
 
     def needs(self) -> frozenset[Need]:
         tilted: frozenset[Need] = frozenset({"frozen original"} if self.pull_weights == "tilted" else ())
@@ -65,7 +69,7 @@ class Contrastive(Method):
         """Look up every forget row's neighbours, once."""
         if self.pull_weights != "neighbours":
             return 0
-        prep.state["ids"], prep.state["shares"], rows = neighbour_shares(prep, self.bank)
+        prep.state["ids"], prep.state["shares"], rows = neighbour_shares(prep, self.bank, self.smoothing)
         return rows
 
     def rows_per_step(self, forget: int, retain: int) -> float:
@@ -79,10 +83,6 @@ class Contrastive(Method):
             )
         if self.terms == "push" and (self.pull_weights != "uniform" or self.pull_form != "linear"):
             raise ValueError("method.pull_weights and method.pull_form have no effect with method.terms=push.")
-        if self.terms == "both" and self.pull_weights == "neighbours":
-            raise ValueError("method.pull_weights=neighbours needs method.terms=pull: its targets say all.")
-        if self.bank < 1:
-            raise ValueError(f"method.bank must be at least 1, got {self.bank}.")
         if self.lambda_ul == 0 and (self.terms != "both" or self.pull_weights != "uniform" or self.queue_size):
             raise ValueError(
                 "method.lambda_ul=0 switches the unlearning loss off: terms, pull_weights and queue_size "

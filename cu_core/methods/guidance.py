@@ -24,7 +24,7 @@ def bank_rows(prep: Preparation, count: int) -> Rows:
     return np.sort(split.retain_rows(drawn))
 
 
-def neighbour_shares(prep: Preparation, bank: int) -> tuple[Tensor, Tensor, int]:
+def neighbour_shares(prep: Preparation, bank: int, smoothing: float = 0.0) -> tuple[Tensor, Tensor, int]:
     """(sample ids ascending (F,), class shares (F, C), rows forwarded by this rank): for every forget row the classes
     of its nearest retain rows by the cosine of the original's hidden feature, which knows a row less than the embedding
     does."""
@@ -33,6 +33,7 @@ def neighbour_shares(prep: Preparation, bank: int) -> tuple[Tensor, Tensor, int]
     similarity, nearest = (forget @ keys.T).topk(min(NEIGHBOURS, len(keys)), dim=1)
     votes = F.one_hot(labels[nearest], prep.num_classes).to(forget)
     shares = ((similarity / SHARPNESS).softmax(1)[:, :, None] * votes).sum(1)
+    shares = (NEIGHBOURS * shares + smoothing / prep.num_classes) / (NEIGHBOURS + smoothing)
     order = forget_ids.argsort()
     return forget_ids[order], shares[order], own + more
 

@@ -192,3 +192,24 @@ def test_no_room_to_write_is_one_line_and_nothing_half_written(
     assert status == 2
     assert "cu: " in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--models", "8"], "go together"),
+        (["--tier", "strong"], "go together"),
+        (["--tier", "strong", "--models", "9"], "even number"),
+        (["--tier", "strong", "--models", "6"], "at least 8"),
+    ],
+)
+def test_a_strong_audit_needs_enough_models(
+    words: list[str],
+    message: str,
+    config_file: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert cu(monkeypatch, "audit", "--config", config_file, "--out", tmp_path / "out", *words) == 2
+    assert message in capsys.readouterr().err

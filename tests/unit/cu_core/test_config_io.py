@@ -49,7 +49,7 @@ def test_the_dump_is_the_resolved_whole(tmp_path: Path) -> None:
         ("method.lambda_ul=0", "then have no effect"),
         ("seed", "must have the form key.path=value"),
         ("train=5", "train: must hold keys and values, got 5"),
-        ("workers.count=0", "workers: count must be at least 1"),
+        ("workers.count=0", "workers: count and models_per_gpu must be at least 1"),
         ("batches.forget_batch=0", "forget_batch must be at least 1"),
     ],
 )

@@ -50,5 +50,3 @@ def test_neighbours_pull_to_the_own_class_too() -> None:
     given = context(kind="sample", state=state, **OUT)
     method = Contrastive(terms="pull", pull_weights="neighbours", temperature=1.0, lambda_ce=0.0)
     assert method.losses(given, batch([0], [1, 0])).total.item() == pytest.approx(-(0.75 * 0.6 + 0.25 * 0.8))
-    with pytest.raises(ValueError, match="needs method.terms=pull"):
-        Contrastive(pull_weights="neighbours").check("sample")
