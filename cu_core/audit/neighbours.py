@@ -28,7 +28,7 @@ def neighbours(answers: Answers, references: Sequence[Answers]) -> dict[str, Met
     expected = np.mean([received(r) for r in references], axis=0)
     nearest = np.argsort(expected)[-NEAREST:]
     shares, rows = received(answers), len(answers.unseen)
-    distance = 50 * float(np.abs(shares - expected).sum())
+    distance = min(100.0, 50 * float(np.abs(shares - expected).sum()))
     half = 1.96 * 50 * float(np.sqrt((shares * (1 - shares)).sum() / rows))
     return {
         "neighbour_share": accuracy(np.isin(answers.unseen.argmax(1), nearest)),
