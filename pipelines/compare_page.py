@@ -139,8 +139,8 @@ def write_files(finished: Finished, command: str, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     write_text(folder / "table.md", markdown(finished, made, command))
     write_text(folder / "cells.csv", frame.to_csv(index=False))
-    numbers = frame.drop(columns=["request", "seed", "control", *(["failed"] if "failed" in frame else [])])
-    spread = numbers.groupby(["group", "method"]).agg(["mean", lambda x: x.std(ddof=1)])
+    numbers = frame.select_dtypes("number").drop(columns=["request", "seed"])
+    spread = numbers.groupby([frame["group"], frame["method"]]).agg(["mean", lambda x: x.std(ddof=1)])
     spread.columns = [f"{c} {'mean' if s == 'mean' else 'sd'}" for c, s in spread.columns]
     write_text(folder / "table.csv", spread.reset_index().to_csv(index=False))
     groups = list(finished.comparison.config.requests)
