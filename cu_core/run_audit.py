@@ -45,10 +45,11 @@ OF_THE_COMPARISON = ("oracles", "margin_points", "family_error")
 PACKAGES = ("torch", "torchvision", "numpy", "scikit-learn")
 
 
-def _figures(config: RunConfig, subject: Subject, weights: Mapping[str, str]) -> tuple[ModelFigures, Answers]:
+def _figures(config: RunConfig, subject: Subject, meta: Mapping[str, Any]) -> tuple[ModelFigures, Answers]:
     """What one model alone shows, kept in the store: the original and the oracles are audited once per request."""
     settings = {k: v for k, v in asdict(config.audit).items() if k not in OF_THE_COMPARISON}
-    key = digest_of([weights, subject.split.forget.digest, settings, config.seed, REPORT_VERSION])
+    model = [meta["files"], meta["preprocess"], asdict(config.model) | {"weights": None}]
+    key = digest_of([model, subject.split.forget.digest, settings, config.seed, REPORT_VERSION])
     kept = config.store / "audits" / f"{key}.json"
     kept_answers = kept.with_suffix(".npz")
     if kept.is_file():
@@ -88,6 +89,15 @@ class Evidence:
         others = [self.answers[r] for r in references if r != role]
         return {**self.alone[role].metrics, **audit_against(self.kind, self.config, self.answers[role], others)}
 
+    def without(self, oracles: Sequence[str]) -> Callable[[int], list[Figures]]:
+        """For the held-out control: figures of all oracles but one, none of them compared with that one."""
+
+        def others(number: int) -> list[Figures]:
+            rest = [o for i, o in enumerate(oracles) if i != number]
+            return [self.figures(o, rest) for o in rest]
+
+        return others
+
 
 def gather(
     config: RunConfig,
@@ -103,7 +113,7 @@ def gather(
     for role, folder in folders.items():
         progress(role)
         subject = Subject(load_model(config, split.reader, folder).to(device), split, config.audit, config.seed)
-        alone[role], answers[role] = _figures(config, subject, read_meta(folder)["files"])
+        alone[role], answers[role] = _figures(config, subject, read_meta(folder))
         keep(role, subject)
     return Evidence(split.forget.kind, config.audit, alone, answers)
 
@@ -136,7 +146,7 @@ def run_audit(
     figures = {role: evidence.figures(role, others) for role in roles}
     alone, answers = evidence.alone, evidence.answers
     original, unlearned, oracle_figures = figures["original"], figures["unlearned"], [figures[o] for o in others]
-    gap, nothing, verdict = compare_models(original, unlearned, oracle_figures, settings)
+    gap, nothing, verdict = compare_models(original, unlearned, oracle_figures, settings, evidence.without(others))
     result = read_meta(folders["unlearned"], verify=False)["result"]
     report = AuditReport(
         kind=kind,

@@ -40,8 +40,9 @@ def judge_all(evidence: Evidence, oracles: Sequence[str], count: int, seed: int 
         against = sorted(rng.choice([o for o in oracles if o != role], count, replace=False).tolist())
         figures = [evidence.figures(o, against) for o in against]
         before, after = (evidence.figures(r, against) for r in ("original", role))
-        held_out.append(judge(before, after, figures, evidence.config))
-        original.append(judge(before, before, figures, evidence.config))
+        rest = evidence.without(against)
+        held_out.append(judge(before, after, figures, evidence.config, rest))
+        original.append(judge(before, before, figures, evidence.config, rest))
     return Trial(count, held_out, original)
 
 

@@ -160,6 +160,8 @@ def audit(
         raise ConfigError("--tier strong and --models N go together.")
     if model is not None and "=" in model and not Path(model).exists():
         model, overrides = None, [model, *(overrides or [])]
+    if models is not None and (local or (model is None) == (config is None)):
+        raise ConfigError("--tier strong takes a run (its configuration) or --config, not both, and no --local.")
     if models is not None:
         settings = config_of(model, config, overrides or []) if model else load_config(config, overrides or [])
         console.print(table(strong_audit(settings, models, out)))

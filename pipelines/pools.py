@@ -13,9 +13,10 @@ import psutil
 import ray
 
 from cu_core.audit.report import REPORT_VERSION
-from cu_core.audit.strong import TARGETS, Margins, margins_of
+from cu_core.audit.strong import TARGETS, Margins, margins_of, spread
 from cu_core.checkpoint import read_meta
 from cu_core.config import RunConfig
+from cu_core.config_io import ConfigError
 from cu_core.data.forget_split import RowSet
 from cu_core.data.requests import ForgetSet, save_forget_set
 from cu_core.files import digest_of
@@ -39,8 +40,15 @@ class Member:
 
     @cached_property
     def folder(self) -> Path:
-        about = [self.plan.digest, self.plan.forget.digest, self.base.forget.digest, TARGETS, REPORT_VERSION]
-        return self.plan.config.store / "pool" / digest_of([*about, self.base.config.audit.max_rows])
+        """Of the unlearned model; what it answers lies in a folder of its own for every base."""
+        return self.plan.config.store / "pool" / digest_of([self.plan.digest, self.plan.forget.digest])
+
+    @cached_property
+    def _asked(self) -> str:
+        base, audit = self.base, self.base.config.audit
+        return digest_of(
+            [base.forget.digest, base.config.seed, audit.report_on, audit.max_rows, TARGETS, REPORT_VERSION]
+        )
 
     @property
     def models(self) -> dict[Role, Path]:
@@ -48,7 +56,7 @@ class Member:
         return found | ({"oracle": self.plan.oracles[0].folder} if self.plan.oracles else {})
 
     def margins_file(self, role: Role) -> Path:
-        return self.folder / f"{role}.npz"
+        return self.folder / self._asked / f"{role}.npz"
 
     def margins(self, role: Role) -> Margins:
         return Margins.load(self.margins_file(role))
@@ -64,7 +72,7 @@ class Member:
 
 def target_rows(base: Plan) -> RowSet:
     """At most ``TARGETS`` rows of the request, of the whole train split."""
-    return RowSet("train", base.forget.rows[:TARGETS])
+    return RowSet("train", spread(base.forget.rows, TARGETS))
 
 
 def pool_a(base: Plan, count: int) -> list[Member]:
@@ -94,7 +102,7 @@ def _half_plan(base: Plan, key: int) -> Plan:
 def trained_on(members: Sequence[Member]) -> np.ndarray:
     """(members, targets): which target rows each member was trained on."""
     base = members[0].base
-    ids = base.forget.sample_ids[: len(target_rows(base))]
+    ids = spread(base.forget.sample_ids, TARGETS)
     return np.stack([np.isin(ids, m.plan.forget.sample_ids) for m in members])
 
 
@@ -152,7 +160,12 @@ def announce(members: Sequence[Member], todo: Sequence[Member], jobs: Sequence[t
     seconds += len(todo) * config.stop.max_steps * rows / speed
     resources = ray.cluster_resources()
     slots = resources["GPU"] / launch.gpu_share(config) if config.workers.gpu else resources["CPU"]
-    slots = max(1, int(min(slots, resources["memory"] // memory)))
+    slots = int(min(slots, resources["memory"] // memory))
+    if slots < 1:
+        raise ConfigError(
+            f"one model needs about {memory / 2**30:.1f} GiB, the cluster sets {resources['memory'] / 2**30:.1f} GiB "
+            f"aside for tasks; take smaller batches."
+        )
     console.print(
         f"{len(members)} members: {len(members) - len(todo)} found, {len(todo)} to make; {len(jobs)} models to train; "
         f"{slots} at a time, about {seconds / slots / 60:.0f} min and {slots * memory / 2**30:.1f} GiB in all",

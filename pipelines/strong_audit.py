@@ -49,6 +49,11 @@ def strong_audit(config: RunConfig, models: int, out: Path) -> StrongReport:
         raise ConfigError(f"--out {out} already exists; name a new folder.")
     if models < LEAST_MODELS or models % 2:
         raise ConfigError(f"--models must be an even number of at least {LEAST_MODELS}, got {models}.")
+    if config.model.weights not in (None, "pretrained"):
+        raise ConfigError(
+            "--tier strong trains its own originals, under many seeds and on halves of the data; model.weights must be "
+            "absent or pretrained."
+        )
     base = make_plan(config)
     seeds, halves = pool_a(base, models), pool_b(base, models)
     run_members([*seeds, *halves])

@@ -170,8 +170,10 @@ def run_of_model(config: RunConfig, uri: str) -> str:
     client, name = open_client(config), uri.removeprefix("models:/")
     if "@" in name:
         version = client.get_model_version_by_alias(*name.split("@", 1))
-    else:
+    elif "/" in name:
         version = client.get_model_version(*name.split("/", 1))
+    else:
+        raise MlflowException(f"{uri} must have the form models:/NAME@ALIAS or models:/NAME/VERSION")
     return str(version.run_id)
 
 

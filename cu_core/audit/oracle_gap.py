@@ -69,7 +69,11 @@ def band(name: str, oracles: Sequence[Figures], margin: float, error: float) -> 
     their own spread (t(2) at the error of one among twenty figures is 14), so it is moderated: s^2 is the mean of their
     variance, with weight K - 1, and of the figure's sampling variance, with weight 4; d is the sum of the weights (a
     scaled inverse chi-square prior; Smyth 2004, eq. 7 and 8, with a known prior; figures without an interval: plain t).
-    How often an oracle is then told from the others is measured: README, "How sure the verdict is".
+    Where oracles spread far more than their sampling error, the interval is too short for few of them: `cu calibrate`
+    measures how often an oracle is told from the others.
+
+    Distances between oracles contain one another: the spread of their means is (K - 2) / (K - 1) of one oracle's own,
+    and is put right.
 
     Returns nothing where neither is known: one oracle, and a figure without an interval.
     """
@@ -77,9 +81,14 @@ def band(name: str, oracles: Sequence[Figures], margin: float, error: float) -> 
     values = [metric.points(o[name]) for o in oracles]
     sampling = [v * metric.scale**2 for v in map(_sampling_variance, (o[name] for o in oracles)) if v is not None]
     prior, weight = PRIOR_ORACLES if sampling else 0, len(values) - 1
+    between = metric.side == "distance"
+    if between and weight < 2:
+        weight = 0  # two oracles have one distance
+    measured = weight * float(np.var(values, ddof=1)) if weight else 0.0
+    if between and weight:
+        measured *= (weight / (weight - 1)) ** 2
     if prior + weight == 0:
         return None
-    measured = weight * float(np.var(values, ddof=1)) if weight else 0.0
     spread = float(np.sqrt((measured + prior * float(np.mean(sampling or [0.0]))) / (weight + prior)))
     quantile = float(student_t.ppf(1 - error / 2, weight + prior))
     return Band(quantile * spread * float(np.sqrt(1 + 1 / len(values))), spread, margin)

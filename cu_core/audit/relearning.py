@@ -78,10 +78,9 @@ def _relearn(subject: Subject, count: int) -> tuple[list[float], int]:
     rows = split.forget.rows if split.forget.kind == "class" else split.forget_reported.rows
     rng = np.random.default_rng([subject.seed, 404, count])
     shots = np.sort(rng.choice(rows, min(count, max(len(rows) // 2, 1)), replace=False))
-    if split.forget.kind == "class":
-        judged = RowSet(split.forget_test.split, split.forget_test.rows[:MAX_ROWS])
-    else:
-        judged = RowSet("train", np.setdiff1d(rows, shots)[:MAX_ROWS])
+    unseen = RowSet("train", np.setdiff1d(rows, shots))
+    judged = split.forget_test if split.forget.kind == "class" else unseen
+    judged = RowSet(judged.split, rng.permutation(judged.rows)[:MAX_ROWS])
     model = copy.deepcopy(subject.model)
     set_batch_norm(model, "per_rank")
 

@@ -13,7 +13,7 @@ from sklearn.manifold import TSNE
 from cu_core.audit.oracle_gap import Band, Figures, OracleGap, difference, oracle_gap
 from cu_core.audit.subject import AuditConfig, Subject
 from cu_core.audit.table import METRICS, metrics_of
-from cu_core.audit.verdict import Court, Verdict, judge, judged_metrics
+from cu_core.audit.verdict import Court, Others, Verdict, judge, judged_metrics
 from cu_core.metrics.accuracy import per_class_accuracy
 from cu_core.metrics.membership import attack_features
 from cu_core.types import MetricResult, RequestKind
@@ -127,10 +127,14 @@ def absent_metrics(kind: RequestKind, unlearned: Figures, oracles: int, config: 
 
 
 def compare_models(
-    original: Figures, unlearned: Figures, oracles: Sequence[Figures], config: AuditConfig
+    original: Figures,
+    unlearned: Figures,
+    oracles: Sequence[Figures],
+    config: AuditConfig,
+    others: Others | None = None,
 ) -> tuple[OracleGap | None, OracleGap | None, Verdict]:
     """(gap, gap of doing nothing, verdict); the gaps are absent without an oracle."""
-    verdict = judge(original, unlearned, oracles, config)
+    verdict = judge(original, unlearned, oracles, config, others)
     if not oracles:
         return None, None, verdict
     return oracle_gap(unlearned, oracles), oracle_gap(original, oracles), verdict

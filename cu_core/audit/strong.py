@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cu_core.data.forget_split import ForgetSplit, RowSet
+from cu_core.data.order import Rows
 from cu_core.files import atomic_file
 from cu_core.metrics.ensembles import forgetting_epsilon, forgetting_quality, klom
 from cu_core.metrics.lira import auc_over_models, logit_margin, u_lira, u_rmia
@@ -21,6 +22,13 @@ TARGETS = 1000
 """Most forget rows, and most unseen rows, that are looked at."""
 PERCENTILE = 95
 DRAWS = 500
+
+
+def spread(rows: Rows, count: int) -> Rows:
+    """At most ``count`` of the rows, evenly over all of them: neighbours often share a class."""
+    if len(rows) <= count:
+        return rows
+    return rows[np.linspace(0, len(rows) - 1, count).astype(np.int64)]
 
 
 @dataclass(frozen=True)
@@ -44,7 +52,9 @@ class Margins:
 
 def margins_of(model: Classifier, split: ForgetSplit, targets: RowSet) -> Margins:
     """``targets`` are training rows of the whole set, read through ``split``'s reader."""
-    found = [predict(model, split.reader, rows) for rows in (targets, RowSet("val", split.holdout.rows[:TARGETS]))]
+    found = [
+        predict(model, split.reader, rows) for rows in (targets, RowSet("val", spread(split.holdout.rows, TARGETS)))
+    ]
     target, unseen = (logit_margin(p.logits, p.labels) for p in found)
     retain, test = (
         predict(model, split.reader, rows).correct.mean() for rows in (split.retain_train, split.retain_test)

@@ -2,20 +2,20 @@
 
 1. Every judged metric of the model is held against the oracles. Its tolerance is the larger of the equivalence margin
    and the prediction interval of one more oracle (``oracle_gap.band``), at level ``family_error / number of judged
-   metrics`` (Bonferroni), so that an oracle, as one more draw, fails on any metric at most with probability
-   ``family_error``.
-2. An audit says ``under-forgotten`` if a forget metric lies above its tolerance, else ``over-forgotten`` if any metric
+   metrics`` (Bonferroni), so that an oracle, as one more draw, nominally fails on any metric with probability
+   ``family_error``; `cu calibrate` measures it.
+2. Controls: held-out oracles must pass an audit, each judged by the others (at most a fifth may fail, else the audit is
+   ``inconclusive``; fewer than three oracles are no control), and the original must fail it (else it has no power).
+3. An audit says ``under-forgotten`` if a forget metric lies above its tolerance, else ``over-forgotten`` if any metric
    lies outside (too much forgotten, too much damaged, or answers that no oracle gives), else ``indistinguishable`` if
    both controls hold, else ``inconclusive``.
-3. Controls: the original must fail this audit (else it has no power), and held-out oracles must pass it, each judged by
-   the others (at most a fifth may fail; fewer than three oracles are no control).
 4. Overall: ``under-forgotten`` if an audit says so, else ``over-forgotten`` if one says so, else ``indistinguishable``
    if one does, else ``inconclusive``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -88,15 +88,24 @@ def judged_metrics(model: Figures, oracles: Sequence[Figures]) -> list[str]:
     ]
 
 
-def judge(original: Figures, unlearned: Figures, oracles: Sequence[Figures], config: AuditConfig) -> Verdict:
-    """The verdict on ``unlearned`` by the rule above."""
+Others = Callable[[int], Sequence[Figures]]
+"""Number of an oracle -> figures of the other oracles, made without a look at that one."""
+
+
+def judge(
+    original: Figures,
+    unlearned: Figures,
+    oracles: Sequence[Figures],
+    config: AuditConfig,
+    others: Others | None = None,
+) -> Verdict:
+    """The verdict on ``unlearned`` by the rule above; without ``others``, figures of the oracles as they are."""
     if not oracles:
         return Verdict("inconclusive", "no oracle was trained")
     names = judged_metrics(unlearned, oracles)
     court = Court(oracles, config, names)
-    held_out = (
-        [(o, Court([x for x in oracles if x is not o], config, names)) for o in oracles] if len(oracles) >= 3 else []
-    )
+    rest = others or (lambda number: [o for i, o in enumerate(oracles) if i != number])
+    held_out = [(o, Court(rest(i), config, names)) for i, o in enumerate(oracles)] if len(oracles) >= 3 else []
     audits: dict[str, AuditVerdict] = {}
     for audit in dict.fromkeys(METRICS[name].audit for name in names):
         passed = sum(not other.outside(oracle, audit) for oracle, other in held_out)

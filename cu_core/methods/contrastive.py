@@ -83,7 +83,11 @@ class Contrastive(Method):
             )
         if self.terms == "push" and (self.pull_weights != "uniform" or self.pull_form != "linear"):
             raise ValueError("method.pull_weights and method.pull_form have no effect with method.terms=push.")
-        if self.lambda_ul == 0 and (self.terms != "both" or self.pull_weights != "uniform" or self.queue_size):
+        if self.pull_weights != "neighbours" and (self.smoothing or self.bank != type(self).bank):
+            raise ValueError("method.bank and method.smoothing have no effect without method.pull_weights=neighbours.")
+        if self.lambda_ul == 0 and (
+            self.pull_form != "linear" or self.terms != "both" or self.pull_weights != "uniform" or self.queue_size
+        ):
             raise ValueError(
                 "method.lambda_ul=0 switches the unlearning loss off: terms, pull_weights and queue_size "
                 "then have no effect."

@@ -96,7 +96,8 @@ def auc_over_models(
     found = []
     for _ in range(draws):
         chosen = rng.integers(len(scores_MT), size=len(scores_MT))
-        if 0 < unlearned_MT[chosen].mean() < 1:
+        truth = unlearned_MT[chosen][np.isfinite(scores_MT[chosen])]
+        if truth.any() and not truth.all():
             found.append(pooled_auc(scores_MT[chosen], unlearned_MT[chosen]))
     low, high = np.quantile(found, [0.025, 0.975])
     return pooled_auc(scores_MT, unlearned_MT), float(low), float(high)
