@@ -50,7 +50,8 @@ DIFFERENCES = [
     "The stop rule is judged on the stop set every few steps, with a utility guard; the paper judges once a pass.",
     "The authors' class run keeps one of the forget rows in its retain set; here none is (checked, row by row).",
     "The settings of the paper's baselines are not published; ours come from small searches on Fashion-MNIST, on a "
-    "model without the projection (at that rate SCRUB changes next to nothing here). All methods here have one budget of rows forwarded. Fisher and LCODEC are not built here; NegGrad is gradient ascent.",
+    "model without the projection (at that rate SCRUB changes next to nothing here). All methods here have one budget "
+    "of rows forwarded. Fisher and LCODEC are not built here; NegGrad is gradient ascent.",
     "The member prediction rate is that of our attack (logistic on five features, balanced, fitted on retain rows "
     "against one half of the holdout set); the paper does not describe its own in full.",
     "One seed, and times on another machine: only ratios of times compare.",
