@@ -8,8 +8,11 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 
 @contextlib.contextmanager
@@ -49,6 +52,17 @@ def write_text(target: Path, text: str) -> None:
     """Write a text file under a temporary name, then rename it."""
     with atomic_file(target) as partial:
         partial.write_text(text)
+
+
+def save_arrays(target: Path, arrays: Mapping[str, Any]) -> None:
+    """Named arrays as one compressed file, whole or absent."""
+    with atomic_file(target) as partial, partial.open("wb") as out:
+        np.savez_compressed(out, **arrays)
+
+
+def load_arrays(path: Path) -> dict[str, Any]:
+    with np.load(path, allow_pickle=False) as stored:
+        return dict(stored)
 
 
 def file_sha256(path: Path) -> str:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.special import softmax
 
 from cu_core.audit.subject import Subject
-from cu_core.files import atomic_file
+from cu_core.files import load_arrays, save_arrays
 
 
 @dataclass(frozen=True)
@@ -23,13 +23,11 @@ class Answers:
     test: NDArray[np.float32]
 
     def save(self, path: Path) -> None:
-        with atomic_file(path) as partial, partial.open("wb") as out:
-            np.savez_compressed(out, **vars(self))
+        save_arrays(path, vars(self))
 
     @staticmethod
     def load(path: Path) -> Answers:
-        with np.load(path, allow_pickle=False) as stored:
-            return Answers(**stored)
+        return Answers(**load_arrays(path))
 
 
 def answers_of(subject: Subject) -> Answers:

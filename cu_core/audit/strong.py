@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from cu_core.data.forget_split import ForgetSplit, RowSet
 from cu_core.data.order import Rows
-from cu_core.files import atomic_file
+from cu_core.files import load_arrays, save_arrays
 from cu_core.metrics.ensembles import forgetting_epsilon, forgetting_quality, klom
 from cu_core.metrics.lira import auc_over_models, logit_margin, u_lira, u_rmia
 from cu_core.models.classifier import Classifier
@@ -41,13 +41,11 @@ class Margins:
     test_accuracy: Array
 
     def save(self, path: Path) -> None:
-        with atomic_file(path) as partial, partial.open("wb") as out:
-            np.savez(out, **vars(self))
+        save_arrays(path, vars(self))
 
     @staticmethod
     def load(path: Path) -> Margins:
-        with np.load(path, allow_pickle=False) as stored:
-            return Margins(**stored)
+        return Margins(**load_arrays(path))
 
 
 def margins_of(model: Classifier, split: ForgetSplit, targets: RowSet) -> Margins:
@@ -94,36 +92,23 @@ def pool_a(pools: Mapping[str, Sequence[Margins]]) -> list[StrongFigure]:
         figures.append(
             StrongFigure(name, f"KLoM, {title}, 95th percentile (nats)", value, low, high, doing_nothing, null)
         )
+    return figures + _quality(pools, half)
+
+
+def _quality(pools: Mapping[str, Sequence[Margins]], half: int) -> list[StrongFigure]:
+    """Forgetting quality, alone and times utility (Triantafillou et al. 2024, eq. 4)."""
     target = {role: np.stack([m.target for m in models]) for role, models in pools.items()}
     against = target["oracle"][half : 2 * half]
-    epsilon = {role: forgetting_epsilon(stack[:half], against) for role, stack in target.items()}
-    score = {role: forgetting_quality(e) for role, e in epsilon.items()}
-    figures.append(
-        StrongFigure(
-            "forgetting_quality",
-            "forgetting quality (NeurIPS 2023, 0 to 1)",
-            score["unlearned"],
-            None,
-            None,
-            score["original"],
-            score["oracle"],
-            True,
-        )
-    )
+    score = {role: forgetting_quality(forgetting_epsilon(stack[:half], against)) for role, stack in target.items()}
     final = {role: score[role] * _utility(pools[role][:half], pools["oracle"][half : 2 * half]) for role in score}
-    figures.append(
-        StrongFigure(
-            "challenge_score",
-            "the same, times retain and test accuracy over the oracles'",
-            final["unlearned"],
-            None,
-            None,
-            final["original"],
-            final["oracle"],
-            True,
-        )
+    rows = (
+        ("forgetting_quality", "forgetting quality (NeurIPS 2023, 0 to 1)", score),
+        ("challenge_score", "the same, times retain and test accuracy over the oracles'", final),
     )
-    return figures
+    return [
+        StrongFigure(name, title, of["unlearned"], None, None, of["original"], of["oracle"], True)
+        for name, title, of in rows
+    ]
 
 
 def _utility(models: Sequence[Margins], oracles: Sequence[Margins]) -> float:
