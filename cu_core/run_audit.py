@@ -131,9 +131,7 @@ def run_audit(
 
     Returns the report and, with ``samples``, a table with a row per evaluated sample of each model.
     """
-    reader = open_reader(config)
-    split = open_split(config, reader, forget_file)
-    kind, settings = split.forget.kind, config.audit
+    split = open_split(config, open_reader(config), forget_file)
     roles = {**folders, **{f"oracle_{i}": path for i, path in enumerate(oracles)}}
     tables = []
 
@@ -142,39 +140,49 @@ def run_audit(
             tables.append(sample_table(role, subject))
 
     evidence = gather(config, split, roles, device, progress, keep)
+    report = _report(config, split, roles, evidence, _untrained(config, split, device))
+    return report, pa.concat_tables(tables) if tables else None
+
+
+def _report(
+    config: RunConfig,
+    split: ForgetSplit,
+    roles: Mapping[str, Path],
+    evidence: Evidence,
+    untrained: Mapping[str, Sequence[float]],
+) -> AuditReport:
+    """All that a reader needs, from what the models show and what their folders record."""
+    kind, settings, manifest = split.forget.kind, config.audit, split.reader.manifest
     others = [role for role in roles if role.startswith("oracle_")]
     figures = {role: evidence.figures(role, others) for role in roles}
     alone, answers = evidence.alone, evidence.answers
     original, unlearned, oracle_figures = figures["original"], figures["unlearned"], [figures[o] for o in others]
     gap, nothing, verdict = compare_models(original, unlearned, oracle_figures, settings, evidence.without(others))
-    result = read_meta(folders["unlearned"], verify=False)["result"]
-    report = AuditReport(
+    meta = {role: read_meta(folder, verify=False) for role, folder in roles.items()}
+    result = meta["unlearned"]["result"]
+    about = {"data": manifest.digest, "request": split.forget.digest, "config": config.result_digest(manifest.digest)}
+    digests = about | {role: m["files"]["model.safetensors"][:16] for role, m in meta.items()}
+    return AuditReport(
         kind=kind,
         request=asdict(config.request),
-        class_names=reader.manifest.class_names,
+        class_names=manifest.class_names,
         sizes=_sizes(split),
         gap=gap,
         doing_nothing_gap=nothing,
         verdict=verdict,
         rows=figure_rows(kind, original, unlearned, oracle_figures, settings),
-        absent=absent_metrics(kind, unlearned, len(oracles), settings),
+        absent=absent_metrics(kind, unlearned, len(others), settings),
         per_class={role: f.per_class for role, f in alone.items()},
         received={r: (100 * received(a)).tolist() for r, a in answers.items() if len(a.unseen)},
-        curves=_curves(alone, _untrained(config, split, device)),
-        cost=_cost(result, [read_meta(o, verify=False)["result"] for o in oracles]),
+        curves=_curves(alone, untrained),
+        cost=_cost(result, [meta[o]["result"] for o in others]),
         stop=result["stop"],
         leaks=result["leaks"],
         retain_ids_checked=result["retain_ids_checked"],
-        digests={
-            "data": reader.manifest.digest,
-            "request": split.forget.digest,
-            "config": config.result_digest(reader.manifest.digest),
-            **{r: read_meta(p, verify=False)["files"]["model.safetensors"][:16] for r, p in roles.items()},
-        },
+        digests=digests,
         versions={"cu": __version__, "python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
         settings=TypeAdapter(RunConfig).dump_python(config, mode="json"),
     )
-    return report, pa.concat_tables(tables) if tables else None
 
 
 def _curves(
