@@ -13,7 +13,7 @@ from cu_core.config_io import ConfigError
 from cu_core.data.requests import ForgetSet, resolve_request, save_forget_set
 from cu_core.data.schema import Manifest
 from cu_core.run import foreign_model, fresh_model, open_reader, open_split
-from pipelines.tracking import tracking_uri
+from pipelines.tracking import tracking_uri, use_server
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,8 @@ def absolute(config: RunConfig) -> RunConfig:
     weights = config.model.weights
     if weights and is_mlflow(weights):
         try:
-            found = Path(download_artifacts(artifact_uri=weights, tracking_uri=tracking_uri(config)))
+            use_server(tracking_uri(config))
+            found = Path(download_artifacts(artifact_uri=weights))
         except MlflowException as error:
             raise ConfigError(f"model.weights: {weights} cannot be fetched: {str(error).splitlines()[0]}") from error
         files = sorted(found.rglob("*.safetensors")) if found.is_dir() else [found]

@@ -177,7 +177,7 @@ def run_of_model(config: RunConfig, uri: str) -> str:
     return str(version.run_id)
 
 
-def _use_server(uri: str) -> None:
+def use_server(uri: str) -> None:
     """Tell MLflow's own functions where to write. MLflow exports the address to the environment too, where later runs
     of this process, with another storage, would take it for the user's wish."""
     wish = os.environ.get("MLFLOW_TRACKING_URI")
@@ -205,7 +205,7 @@ def register(
     if versions:
         version = str(versions[0].version)
     else:
-        _use_server(uri)
+        use_server(uri)
         example = np.zeros((2, *example_shape), np.float32)
         model = Predictor(load(folder)).float().eval()
         with warnings.catch_warnings(), mlflow.start_run(run_id=run_id):

@@ -82,7 +82,7 @@ def real_loop(loop: Loop, state: Any) -> Any:
     return run_loop(loop, state)
 
 
-def test_audit_takes_a_run_a_folder_and_a_weights_file(
+def test_audit_takes_a_run_a_folder_a_weights_file_and_a_registered_model(
     config_file: Path,
     storage: Path,
     tmp_path: Path,
@@ -91,7 +91,8 @@ def test_audit_takes_a_run_a_folder_and_a_weights_file(
 ) -> None:
     assert cu(monkeypatch, "unlearn", config_file, "name=audited", "--local") == 0
     model = storage / "runs" / "audited" / "unlearned"
-    for number, name in enumerate(("audited", model, model / "model.safetensors")):
+    registered = "models:/digits-resnet10@unlearned"
+    for number, name in enumerate(("audited", model, model / "model.safetensors", registered)):
         out = tmp_path / f"audit{number}"
         assert cu(monkeypatch, "audit", name, f"storage={storage}", "--out", out, "--local") == 0
         assert {p.name for p in out.iterdir()} == {"audit.json", "report.html", "samples.parquet"}
