@@ -131,6 +131,12 @@ EXPLANATIONS: Mapping[str, Explanation] = {
         "Golatkar et al. 2020, arXiv 1911.04933",
         "Uniform answers are not what a retrained model gives; not judged.",
     ),
+    "own_share": Explanation(
+        "Share of unseen rows of the forgotten classes whose answer is one of them.",
+        "rows whose answer is a forgotten class / rows",
+        "this project",
+        "For one class it is the accuracy on it; of several, it also counts rows that are taken for another of them.",
+    ),
     "neighbour_share": Explanation(
         "Share of unseen rows of the forgotten class given to the three classes to which the oracles send most.",
         "rows whose answer is one of the three / rows",

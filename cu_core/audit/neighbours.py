@@ -22,7 +22,8 @@ def received(answers: Answers) -> NDArray[np.float64]:
 
 def neighbours(answers: Answers, references: Sequence[Answers]) -> dict[str, MetricResult]:
     """``neighbour_share``: percent of the rows that go to the three classes to which the references send most;
-    ``assignment_distance``: total variation (percent) between the two distributions over classes."""
+    ``assignment_distance``: total variation (percent) between the two distributions over classes; ``own_share``:
+    percent that stay in a forgotten class."""
     if not references or not len(answers.unseen):
         return {}
     expected = np.mean([received(r) for r in references], axis=0)
@@ -31,6 +32,7 @@ def neighbours(answers: Answers, references: Sequence[Answers]) -> dict[str, Met
     distance = min(100.0, 50 * float(np.abs(shares - expected).sum()))
     half = 1.96 * 50 * float(np.sqrt((shares * (1 - shares)).sum() / rows))
     return {
+        "own_share": accuracy(np.isin(answers.unseen.argmax(1), np.unique(answers.forget_labels))),
         "neighbour_share": accuracy(np.isin(answers.unseen.argmax(1), nearest)),
         "assignment_distance": MetricResult(distance, rows, max(0.0, distance - half), min(100.0, distance + half)),
     }

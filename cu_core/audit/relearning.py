@@ -58,10 +58,12 @@ class ShotStream(UnlearnStream):
 def relearning(subject: Subject) -> Findings:
     """For 5 and 50 shots, accuracy (percent) on rows of the forgotten class never trained on (a sample request: the
     other forget rows) after each step: its mean over the steps, and the number of steps to 50%, one more than there
-    are where it is not reached."""
+    are where it is not reached. Nothing for more shots than half of the forget rows."""
     metrics: dict[str, MetricResult] = {}
     curves = {}
     for count in SHOTS:
+        if len(_candidates(subject.split)) < 2 * count:
+            continue
         curve, rows = _relearn(subject, count)
         curves[f"relearn_{count}"] = curve
         mean = min(100.0, float(np.mean(curve[1:])))
@@ -72,12 +74,17 @@ def relearning(subject: Subject) -> Findings:
     return Findings(metrics, curves)
 
 
+def _candidates(split: ForgetSplit) -> Rows:
+    """Rows from which the shots are drawn."""
+    return split.forget.rows if split.forget.kind == "class" else split.forget_reported.rows
+
+
 def _relearn(subject: Subject, count: int) -> tuple[list[float], int]:
     """Accuracies after 0, 1, ... steps, and the number of rows behind each."""
     split, config = subject.split, subject.config
-    rows = split.forget.rows if split.forget.kind == "class" else split.forget_reported.rows
+    rows = _candidates(split)
     rng = np.random.default_rng([subject.seed, 404, count])
-    shots = np.sort(rng.choice(rows, min(count, max(len(rows) // 2, 1)), replace=False))
+    shots = np.sort(rng.choice(rows, count, replace=False))
     unseen = RowSet("train", np.setdiff1d(rows, shots))
     judged = split.forget_test if split.forget.kind == "class" else unseen
     judged = RowSet(judged.split, rng.permutation(judged.rows)[:MAX_ROWS])

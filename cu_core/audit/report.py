@@ -19,7 +19,7 @@ from cu_core.metrics.membership import attack_features
 from cu_core.types import MetricResult, RequestKind
 
 MAP_ROWS = 600
-REPORT_VERSION = 5
+REPORT_VERSION = 6
 """Raised when a change of the code changes what an audit finds; audits kept by digest are then made again."""
 
 
@@ -123,6 +123,7 @@ def absent_metrics(kind: RequestKind, unlearned: Figures, oracles: int, config: 
     made = metrics_of(kind, config)
     reasons = {n: "its audit was not asked for (audit.audits)" for n, m in METRICS.items() if kind in m.kinds}
     reasons |= dict.fromkeys(made, f"it compares with oracles, there {'is 1' if oracles == 1 else f'are {oracles}'}")
+    reasons |= {n: "too few forget rows to learn from" for n, m in made.items() if m.audit == "relearning"}
     return {name: reason for name, reason in reasons.items() if name not in unlearned}
 
 

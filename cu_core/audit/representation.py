@@ -30,7 +30,7 @@ def representation(subject: Subject) -> Findings:
         )
         for name, layer in (("probe_accuracy", "embedding"), ("hidden_probe_accuracy", "hidden"))
     }
-    few = forget.where(_like_a_class(len(forget), retain.labels, subject.seed))
+    few = forget.where(_like_a_class(forget.labels, retain.labels, subject.seed))
     found["knn_accuracy"] = accuracy(
         nearest_neighbours(
             np.concatenate([few.embedding, retain.embedding]),
@@ -41,18 +41,26 @@ def representation(subject: Subject) -> Findings:
         )
     )
     share = prototype_recovery(
-        forget.embedding, retain.embedding, retain.labels, test.embedding, shots=SHOTS, draws=DRAWS, seed=subject.seed
+        (forget.embedding, forget.labels),
+        (retain.embedding, retain.labels),
+        (test.embedding, test.labels),
+        shots=SHOTS,
+        draws=DRAWS,
+        seed=subject.seed,
     )
     low, high = wilson_interval(round(share * len(test)), len(test))
     found["prototype_recovery"] = MetricResult(100 * share, len(test), 100 * low, 100 * high)
-    cosine, error = mean_cosine(test.embedding)
+    cosine, error = mean_cosine(test.embedding, test.labels)
     found["within_class_cosine"] = MetricResult(cosine, len(test), cosine - 1.96 * error, cosine + 1.96 * error)
     return Findings(found)
 
 
-def _like_a_class(count: int, retain_labels: np.ndarray, seed: int) -> np.ndarray:
-    """Mask of as many of ``count`` rows as a retained class has: neighbours vote by number."""
-    wanted = min(count, int(np.median(np.unique(retain_labels, return_counts=True)[1])))
-    mask = np.zeros(count, dtype=np.bool_)
-    mask[np.random.default_rng(seed).choice(count, wanted, replace=False)] = True
+def _like_a_class(labels: np.ndarray, retain_labels: np.ndarray, seed: int) -> np.ndarray:
+    """Mask of as many rows of each forgotten class as a retained class has: neighbours vote by number."""
+    wanted = int(np.median(np.unique(retain_labels, return_counts=True)[1]))
+    rng = np.random.default_rng(seed)
+    mask = np.zeros(len(labels), dtype=np.bool_)
+    for own in np.unique(labels):
+        (rows,) = np.nonzero(labels == own)
+        mask[rng.choice(rows, min(len(rows), wanted), replace=False)] = True
     return mask

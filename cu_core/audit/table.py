@@ -98,6 +98,7 @@ METRICS: Mapping[str, Metric] = {
     "forget_entropy": Metric(
         "output_distance", "entropy of forget rows (nats x100)", "utility", scale=100, judged=False
     ),
+    "own_share": Metric("neighbours", "stays in the forgotten class (%)", "forget", CLASS),
     "neighbour_share": Metric("neighbours", "forgotten class to its 3 nearest (%)", "utility", CLASS),
     "assignment_distance": Metric("neighbours", "classes it goes to, distance (%)", "distance", CLASS),
     "probe_accuracy": Metric("representation", "linear probe, forgotten class (%)", "forget", CLASS),

@@ -7,8 +7,8 @@
 2. Controls: held-out oracles must pass an audit, each judged by the others (at most a fifth may fail, else the audit is
    ``inconclusive``; fewer than three oracles are no control), and the original must fail it (else it has no power).
 3. An audit says ``under-forgotten`` if a forget metric lies above its tolerance, else ``over-forgotten`` if any metric
-   lies outside (too much forgotten, too much damaged, or answers that no oracle gives), else ``indistinguishable`` if
-   both controls hold, else ``inconclusive``.
+   lies outside (too much forgotten, too much damaged, or answers that no oracle gives; more useful than the oracles is
+   no fault), else ``indistinguishable`` if both controls hold, else ``inconclusive``.
 4. Overall: ``under-forgotten`` if an audit says so, else ``over-forgotten`` if one says so, else ``indistinguishable``
    if one does, else ``inconclusive``.
 """
@@ -72,7 +72,8 @@ class Court:
         for name in self.names:
             if METRICS[name].audit == audit:
                 off, limit = difference(name, model, self.oracles), self.band(name)
-                if limit and (off > limit.tolerance or (off < -limit.tolerance and METRICS[name].side != "distance")):
+                high, low = METRICS[name].side != "utility", METRICS[name].side != "distance"
+                if limit and ((high and off > limit.tolerance) or (low and off < -limit.tolerance)):
                     found[name] = off
         return found
 

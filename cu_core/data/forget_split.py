@@ -13,6 +13,8 @@ from cu_core.data.requests import ForgetSet
 from cu_core.data.schema import DataError, Split
 from cu_core.data.shard_reader import ShardReader
 
+FEWEST_HALVED = 20
+
 
 @dataclass(frozen=True)
 class RowSet:
@@ -30,7 +32,8 @@ class ForgetSplit:
 
     ``val`` is halved by a hash of the sample_id into stop set (decides) and holdout set (non-members for attacks);
     for sample requests the forget set is halved the same way into rows that decide and rows that are reported. The
-    halves are the same for every seed, so that what a tuning seed saw is reported by no other.
+    halves are the same for every seed, so that what a tuning seed saw is reported by no other. Fewer than
+    ``FEWEST_HALVED`` forget rows are not halved: all decide, and all are reported.
     At most ``max_rows`` rows of a set are evaluated, drawn without looking at the data. With ``tuning``, what would be
     reported is the stop set: test and holdout rows are not looked at, and of a sample request its half that decides
     (``forget_set``, all rows of the request, is the one exception).
@@ -68,6 +71,11 @@ class ForgetSplit:
         """All forget rows."""
         return RowSet("train", self.forget.rows)
 
+    @property
+    def halved(self) -> bool:
+        """Whether the rows of a sample request that decide are others than those that are reported."""
+        return len(self.forget.rows) >= FEWEST_HALVED
+
     def _half(self, which: int, rows: Rows, ids: Rows) -> Rows:
         chosen: Rows = rows[mix(ids, 77) % np.uint64(2) == which]
         return chosen
@@ -75,13 +83,15 @@ class ForgetSplit:
     @cached_property
     def forget_stop(self) -> RowSet:
         """Forget rows that decide when to stop: half of a sample request, none of a class request."""
-        rows = self._half(0, self.forget.rows, self.forget.sample_ids)
-        return RowSet("train", rows if self.forget.kind == "sample" else rows[:0])
+        if self.forget.kind == "class":
+            return RowSet("train", self.forget.rows[:0])
+        rows = self.forget.rows
+        return RowSet("train", self._half(0, rows, self.forget.sample_ids) if self.halved else rows)
 
     @cached_property
     def forget_reported(self) -> RowSet:
         """Forget rows that decided nothing."""
-        if self.tuning and self.forget.kind == "sample":
+        if self.forget.kind == "sample" and (self.tuning or not self.halved):
             return self.forget_stop
         rows = np.setdiff1d(self.forget.rows, self.forget_stop.rows)
         return RowSet("train", rows)

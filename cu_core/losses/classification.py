@@ -11,3 +11,10 @@ def cross_entropy_share(logits_NC: Tensor, labels_N: Tensor, global_count: int) 
     return F.cross_entropy(logits_NC.float() if logits_NC.itemsize < 4 else logits_NC, labels_N, reduction="sum") / max(
         global_count, 1
     )
+
+
+def soft_cross_entropy_share(logits_NC: Tensor, targets_NC: Tensor, global_count: int) -> Tensor:
+    """Sum over local rows of the cross-entropy against class probabilities, divided by the rows of all ranks; 0 with
+    gradient for no rows."""
+    logits = logits_NC.float() if logits_NC.itemsize < 4 else logits_NC
+    return -(targets_NC.to(logits) * logits.log_softmax(1)).sum() / max(global_count, 1)

@@ -78,14 +78,10 @@ def class_weights(shares_NC: Tensor, retain_labels_M: Tensor) -> Tensor:
     return shares_NC[:, retain_labels_M] / per_class[retain_labels_M].clamp_min(1)
 
 
-def tilted_weights(original_probs_NC: Tensor, labels_N: Tensor, retain_labels_M: Tensor) -> Tensor:
-    """(N, M): retain row a weighs what the original would answer for its class if it did not know the anchor's own.
-
-    p0(y_a | x_i) with the anchor's class masked, renormalised, spread over the batch's rows of class y_a.
-    """
-    masked = original_probs_NC.scatter(1, labels_N[:, None], 0.0)
-    masked = masked / masked.sum(1, keepdim=True).clamp_min(torch.finfo(masked.dtype).tiny)
-    return class_weights(masked, retain_labels_M)
+def without_own_class(probs_NC: Tensor, labels_N: Tensor) -> Tensor:
+    """(N, C): what the original would answer if it did not know the anchor's class: masked and renormalised."""
+    masked = probs_NC.scatter(1, labels_N[:, None], 0.0)
+    return masked / masked.sum(1, keepdim=True).clamp_min(torch.finfo(masked.dtype).tiny)
 
 
 def dispersion_sum(local_ND: Tensor, all_AD: Tensor, first: int) -> Tensor:

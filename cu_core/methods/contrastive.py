@@ -10,8 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from cu_core.dist import gather_rows, global_counts, rank
-from cu_core.losses.classification import cross_entropy_share
-from cu_core.losses.contrastive import anchor_terms, class_weights, dispersion_sum, tilted_weights
+from cu_core.losses.classification import cross_entropy_share, soft_cross_entropy_share
+from cu_core.losses.contrastive import anchor_terms, class_weights, dispersion_sum, without_own_class
 from cu_core.methods.base import Method, Need, Preparation, StepContext, detached, require
 from cu_core.methods.guidance import neighbour_shares
 from cu_core.types import Batch, Losses, Outputs, RequestKind, UnlearnBatch
@@ -43,6 +43,9 @@ class Contrastive(Method):
     """Pseudo-neighbours spread over all classes, beside the ten real ones: an unseen row is never certain."""
     bank: int = 2048
     """Retain rows among which ``neighbours`` are looked for."""
+    lambda_answer: float = 0.0
+    """Weight of the cross-entropy of forget rows against the classes that pull them: with the classifier's rows for
+    keys, the head forgets too and not the embedding alone."""
     lambda_dispersion: float = 0.0
     """Weight of the mean cosine among forget rows of the batch, pushed down."""
     queue_size: int = 0
@@ -53,8 +56,9 @@ class Contrastive(Method):
     def __post_init__(self) -> None:
         if self.temperature <= 0:
             raise ValueError(f"temperature must be positive, got {self.temperature}")
-        if min(self.lambda_ul, self.lambda_ce, self.lambda_dispersion, self.queue_size) < 0:
-            raise ValueError("lambda_ul, lambda_ce, lambda_dispersion and queue_size must not be negative")
+        weights = self.lambda_ul, self.lambda_ce, self.lambda_answer, self.lambda_dispersion
+        if min(*weights, self.queue_size) < 0:
+            raise ValueError("lambda_ul, lambda_ce, lambda_answer, lambda_dispersion, queue_size must not be negative")
         if self.bank < 1 or self.smoothing < 0:
             raise ValueError("bank must be at least 1, smoothing not negative")
 
@@ -85,11 +89,12 @@ class Contrastive(Method):
             raise ValueError("method.pull_weights and method.pull_form have no effect with method.terms=push.")
         if self.pull_weights != "neighbours" and (self.smoothing or self.bank != type(self).bank):
             raise ValueError("method.bank and method.smoothing have no effect without method.pull_weights=neighbours.")
-        if self.lambda_ul == 0 and (
-            self.pull_form != "linear" or self.terms != "both" or self.pull_weights != "uniform" or self.queue_size
-        ):
+        if self.lambda_answer and self.pull_weights == "uniform":
+            raise ValueError("method.lambda_answer needs method.pull_weights=tilted or neighbours.")
+        idle = self.pull_form != "linear" or self.terms != "both" or self.queue_size
+        if self.lambda_ul == 0 and (idle or (self.pull_weights != "uniform" and not self.lambda_answer)):
             raise ValueError(
-                "method.lambda_ul=0 switches the unlearning loss off: terms, pull_weights and queue_size "
+                "method.lambda_ul=0 switches the unlearning loss off: terms, pull_form, pull_weights and queue_size "
                 "then have no effect."
             )
 
@@ -109,14 +114,14 @@ class Contrastive(Method):
         context.state["queue_labels"] = torch.cat([key_labels, old_labels])[: self.queue_size]
         return torch.cat([keys, old]), torch.cat([key_labels, old_labels])
 
-    def _weights(self, context: StepContext, forget: Batch, key_labels: Tensor) -> Tensor | None:
-        """(N, M) how much each retain row pulls each anchor; absent: all alike."""
+    def _shares(self, context: StepContext, forget: Batch) -> Tensor | None:
+        """(N, C) how much each class pulls each anchor; absent: all rows of other classes alike."""
         if self.pull_weights == "tilted":
             probs = require(context.reference)({"forget": forget.images})["forget"].logits.softmax(1)
-            return tilted_weights(probs, forget.labels, key_labels)
+            return without_own_class(probs, forget.labels)
         if self.pull_weights == "neighbours":
             place = torch.searchsorted(context.state["ids"].to(forget.sample_ids), forget.sample_ids)
-            return class_weights(context.state["shares"].to(forget.labels.device)[place], key_labels)
+            return context.state["shares"].to(forget.labels.device)[place]
         return None
 
     def losses(self, context: StepContext, batch: UnlearnBatch) -> Losses:
@@ -126,6 +131,7 @@ class Contrastive(Method):
         num_forget, num_retain = global_counts(len(batch.forget), len(batch.retain), device=forget_labels.device)
         anchors = self._unit(out["forget"])
         keys, key_labels = self._keys(context, out["retain"], batch.retain.labels)
+        shares = self._shares(context, batch.forget)
 
         parts = anchor_terms(
             anchors,
@@ -133,7 +139,7 @@ class Contrastive(Method):
             keys,
             key_labels,
             temperature=self.temperature,
-            pull_weights_NM=self._weights(context, batch.forget, key_labels),
+            pull_weights_NM=None if shares is None else class_weights(shares, key_labels),
             own_class_pulls=self.pull_weights == "neighbours",
             softmax_pull=self.pull_form == "softmax",
         )
@@ -148,6 +154,10 @@ class Contrastive(Method):
         if self.terms != "pull":
             unlearn = unlearn + terms["push_loss"]
         total = self.lambda_ul * unlearn + self.lambda_ce * terms["retain_loss"]
+        if self.lambda_answer:
+            assert shares is not None
+            terms["answer_loss"] = soft_cross_entropy_share(out["forget"].logits, shares, num_forget)
+            total = total + self.lambda_answer * terms["answer_loss"]
         if self.lambda_dispersion:
             terms["dispersion"] = self._dispersion(anchors, num_forget)
             total = total + self.lambda_dispersion * terms["dispersion"]

@@ -33,36 +33,50 @@ def nearest_neighbours(
     return np.asarray(vote.predict(test_ND) == test_labels)
 
 
-def mean_cosine(x_ND: Features) -> tuple[float, float]:
-    """Mean cosine over all pairs of different rows, and its standard error (of a U-statistic: Hoeffding 1948).
+def mean_cosine(x_ND: Features, labels: Labels) -> tuple[float, float]:
+    """Mean cosine of a row with the other rows of its class, and its standard error (of a U-statistic: Hoeffding 1948).
 
-    Raises: ValueError for fewer than three rows.
+    Raises: ValueError for a class of fewer than three rows.
     """
-    if len(x_ND) < 3:
-        raise ValueError("a mean cosine needs three rows or more.")
-    rows = unit(x_ND.astype(np.float64))
-    with_others = (rows @ rows.sum(0) - 1) / (len(rows) - 1)
-    return float(with_others.mean()), 2 * float(with_others.std(ddof=1)) / float(np.sqrt(len(rows)))
+    x_ND = unit(x_ND.astype(np.float64))
+    with_others = np.empty(len(x_ND))
+    for own in np.unique(labels):
+        rows = x_ND[labels == own]
+        if len(rows) < 3:
+            raise ValueError("a mean cosine needs three rows or more of every class.")
+        with_others[labels == own] = (rows @ rows.sum(0) - 1) / (len(rows) - 1)
+    return float(with_others.mean()), 2 * float(with_others.std(ddof=1)) / float(np.sqrt(len(x_ND)))
 
 
 def prototype_recovery(
-    forget_ND: Features,
-    retain_ND: Features,
-    retain_labels: Labels,
-    test_ND: Features,
+    forget: tuple[Features, Labels],
+    retain: tuple[Features, Labels],
+    test: tuple[Features, Labels],
     *,
     shots: int,
     draws: int,
     seed: int,
 ) -> float:
-    """Share of forgotten-class test rows that lie nearest (cosine) to the mean of ``shots`` forget rows, against the
-    means of the retained classes; mean over ``draws`` (Snell et al. 2017, prototypical networks)."""
-    retained = np.stack([unit(retain_ND[retain_labels == c]).mean(0) for c in np.unique(retain_labels)])
-    rest = (unit(test_ND) @ unit(retained).T).max(1)
+    """Share of forgotten-class test rows that lie nearest (cosine) to the mean of ``shots`` forget rows of their own
+    class, against the means of all other classes; mean over ``draws`` (Snell et al. 2017, prototypical networks)."""
+    retained = _prototypes(*retain)
+    points, classes = unit(test[0]), np.unique(forget[1])
+    rest = (points @ retained.T).max(1)
     rng = np.random.default_rng(seed)
     found = []
     for _ in range(draws):
-        chosen = rng.choice(len(forget_ND), size=min(shots, len(forget_ND)), replace=False)
-        prototype = unit(unit(forget_ND[chosen]).mean(0, keepdims=True))
-        found.append((unit(test_ND) @ prototype[0] > rest).mean())
+        few = [_draw(rng, np.nonzero(forget[1] == own)[0], shots) for own in classes]
+        chosen = np.concatenate(few)
+        similarity = points @ _prototypes(forget[0][chosen], forget[1][chosen]).T
+        nearest = classes[similarity.argmax(1)] == test[1]
+        found.append((nearest & (similarity.max(1) > rest)).mean())
     return float(np.mean(found))
+
+
+def _draw(rng: np.random.Generator, rows: NDArray[np.int64], count: int) -> NDArray[np.int64]:
+    return rng.choice(rows, size=min(count, len(rows)), replace=False)
+
+
+def _prototypes(x_ND: Features, labels: Labels) -> NDArray[np.floating]:
+    """(classes, D): mean direction of every class, at length one."""
+    return unit(np.stack([unit(x_ND[labels == own]).mean(0) for own in np.unique(labels)]))

@@ -82,7 +82,8 @@ def test_every_metric_is_computed_finite_and_in_range(
     answers = [answers_of(subject) for subject in subjects]
     alone = audit_alone(subjects[0])
     results = {**alone.metrics, **audit_against(kind, config.audit, answers[0], answers[1:])}
-    assert set(results) == set(metrics_of(kind, config.audit))
+    too_few = {"relearn_50", "relearn_50_steps"} if kind == "sample" else set()  # of 40 rows, half are reported
+    assert set(results) == set(metrics_of(kind, config.audit)) - too_few
     for curve in alone.curves.values():
         assert len(curve) == config.audit.relearn_steps + 1
         assert all(0 <= value <= 100 for value in curve)

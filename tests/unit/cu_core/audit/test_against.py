@@ -41,6 +41,8 @@ def test_neighbours_by_hand() -> None:
     one_class = neighbours(answers([1, 1, 1, 1]), oracles)
     assert one_class["neighbour_share"].value == 100
     assert one_class["assignment_distance"].value == pytest.approx(100 * (1 - 0.375))
+    assert one_class["own_share"].value == 0
+    assert neighbours(answers([0, 0, 1, 2]), oracles)["own_share"].value == 50
     elsewhere = neighbours(answers([4, 4, 4, 1]), oracles)
     assert elsewhere["neighbour_share"].value == 25
 

@@ -108,7 +108,8 @@ def test_an_audit_that_held_out_oracles_fail_says_nothing() -> None:
 
 @pytest.mark.parametrize("interval", [False, True])
 def test_an_oracle_fails_as_often_as_stated(interval: bool) -> None:
-    """Normal figures, 4 judged metrics, family error 20%: one more oracle is told from the others in at most 20%."""
+    """Normal figures, 4 judged metrics, family error 20%: one more oracle is told from the others in at most 20%
+    (a utility figure above the others counts as none)."""
     rng = np.random.default_rng(0)
     config = AuditConfig(family_error=0.2, margin_points=1e-6)
 
@@ -123,4 +124,4 @@ def test_an_oracle_fails_as_often_as_stated(interval: bool) -> None:
         return {**{name: figure(1) for name in rates}, "mia_auc": figure(0.01)}
 
     told = sum(bool(judge(ORIGINAL, draw(), [draw() for _ in range(5)], config).outside) for _ in range(400))
-    assert 0.1 < told / 400 < 0.24
+    assert 0.05 < told / 400 < 0.24

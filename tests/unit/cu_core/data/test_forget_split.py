@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from cu_core.data.forget_split import ForgetSplit
-from cu_core.data.requests import load_forget_set
+from cu_core.data.requests import ByRandom, load_forget_set, resolve_request
 from cu_core.data.shard_reader import ShardReader
 
 
@@ -30,3 +30,9 @@ def test_tuning_looks_at_the_stop_set_alone(
     if kind == "sample":
         np.testing.assert_array_equal(tuned.forget_reported.rows, reported.forget_stop.rows)
         assert not np.isin(tuned.forget_reported.rows, reported.forget_reported.rows).any()
+
+
+def test_a_few_rows_all_decide_and_are_all_reported(reader: ShardReader) -> None:
+    few = resolve_request(ByRandom(kind="by_random", count=1), reader)
+    split = ForgetSplit(reader, few, seed=0, stop_rows=500, max_rows=300)
+    assert len(split.forget_stop) == len(split.forget_reported) == 1
