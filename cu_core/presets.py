@@ -52,13 +52,15 @@ METHOD_LR: dict[RequestKind, dict[str, float]] = {
 
 def preset_for(preset: str, kind: RequestKind, method: str) -> dict[str, Any]:
     """What goes under the user's settings. Repeating a forget batch over omega retain batches is the paper's; other
-    methods see fresh rows every step, at their own learning rate."""
+    methods see fresh rows every step, at their own learning rate, and need equation 9 to know when to stop: they have no
+    answer to move towards."""
     found = PRESETS.get((preset, kind), {})
     if method == "contrastive":
         return found
     rate = METHOD_LR[kind].get(method)
     optimizer = {**found.get("optimizer", {}), **({"lr": rate} if rate is not None else {})}
     own = {"optimizer": optimizer, "batches": {**found.get("batches", {}), "omega": 1}}
+    own["stop"] = {**found.get("stop", {}), "rule": "paper"}
     return {k: v for k, v in found.items() if k != "method"} | own
 
 
@@ -80,8 +82,10 @@ PRESETS: dict[tuple[str, RequestKind], dict[str, Any]] = {
             "name": "contrastive",
             "pull_weights": "tilted",
             "temperature": 0.1,
-            "lambda_ul": 1.0,
+            "lambda_ul": 0.3,
             "lambda_ce": 1.0,
+            "lambda_prototype": 1.0,
+            "lambda_dispersion": 2.5,
             "detach_retain": True,
         },
         "optimizer": {"name": "sgd", "lr": 0.01, "momentum": 0.9, "schedule": "cosine"},
@@ -92,13 +96,15 @@ PRESETS: dict[tuple[str, RequestKind], dict[str, Any]] = {
         "method": {
             "name": "contrastive",
             "terms": "push",
+            "pull_weights": "neighbours",
             "temperature": 1.0,
-            "lambda_ul": 2.0,
+            "lambda_ul": 0.5,
             "lambda_ce": 1.0,
+            "lambda_prototype": 1.0,
             "detach_retain": True,
         },
         "optimizer": {"name": "sgd", "lr": 0.03, "momentum": 0.9, "schedule": "cosine"},
         "batches": {"forget_batch": 64, "retain_batch": 64, "omega": 4},
-        "stop": {"max_steps": 120, "check_every": 10, "further_steps": 0},
+        "stop": {"rule": "none", "max_steps": 120, "check_every": 10, "further_steps": 0},
     },
 }

@@ -16,7 +16,14 @@ from pipelines.compare import Finished, Result
 from pipelines.compare_config import CONTROLS
 
 NOTHING, ORACLE = CONTROLS
-FURTHER = ("probe_accuracy", "prototype_recovery", "rebound_accuracy", "member_prediction_rate")
+FURTHER = (
+    "member_prediction_rate",
+    "probe_accuracy",
+    "prototype_recovery",
+    "relearn_5_steps",
+    "relearn_50_steps",
+    "rebound_accuracy",
+)
 """Metrics shown beside those of the gap."""
 COST = ("steps", "rows", "stop rows", "seconds")
 

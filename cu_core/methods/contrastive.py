@@ -43,9 +43,9 @@ class Contrastive(Method):
     """Pseudo-neighbours spread over all classes, beside the ten real ones: an unseen row is never certain."""
     bank: int = 2048
     """Retain rows among which ``neighbours`` are looked for."""
-    lambda_answer: float = 0.0
-    """Weight of the cross-entropy of forget rows against the classes that pull them: with the classifier's rows for
-    keys, the head forgets too and not the embedding alone."""
+    lambda_prototype: float = 0.0
+    """Weight of the contrast with the classifier's rows as prototypes, one key a class: cross-entropy between the
+    classes that pull an anchor and its softmax over all. The head forgets too, and not the embedding alone."""
     lambda_dispersion: float = 0.0
     """Weight of the mean cosine among forget rows of the batch, pushed down."""
     queue_size: int = 0
@@ -56,9 +56,9 @@ class Contrastive(Method):
     def __post_init__(self) -> None:
         if self.temperature <= 0:
             raise ValueError(f"temperature must be positive, got {self.temperature}")
-        weights = self.lambda_ul, self.lambda_ce, self.lambda_answer, self.lambda_dispersion
+        weights = self.lambda_ul, self.lambda_ce, self.lambda_prototype, self.lambda_dispersion
         if min(*weights, self.queue_size) < 0:
-            raise ValueError("lambda_ul, lambda_ce, lambda_answer, lambda_dispersion, queue_size must not be negative")
+            raise ValueError("lambda_ul, lambda_ce, lambda_prototype, lambda_dispersion, queue_size must not be negative")
         if self.bank < 1 or self.smoothing < 0:
             raise ValueError("bank must be at least 1, smoothing not negative")
 
@@ -85,14 +85,15 @@ class Contrastive(Method):
                 "method.terms=push has no effect on a class request: no retain row shares the class, so "
                 "the loss is zero (equation 6). Use terms=pull or both."
             )
-        if self.terms == "push" and (self.pull_weights != "uniform" or self.pull_form != "linear"):
+        weights_idle = self.pull_weights != "uniform" and not self.lambda_prototype
+        if self.terms == "push" and (weights_idle or self.pull_form != "linear"):
             raise ValueError("method.pull_weights and method.pull_form have no effect with method.terms=push.")
         if self.pull_weights != "neighbours" and (self.smoothing or self.bank != type(self).bank):
             raise ValueError("method.bank and method.smoothing have no effect without method.pull_weights=neighbours.")
-        if self.lambda_answer and self.pull_weights == "uniform":
-            raise ValueError("method.lambda_answer needs method.pull_weights=tilted or neighbours.")
+        if self.lambda_prototype and self.pull_weights == "uniform":
+            raise ValueError("method.lambda_prototype needs method.pull_weights=tilted or neighbours.")
         idle = self.pull_form != "linear" or self.terms != "both" or self.queue_size
-        if self.lambda_ul == 0 and (idle or (self.pull_weights != "uniform" and not self.lambda_answer)):
+        if self.lambda_ul == 0 and (idle or weights_idle):
             raise ValueError(
                 "method.lambda_ul=0 switches the unlearning loss off: terms, pull_form, pull_weights and queue_size "
                 "then have no effect."
@@ -154,10 +155,10 @@ class Contrastive(Method):
         if self.terms != "pull":
             unlearn = unlearn + terms["push_loss"]
         total = self.lambda_ul * unlearn + self.lambda_ce * terms["retain_loss"]
-        if self.lambda_answer:
+        if self.lambda_prototype:
             assert shares is not None
-            terms["answer_loss"] = soft_cross_entropy_share(out["forget"].logits, shares, num_forget)
-            total = total + self.lambda_answer * terms["answer_loss"]
+            terms["prototype_loss"] = soft_cross_entropy_share(out["forget"].logits, shares, num_forget)
+            total = total + self.lambda_prototype * terms["prototype_loss"]
         if self.lambda_dispersion:
             terms["dispersion"] = self._dispersion(anchors, num_forget)
             total = total + self.lambda_dispersion * terms["dispersion"]

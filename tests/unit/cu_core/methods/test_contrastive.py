@@ -52,9 +52,9 @@ def test_neighbours_pull_to_the_own_class_too() -> None:
     assert method.losses(given, batch([0], [1, 0])).total.item() == pytest.approx(-(0.75 * 0.6 + 0.25 * 0.8))
 
 
-def test_the_answer_term_is_the_cross_entropy_against_the_pulling_classes() -> None:
+def test_the_contrast_with_prototypes_is_the_cross_entropy_against_the_pulling_classes() -> None:
     original = {"forget": outputs([[9.0, LN3, 0.0]])}
     forget = outputs([[LN3, 0.0, 0.0]], [[1.0, 0.0]])
     given = context(kind="class", reference=original, forget=forget, retain=outputs([[0.0, 0.0, 0.0]], [[0.6, 0.8]]))
-    method = Contrastive(pull_weights="tilted", lambda_ul=0.0, lambda_ce=0.0, lambda_answer=2.0)
+    method = Contrastive(pull_weights="tilted", lambda_ul=0.0, lambda_ce=0.0, lambda_prototype=2.0)
     assert method.losses(given, batch([0], [1])).total.item() == pytest.approx(2 * (math.log(5)))
