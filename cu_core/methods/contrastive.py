@@ -58,7 +58,9 @@ class Contrastive(Method):
             raise ValueError(f"temperature must be positive, got {self.temperature}")
         weights = self.lambda_ul, self.lambda_ce, self.lambda_prototype, self.lambda_dispersion
         if min(*weights, self.queue_size) < 0:
-            raise ValueError("lambda_ul, lambda_ce, lambda_prototype, lambda_dispersion, queue_size must not be negative")
+            raise ValueError(
+                "lambda_ul, lambda_ce, lambda_prototype, lambda_dispersion, queue_size must not be negative"
+            )
         if self.bank < 1 or self.smoothing < 0:
             raise ValueError("bank must be at least 1, smoothing not negative")
 
