@@ -52,8 +52,8 @@ METHOD_LR: dict[RequestKind, dict[str, float]] = {
 
 def preset_for(preset: str, kind: RequestKind, method: str) -> dict[str, Any]:
     """What goes under the user's settings. Repeating a forget batch over omega retain batches is the paper's; other
-    methods see fresh rows every step, at their own learning rate, and need equation 9 to know when to stop: they have no
-    answer to move towards."""
+    methods see fresh rows every step, at their own learning rate, and need equation 9 to know when to stop, for want of
+    an answer to move towards."""
     found = PRESETS.get((preset, kind), {})
     if method == "contrastive":
         return found
