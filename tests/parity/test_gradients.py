@@ -29,7 +29,7 @@ CASES: list[tuple[Method, RequestKind, BatchNormMode]] = [
     (Contrastive(detach_retain=False), "sample", "synced"),
     (Contrastive(terms="push", detach_retain=True, lambda_ce=0.5), "sample", "synced"),
     (Contrastive(terms="pull", detach_retain=False, lambda_dispersion=0.7), "class", "retain"),
-    (Contrastive(pull_weights="tilted", queue_size=20, lambda_dispersion=0.3), "class", "frozen"),
+    (Contrastive(pull_weights="tilted", queue_size=20, lambda_dispersion=0.3, lambda_prototype=0.7), "class", "frozen"),
     (Contrastive(detach_retain=False, feature="hidden", temperature=0.1), "sample", "frozen"),
     (FineTune(), "class", "synced"),
 ]
