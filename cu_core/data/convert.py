@@ -179,9 +179,7 @@ def _check_columns(path: Path, schema: pa.Schema, columns: Mapping[str, str]) ->
         if role == CAPTION:
             text = kind.value_type if pa.types.is_list(kind) else kind
             if not (pa.types.is_string(text) or pa.types.is_large_string(text)):
-                raise DataError(
-                    f"{path}: column {name!r} (caption) must hold strings or lists of them, it holds {kind}."
-                )
+                raise DataError(f"{path}: column {name!r} (caption) must hold strings or lists, not {kind}.")
             continue
         if role != "image" and not pa.types.is_integer(kind):
             raise DataError(

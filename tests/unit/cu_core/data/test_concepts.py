@@ -70,7 +70,7 @@ def test_a_class_of_the_name_counts_too(tmp_path: Path, reader: ShardReader) -> 
         "digits",
         tmp_path / "d",
         SplitPlan(),
-        SourceOptions(captions=("an image",) and ("number {class}",)),
+        SourceOptions(captions=("number {class}",)),
         no_progress,
     )
     captioned = ShardReader(tmp_path / "d")
