@@ -55,9 +55,23 @@ class ConceptReport:
     rows: Rows
     """Both together, ascending."""
     examples: tuple[str, ...]
-    """Captions that matched, the first ones."""
+    """Different captions that matched, the first ones."""
     near_misses: tuple[tuple[str, int], ...]
     """Words of other captions that contain or resemble a word of the concept, and in how many captions."""
+
+    @property
+    def near(self) -> str:
+        return ", ".join(f"{word} ({count})" for word, count in self.near_misses)
+
+    @property
+    def lines(self) -> list[str]:
+        """For a reader."""
+        shown = [f"  matched: {text}" for text in self.examples]
+        return [
+            f"concept: {self.by_caption} rows by caption, {self.of_class} by class name",
+            *shown,
+            *([f"  near misses, not matched: {self.near}; add what is meant to request.synonyms"] if self.near else []),
+        ]
 
 
 def find_concept(request: ByConcept, reader: ShardReader, examples: int = 5, misses: int = 8) -> ConceptReport:
@@ -79,7 +93,7 @@ def find_concept(request: ByConcept, reader: ShardReader, examples: int = 5, mis
         found = [text for text in texts if pattern.search(text)]
         if found:
             matched.append(row)
-            shown += found[: examples - len(shown)]
+            shown += [text for text in found if text not in shown][: examples - len(shown)]
         else:
             near.update({w for text in texts for w in WORD.findall(text.lower()) if _resembles(w, words)})
     rows = np.union1d(labelled, np.array(matched, np.int64))
@@ -97,4 +111,9 @@ def _resembles(word: str, wanted: list[str]) -> bool:
 
 
 def resolve_concept(request: ByConcept, reader: ShardReader) -> Rows:
-    return find_concept(request, reader).rows
+    """Raises: ValueError with the near misses if nothing names the concept."""
+    report = find_concept(request, reader)
+    if not len(report.rows):
+        near = f"near misses: {report.near}" if report.near else "nothing comes near"
+        raise ValueError(f"the request forgets nothing: no caption names {' or '.join(request.phrases)}; {near}.")
+    return report.rows

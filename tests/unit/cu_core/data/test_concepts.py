@@ -57,8 +57,10 @@ def test_near_misses_and_examples_are_reported(pairs: ShardReader) -> None:
 
 
 def test_a_concept_that_matches_no_row_or_every_row(pairs: ShardReader) -> None:
-    with pytest.raises(ValueError, match="forgets nothing"):
+    with pytest.raises(ValueError, match="forgets nothing: no caption names zebra; nothing comes near"):
         matched(pairs, concept="zebra")
+    with pytest.raises(ValueError, match=r"near misses: mustard \(1\)"):
+        matched(pairs, concept="mustards")
     with pytest.raises(ValueError, match="forgets all"):
         matched(pairs, concept="a", synonyms=("dogs", "stand", "nothing"))
     with pytest.raises(ValueError, match="each hold a word"):
