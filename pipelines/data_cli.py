@@ -20,14 +20,14 @@ from pipelines.progress import bars, console
 app = typer.Typer(no_args_is_help=True)
 SOURCES_HELP = (
     "digits | fashion-mnist:DIR | torchvision:CIFAR10|CIFAR100|SVHN|FashionMNIST:DIR | folder:DIR | "
-    "parquet:DIR | arrow:DIR"
+    "parquet:DIR | arrow:DIR | webdataset:DIR | coco:CAPTIONS.json:IMAGES"
 )
 
 
 def _columns(pairs: list[str]) -> dict[str, str]:
     for pair in pairs:
-        if pair.partition("=")[0] not in ("sample_id", "image", "label") or not pair.partition("=")[2]:
-            raise ConfigError(f"--column {pair!r} must be sample_id=NAME, image=NAME or label=NAME.")
+        if pair.partition("=")[0] not in ("sample_id", "image", "label", "caption") or not pair.partition("=")[2]:
+            raise ConfigError(f"--column {pair!r} must be sample_id=NAME, image=NAME, label=NAME or caption=NAME.")
     return dict(pair.split("=", 1) for pair in pairs)
 
 
@@ -43,7 +43,11 @@ def pack_command(
     train_rows: Annotated[int | None, typer.Option(help="Keep this many training rows.")] = None,
     seed: Annotated[int, typer.Option(help="Decides which rows go where.")] = 0,
     column: Annotated[
-        list[str] | None, typer.Option(help="parquet and arrow: image=NAME, label=NAME, sample_id=NAME.")
+        list[str] | None, typer.Option(help="parquet and arrow: image=NAME, label=NAME, sample_id=NAME, caption=NAME.")
+    ] = None,
+    caption: Annotated[
+        list[str] | None,
+        typer.Option(help="Captions from labels: 'a photo of a {class}.'; several: drawn by row."),
     ] = None,
     download: Annotated[bool, typer.Option("--download", help="torchvision: fetch the data set.")] = False,
 ) -> None:
@@ -52,7 +56,7 @@ def pack_command(
         raise ConfigError(
             f"--val-frac and --test-frac must be at least 0 and leave room, got {val_frac} and {test_frac}."
         )
-    options = SourceOptions(download=download, columns=_columns(column or []))
+    options = SourceOptions(download=download, columns=_columns(column or []), captions=tuple(caption or ()))
     with bars() as drawn:
         manifest = pack(
             source,

@@ -14,7 +14,7 @@ from rich.table import Table
 from cu_core.config import RunConfig
 from cu_core.data.forget_split import ForgetSplit
 from cu_core.run import fresh_model, open_reader, open_split
-from pipelines.plan import make_plan
+from pipelines.plan import about_request, make_plan
 from pipelines.progress import console
 
 
@@ -48,7 +48,7 @@ def describe_run(config: RunConfig) -> None:
     step_rows = forget_batch + config.batches.retain_batch
     speed, memory = rows_per_second(scratch.config, step_rows)
     steps = config.stop.max_steps
-    checks = steps // config.stop.check_every + 1
+    checks = steps // config.stop.check_every + 1 if config.stop.rule != "none" else 0
     table = Table("part", "rows", "steps", "expected on this machine, one worker", title="dry run: nothing is written")
 
     def add(part: str, rows: float, count: str, speed: float) -> None:
@@ -66,8 +66,8 @@ def describe_run(config: RunConfig) -> None:
     add(f"audit of {models} models", models * test_rows, "", 3 * speed)
     console.print(table)
     console.print(
-        f"forget {len(scratch.forget.rows)} rows, retain {split.num_retain}; {scratch.config.workers.count} worker(s); "
-        f"about {memory / 2**20:.0f} MiB a worker above the libraries' own\n"
+        f"{about_request(scratch)}\n"
+        f"{scratch.config.workers.count} worker(s); about {memory / 2**20:.0f} MiB a worker above the libraries' own\n"
         f"would write under {real.store}: requests/{scratch.forget.digest}, "
         + ", ".join(f"models/{k}" for k in keys.values() if not (Path(real.storage) / "models" / k).exists())
         + f", runs/{config.name or '(named by data, time and hash)'} (config.yaml, checkpoints, unlearned, audit.json, "

@@ -16,7 +16,7 @@ from cu_core.files import write_text
 from cu_core.run import load_model, open_reader
 from pipelines import launch, tracking
 from pipelines.html_report import write_report
-from pipelines.plan import Plan, make_plan
+from pipelines.plan import Plan, about_request, make_plan
 from pipelines.progress import console
 from pipelines.run_folder import RunFolder, open_run
 from pipelines.tracking import CurveWriter
@@ -60,9 +60,7 @@ def run_job(config: RunConfig, *, local: bool = False, resume: str | None = None
     config, folder = open_run(plan.config, plan.digest, resume)
     plan = Plan(config, *(getattr(plan, f) for f in ("manifest", "forget", "forget_file", "original", "oracles")))
     settings = TypeAdapter(RunConfig).dump_python(config, mode="json")
-    console.print(
-        f"run {folder.name}: forget {len(plan.forget.rows)} of {plan.manifest.num_rows('train')} training rows"
-    )
+    console.print(f"run {folder.name}: {about_request(plan)}", highlight=False)
     with contextlib.ExitStack() as stack:
         if not local:
             stack.enter_context(launch.ray_session(config))

@@ -10,6 +10,7 @@ from mlflow.exceptions import MlflowException
 
 from cu_core.config import RunConfig
 from cu_core.config_io import ConfigError
+from cu_core.data.concepts import ByConcept, find_concept
 from cu_core.data.requests import ForgetSet, resolve_request, save_forget_set
 from cu_core.data.schema import Manifest
 from cu_core.run import foreign_model, fresh_model, open_reader, open_split
@@ -48,6 +49,14 @@ class Plan:
     @property
     def missing(self) -> list[TrainJob]:
         return [job for job in (self.original, *self.oracles) if not job.done]
+
+
+def about_request(plan: Plan) -> str:
+    """What is forgotten, and for a concept what matched and what nearly did."""
+    said = f"forget {len(plan.forget.rows)} of {plan.manifest.num_rows('train')} training rows"
+    if not isinstance(plan.config.request, ByConcept):
+        return said
+    return "\n".join([said, *find_concept(plan.config.request, open_reader(plan.config)).lines])
 
 
 def is_mlflow(weights: str) -> bool:

@@ -9,13 +9,24 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
+from cu_core.data.captions import captioned, coco, webdataset
 from cu_core.data.order import EpochOrder
-from cu_core.data.schema import MANIFEST, DataError, Manifest, ShardInfo, Split, write_manifest
+from cu_core.data.parquet_files import parquet
+from cu_core.data.schema import CAPTION, MANIFEST, DataError, Manifest, ShardInfo, Split, write_manifest
 from cu_core.data.shard_reader import tensor_view
 from cu_core.data.shard_writer import Chunk, write_shards
-from cu_core.data.sources import SOURCES, Source, SourceOptions, _split_of
+from cu_core.data.sources import Source, SourceOptions, digits, fashion_mnist, folder, split_of, torchvision_set
 from cu_core.files import file_sha256
 
+SOURCES: dict[str, Callable[[str, SourceOptions], Source]] = {
+    "digits": digits,
+    "fashion-mnist": fashion_mnist,
+    "torchvision": torchvision_set,
+    "folder": folder,
+    "parquet": parquet,
+    "webdataset": webdataset,
+    "coco": coco,
+}
 Progress = Callable[[int, int], None]
 """Called with rows done and rows in all."""
 
@@ -96,6 +107,7 @@ def pack(spec: str, out: Path, plan: SplitPlan, options: SourceOptions, progress
     if out.exists():
         raise DataError(f"{out} already exists; choose another folder or delete it first.")
     source = SOURCES[kind](argument, options)
+    source = captioned(source, options.captions) if options.captions else source
     total = sum(plan.sizes(source.counts)) + sum(n for s, n in source.counts.items() if s != "train")
     chunks = _counted(assign_splits(source, plan), total, progress)
     return write_shards(out, source.name, source.class_names, spec, chunks)
@@ -108,7 +120,10 @@ def register_arrow(folder: Path, out: Path, options: SourceOptions, progress: Pr
         raise DataError(f"arrow:{folder}: no *.arrow file there.")
     if out.exists():
         raise DataError(f"{out} already exists; choose another folder or delete it first.")
-    columns = {c: (options.columns or {}).get(c, c) for c in ("sample_id", "image", "label")}
+    if options.captions:
+        raise DataError("--caption needs rows that are written; arrow: only registers shards where they lie.")
+    given = options.columns or {}
+    columns = {c: given.get(c, c) for c in ("sample_id", "image", "label")}
     shards: list[ShardInfo] = []
     top_label = -1
     for number, path in enumerate(paths):
@@ -118,10 +133,10 @@ def register_arrow(folder: Path, out: Path, options: SourceOptions, progress: Pr
             raise DataError(
                 f"{path} is not an Arrow IPC file (stream format? rewrite it with pyarrow.ipc.new_file)."
             ) from error
-        _check_columns(path, file.schema, columns)
+        _check_columns(path, file.schema, {**columns, **given})
         batches = [file.get_batch(i) for i in range(file.num_record_batches)]
         top_label = max([top_label, *(b.column(columns["label"]).to_numpy().max() for b in batches if b.num_rows)])
-        split = _split_of(path.parent.name if path.parent != folder else path.name)
+        split = split_of(path.parent.name if path.parent != folder else path.name)
         shards.append(
             ShardInfo(
                 path=str(path.resolve()),
@@ -138,7 +153,7 @@ def register_arrow(folder: Path, out: Path, options: SourceOptions, progress: Pr
     manifest = Manifest(
         name=folder.name,
         source=f"arrow:{folder}",
-        columns={k: v for k, v in columns.items() if k != v},
+        columns={k: v for k, v in {**columns, **given}.items() if k != v},
         image_kind="tensor" if shape else "encoded",
         image_shape=shape,
         shards=tuple(shards),
@@ -161,6 +176,11 @@ def _check_columns(path: Path, schema: pa.Schema, columns: Mapping[str, str]) ->
                 f"Map yours with --column {role}=NAME."
             )
         kind = schema.field(name).type
+        if role == CAPTION:
+            text = kind.value_type if pa.types.is_list(kind) else kind
+            if not (pa.types.is_string(text) or pa.types.is_large_string(text)):
+                raise DataError(f"{path}: column {name!r} (caption) must hold strings or lists, not {kind}.")
+            continue
         if role != "image" and not pa.types.is_integer(kind):
             raise DataError(
                 f"{path}: column {name!r} ({role}) must hold integers, it holds {kind}; "

@@ -14,6 +14,7 @@ import pyarrow.dataset
 import pyarrow.parquet as pq
 from pydantic import Discriminator
 
+from cu_core.data.concepts import ByConcept, resolve_concept
 from cu_core.data.order import EpochOrder, Rows
 from cu_core.data.predicate import parse_predicate
 from cu_core.data.schema import DataError
@@ -68,7 +69,9 @@ class ByPredicate:
     """E.g. ``user_id == 17 and source != 'licensed'``."""
 
 
-ForgetRequest = Annotated[ByClass | ByRandom | ByIds | ByPredicate | ByScore | ByNeighbours, Discriminator("kind")]
+ForgetRequest = Annotated[
+    ByClass | ByRandom | ByIds | ByPredicate | ByScore | ByNeighbours | ByConcept, Discriminator("kind")
+]
 
 
 @dataclass(frozen=True)
@@ -160,6 +163,7 @@ RESOLVERS: dict[str, Callable[[Any, ShardReader], Rows]] = {
     "by_predicate": _by_predicate,
     "by_score": resolve_score,
     "by_neighbours": resolve_neighbours,
+    "by_concept": resolve_concept,
 }
 
 

@@ -14,6 +14,8 @@ from cu_core.files import digest_of, write_text
 
 FORMAT_VERSION = 1
 MANIFEST = "manifest.json"
+CAPTION = "caption"
+"""Column with one caption or a list of them."""
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
 

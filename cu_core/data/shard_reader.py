@@ -16,7 +16,7 @@ from torchvision.io import ImageReadMode, decode_image
 from torchvision.transforms.v2 import functional as image_ops
 
 from cu_core.data.order import Rows, mix
-from cu_core.data.schema import DataError, Manifest, ShardInfo, Split, read_manifest
+from cu_core.data.schema import CAPTION, DataError, Manifest, ShardInfo, Split, read_manifest
 
 
 def decode(data: bytes, channels: int, size: int) -> Tensor:
@@ -116,6 +116,29 @@ class ShardReader:
     def labels(self, split: Split, rows: Rows) -> Rows:
         return self._integers("label", split, rows)
 
+    @property
+    def has_captions(self) -> bool:
+        return self.manifest.column(CAPTION) in self.manifest.extra_columns
+
+    def captions(self, split: Split, rows: Rows) -> list[list[str]]:
+        """Captions of each row.
+
+        Raises: DataError if the data has none, or a row has none.
+        """
+        name = self.manifest.column(CAPTION)
+        if not self.has_captions:
+            raise DataError(
+                f"{self.folder} has no column {CAPTION}; pack pairs (webdataset:, coco:, parquet: with --column "
+                f"caption=NAME), or labels with --caption 'a photo of a {{class}}.'."
+            )
+        out: list[list[str]] = [[]] * len(rows)
+        for batch, shard, where, inside in self._parts(split, rows):
+            for position, row, texts in zip(where, inside, caption_lists(batch.column(name).take(inside)), strict=True):
+                if not texts:
+                    raise DataError(f"shard {shard.path}, row {row}: no caption.")
+                out[position] = texts
+        return out
+
     def images(self, split: Split, rows: Rows) -> Tensor:
         """uint8 (N, channels, H, W).
 
@@ -155,6 +178,12 @@ class ShardReader:
         name = self.manifest.column(column)
         for (shard, number), start in zip(chunks, starts, strict=False):
             yield int(start), self.batches(shard)[number].column(name).to_numpy(zero_copy_only=False)
+
+
+def caption_lists(column: pa.Array) -> list[list[str]]:
+    """A column of one caption or several -> a list for each row; an empty caption is none."""
+    values = column.to_pylist()
+    return [[text for text in ([v] if isinstance(v, str) else v or []) if text.strip()] for v in values]
 
 
 def tensor_view(column: pa.Array) -> NDArray[np.uint8]:

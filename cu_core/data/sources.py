@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from cu_core.data.schema import SPLITS, DataError, Split
@@ -18,6 +17,8 @@ from cu_core.data.shard_writer import Chunk
 
 CHUNK_ROWS = 2048
 IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".gif"}
+PAIRS = ("pair",)
+"""The one class of data that has captions and no labels."""
 TORCHVISION = ("CIFAR10", "CIFAR100", "SVHN", "FashionMNIST")
 FASHION_CLASSES = (
     "T-shirt/top",
@@ -50,6 +51,8 @@ class SourceOptions:
     download: bool = False
     columns: Mapping[str, str] | None = None
     """Column mapping of ``parquet:`` and ``arrow:``, e.g. ``{"image": "img"}``."""
+    captions: tuple[str, ...] = ()
+    """Templates with ``{class}`` that become captions."""
 
 
 def _arrays(split: Split, images: NDArray[np.uint8], labels: NDArray[np.int64], first_id: int) -> Iterator[Chunk]:
@@ -139,7 +142,7 @@ def torchvision_set(argument: str, options: SourceOptions) -> Source:
     return _from_arrays(name.lower(), classes, parts)
 
 
-def _split_of(name: str) -> Split:
+def split_of(name: str) -> Split:
     """Split that a file or folder name speaks of; without one, train."""
     for split in SPLITS:
         if name.lower().startswith(split):
@@ -173,54 +176,3 @@ def folder(argument: str, options: SourceOptions) -> Source:
                 yield Chunk(split, [p.read_bytes() for p in part], labels, np.array(ids, np.int64), extra)
 
     return Source(root.name, classes, {s: len(p) for s, p in files.items()}, read)
-
-
-def parquet(argument: str, options: SourceOptions) -> Source:
-    """``DIR/*.parquet`` with image bytes (or Hugging Face's struct), labels and any further columns.
-
-    File names that start with train, val or test name the split.
-    """
-    paths = sorted(Path(argument).glob("**/*.parquet"))
-    if not paths:
-        raise DataError(f"parquet:{argument}: no *.parquet file there.")
-    names = {c: (options.columns or {}).get(c, c) for c in ("sample_id", "image", "label")}
-    for name in names.values():
-        present = pq.read_schema(paths[0]).names
-        if name not in present:
-            raise DataError(
-                f"{paths[0]} has no column {name!r}; columns there: {', '.join(present)}. "
-                f"Map yours with --column, e.g. --column image=img."
-            )
-    counts: dict[Split, int] = {}
-    values: set[object] = set()
-    for path in paths:
-        split = _split_of(path.name)
-        counts[split] = counts.get(split, 0) + pq.read_metadata(path).num_rows
-        for batch in pq.ParquetFile(path).iter_batches(columns=[names["label"]]):
-            values.update(batch.column(0).unique().to_pylist())
-    numeric = all(isinstance(v, int) for v in values)
-    ordered = list(range(max(v for v in values if isinstance(v, int)) + 1)) if numeric else sorted(map(str, values))
-    index = {value: number for number, value in enumerate(ordered)}
-
-    def read() -> Iterator[Chunk]:
-        for path in paths:
-            for batch in pq.ParquetFile(path).iter_batches(batch_size=CHUNK_ROWS):
-                column = batch.column(names["image"])
-                images = column.field("bytes") if pa.types.is_struct(column.type) else column
-                raw = batch.column(names["label"]).to_pylist()
-                labels = np.array([index[v if numeric else str(v)] for v in raw], np.int64)
-                ids = batch.column(names["sample_id"]).cast(pa.int64()).to_numpy()
-                rest = [n for n in batch.schema.names if n not in names.values()]
-                extra = pa.Table.from_batches([batch.select(rest)]) if rest else None
-                yield Chunk(_split_of(path.name), images.to_pylist(), labels, ids, extra)
-
-    return Source(Path(argument).name, tuple(str(v) for v in ordered), counts, read)
-
-
-SOURCES: dict[str, Callable[[str, SourceOptions], Source]] = {
-    "digits": digits,
-    "fashion-mnist": fashion_mnist,
-    "torchvision": torchvision_set,
-    "folder": folder,
-    "parquet": parquet,
-}

@@ -1,0 +1,119 @@
+"""Forget requests by concept: a class name, or words matched in captions; with what nearly matched."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from cu_core.data.order import Rows
+from cu_core.data.selections import rows_where
+from cu_core.data.shard_reader import ShardReader
+
+ROWS_AT_ONCE = 8192
+WORD = re.compile(r"[^\W_]+(?:['-][^\W_]+)*")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ByConcept:
+    """Training rows of a class of this name, and those with a caption that names the concept."""
+
+    kind: Literal["by_concept"] = "by_concept"
+    concept: str
+    """Class name, or a word or phrase of captions; case does not matter, whole words do."""
+    synonyms: tuple[str, ...] = ()
+    """Further words and phrases, plurals too: ``[puppy, dogs]``."""
+
+    def __post_init__(self) -> None:
+        if not all(WORD.search(p) for p in self.phrases):
+            raise ValueError("concept and synonyms must each hold a word")
+
+    @property
+    def phrases(self) -> tuple[str, ...]:
+        return (self.concept, *self.synonyms)
+
+    @property
+    def pattern(self) -> re.Pattern[str]:
+        """One of the phrases, as whole words, in any case, with any white space between them."""
+        phrases = (r"\s+".join(map(re.escape, p.split())) for p in self.phrases)
+        return re.compile(rf"(?<!\w)(?:{'|'.join(phrases)})(?!\w)", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class ConceptReport:
+    """What a concept matched, for a look before anything runs."""
+
+    of_class: int
+    """Training rows whose class has the concept's name."""
+    by_caption: int
+    """Training rows with a caption that names it."""
+    rows: Rows
+    """Both together, ascending."""
+    examples: tuple[str, ...]
+    """Different captions that matched, the first ones."""
+    near_misses: tuple[tuple[str, int], ...]
+    """Words of other captions that contain or resemble a word of the concept, and in how many captions."""
+
+    @property
+    def near(self) -> str:
+        return ", ".join(f"{word} ({count})" for word, count in self.near_misses)
+
+    @property
+    def lines(self) -> list[str]:
+        """For a reader."""
+        shown = [f"  matched: {text}" for text in self.examples]
+        return [
+            f"concept: {self.by_caption} rows by caption, {self.of_class} by class name",
+            *shown,
+            *([f"  near misses, not matched: {self.near}; add what is meant to request.synonyms"] if self.near else []),
+        ]
+
+
+def find_concept(request: ByConcept, reader: ShardReader, examples: int = 5, misses: int = 8) -> ConceptReport:
+    """One pass over labels and captions.
+
+    Raises: ValueError for data without captions.
+    """
+    names = [name.lower() for name in reader.manifest.class_names]
+    classes = [number for number, name in enumerate(names) if name in {p.lower() for p in request.phrases}]
+    if not reader.has_captions:
+        raise ValueError(
+            f"request.kind by_concept matches captions, {reader.folder} has none; for a class of labels: "
+            f"request={{kind: by_class, classes: [{(classes or [0])[0]}]}}."
+        )
+    labelled = rows_where(reader, "label", lambda labels: np.isin(labels, classes))
+    matched, shown, near = [], list[str](), Counter[str]()
+    pattern, words = request.pattern, [w.lower() for p in request.phrases for w in WORD.findall(p)]
+    for row, texts in _captions(reader):
+        found = [text for text in texts if pattern.search(text)]
+        if found:
+            matched.append(row)
+            shown += [text for text in found if text not in shown][: examples - len(shown)]
+        else:
+            near.update({w for text in texts for w in WORD.findall(text.lower()) if _resembles(w, words)})
+    rows = np.union1d(labelled, np.array(matched, np.int64))
+    return ConceptReport(len(labelled), len(matched), rows, tuple(shown), tuple(near.most_common(misses)))
+
+
+def _captions(reader: ShardReader) -> Iterator[tuple[int, list[str]]]:
+    for start in range(0, reader.num_rows("train"), ROWS_AT_ONCE):
+        rows = np.arange(start, min(start + ROWS_AT_ONCE, reader.num_rows("train")))
+        yield from zip(rows.tolist(), reader.captions("train", rows), strict=True)
+
+
+def _resembles(word: str, wanted: list[str]) -> bool:
+    return any(w in word and len(w) > 2 for w in wanted) or bool(difflib.get_close_matches(word, wanted, 1, 0.8))
+
+
+def resolve_concept(request: ByConcept, reader: ShardReader) -> Rows:
+    """Raises: ValueError with the near misses if nothing names the concept."""
+    report = find_concept(request, reader)
+    if not len(report.rows):
+        near = f"near misses: {report.near}" if report.near else "nothing comes near"
+        raise ValueError(f"the request forgets nothing: no caption names {' or '.join(request.phrases)}; {near}.")
+    return report.rows
