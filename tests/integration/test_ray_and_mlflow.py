@@ -21,6 +21,7 @@ import mlflow
 import numpy as np
 import psutil
 import pytest
+import ray
 import torch
 from mlflow.tracking import MlflowClient
 from ray.util.state import list_actors
@@ -164,7 +165,9 @@ def kill_a_worker(folder: Path, killed: list[int]) -> None:
     while time.monotonic() < deadline and not killed:
         time.sleep(0.02)
         if len(list((folder / "ray").glob("checkpoint_*"))) >= 2:
-            actors = list_actors(filters=[("class_name", "=", "RayTrainWorker"), ("state", "=", "ALIVE")], detail=True)
+            here = ray.get_runtime_context().gcs_address  # there may be other clusters on this machine
+            wanted = [("class_name", "=", "RayTrainWorker"), ("state", "=", "ALIVE")]
+            actors = list_actors(here, filters=wanted, detail=True)
             for actor in actors[:1]:
                 psutil.Process(actor.pid).kill()
                 killed.append(actor.pid)
