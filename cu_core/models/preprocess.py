@@ -25,8 +25,11 @@ class Preprocess:
         return len(self.mean)
 
     def __call__(self, images: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
-        """uint8 (N, channels, H, W) -> (N, channels, size, size), normalised."""
+        """uint8 (N, channels, H, W) -> (N, channels, size, size), normalised; grey images become colour where the model
+        reads colour."""
         pixels = images.to(dtype) / 255
+        if pixels.shape[1] == 1 < self.channels:
+            pixels = pixels.expand(-1, self.channels, -1, -1)
         if pixels.shape[-1] != self.size and len(pixels):
             pixels = F.interpolate(pixels, (self.size, self.size), mode="bilinear", antialias=True)
         shape = (1, self.channels, 1, 1)

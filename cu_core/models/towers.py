@@ -1,0 +1,211 @@
+"""Image-text models behind one interface: open_clip's, and CLIP and SigLIP of transformers.
+
+N images, M texts, L tokens, D embedding width.
+"""
+
+from __future__ import annotations
+
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from cu_core.models.preprocess import Preprocess
+
+Tower = Literal["image", "text"]
+Tokenize = Callable[[Sequence[str]], Tensor]
+"""Texts -> int64 (M, L), padded or cut to the model's length."""
+CLIP_MEAN, CLIP_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
+
+
+class ImageFeatures(NamedTuple):
+    """What the image tower returns."""
+
+    embedding: Tensor
+    """(N, D) at length one."""
+    hidden: Tensor
+    """(N, D'): mean over the tokens of the block at three quarters of the depth."""
+
+
+class Towers(nn.Module, ABC):
+    """An image tower and a text tower whose embeddings are compared."""
+
+    body: nn.Module
+    preprocess: Preprocess
+    tokenize: Tokenize
+    loss: Literal["softmax", "sigmoid"] = "softmax"
+
+    @abstractmethod
+    def blocks(self, tower: Tower) -> list[nn.Module]:
+        """Transformer blocks, first to last."""
+
+    @abstractmethod
+    def _embed_images(self, pixels: Tensor) -> Tensor: ...
+
+    @abstractmethod
+    def _embed_texts(self, tokens: Tensor) -> Tensor: ...
+
+    @abstractmethod
+    def export(self, folder: Path) -> None:
+        """Write the weights in the format of the library the model came from."""
+
+    @property
+    def scale(self) -> Tensor:
+        """Factor of cosines in logits."""
+        return self.body.get_parameter("logit_scale").exp()
+
+    @property
+    def bias(self) -> Tensor | None:
+        """What is added to logits of the sigmoid loss."""
+        return self.body.get_parameter("logit_bias") if self.loss == "sigmoid" else None
+
+    def images(self, images: Tensor) -> ImageFeatures:
+        """uint8 (N, channels, H, W) -> features."""
+        blocks = self.blocks("image")
+        seen: list[Tensor] = []
+
+        def keep(module: nn.Module, args: Any, output: Any) -> None:
+            seen.append(output[0] if isinstance(output, tuple) else output)
+
+        handle = blocks[max(0, 3 * len(blocks) // 4 - 1)].register_forward_hook(keep)
+        try:
+            embedding = self._embed_images(self.preprocess(images, self._dtype))
+        finally:
+            handle.remove()
+        return ImageFeatures(F.normalize(embedding, dim=-1), seen[0].mean(1))
+
+    def texts(self, tokens: Tensor) -> Tensor:
+        """int64 (M, L) -> (M, D) at length one."""
+        return F.normalize(self._embed_texts(tokens), dim=-1)
+
+    @property
+    def _dtype(self) -> torch.dtype:
+        return next(self.parameters()).dtype
+
+
+class OpenClip(Towers):
+    """A model of open_clip."""
+
+    def __init__(self, body: nn.Module, tokenize: Tokenize):
+        super().__init__()
+        self.body, self.tokenize = body, tokenize
+        visual: Any = body.get_submodule("visual")
+        size = visual.image_size[0] if isinstance(visual.image_size, tuple) else visual.image_size
+        mean, std = getattr(visual, "image_mean", None), getattr(visual, "image_std", None)
+        self.preprocess = Preprocess(size, tuple(mean or CLIP_MEAN), tuple(std or CLIP_STD))
+        self.loss = "sigmoid" if getattr(body, "logit_bias", None) is not None else "softmax"
+
+    def blocks(self, tower: Tower) -> list[nn.Module]:
+        inside: Any = self.body.get_submodule("visual") if tower == "image" else getattr(self.body, "text", self.body)
+        return list(inside.transformer.resblocks)
+
+    def _embed_images(self, pixels: Tensor) -> Tensor:
+        return self.body.encode_image(pixels)  # type: ignore[operator, no-any-return]
+
+    def _embed_texts(self, tokens: Tensor) -> Tensor:
+        return self.body.encode_text(tokens)  # type: ignore[operator, no-any-return]
+
+    def export(self, folder: Path) -> None:
+        """``open_clip_model.safetensors``: a state dict that open_clip loads by its path."""
+        folder.mkdir(parents=True, exist_ok=True)
+        state = {k: v.detach().cpu().contiguous() for k, v in self.body.state_dict().items()}
+        save_file(state, str(folder / "open_clip_model.safetensors"))
+
+
+class HuggingFace(Towers):
+    """CLIP or SigLIP of transformers."""
+
+    def __init__(self, body: Any, tokenizer: Any, preprocess: Preprocess):
+        super().__init__()
+        self.body, self.tokenizer, self.preprocess = body, tokenizer, preprocess
+        self.loss = "sigmoid" if hasattr(body, "logit_bias") else "softmax"
+        self.length = body.config.text_config.max_position_embeddings
+        self.tokenize = self._tokens
+
+    def _tokens(self, texts: Sequence[str]) -> Tensor:
+        found = self.tokenizer(
+            list(texts), padding="max_length", truncation=True, max_length=self.length, return_tensors="pt"
+        )
+        return found["input_ids"]  # type: ignore[no-any-return]
+
+    def blocks(self, tower: Tower) -> list[nn.Module]:
+        body: Any = self.body
+        return list((body.vision_model if tower == "image" else body.text_model).encoder.layers)
+
+    def _embed_images(self, pixels: Tensor) -> Tensor:
+        return _pooled(self.body.get_image_features(pixel_values=pixels))  # type: ignore[operator]
+
+    def _embed_texts(self, tokens: Tensor) -> Tensor:
+        return _pooled(self.body.get_text_features(input_ids=tokens))  # type: ignore[operator]
+
+    def export(self, folder: Path) -> None:
+        """A folder that ``from_pretrained`` loads."""
+        self.body.save_pretrained(folder)  # type: ignore[operator]
+        self.tokenizer.save_pretrained(folder)
+
+
+def _pooled(found: Any) -> Tensor:
+    """transformers 5 returns an output with ``pooler_output``, older ones the tensor."""
+    return found if isinstance(found, Tensor) else found.pooler_output
+
+
+def open_clip_towers(name: str) -> OpenClip:
+    """By a name that open_clip knows, or a JSON file with its model configuration; weights are fresh.
+
+    Raises: ValueError if it is neither.
+    """
+    import open_clip  # type: ignore[import-untyped]
+
+    if name.endswith(".json"):
+        path = Path(name)
+        try:
+            config = json.loads(path.read_text())
+            config = config.get("model_cfg", config)
+            body = open_clip.CustomTextCLIP(**config) if config.pop("custom_text", False) else open_clip.CLIP(**config)
+        except (OSError, json.JSONDecodeError, TypeError, KeyError) as error:
+            raise ValueError(f"model.name: {path} is no open_clip model configuration: {error}.") from error
+        length = config["text_cfg"].get("context_length", 77)
+        tokenizer = open_clip.SimpleTokenizer(context_length=length)
+        if len(tokenizer.encoder) > config["text_cfg"].get("vocab_size", 49408):
+            raise ValueError(
+                f"model.name: {path}: text_cfg.vocab_size must be at least {len(tokenizer.encoder)}, the tokenizer's."
+            )
+        return OpenClip(body, tokenizer)
+    if name not in open_clip.list_models():
+        raise ValueError(f"model.name: open_clip has no model {name!r}; `python -c 'import open_clip; "
+                         f"print(open_clip.list_models())'` lists them, a JSON file describes an own one.")  # fmt: skip
+    return OpenClip(open_clip.create_model(name, load_weights=False), open_clip.get_tokenizer(name))
+
+
+def hugging_face_towers(folder: str) -> HuggingFace:
+    """From a folder that ``save_pretrained`` wrote, tokenizer included, or by name where there is a network.
+
+    Raises: ValueError if it holds no CLIP or SigLIP, or a tokenizer that does not fit.
+    """
+    from transformers import AutoConfig, AutoModel, AutoTokenizer
+
+    try:
+        config = AutoConfig.from_pretrained(folder)
+        if config.model_type not in ("clip", "siglip"):
+            raise ValueError(f"model.name: {folder} holds a {config.model_type} model; CLIP or SigLIP is needed.")
+        body, tokenizer = AutoModel.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
+    except OSError as error:
+        raise ValueError(f"model.name: {folder} cannot be loaded: {str(error).splitlines()[0]}") from error
+    if len(tokenizer) > config.text_config.vocab_size:
+        raise ValueError(
+            f"model.name: the tokenizer of {folder} has {len(tokenizer)} tokens, the text tower "
+            f"{config.text_config.vocab_size}: it belongs to another model."
+        )
+    siglip = config.model_type == "siglip"
+    mean, std = ((0.5,) * 3, (0.5,) * 3) if siglip else (CLIP_MEAN, CLIP_STD)
+    stored = Path(folder) / "preprocessor_config.json"
+    if stored.is_file():
+        found = json.loads(stored.read_text())
+        mean, std = tuple(found.get("image_mean", mean)), tuple(found.get("image_std", std))
+    return HuggingFace(body, tokenizer, Preprocess(config.vision_config.image_size, mean, std))
