@@ -12,6 +12,7 @@ from rich.table import Table
 
 from cu_core.config_io import ConfigError
 from cu_core.methods.table import METHODS
+from cu_core.presets import preset_for
 
 
 def show_methods(name: str | None) -> None:
@@ -32,14 +33,15 @@ def show_methods(name: str | None) -> None:
         facts = Table.grid(padding=(0, 2))
         facts.add_row("forgets", " or ".join("a class" if k == "class" else "samples" for k in kind.kinds))
         facts.add_row("needs", ", ".join(sorted(method.needs())) or "the weights alone")
-        short = " ".join(f"{n}={getattr(method, n)}" for n in settings)
-        facts.add_row("settings", short or "none of its own")
+        facts.add_row("settings", " ".join(settings) or "none of its own")
         facts.add_row("source", kind.source)
         console.print(Padding(facts, (0, 0, 0 if name else 1, 2)), highlight=False)
         if name is not None and settings:
-            table = Table("setting", "default", "meaning", title="settings", title_justify="left")
+            table = Table("setting", *kind.kinds, "meaning", title="settings, by default", title_justify="left")
+            presets = [preset_for("default", k, each).get("method", {}) for k in kind.kinds]
             for setting, meaning in settings.items():
-                table.add_row(f"method.{setting}", str(getattr(method, setting)), " ".join(meaning.split()))
+                values = [str(preset.get(setting, getattr(method, setting))) for preset in presets]
+                table.add_row(f"method.{setting}", *values, " ".join(meaning.split()))
             console.print(table)
 
 
