@@ -127,12 +127,7 @@ def register_arrow(folder: Path, out: Path, options: SourceOptions, progress: Pr
     shards: list[ShardInfo] = []
     top_label = -1
     for number, path in enumerate(paths):
-        try:
-            file = pa.ipc.open_file(pa.memory_map(str(path)))
-        except pa.ArrowInvalid as error:
-            raise DataError(
-                f"{path} is not an Arrow IPC file (stream format? rewrite it with pyarrow.ipc.new_file)."
-            ) from error
+        file = _open_arrow(path)
         _check_columns(path, file.schema, {**columns, **given})
         batches = [file.get_batch(i) for i in range(file.num_record_batches)]
         top_label = max([top_label, *(b.column(columns["label"]).to_numpy().max() for b in batches if b.num_rows)])
@@ -166,6 +161,15 @@ def register_arrow(folder: Path, out: Path, options: SourceOptions, progress: Pr
     partial.rename(out)
     assert (out / MANIFEST).is_file()
     return manifest
+
+
+def _open_arrow(path: Path) -> pa.ipc.RecordBatchFileReader:
+    try:
+        return pa.ipc.open_file(pa.memory_map(str(path)))
+    except pa.ArrowInvalid as error:
+        raise DataError(
+            f"{path} is not an Arrow IPC file (stream format? rewrite it with pyarrow.ipc.new_file)."
+        ) from error
 
 
 def _check_columns(path: Path, schema: pa.Schema, columns: Mapping[str, str]) -> None:

@@ -152,10 +152,9 @@ class Contrastive(Method):
             "retain_loss": cross_entropy_share(out["retain"].logits, batch.retain.labels, num_retain),
         }
         unlearn = anchors.sum() * 0
-        if self.terms != "push":
-            unlearn = unlearn + terms["pull_loss"]
-        if self.terms != "pull":
-            unlearn = unlearn + terms["push_loss"]
+        for part in ("pull", "push"):
+            if self.terms in (part, "both"):
+                unlearn = unlearn + terms[f"{part}_loss"]
         total = self.lambda_ul * unlearn + self.lambda_ce * terms["retain_loss"]
         if self.lambda_prototype:
             assert shares is not None
