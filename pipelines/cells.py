@@ -97,15 +97,15 @@ def _run_cell(cell: Cell, *models: None) -> None:
         if not (unlearned / "meta.json").is_file():
             run_unlearn(plan.config, plan.original.folder, plan.forget_file, unlearned, hooks)
     except NonFiniteError as error:
-        _fail(cell, error)
+        _fail(cell, str(error))
         return
     finally:
         log.flush()
     _audit_cell(cell)
 
 
-def _fail(cell: Cell, error: BaseException) -> None:
-    write_text(cell.folder / "failed.json", json.dumps({"reason": str(error)}))
+def _fail(cell: Cell, reason: str) -> None:
+    write_text(cell.folder / "failed.json", json.dumps({"reason": reason}))
 
 
 @ray.remote
@@ -114,7 +114,12 @@ def _audit_task(cell: Cell) -> None:
 
 
 def _audit_cell(cell: Cell) -> None:
-    report = launch.audit_here(cell.plan, cell.folder / "unlearned", None, lambda role: None)
+    roles: list[str] = []
+    try:
+        report = launch.audit_here(cell.plan, cell.folder / "unlearned", None, roles.append)
+    except NonFiniteError as error:
+        _fail(cell, f"while the {roles[-1]} model was audited: {error}")
+        return
     write_text(cell.folder / "audit.json", REPORTS.dump_json(report, indent=1).decode())
 
 
@@ -129,7 +134,7 @@ def _run_large(cell: Cell, board: Any) -> None:
         except TrainingFailedError as error:
             if not isinstance(cause := root_cause(error), NonFiniteError):
                 raise
-            _fail(cell, cause)
+            _fail(cell, str(cause))
             return
     ray.get(_audit_task.options(**launch.task_options(cell.plan.config)).remote(cell))
 

@@ -48,7 +48,7 @@ def ray_session(config: RunConfig) -> Iterator[None]:
     os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.2")
     started = not ray.is_initialized()
     if started:
-        ray.init(address=os.environ.get("RAY_ADDRESS", "local"), log_to_driver=False, logging_level="ERROR")
+        _start_ray(os.environ.get("RAY_ADDRESS", "local"))
     try:
         workers, have = config.workers, ray.cluster_resources()
         if workers.count > have.get("CPU", 0):
@@ -64,6 +64,15 @@ def ray_session(config: RunConfig) -> Iterator[None]:
     finally:
         if started:
             ray.shutdown()
+
+
+def _start_ray(address: str) -> None:
+    """Raises: ConfigError if no cluster answers there, or this machine is too busy for one of its own."""
+    try:
+        ray.init(address=address, log_to_driver=False, logging_level="ERROR")
+    except Exception as error:  # a node that does not come up in time raises no finer class
+        where = "on this machine (too busy?)" if address == "local" else f"at RAY_ADDRESS={address}"
+        raise ConfigError(f"Ray did not start {where}: {str(error)[:200]} `--local` needs no Ray.") from error
 
 
 def device_of(config: RunConfig) -> torch.device:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -204,7 +205,9 @@ def explain(name: str) -> str:
     Raises: ValueError naming the metrics there are.
     """
     if name not in EXPLANATIONS:
-        raise ValueError(f"--explain: no metric {name!r}; metrics: {', '.join(EXPLANATIONS)}.")
+        near = difflib.get_close_matches(name, EXPLANATIONS, 1)
+        hint = f"did you mean {near[0]}?" if near else f"metrics: {', '.join(EXPLANATIONS)}."
+        raise ValueError(f"--explain: no metric {name!r}; {hint}")
     metric, told = METRICS[name], EXPLANATIONS[name]
     lower = {
         "forget": "above the oracle: under-forgotten; below: over-forgotten",

@@ -30,7 +30,8 @@ def verify(folder: Path, progress: Callable[[int, int], None]) -> list[str]:
     if len(sound) == len(shards):
         problems += _duplicate_ids(reader)
     else:
-        problems.append("duplicate ids were not looked for: first mend the shards above.")
+        problems[-1] += " Duplicate ids were not looked for: first mend the shards."
+
     return problems
 
 
