@@ -7,14 +7,17 @@ from pathlib import Path
 from typing import Any, Literal
 
 from cu_core.audit.subject import AuditConfig
+from cu_core.data.concepts import ByConcept
 from cu_core.data.loader import Batches
 from cu_core.data.requests import ByClass, ForgetRequest
 from cu_core.data.transforms import Augment
 from cu_core.files import digest_of, file_sha256
 from cu_core.methods.contrastive import Contrastive
-from cu_core.methods.table import MethodConfig
+from cu_core.methods.table import METHODS, MethodConfig
 from cu_core.models.batch_norm import BatchNormMode
 from cu_core.models.build import ModelConfig
+from cu_core.models.trainable import Trainable
+from cu_core.types import RequestKind
 from cu_core.unlearn.optim import OptimizerConfig
 from cu_core.unlearn.stopping import StopConfig
 
@@ -43,6 +46,8 @@ class TrainConfig:
     batch: int = 128
     """Rows of a step, over all workers."""
     augment: Augment = "none"
+    trainable: Trainable = field(default_factory=lambda: Trainable(towers="both", scale=True))
+    """Image-text models: which weights are trained."""
     optimizer: OptimizerConfig = field(
         default_factory=lambda: OptimizerConfig(lr=0.1, weight_decay=5e-4, schedule="cosine", warmup_frac=0.1)
     )
@@ -64,15 +69,23 @@ class WorkersConfig:
     """How many models of one worker share a GPU where many are made: originals, oracles, cells, pools."""
     precision: Literal["float32", "bfloat16", "float64"] = "float32"
     """``bfloat16``: mixed precision (weights stay float32); ``float64``: for comparisons."""
+    rows_at_once: int | None = None
+    """Image-text models: images or captions a worker forwards at once, for global batches that exceed its memory (the
+    loss is that of the whole batch); absent: all."""
     checkpoint_every: int = 100
     """Steps between two checkpoints of a run; 0: none, a restart then begins anew."""
     max_failures: int = 3
     """How often Ray restarts a run from its latest checkpoint."""
 
     def __post_init__(self) -> None:
-        if min(self.count, self.models_per_gpu) < 1 or self.checkpoint_every < 0 or self.max_failures < 0:
+        if (
+            min(self.count, self.models_per_gpu, self.rows_at_once or 1) < 1
+            or self.checkpoint_every < 0
+            or self.max_failures < 0
+        ):
             raise ValueError(
-                "count and models_per_gpu must be at least 1, checkpoint_every and max_failures not negative"
+                "count, models_per_gpu and rows_at_once must be at least 1, "
+                "checkpoint_every and max_failures not negative"
             )
 
 
@@ -104,6 +117,8 @@ class RunConfig:
     """Which rows feed the batch statistics while unlearning."""
     data: DataConfig = field(default_factory=DataConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
+    trainable: Trainable = field(default_factory=Trainable)
+    """Image-text models: which weights unlearning changes."""
     request: ForgetRequest = field(default_factory=ByClass)
     train: TrainConfig = field(default_factory=TrainConfig)
     method: MethodConfig = field(default_factory=Contrastive)
@@ -113,6 +128,12 @@ class RunConfig:
     audit: AuditConfig = field(default_factory=AuditConfig)
     workers: WorkersConfig = field(default_factory=WorkersConfig)
     tracking: TrackingConfig = field(default_factory=TrackingConfig)
+
+    @property
+    def asked(self) -> RequestKind:
+        """What the request is before data are looked at: a concept may turn out to be a class."""
+        concept = isinstance(self.request, ByConcept) and self.model.reads_captions
+        return "class" if isinstance(self.request, ByClass) or concept else "sample"
 
     @property
     def store(self) -> Path:
@@ -157,6 +178,23 @@ class RunConfig:
         return digest_of([content, data_digest, TRAINING_VERSION, UNLEARNING_VERSION])
 
     def __post_init__(self) -> None:
-        self.method.check("class" if isinstance(self.request, ByClass) else "sample")
+        model = "image-text" if self.model.reads_captions else "classifier"
+        if model not in self.method.models:
+            fitting = ", ".join(name for name, method in METHODS.items() if model in method.models)
+            raise ValueError(
+                f"method.name={self.method.name} cannot change an {model} model; these can: {fitting}"
+                if model == "image-text"
+                else f"method.name={self.method.name} needs an image-text model; model.name {self.model.name} is none"
+            )
+        self.method.check(self.asked)
+        if not self.model.reads_captions and (
+            self.trainable != Trainable()
+            or self.train.trainable != TrainConfig().trainable
+            or self.workers.rows_at_once is not None
+        ):
+            raise ValueError(
+                "trainable, train.trainable and workers.rows_at_once are for image-text models; model.name "
+                f"{self.model.name} is none"
+            )
         if self.batches.forget_batch < 1:
             raise ValueError("batches.forget_batch must be at least 1")

@@ -16,7 +16,9 @@ from pydantic import TypeAdapter, ValidationError
 from cu_core.config import RunConfig
 from cu_core.data.requests import RESOLVERS
 from cu_core.methods.table import METHODS
+from cu_core.models.build import IMAGE_TEXT
 from cu_core.presets import preset_for
+from cu_core.types import RequestKind
 
 
 class ConfigError(ValueError):
@@ -46,10 +48,13 @@ def config_from(values: Mapping[str, Any]) -> RunConfig:
     check_keys(values, RunConfig, "")
     request = values.get("request", {})
     by = request.get("kind", "by_class") if isinstance(request, Mapping) else "by_class"
-    method = values.get("method", {})
-    name = method.get("name", "contrastive") if isinstance(method, Mapping) else "contrastive"
-    preset = preset_for(values.get("preset", "default"), "class" if by == "by_class" else "sample", name)
-    merged = merge(merge({"request": {"kind": by}, "method": {"name": "contrastive"}}, preset), values)
+    method, model = values.get("method", {}), values.get("model", {})
+    pairs = isinstance(model, Mapping) and str(model.get("name", "")).startswith(tuple(IMAGE_TEXT))
+    own = "contrastive_clip" if pairs else "contrastive"
+    name = method.get("name", own) if isinstance(method, Mapping) else own
+    kind: RequestKind = "class" if by == "by_class" or (pairs and by == "by_concept") else "sample"
+    preset = preset_for(values.get("preset", "default"), kind, name, pairs)
+    merged = merge(merge({"request": {"kind": by}, "method": {"name": name}}, preset), values)
     try:
         return TypeAdapter(RunConfig).validate_python(merged)
     except ValidationError as error:

@@ -50,10 +50,12 @@ METHOD_LR: dict[RequestKind, dict[str, float]] = {
 }
 
 
-def preset_for(preset: str, kind: RequestKind, method: str) -> dict[str, Any]:
+def preset_for(preset: str, kind: RequestKind, method: str, pairs: bool = False) -> dict[str, Any]:
     """What goes under the user's settings. Repeating a forget batch over omega retain batches is the paper's; other
     methods see fresh rows every step, at their own learning rate, and need equation 9 to know when to stop, for want of
     an answer to move towards."""
+    if pairs:
+        return IMAGE_TEXT_PRESETS[kind] if preset == "default" else {}
     found = PRESETS.get((preset, kind), {})
     if method == "contrastive":
         return found
@@ -63,6 +65,22 @@ def preset_for(preset: str, kind: RequestKind, method: str) -> dict[str, Any]:
     own["stop"] = {**found.get("stop", {}), "rule": "paper"}
     return {k: v for k, v in found.items() if k != "method"} | own
 
+
+IMAGE_TEXT_PRESETS: dict[RequestKind, dict[str, Any]] = {
+    "class": {
+        "optimizer": {"name": "adamw", "lr": 3e-4},
+        "batches": {"forget_batch": 64, "retain_batch": 64, "omega": 1},
+        "stop": {"max_steps": 16, "check_every": 4, "further_steps": 4, "utility_points": 2.0},
+        "audit": {"optimizer": "adamw", "rebound_lr": 3e-4, "relearn_lr": 3e-4},
+    },
+    "sample": {
+        "optimizer": {"name": "adamw", "lr": 3e-4},
+        "batches": {"forget_batch": 64, "retain_batch": 64, "omega": 1},
+        "stop": {"max_steps": 60, "check_every": 10, "further_steps": 0, "utility_points": 2.0},
+        "audit": {"optimizer": "adamw", "rebound_lr": 3e-4, "relearn_lr": 3e-4},
+    },
+}
+"""Image-text models, any method."""
 
 PRESETS: dict[tuple[str, RequestKind], dict[str, Any]] = {
     ("paper", "class"): {

@@ -23,7 +23,9 @@ from cu_core.methods.finetune import FineTune
 from cu_core.models.batch_norm import set_batch_norm
 from cu_core.models.build import build_model, preprocess_for, restore, restore_foreign
 from cu_core.models.classifier import Classifier, JointForward
+from cu_core.models.image_text import ImageTextClassifier
 from cu_core.models.preprocess import Preprocess
+from cu_core.models.trainable import Trainable, choose_trainable, merge_adapters
 from cu_core.types import StepReport
 from cu_core.unlearn.loop import Loop, LoopResult, frozen, run_loop
 from cu_core.unlearn.stopping import StopConfig, Stopper
@@ -65,8 +67,14 @@ def open_split(config: RunConfig, reader: ShardReader, forget_file: Path | None)
 
 def fresh_model(config: RunConfig, reader: ShardReader, seed: int) -> Classifier:
     manifest = reader.manifest
-    preprocess = preprocess_for(config.model, manifest.image_shape, manifest.pixel_mean, manifest.pixel_std)
-    model = build_model(config.model, manifest.num_classes, preprocess, seed)
+    preprocess = (
+        None
+        if config.model.reads_captions
+        else preprocess_for(config.model, manifest.image_shape, manifest.pixel_mean, manifest.pixel_std)
+    )
+    model = build_model(config.model, manifest.class_names, preprocess, seed)
+    if config.model.start:
+        restore_foreign(model, config.model, load_weights(Path(config.model.start)))
     return model.double() if config.workers.precision == "float64" else model
 
 
@@ -111,8 +119,9 @@ def run_train(
     split = open_split(config, reader, forget_file)
     model = fresh_model(config, reader, seed)
     set_batch_norm(model, "per_rank" if config.batch_norm == "per_rank" else "synced")
-    model.to(hooks.device)
     train = config.train
+    _prepare_towers(model, train.trainable, config)
+    model.to(hooks.device)
     batch = min(train.batch, split.num_retain)
     batches = Batches(forget_batch=0, retain_batch=batch, omega=1, augment=train.augment)
     seed_everything(seed)
@@ -122,7 +131,7 @@ def run_train(
             forward=hooks.wrap(JointForward(model)),
             method=FineTune(),
             optimizer=train.optimizer,
-            stream=UnlearnStream(split, batches, seed),
+            stream=UnlearnStream(split, batches, seed, model.tokenize),
             max_steps=max(1, round(train.epochs * split.num_retain / batch)),
             autocast=config.workers.precision == "bfloat16",
             checkpoint_every=config.workers.checkpoint_every,
@@ -131,8 +140,20 @@ def run_train(
         ),
         hooks.latest(),
     )
+    _merge(model)
     _save(folder, model, config, {"result": asdict(result), "data_digest": reader.manifest.digest})
     return result
+
+
+def _prepare_towers(model: Classifier, trainable: Trainable, config: RunConfig) -> None:
+    if isinstance(model, ImageTextClassifier):
+        choose_trainable(model, trainable)
+        model.rows_at_once = config.workers.rows_at_once
+
+
+def _merge(model: Classifier) -> None:
+    if isinstance(model, ImageTextClassifier):
+        merge_adapters(model)
 
 
 def import_original(config: RunConfig, folder: Path) -> None:
@@ -150,9 +171,12 @@ def run_unlearn(config: RunConfig, original: Path, forget_file: Path, folder: Pa
     method = config.method
     needs = method.needs()
     untrained = fresh_model(config, reader, config.seed + 500).to(hooks.device) if "untrained model" in needs else None
+    reference = frozen(copy.deepcopy(model)) if "frozen original" in needs else None
     set_batch_norm(model, config.batch_norm)
     seed_everything(config.seed)
-    stream = UnlearnStream(split, config.batches, config.seed + 17)
+    _prepare_towers(model, config.trainable, config)
+    model.to(hooks.device)
+    stream = UnlearnStream(split, config.batches, config.seed + 17, model.tokenize)
     result = run_loop(
         Loop(
             model=model,
@@ -162,7 +186,7 @@ def run_unlearn(config: RunConfig, original: Path, forget_file: Path, folder: Pa
             stream=stream,
             max_steps=config.stop.max_steps,
             stopper=_stopper(config.stop, split),
-            reference=frozen(copy.deepcopy(model)) if "frozen original" in needs else None,
+            reference=reference,
             untrained=untrained,
             autocast=config.workers.precision == "bfloat16",
             checkpoint_every=config.workers.checkpoint_every,
@@ -171,6 +195,7 @@ def run_unlearn(config: RunConfig, original: Path, forget_file: Path, folder: Pa
         ),
         hooks.latest(),
     )
+    _merge(model)
     _save(folder, model, config, {"result": asdict(result), "data_digest": reader.manifest.digest})
     return result
 

@@ -5,13 +5,18 @@ Shape letters: N rows, C classes, D embedding width, H and W pixels.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+import torch
 from torch import Tensor
 
 RequestKind = Literal["class", "sample"]
+Tokenize = Callable[[Sequence[str]], Tensor]
+"""Texts -> int64 (M, L), padded or cut to the model's length."""
+TEXTS = "texts"
+"""``forget texts`` are the captions of ``forget``, wherever sets have names."""
 
 
 @dataclass(frozen=True)
@@ -24,9 +29,20 @@ class Batch:
     """int64 (N,)."""
     sample_ids: Tensor
     """int64 (N,)."""
+    tokens: Tensor | None = None
+    """int64 (N, L): a caption of each row, for models that read captions."""
 
     def __len__(self) -> int:
         return int(self.labels.shape[0])
+
+    def inputs(self, name: str) -> dict[str, Tensor]:
+        """What a model reads of these rows: images, and captions beside them."""
+        texts = {} if self.tokens is None else {f"{name} {TEXTS}": self.tokens}
+        return {name: self.images, **texts}
+
+    def to(self, device: torch.device) -> Batch:
+        images, labels, ids = (x.to(device, non_blocking=True) for x in (self.images, self.labels, self.sample_ids))
+        return Batch(images, labels, ids, None if self.tokens is None else self.tokens.to(device, non_blocking=True))
 
 
 @dataclass(frozen=True)
@@ -35,6 +51,15 @@ class UnlearnBatch:
 
     forget: Batch
     retain: Batch
+
+    @property
+    def parts(self) -> dict[str, Batch]:
+        return vars(self)
+
+    @property
+    def inputs(self) -> dict[str, Tensor]:
+        """What a model reads of both."""
+        return self.forget.inputs("forget") | self.retain.inputs("retain")
 
 
 @dataclass(frozen=True)
@@ -46,7 +71,11 @@ class Outputs:
     hidden: Tensor
     """(N, D'): a pooled feature from about three quarters of the depth."""
     logits: Tensor
-    """(N, C)."""
+    """(N, C); of captions (N, 0)."""
+    scale: Tensor | None = None
+    """Image-text models: factor of cosines in logits."""
+    bias: Tensor | None = None
+    """What is added to them, where the model was trained with the sigmoid loss."""
 
 
 @dataclass(frozen=True)

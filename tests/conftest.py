@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
@@ -65,6 +66,41 @@ def small(digits: Path, storage: Path, **parts: object) -> RunConfig:
         "model": {"name": "resnet10", "width": 8},
         "request": {"kind": "by_class", "classes": [5]},
         "train": {"epochs": 6, "batch": 64, "optimizer": {"lr": 0.05}},
+        "audit": {"oracles": 1, "rebound_steps": 3, "relearn_steps": 2},
+    }
+    return config_from({**values, **parts})
+
+
+CAPTIONS = ("a photo of the digit {class}.", "the digit {class}")
+
+
+@pytest.fixture(scope="session")
+def captions(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Packed digits with captions; tests must not change them."""
+    out = tmp_path_factory.mktemp("data") / "captions"
+    pack("digits", out, SplitPlan(val_frac=0.2), SourceOptions(captions=CAPTIONS), lambda done, total: None)
+    return out
+
+
+@pytest.fixture(scope="session")
+def clip_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An open_clip model so small that it trains in seconds."""
+    path = tmp_path_factory.mktemp("clip") / "tiny.json"
+    vision = {"image_size": 16, "patch_size": 8, "layers": 2, "width": 32, "head_width": 16}
+    text = {"context_length": 12, "vocab_size": 49408, "width": 16, "heads": 2, "layers": 1}
+    path.write_text(json.dumps({"embed_dim": 16, "vision_cfg": vision, "text_cfg": text}))
+    return path
+
+
+def small_clip(captions: Path, storage: Path, clip_file: Path, **parts: object) -> RunConfig:
+    """An image-text run of seconds on captioned digits."""
+    adamw = {"name": "adamw", "lr": 1e-3}
+    values: dict[str, object] = {
+        "data": {"path": str(captions)},
+        "storage": str(storage),
+        "model": {"name": f"open_clip:{clip_file}", "templates": CAPTIONS},
+        "request": {"kind": "by_class", "classes": [5]},
+        "train": {"epochs": 1, "batch": 64, "optimizer": adamw},
         "audit": {"oracles": 1, "rebound_steps": 3, "relearn_steps": 2},
     }
     return config_from({**values, **parts})

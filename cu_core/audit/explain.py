@@ -196,6 +196,39 @@ EXPLANATIONS: Mapping[str, Explanation] = {
         "this project; relearning without the data",
         "A shallow change is undone by ordinary further training.",
     ),
+    **{
+        f"{part}_{way}_r{top}": Explanation(
+            f"Share of {words} that find a match among the {top} nearest; {rows}.",
+            f"mean over queries of [a match is among the {top} nearest by cosine]",
+            "Radford et al. 2021, arXiv 2103.00020, appendix E",
+            "Zero-shot accuracy 0 can hide a caption that still finds its images: read both directions. Captions that "
+            "are alike are one query, so caption to image may rest on few.",
+        )
+        for part, rows in (
+            ("forget", "unseen rows of the class among the whole test set, or the forget rows among themselves"),
+            ("retain", "test rows of everything else, or as many retain rows as forget rows"),
+        )
+        for way, words in (("i2t", "images"), ("t2i", "distinct captions"))
+        for top in (1, 5, 10)
+    },
+    "best_template_accuracy": Explanation(
+        "Zero-shot accuracy on unseen rows of the class under the single template that finds most of them.",
+        "max over templates of correct / rows",
+        "this project",
+        "A concept forgotten in one wording may be there in another: the ensemble of templates hides it.",
+    ),
+    "hub_rate": Explanation(
+        "Share of retained test images whose zero-shot answer is the forgotten class.",
+        "rows given to it / rows",
+        "this project; hubs: Radovanovic et al. 2010, JMLR 11",
+        "A long push of captions alone can make the forgotten caption the nearest one to everything.",
+    ),
+    "forget_margin": Explanation(
+        "Mean cosine of forgotten images with their own captions less that with retained captions.",
+        "mean_i (u_i . v_i - mean_j u_i . v_j)",
+        "Liang et al. 2022, arXiv 2203.02053 (the gap between modalities cancels)",
+        "Below the oracle: pushed to the opposite, which no model that never saw the pair shows.",
+    ),
 }
 
 
@@ -212,6 +245,7 @@ def explain(name: str) -> str:
     lower = {
         "forget": "above the oracle: under-forgotten; below: over-forgotten",
         "utility": "off the oracle in either direction: over-forgotten",
+        "damage": "above the oracle: over-forgotten",
         "distance": "above what oracles have among themselves: over-forgotten",
     }[metric.side]
     return "\n".join(

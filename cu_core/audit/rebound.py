@@ -28,8 +28,8 @@ def rebound(subject: Subject) -> Findings:
             forward=JointForward(model),
             method=FineTune(),
             max_steps=config.rebound_steps,
-            stream=UnlearnStream(split, batches, subject.seed + 303),
-            optimizer=OptimizerConfig(lr=config.rebound_lr),
+            stream=UnlearnStream(split, batches, subject.seed + 303, model.tokenize),
+            optimizer=OptimizerConfig(name=config.optimizer, lr=config.rebound_lr),
         )
     )
     rows = split.forget_test if split.forget.kind == "class" else split.forget_reported

@@ -13,12 +13,12 @@ from cu_core.data.forget_split import ForgetSplit, RowSet
 from cu_core.data.loader import Batches, UnlearnStream
 from cu_core.data.order import Rows
 from cu_core.dist import global_counts
-from cu_core.losses.classification import cross_entropy_share
 from cu_core.methods.base import Method, StepContext, share
+from cu_core.methods.fit import fit_share
 from cu_core.metrics.accuracy import accuracy
 from cu_core.models.batch_norm import set_batch_norm
 from cu_core.models.classifier import JointForward
-from cu_core.types import Losses, MetricResult, UnlearnBatch
+from cu_core.types import Losses, MetricResult, Tokenize, UnlearnBatch
 from cu_core.unlearn.evaluate import predict
 from cu_core.unlearn.loop import Loop, run_loop
 from cu_core.unlearn.optim import OptimizerConfig
@@ -30,25 +30,24 @@ LEARNED = 50.0
 
 @dataclass(frozen=True, kw_only=True)
 class Relearn(Method):
-    """Cross-entropy of the shots plus that of retain rows, so that nothing is learned by answering one class always."""
+    """Training loss of the shots plus that of retain rows, so that nothing is learned by answering one class always."""
 
     name: Literal["relearn"] = "relearn"
     source: ClassVar[str] = "audit"
 
     def losses(self, context: StepContext, batch: UnlearnBatch) -> Losses:
-        out = context.forward({"forget": batch.forget.images, "retain": batch.retain.images})
-        total = out["forget"].logits.sum() * 0
-        for name, part in (("forget", batch.forget), ("retain", batch.retain)):
-            (count,) = global_counts(len(part), device=total.device)
-            total = total + cross_entropy_share(out[name].logits, part.labels, count)
-        return share(total)
+        out = context.forward(batch.inputs)
+        device = batch.retain.labels.device
+        num_forget, num_retain = global_counts(len(batch.forget), len(batch.retain), device=device)
+        forget = fit_share(out, batch.parts, "forget", num_forget, against=["retain"])
+        return share(forget + fit_share(out, batch.parts, "retain", num_retain))
 
 
 class ShotStream(UnlearnStream):
     """The same few forget rows every step, beside fresh retain rows."""
 
-    def __init__(self, split: ForgetSplit, batches: Batches, seed: int, shots: Rows):
-        super().__init__(split, batches, seed)
+    def __init__(self, split: ForgetSplit, batches: Batches, seed: int, shots: Rows, tokenize: Tokenize | None):
+        super().__init__(split, batches, seed, tokenize)
         self.shots = shots
 
     def rows(self, step: int) -> tuple[Rows, Rows]:
@@ -102,8 +101,8 @@ def _relearn(subject: Subject, count: int) -> tuple[list[float], int]:
             forward=JointForward(model),
             method=Relearn(),
             max_steps=config.relearn_steps,
-            stream=ShotStream(split, batches, subject.seed + 404, shots),
-            optimizer=OptimizerConfig(lr=config.relearn_lr),
+            stream=ShotStream(split, batches, subject.seed + 404, shots, model.tokenize),
+            optimizer=OptimizerConfig(name=config.optimizer, lr=config.relearn_lr),
             on_step=lambda report: curve.append(measure()),
         )
     )

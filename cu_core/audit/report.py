@@ -12,7 +12,7 @@ from sklearn.manifold import TSNE
 
 from cu_core.audit.oracle_gap import Band, Figures, OracleGap, difference, oracle_gap
 from cu_core.audit.subject import AuditConfig, Subject
-from cu_core.audit.table import METRICS, metrics_of
+from cu_core.audit.table import AUDITS, METRICS, metrics_of
 from cu_core.audit.verdict import Court, Others, Verdict, judge, judged_metrics
 from cu_core.metrics.accuracy import per_class_accuracy
 from cu_core.metrics.membership import attack_features
@@ -121,10 +121,12 @@ def figure_rows(
 def absent_metrics(kind: RequestKind, unlearned: Figures, oracles: int, config: AuditConfig) -> dict[str, str]:
     """Why a metric is not there."""
     made = metrics_of(kind, config)
+    pairs = {n for n, m in METRICS.items() if AUDITS[m.audit].pairs_only}
+    pairs = set() if pairs & unlearned.keys() else pairs  # of a classifier nobody misses them
     reasons = {n: "its audit was not asked for (audit.audits)" for n, m in METRICS.items() if kind in m.kinds}
     reasons |= dict.fromkeys(made, f"it compares with oracles, there {'is 1' if oracles == 1 else f'are {oracles}'}")
     reasons |= {n: "too few forget rows to learn from" for n, m in made.items() if m.audit == "relearning"}
-    return {name: reason for name, reason in reasons.items() if name not in unlearned}
+    return {name: reason for name, reason in reasons.items() if name not in {*unlearned, *pairs}}
 
 
 def compare_models(

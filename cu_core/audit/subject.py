@@ -13,7 +13,7 @@ from cu_core.types import MetricResult
 from cu_core.unlearn.evaluate import Predictions, predict
 
 AuditName = Literal[
-    "accuracy", "membership", "output_distance", "neighbours", "representation", "relearning", "rebound"
+    "accuracy", "membership", "output_distance", "neighbours", "representation", "relearning", "rebound", "retrieval"
 ]
 
 
@@ -32,12 +32,14 @@ class AuditConfig:
     """Most rows of each part of the stop set."""
     report_on: Literal["test", "stop"] = "test"
     """Rows behind the figures; ``stop``: the stop set, for choosing settings without a look at what is reported."""
+    optimizer: Literal["sgd", "adamw"] = "sgd"
+    """Of the steps by which rebound and relearning are measured."""
     rebound_steps: int = 20
-    """Plain SGD steps on retain rows after which the forgotten class must not have come back."""
+    """Plain steps on retain rows after which the forgotten class must not have come back."""
     rebound_lr: float = 0.01
     rebound_batch: int = 64
     relearn_steps: int = 30
-    """Plain SGD steps on 5 or 50 forget rows, with as many retain rows as a rebound batch."""
+    """Plain steps on 5 or 50 forget rows, with as many retain rows as a rebound batch."""
     relearn_lr: float = 0.01
     low_fpr: float = 0.05
     """False-positive rate at which the attack's true-positive rate is given."""

@@ -14,6 +14,7 @@ from cu_core.audit.output_distance import output_distance
 from cu_core.audit.rebound import rebound
 from cu_core.audit.relearning import relearning
 from cu_core.audit.representation import representation
+from cu_core.audit.retrieval import retrieval
 from cu_core.audit.subject import AuditConfig, AuditName, Findings, Subject
 from cu_core.types import MetricResult, RequestKind
 
@@ -33,6 +34,8 @@ class Audit:
     alone: Alone | None = None
     against: Against | None = None
     kinds: tuple[RequestKind, ...] = ALL
+    pairs_only: bool = False
+    """Whether it finds something in image-text models only."""
 
 
 AUDITS: Mapping[AuditName, Audit] = {
@@ -50,6 +53,7 @@ AUDITS: Mapping[AuditName, Audit] = {
     "representation": Audit("Representation", "Is the class still in the features?", representation, kinds=CLASS),
     "relearning": Audit("Relearning", "Is it learned again faster than by a retrained model?", relearning),
     "rebound": Audit("Rebound", "Does it come back by training on retain rows alone?", rebound),
+    "retrieval": Audit("Retrieval", "Is it still found by search, in any wording?", retrieval, pairs_only=True),
 }
 
 
@@ -60,9 +64,9 @@ class Metric:
     audit: AuditName
     """The audit that computes it."""
     title: str
-    side: Literal["forget", "utility", "distance"]
-    """``forget``: lower means that more was forgotten; ``utility``: lower means that more was damaged; ``distance``:
-    from the oracles, only too large is wrong."""
+    side: Literal["forget", "utility", "distance", "damage"]
+    """``forget``: lower means that more was forgotten; ``utility``: lower means that more was damaged; ``damage``:
+    higher means so; ``distance``: from the oracles, only too large is wrong."""
     kinds: tuple[RequestKind, ...] = ALL
     scale: float = 1.0
     """Factor to points (0..100)."""
@@ -77,6 +81,7 @@ class Metric:
 
 NATS = 100 / 0.6931471805599453
 """Jensen-Shannon divergence to percent of its maximum, log 2."""
+_SIDES: tuple[tuple[str, Literal["forget", "utility"]], ...] = (("forget", "forget"), ("retain", "utility"))
 METRICS: Mapping[str, Metric] = {
     "forget_accuracy": Metric("accuracy", "forget set, train (%)", "forget", in_gap=True),
     "forget_all_accuracy": Metric("accuracy", "forget set, train, all rows (%)", "forget", judged=False),
@@ -111,6 +116,21 @@ METRICS: Mapping[str, Metric] = {
     "relearn_5_steps": Metric("relearning", "steps to half, 5 rows", "utility", judged=False),
     "relearn_50_steps": Metric("relearning", "steps to half, 50 rows", "utility", judged=False),
     "rebound_accuracy": Metric("rebound", "rebound on retain data (%)", "forget"),
+    "forget_i2t_r1": Metric("retrieval", "forgotten, image to caption R@1 (%)", "forget", in_gap=True),
+    "forget_t2i_r1": Metric("retrieval", "forgotten, caption to image R@1 (%)", "forget", in_gap=True),
+    "retain_i2t_r1": Metric("retrieval", "retained, image to caption R@1 (%)", "utility", in_gap=True),
+    "retain_t2i_r1": Metric("retrieval", "retained, caption to image R@1 (%)", "utility", in_gap=True),
+    **{
+        f"{part}_{way}_r{top}": Metric(
+            "retrieval", f"{part}{'ten' if part == 'forget' else 'ed'}, {words} R@{top} (%)", side, judged=False
+        )
+        for part, side in _SIDES
+        for way, words in (("i2t", "image to caption"), ("t2i", "caption to image"))
+        for top in (5, 10)
+    },
+    "best_template_accuracy": Metric("retrieval", "forgotten class, best template (%)", "forget", CLASS),
+    "hub_rate": Metric("retrieval", "retained images given to it (%)", "damage", CLASS),
+    "forget_margin": Metric("retrieval", "cosine matched - unmatched (x100)", "forget", scale=100),
 }
 
 

@@ -72,7 +72,7 @@ class Court:
         for name in self.names:
             if METRICS[name].audit == audit:
                 off, limit = difference(name, model, self.oracles), self.band(name)
-                high, low = METRICS[name].side != "utility", METRICS[name].side != "distance"
+                high, low = METRICS[name].side != "utility", METRICS[name].side not in ("distance", "damage")
                 if limit and ((high and off > limit.tolerance) or (low and off < -limit.tolerance)):
                     found[name] = off
         return found
@@ -110,7 +110,7 @@ def judge(
     audits: dict[str, AuditVerdict] = {}
     for audit in dict.fromkeys(METRICS[name].audit for name in names):
         passed = sum(not other.outside(oracle, audit) for oracle, other in held_out)
-        power = any(METRICS[n].side != "utility" for n in court.outside(original, audit))
+        power = any(METRICS[n].side not in ("utility", "damage") for n in court.outside(original, audit))
         audits[audit] = _one(court.outside(unlearned, audit), power, passed, len(held_out))
     words = [a.word for a in audits.values()]
     for word in ("under-forgotten", "over-forgotten", "indistinguishable", "inconclusive"):

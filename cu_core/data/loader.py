@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
-import torch
 
 from cu_core.data.forget_split import ForgetSplit
 from cu_core.data.order import EpochOrder, Rows
+from cu_core.data.texts import load_batch
 from cu_core.data.transforms import Augment, augment
 from cu_core.dist import rank_slice
-from cu_core.types import Batch, UnlearnBatch
+from cu_core.types import Batch, Tokenize, UnlearnBatch
 
 DRAW_ROUNDS = 16
 
@@ -46,8 +46,8 @@ class Batches:
 class UnlearnStream:
     """``stream.rows(step)`` are the global rows, ``stream(step)`` this rank's slice of them."""
 
-    def __init__(self, split: ForgetSplit, batches: Batches, seed: int):
-        self.split, self.batches, self.seed = split, batches, seed
+    def __init__(self, split: ForgetSplit, batches: Batches, seed: int, tokenize: Tokenize | None = None):
+        self.split, self.batches, self.seed, self.tokenize = split, batches, seed, tokenize
         self.retain_order = EpochOrder(split.num_retain, seed)
         self.forget_order = EpochOrder(max(len(split.forget.rows), 1), seed + 1)
         self.leaks = 0
@@ -82,10 +82,10 @@ class UnlearnStream:
 
     def _load(self, rows: Rows, step: int) -> Batch:
         mine = rows[rank_slice(len(rows))]
-        reader = self.split.reader
-        ids = reader.sample_ids("train", mine)
-        images = augment(reader.images("train", mine), self.batches.augment, ids, self.seed, step)
-        return Batch(images, torch.from_numpy(reader.labels("train", mine)), torch.from_numpy(ids))
+        stored = load_batch(self.split.reader, "train", mine, self.tokenize, self.seed, step)
+        return replace(
+            stored, images=augment(stored.images, self.batches.augment, stored.sample_ids.numpy(), self.seed, step)
+        )
 
     def __call__(self, step: int) -> UnlearnBatch:
         forget_rows, retain_rows = self.rows(step)

@@ -178,9 +178,20 @@ def resolve_request(request: ForgetRequest, reader: ShardReader) -> ForgetSet:
         raise ValueError(f"the request forgets nothing: none of {total} training rows matches {request}.")
     if len(rows) == total:
         raise ValueError(f"the request forgets all {total} training rows; nothing would be left to retain.")
-    classes = tuple(sorted(set(request.classes))) if isinstance(request, ByClass) else ()
+    classes = _classes(request, rows, reader)
     ids = reader.sample_ids("train", rows)
     return ForgetSet("class" if classes else "sample", classes, rows, ids, reader.manifest.digest)
+
+
+def _classes(request: ForgetRequest, rows: Rows, reader: ShardReader) -> tuple[int, ...]:
+    """Of a class request; a concept is one where its rows are those of whole classes."""
+    if isinstance(request, ByClass):
+        return tuple(sorted(set(request.classes)))
+    if not isinstance(request, ByConcept) or reader.manifest.num_classes < 2:
+        return ()
+    found = np.unique(reader.labels("train", rows))
+    whole = rows_where(reader, "label", lambda labels: np.isin(labels, found))
+    return tuple(int(c) for c in found) if len(whole) == len(rows) else ()
 
 
 def save_forget_set(folder: Path, forget: ForgetSet) -> Path:

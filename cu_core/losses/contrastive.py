@@ -10,6 +10,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from cu_core.dist import gather_rows, rank
+
 
 class AnchorTerms(NamedTuple):
     """Per-anchor parts of equations 5 and 6, each (N,)."""
@@ -82,6 +84,13 @@ def without_own_class(probs_NC: Tensor, labels_N: Tensor) -> Tensor:
     """(N, C): what the original would answer if it did not know the anchor's class: masked and renormalised."""
     masked = probs_NC.scatter(1, labels_N[:, None], 0.0)
     return masked / masked.sum(1, keepdim=True).clamp_min(torch.finfo(masked.dtype).tiny)
+
+
+def dispersion_share(anchors_ND: Tensor, num_anchors: int) -> Tensor:
+    """This rank's share of the mean cosine over all ordered pairs of distinct anchors of all ranks."""
+    everyone = gather_rows(anchors_ND)
+    sizes = gather_rows(torch.tensor([len(anchors_ND)], device=anchors_ND.device)).tolist()
+    return dispersion_sum(anchors_ND, everyone, sum(sizes[: rank()])) / max(num_anchors * (num_anchors - 1), 1)
 
 
 def dispersion_sum(local_ND: Tensor, all_AD: Tensor, first: int) -> Tensor:

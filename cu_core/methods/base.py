@@ -15,11 +15,14 @@ from torch import Tensor
 
 from cu_core.data.forget_split import ForgetSplit
 from cu_core.data.order import Rows
+from cu_core.data.texts import load_batch
 from cu_core.dist import rank_slice
 from cu_core.models.classifier import Classifier, Forward
 from cu_core.types import Batch, Losses, RequestKind, UnlearnBatch
 
 MethodState = dict[str, Tensor]
+ModelKind = Literal["classifier", "image-text"]
+EVERY_MODEL: tuple[ModelKind, ...] = ("classifier", "image-text")
 Need = Literal["forget rows", "retain rows", "labels", "frozen original", "untrained model"]
 BOTH: tuple[RequestKind, ...] = ("class", "sample")
 ROWS_AT_ONCE = 64
@@ -79,12 +82,7 @@ class Preparation:
         reader, mine = self.split.reader, rows[rank_slice(len(rows))]
         for start in range(0, len(mine), ROWS_AT_ONCE):
             part = mine[start : start + ROWS_AT_ONCE]
-            tensors = (
-                reader.images("train", part),
-                torch.from_numpy(reader.labels("train", part)),
-                torch.from_numpy(reader.sample_ids("train", part)),
-            )
-            yield Batch(*(t.to(self.device) for t in tensors))
+            yield load_batch(reader, "train", part, self.model.tokenize).to(self.device)
 
 
 class Method(ABC):
@@ -96,6 +94,8 @@ class Method(ABC):
     """Paper and equations."""
     kinds: ClassVar[tuple[RequestKind, ...]] = BOTH
     """Requests that it can answer."""
+    models: ClassVar[tuple[ModelKind, ...]] = ("classifier",)
+    """Models that it can change."""
     control: ClassVar[bool] = False
     """Not meant to unlearn: it stands in a comparison to show what a figure cannot tell, and is never its best."""
     closed_form: ClassVar[bool] = False

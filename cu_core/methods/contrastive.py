@@ -9,10 +9,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from cu_core.dist import gather_rows, global_counts, rank
+from cu_core.dist import gather_rows, global_counts
 from cu_core.losses.classification import cross_entropy_share, soft_cross_entropy_share
-from cu_core.losses.contrastive import anchor_terms, class_weights, dispersion_sum, without_own_class
-from cu_core.methods.base import Method, Need, Preparation, StepContext, detached, require
+from cu_core.losses.contrastive import anchor_terms, class_weights, dispersion_share, without_own_class
+from cu_core.methods.base import EVERY_MODEL, Method, Need, Preparation, StepContext, detached, require
 from cu_core.methods.guidance import neighbour_shares
 from cu_core.types import Batch, Losses, Outputs, RequestKind, UnlearnBatch
 
@@ -23,6 +23,7 @@ class Contrastive(Method):
 
     name: Literal["contrastive"] = "contrastive"
     source: ClassVar[str] = "Lee et al. 2025, arXiv 2401.10458, eq. 5 to 7"
+    models = EVERY_MODEL
     terms: Literal["both", "pull", "push"] = "both"
     """Which part of equation 5; a class request has no push (equation 6)."""
     temperature: float = 0.5
@@ -161,16 +162,9 @@ class Contrastive(Method):
             terms["prototype_loss"] = soft_cross_entropy_share(out["forget"].logits, shares, num_forget)
             total = total + self.lambda_prototype * terms["prototype_loss"]
         if self.lambda_dispersion:
-            terms["dispersion"] = self._dispersion(anchors, num_forget)
+            terms["dispersion"] = dispersion_share(anchors, num_forget)
             total = total + self.lambda_dispersion * terms["dispersion"]
         terms |= {"unlearn_loss": unlearn, "loss": total}
         if context.request_kind == "sample":
             terms["frac_without_same_class"] = (parts.num_same == 0).to(total.dtype).sum() / max(num_forget, 1)
         return Losses(total, detached(terms))
-
-    def _dispersion(self, anchors: Tensor, num_forget: int) -> Tensor:
-        """Mean cosine over all ordered pairs of distinct forget rows of the global batch; this rank's share."""
-        everyone = gather_rows(anchors)
-        sizes = gather_rows(torch.tensor([len(anchors)], device=anchors.device)).tolist()
-        first = sum(sizes[: rank()])
-        return dispersion_sum(anchors, everyone, first) / max(num_forget * (num_forget - 1), 1)

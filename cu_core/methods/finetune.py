@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from cu_core.dist import global_counts
-from cu_core.losses.classification import cross_entropy_share
-from cu_core.methods.base import Method, Need, StepContext, share
+from cu_core.methods.base import EVERY_MODEL, Method, Need, StepContext, share
+from cu_core.methods.fit import fit_share
 from cu_core.types import Losses, UnlearnBatch
 
 
@@ -17,6 +17,7 @@ class FineTune(Method):
 
     name: Literal["finetune"] = "finetune"
     source: ClassVar[str] = "Golatkar et al. 2020, arXiv 1911.04933, sec. 6 (baseline)"
+    models = EVERY_MODEL
 
     def needs(self) -> frozenset[Need]:
         return frozenset({"retain rows", "labels"})
@@ -25,7 +26,7 @@ class FineTune(Method):
         return retain
 
     def losses(self, context: StepContext, batch: UnlearnBatch) -> Losses:
-        out = context.forward({"retain": batch.retain.images})["retain"]
-        (count,) = global_counts(len(batch.retain), device=out.logits.device)
-        loss = cross_entropy_share(out.logits, batch.retain.labels, count)
+        out = context.forward(batch.retain.inputs("retain"))
+        (count,) = global_counts(len(batch.retain), device=batch.retain.labels.device)
+        loss = fit_share(out, batch.parts, "retain", count)
         return share(loss, retain_loss=loss)

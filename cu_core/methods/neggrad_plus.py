@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from cu_core.dist import global_counts
-from cu_core.losses.classification import cross_entropy_share
-from cu_core.methods.base import Method, StepContext, share
+from cu_core.methods.base import EVERY_MODEL, Method, StepContext, share
+from cu_core.methods.fit import fit_share
 from cu_core.types import Losses, UnlearnBatch
 
 
@@ -17,6 +17,7 @@ class NegGradPlus(Method):
 
     name: Literal["neggrad_plus"] = "neggrad_plus"
     source: ClassVar[str] = "Kurmanji et al. 2023 (SCRUB), arXiv 2302.09880, sec. 4 (NegGrad+)"
+    models = EVERY_MODEL
     beta: float = 0.9
     """Weight of the retain rows, in (0, 1)."""
 
@@ -25,9 +26,9 @@ class NegGradPlus(Method):
             raise ValueError(f"beta must lie in (0, 1), got {self.beta}")
 
     def losses(self, context: StepContext, batch: UnlearnBatch) -> Losses:
-        out = context.forward({"forget": batch.forget.images, "retain": batch.retain.images})
-        logits = out["retain"].logits
-        num_forget, num_retain = global_counts(len(batch.forget), len(batch.retain), device=logits.device)
-        forget = cross_entropy_share(out["forget"].logits, batch.forget.labels, num_forget)
-        retain = cross_entropy_share(logits, batch.retain.labels, num_retain)
+        out = context.forward(batch.inputs)
+        device = batch.retain.labels.device
+        num_forget, num_retain = global_counts(len(batch.forget), len(batch.retain), device=device)
+        forget = fit_share(out, batch.parts, "forget", num_forget, against=["retain"])
+        retain = fit_share(out, batch.parts, "retain", num_retain)
         return share(self.beta * retain - (1 - self.beta) * forget, retain_loss=retain, forget_loss=forget)

@@ -5,13 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from cu_core.data.order import mix
 from cu_core.dist import global_counts
 from cu_core.losses.classification import cross_entropy_share
-from cu_core.methods.base import Method, StepContext, share
+from cu_core.losses.image_text import same_text
+from cu_core.methods.base import EVERY_MODEL, Method, StepContext, share
+from cu_core.methods.fit import caption_numbers, fit_share, image_to_text_sum
 from cu_core.types import Batch, Losses, UnlearnBatch
 
 
@@ -32,12 +35,26 @@ def wrong_labels(batch: Batch, num_classes: int, seed: int, forget_classes: tupl
     return torch.tensor(chosen, dtype=torch.int64, device=batch.labels.device)
 
 
+def wrong_captions(batch: UnlearnBatch, seed: int) -> Tensor:
+    """(n, M): for each forget row the retain rows, of all ranks, with the caption of one of them, drawn by
+    (seed, sample_id) among those with another caption than the row's own (the first row where there is none)."""
+    own, theirs = caption_numbers(batch.forget, [batch.retain])
+    other = ~same_text(own, theirs)
+    numbers = mix(batch.forget.sample_ids.cpu().numpy(), seed, 32) % np.uint64(2**31)
+    counts = other.sum(1)
+    nth = torch.from_numpy(numbers.astype(np.int64)).to(counts) % counts.clamp_min(1)
+    drawn = ((other.cumsum(1) == nth[:, None] + 1) & other).to(torch.int64).argmax(1)
+    return same_text(theirs[drawn], theirs)
+
+
 @dataclass(frozen=True, kw_only=True)
 class RandomLabel(Method):
-    """Cross-entropy of forget rows with a wrong label each, beside that of retain rows."""
+    """Cross-entropy of forget rows with a wrong label each, beside that of retain rows; image-text models: the contrast
+    of forget pairs with the caption of a retain row each."""
 
     name: Literal["random_label"] = "random_label"
     source: ClassVar[str] = "Graves et al. 2021, arXiv 2010.10981, sec. 3.2 (unlearning); Golatkar et al. 2020, sec. 6"
+    models = EVERY_MODEL
     lambda_retain: float = 1.0
     """Weight of the retain rows; not negative."""
 
@@ -46,10 +63,14 @@ class RandomLabel(Method):
             raise ValueError(f"lambda_retain must not be negative, got {self.lambda_retain}")
 
     def losses(self, context: StepContext, batch: UnlearnBatch) -> Losses:
-        out = context.forward({"forget": batch.forget.images, "retain": batch.retain.images})
-        logits = out["retain"].logits
-        num_forget, num_retain = global_counts(len(batch.forget), len(batch.retain), device=logits.device)
-        wrong = wrong_labels(batch.forget, context.num_classes, context.seed, context.forget_classes)
-        forget = cross_entropy_share(out["forget"].logits, wrong, num_forget)
-        retain = cross_entropy_share(logits, batch.retain.labels, num_retain)
+        out = context.forward(batch.inputs)
+        device = batch.retain.labels.device
+        num_forget, num_retain = global_counts(len(batch.forget), len(batch.retain), device=device)
+        if batch.forget.tokens is None:
+            wrong = wrong_labels(batch.forget, context.num_classes, context.seed, context.forget_classes)
+            forget = cross_entropy_share(out["forget"].logits, wrong, num_forget)
+        else:
+            wrong = wrong_captions(batch, context.seed)
+            forget = image_to_text_sum(out, "forget", ["retain"], wrong) / max(num_forget, 1)
+        retain = fit_share(out, batch.parts, "retain", num_retain)
         return share(forget + self.lambda_retain * retain, retain_loss=retain, relabel_loss=forget)

@@ -9,8 +9,10 @@ import torch
 import torch.nn.functional as F
 
 from cu_core.dist import sum_over_ranks
+from cu_core.losses.image_text import info_nce_sum, same_text
 from cu_core.methods.base import Preparation, StepContext
 from cu_core.methods.random_label import RandomLabel
+from cu_core.types import Batch
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +39,7 @@ class SalUn(RandomLabel):
         gradients = {n: torch.zeros_like(p) for n, p in named.items()}
         rows = 0
         for batch in prep.batches(prep.split.forget.rows):
-            loss = F.cross_entropy(prep.model(batch.images).logits, batch.labels, reduction="sum")
+            loss = _fit(prep, batch)
             found = torch.autograd.grad(loss, list(named.values()), allow_unused=True, materialize_grads=True)
             for name, gradient in zip(named, found, strict=True):
                 gradients[name] += gradient
@@ -54,3 +56,13 @@ class SalUn(RandomLabel):
         for name, parameter in context.model.named_parameters():
             if parameter.grad is not None:
                 parameter.grad.mul_(context.state[f"mask.{name}"])
+
+
+def _fit(prep: Preparation, batch: Batch) -> torch.Tensor:
+    """Forget loss of some rows: of their classes, or of pairs that have none."""
+    if batch.tokens is None or prep.num_classes > 1:
+        return F.cross_entropy(prep.model(batch.images).logits, batch.labels, reduction="sum")
+    images, texts = prep.model(batch.images), prep.model.texts(batch.tokens)
+    numbers = torch.unique(batch.tokens, dim=0, return_inverse=True)[1]
+    assert images.scale is not None
+    return info_nce_sum(images.embedding, texts.embedding, same_text(numbers, numbers), images.scale)

@@ -13,6 +13,7 @@ from cu_core.methods.base import Method
 from cu_core.methods.boundary_expanding import BoundaryExpanding
 from cu_core.methods.boundary_shrink import BoundaryShrink
 from cu_core.methods.contrastive import Contrastive
+from cu_core.methods.contrastive_clip import ContrastiveClip
 from cu_core.methods.fanchuan import Fanchuan
 from cu_core.methods.finetune import FineTune
 from cu_core.methods.gradient_ascent import GradientAscent
@@ -20,6 +21,7 @@ from cu_core.methods.impostor import Impostor
 from cu_core.methods.l1_sparse import L1Sparse
 from cu_core.methods.logit_mask import LogitMask
 from cu_core.methods.neggrad_plus import NegGradPlus
+from cu_core.methods.null_space import NullSpace
 from cu_core.methods.random_label import RandomLabel
 from cu_core.methods.retrain import Retrain
 from cu_core.methods.salun import SalUn
@@ -29,6 +31,7 @@ from cu_core.methods.unsir import Unsir
 
 METHODS: dict[str, type[Method]] = {
     "contrastive": Contrastive,
+    "contrastive_clip": ContrastiveClip,
     "finetune": FineTune,
     "retrain": Retrain,
     "gradient_ascent": GradientAscent,
@@ -44,6 +47,7 @@ METHODS: dict[str, type[Method]] = {
     "fanchuan": Fanchuan,
     "ssd": SSD,
     "logit_mask": LogitMask,
+    "null_space": NullSpace,
     "impostor": Impostor,
 }
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 from urllib.error import URLError
@@ -14,10 +14,17 @@ from torch import Tensor, nn
 
 from cu_core.dist import seed_everything
 from cu_core.models.classifier import Classifier
+from cu_core.models.image_text import ImageTextClassifier
 from cu_core.models.preprocess import Preprocess
 from cu_core.models.resnet import DEPTHS, WideResNet
+from cu_core.models.towers import Towers, hugging_face_towers, open_clip_towers
 
 Weights = Mapping[str, Tensor]
+IMAGE_TEXT: Mapping[str, Callable[[str, bool], Towers]] = {
+    "open_clip:": open_clip_towers,
+    "transformers:": hugging_face_towers,
+}
+"""Where image-text models come from, by the prefix of their name."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,7 +32,8 @@ class ModelConfig:
     """A classifier by name, or a user's own by import path."""
 
     name: str = "resnet18"
-    """A name of the MODELS table, or ``package.module:function`` (called with num_classes)."""
+    """A name of the MODELS table; an image-text model, ``open_clip:NAME``, ``open_clip:FILE.json`` or
+    ``transformers:FOLDER``; or ``package.module:function`` (called with num_classes)."""
     image_size: int | None = None
     """Side in pixels that the model reads; absent: the side of the stored images."""
     stem: Literal["cifar", "imagenet"] = "cifar"
@@ -46,10 +54,23 @@ class ModelConfig:
     """Own models: the layer whose output is the embedding."""
     hidden_layer: str | None = None
     """Own models: an earlier layer, for the probe at a second depth; absent: the embedding layer."""
+    templates: tuple[str, ...] = ("a photo of a {class}.",)
+    """Image-text models: captions that stand for a class, zero-shot; together they are one answer."""
+    start: str | None = None
+    """Image-text models: file of weights with which training of the original and of the oracles begins (``pretrained``
+    weights are those of the name or folder)."""
 
     def __post_init__(self) -> None:
         if self.width < 1 or self.projection < 0 or self.patch_size < 1 or self.depth < 1:
             raise ValueError("width, patch_size and depth must be at least 1, projection at least 0")
+        if not self.templates or not all("{class}" in t for t in self.templates):
+            raise ValueError("templates must be one or more captions with {class}, the place of the class name")
+        if self.start and not self.reads_captions:
+            raise ValueError("start is for image-text models (open_clip:..., transformers:...); use model.weights")
+
+    @property
+    def reads_captions(self) -> bool:
+        return self.name.startswith(tuple(IMAGE_TEXT))
 
 
 @dataclass(frozen=True)
@@ -157,13 +178,20 @@ def preprocess_for(
     return Preprocess(size, mean, std)
 
 
-def build_model(config: ModelConfig, num_classes: int, preprocess: Preprocess, seed: int) -> Classifier:
+def build_model(
+    config: ModelConfig, class_names: Sequence[str], preprocess: Preprocess | None, seed: int
+) -> Classifier:
     """A fresh model, initialised from ``seed``; ``pretrained`` weights are in it, others are loaded by ``restore``.
+    Image-text models bring their own preprocessing.
 
     Raises: ValueError naming the models there are, or what an own model lacks.
     """
     with torch.random.fork_rng(devices=[]):
         seed_everything(seed)
+        num_classes = len(class_names)
+        if config.reads_captions:
+            return _image_text(config, class_names)
+        assert preprocess is not None
         if ":" in config.name:
             return _own_model(config, num_classes, preprocess)
         if config.name not in MODELS:
@@ -185,6 +213,12 @@ def build_model(config: ModelConfig, num_classes: int, preprocess: Preprocess, s
             embedding = f"{entry.head}.1"
         hidden = entry.hidden_layer.format(three_quarters=max(0, 3 * config.depth // 4 - 1))
         return Classifier(body, embedding, hidden, preprocess)
+
+
+def _image_text(config: ModelConfig, class_names: Sequence[str]) -> ImageTextClassifier:
+    prefix, _, rest = config.name.partition(":")
+    towers = IMAGE_TEXT[f"{prefix}:"](rest, config.weights == "pretrained")
+    return ImageTextClassifier(towers, class_names, config.templates)
 
 
 def _own_model(config: ModelConfig, num_classes: int, preprocess: Preprocess) -> Classifier:
@@ -227,6 +261,7 @@ def restore_foreign(model: Classifier, config: ModelConfig, weights: Weights) ->
     """
     for old, new in config.key_map.items():
         weights = {new + k.removeprefix(old) if k.startswith(old) else k: v for k, v in weights.items()}
-    if not any(k.startswith("body.") for k in weights):
-        weights = {f"body.{k}": v for k, v in weights.items()}
-    restore(model, weights, str(config.weights))
+    prefix = model.foreign_prefix
+    if not any(k.startswith(prefix) for k in weights):
+        weights = {prefix + k: v for k, v in weights.items()}
+    restore(model, weights, str(config.start or config.weights))

@@ -10,11 +10,12 @@ from torch import Tensor, nn
 
 from cu_core.models.batch_norm import set_first_row
 from cu_core.models.preprocess import Preprocess
-from cu_core.types import Outputs
+from cu_core.types import TEXTS, Outputs, Tokenize
 
 ImageSets = Mapping[str, Tensor]
+"""Named sets of images, uint8 (N, channels, H, W), and of captions, int64 (N, L)."""
 Forward = Callable[[ImageSets], dict[str, Outputs]]
-"""Named uint8 image sets -> their outputs, in one pass of the model."""
+"""Named sets -> their outputs, in one pass of the model."""
 
 
 def _pooled(x: Tensor) -> Tensor:
@@ -29,6 +30,11 @@ class Classifier(nn.Module):
 
     Raises: ValueError if ``body`` has no layer of that name.
     """
+
+    tokenize: Tokenize | None = None
+    """Of models that read captions."""
+    foreign_prefix = "body."
+    """Under which names of a checkpoint of the plain model lie."""
 
     def __init__(self, body: nn.Module, embedding_layer: str, hidden_layer: str, preprocess: Preprocess):
         super().__init__()
@@ -56,6 +62,10 @@ class Classifier(nn.Module):
                 handle.remove()
         return Outputs(seen[self.layers[0]], seen[self.layers[1]], logits)
 
+    def texts(self, tokens: Tensor) -> Outputs:
+        """int64 (M, L) -> Outputs; only of image-text models."""
+        raise TypeError(f"{type(self).__name__} reads no captions")
+
 
 class Predictor(nn.Module):
     """For serving: uint8-valued images (any float or integer type) -> logits, preprocessing included."""
@@ -69,7 +79,7 @@ class Predictor(nn.Module):
 
 
 class JointForward(nn.Module):
-    """Several image sets in one concatenated pass, so that batch statistics see them together.
+    """Several image sets in one concatenated pass, so that batch statistics see them together; captions likewise.
 
     In batch-norm mode ``retain``, only the set of that name, given last, feeds the statistics.
     """
@@ -78,9 +88,16 @@ class JointForward(nn.Module):
         super().__init__()
         self.model = model
 
-    def forward(self, images: ImageSets) -> dict[str, Outputs]:
+    def forward(self, sets: ImageSets) -> dict[str, Outputs]:
+        images = {name: x for name, x in sets.items() if not name.endswith(TEXTS)}
+        texts = {name: x for name, x in sets.items() if name.endswith(TEXTS)}
         sizes = [len(x) for x in images.values()]
         set_first_row(self.model, sum(sizes[:-1]) if "retain" in images else None)
-        out = self.model(torch.cat(list(images.values())))
-        parts = [torch.split(x, sizes) for x in (out.embedding, out.hidden, out.logits)]
-        return {name: Outputs(*(p[i] for p in parts)) for i, name in enumerate(images)}
+        found = _split(self.model(torch.cat(list(images.values()))), images)
+        return found | (_split(self.model.texts(torch.cat(list(texts.values()))), texts) if texts else {})
+
+
+def _split(out: Outputs, sets: ImageSets) -> dict[str, Outputs]:
+    sizes = [len(x) for x in sets.values()]
+    parts = zip(*(torch.split(x, sizes) for x in (out.embedding, out.hidden, out.logits)), strict=True)
+    return {name: Outputs(e, h, x, out.scale, out.bias) for name, (e, h, x) in zip(sets, parts, strict=True)}

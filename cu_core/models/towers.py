@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -17,10 +17,9 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from cu_core.models.preprocess import Preprocess
+from cu_core.types import Tokenize
 
 Tower = Literal["image", "text"]
-Tokenize = Callable[[Sequence[str]], Tensor]
-"""Texts -> int64 (M, L), padded or cut to the model's length."""
 CLIP_MEAN, CLIP_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 
 
@@ -41,9 +40,37 @@ class Towers(nn.Module, ABC):
     tokenize: Tokenize
     loss: Literal["softmax", "sigmoid"] = "softmax"
 
+    image_parts: tuple[str, ...]
+    """Prefixes of the names of the image tower's parameters."""
+    linear_layers: tuple[str, ...]
+    """Layers of a block that low-rank adapters change."""
+    inputs_first: bool
+    """Whether the image projection's weight is (width, D) and not (D, width)."""
+
     @abstractmethod
     def blocks(self, tower: Tower) -> list[nn.Module]:
         """Transformer blocks, first to last."""
+
+    @abstractmethod
+    def heads(self, tower: Tower) -> list[nn.Parameter]:
+        """The projection into the common space."""
+
+    def project_out(self, basis_DK: Tensor) -> None:
+        """Take these orthonormal directions out of image embeddings, in the projection's weights.
+
+        Raises: ValueError if the image tower does not end in a projection without a bias.
+        """
+        heads = self.heads("image")
+        if len(heads) != 1 or heads[0].dim() != 2:
+            raise ValueError("the image tower must end in one linear projection without a bias; this model's does not.")
+        keep = torch.eye(len(basis_DK)).to(basis_DK) - basis_DK @ basis_DK.T
+        with torch.no_grad():
+            heads[0].copy_(heads[0] @ keep if self.inputs_first else keep @ heads[0])
+
+    def parameters_of(self, tower: Tower) -> list[nn.Parameter]:
+        """All but scale and bias."""
+        named = [(n, p) for n, p in self.body.named_parameters() if n not in ("logit_scale", "logit_bias")]
+        return [p for name, p in named if name.startswith(self.image_parts) == (tower == "image")]
 
     @abstractmethod
     def _embed_images(self, pixels: Tensor) -> Tensor: ...
@@ -92,6 +119,10 @@ class Towers(nn.Module, ABC):
 class OpenClip(Towers):
     """A model of open_clip."""
 
+    image_parts = ("visual.",)
+    linear_layers = ("c_fc", "c_proj")
+    inputs_first = True
+
     def __init__(self, body: nn.Module, tokenize: Tokenize):
         super().__init__()
         self.body, self.tokenize = body, tokenize
@@ -104,6 +135,11 @@ class OpenClip(Towers):
     def blocks(self, tower: Tower) -> list[nn.Module]:
         inside: Any = self.body.get_submodule("visual") if tower == "image" else getattr(self.body, "text", self.body)
         return list(inside.transformer.resblocks)
+
+    def heads(self, tower: Tower) -> list[nn.Parameter]:
+        named = dict(self.body.named_parameters())
+        wanted = ("visual.proj", "visual.head.") if tower == "image" else ("text_projection", "text.text_projection")
+        return [p for name, p in named.items() if name.startswith(wanted)]
 
     def _embed_images(self, pixels: Tensor) -> Tensor:
         return self.body.encode_image(pixels)  # type: ignore[operator, no-any-return]
@@ -120,6 +156,10 @@ class OpenClip(Towers):
 
 class HuggingFace(Towers):
     """CLIP or SigLIP of transformers."""
+
+    image_parts = ("vision_model.", "visual_projection.")
+    linear_layers = ("q_proj", "k_proj", "v_proj", "out_proj", "fc1", "fc2")
+    inputs_first = False
 
     def __init__(self, body: Any, tokenizer: Any, preprocess: Preprocess):
         super().__init__()
@@ -138,6 +178,11 @@ class HuggingFace(Towers):
         body: Any = self.body
         return list((body.vision_model if tower == "image" else body.text_model).encoder.layers)
 
+    def heads(self, tower: Tower) -> list[nn.Parameter]:
+        clip = ("visual_projection.",) if tower == "image" else ("text_projection.",)
+        siglip = ("vision_model.head.",) if tower == "image" else ("text_model.head.",)
+        return [p for name, p in self.body.named_parameters() if name.startswith(clip + siglip)]
+
     def _embed_images(self, pixels: Tensor) -> Tensor:
         return _pooled(self.body.get_image_features(pixel_values=pixels))  # type: ignore[operator]
 
@@ -155,15 +200,18 @@ def _pooled(found: Any) -> Tensor:
     return found if isinstance(found, Tensor) else found.pooler_output
 
 
-def open_clip_towers(name: str) -> OpenClip:
-    """By a name that open_clip knows, or a JSON file with its model configuration; weights are fresh.
+def open_clip_towers(name: str, pretrained: bool = False) -> OpenClip:
+    """By a name that open_clip knows, or a JSON file with its model configuration; weights are fresh, or those that
+    open_clip publishes under the name.
 
-    Raises: ValueError if it is neither.
+    Raises: ValueError if it is neither, or the weights cannot be had.
     """
     import open_clip  # type: ignore[import-untyped]
 
     if name.endswith(".json"):
         path = Path(name)
+        if pretrained:
+            raise ValueError(f"model.weights=pretrained: {path} has none; set model.start to a file of weights.")
         try:
             config = json.loads(path.read_text())
             config = config.get("model_cfg", config)
@@ -180,11 +228,19 @@ def open_clip_towers(name: str) -> OpenClip:
     if name not in open_clip.list_models():
         raise ValueError(f"model.name: open_clip has no model {name!r}; `python -c 'import open_clip; "
                          f"print(open_clip.list_models())'` lists them, a JSON file describes an own one.")  # fmt: skip
-    return OpenClip(open_clip.create_model(name, load_weights=False), open_clip.get_tokenizer(name))
+    tag = next((t for n, t in open_clip.list_pretrained() if n == name), None) if pretrained else None
+    try:
+        body = open_clip.create_model(name, pretrained=tag, load_weights=pretrained)
+        return OpenClip(body, open_clip.get_tokenizer(name))
+    except (OSError, RuntimeError) as error:
+        raise ValueError(
+            f"model.name: {name} cannot be fetched ({str(error).splitlines()[0]}); set model.start to a local file."
+        ) from error
 
 
-def hugging_face_towers(folder: str) -> HuggingFace:
-    """From a folder that ``save_pretrained`` wrote, tokenizer included, or by name where there is a network.
+def hugging_face_towers(folder: str, pretrained: bool = True) -> HuggingFace:
+    """From a folder that ``save_pretrained`` wrote, tokenizer included, or by name where there is a network; without
+    ``pretrained`` its architecture, with fresh weights.
 
     Raises: ValueError if it holds no CLIP or SigLIP, or a tokenizer that does not fit.
     """
@@ -194,7 +250,8 @@ def hugging_face_towers(folder: str) -> HuggingFace:
         config = AutoConfig.from_pretrained(folder)
         if config.model_type not in ("clip", "siglip"):
             raise ValueError(f"model.name: {folder} holds a {config.model_type} model; CLIP or SigLIP is needed.")
-        body, tokenizer = AutoModel.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
+        body = AutoModel.from_pretrained(folder) if pretrained else AutoModel.from_config(config)  # type: ignore[no-untyped-call]
+        tokenizer = AutoTokenizer.from_pretrained(folder)
     except OSError as error:
         raise ValueError(f"model.name: {folder} cannot be loaded: {str(error).splitlines()[0]}") from error
     if len(tokenizer) > config.text_config.vocab_size:

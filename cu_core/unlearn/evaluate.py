@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +13,8 @@ from torch import nn
 from cu_core.data.forget_split import RowSet
 from cu_core.data.shard_reader import ShardReader
 from cu_core.dist import rank_slice, sum_over_ranks
+from cu_core.metrics.retrieval import found_within
+from cu_core.models.image_text import ImageTextClassifier
 
 ROWS_AT_ONCE = 512
 
@@ -55,6 +58,29 @@ def predict(model: nn.Module, reader: ShardReader, rows: RowSet) -> Predictions:
     labels, ids = reader.labels(rows.split, rows.rows), reader.sample_ids(rows.split, rows.rows)
     logits, embedding, hidden = (np.concatenate(column) for column in zip(*parts, strict=True))
     return Predictions(logits, embedding, hidden, labels, ids)
+
+
+@torch.inference_mode()
+def embed_texts(model: ImageTextClassifier, captions: Sequence[str]) -> NDArray[np.float32]:
+    """(N, D) at length one; the same words are embedded once."""
+    words = sorted(set(captions))
+    tokens = model.tokenize(words or [""]).to(next(model.parameters()).device)
+    parts = [model.body.texts(part).float().cpu() for part in torch.split(tokens, ROWS_AT_ONCE)]
+    place = {word: number for number, word in enumerate(words)}
+    return torch.cat(parts).numpy()[[place[c] for c in captions]]
+
+
+def shared_recall(model: ImageTextClassifier, reader: ShardReader, rows: RowSet) -> tuple[int, int]:
+    """(rows whose image finds its own caption first among those of all ``rows``, count) over all ranks."""
+    mine = RowSet(rows.split, rows.rows[rank_slice(len(rows))])
+    everyone = [texts[0] for texts in reader.captions(rows.split, rows.rows)]
+    own = np.array(everyone)[rank_slice(len(rows))]
+    words = sorted(set(everyone))
+    images = predict(model, reader, mine).embedding
+    hits = found_within(images, embed_texts(model, words), own[:, None] == np.array(words)[None], 1)
+    device = next(model.parameters()).device
+    counts = sum_over_ranks(torch.tensor([int(hits.sum()), len(mine)], device=device)).tolist()
+    return counts[0], counts[1]
 
 
 def shared_accuracy(model: nn.Module, reader: ShardReader, rows: RowSet) -> tuple[int, int]:

@@ -14,7 +14,7 @@ from cu_core.data.loader import UnlearnStream
 from cu_core.dist import global_counts, rank, sum_over_ranks, world_size
 from cu_core.methods.base import Method, MethodState, Preparation, StepContext
 from cu_core.models.classifier import Classifier, Forward, ImageSets, JointForward
-from cu_core.types import Batch, Losses, Outputs, StepReport, UnlearnBatch
+from cu_core.types import TEXTS, Losses, Outputs, StepReport, UnlearnBatch
 from cu_core.unlearn.optim import (
     OptimizerConfig,
     build_optimizer,
@@ -167,6 +167,8 @@ def _counted(loop: Loop, forward: Forward, rows: dict[str, int], name: str | Non
 
     def call(images: ImageSets) -> dict[str, Outputs]:
         for part, values in images.items():
+            if part.endswith(TEXTS):
+                continue
             rows[name or ("retain_rows" if part == "retain" else "forget_rows")] += len(values)
         with torch.autocast(device, torch.bfloat16, enabled=loop.autocast):
             return forward(images)
@@ -175,10 +177,7 @@ def _counted(loop: Loop, forward: Forward, rows: dict[str, int], name: str | Non
 
 
 def _to_device(batch: UnlearnBatch, device: torch.device) -> UnlearnBatch:
-    def move(part: Batch) -> Batch:
-        return Batch(*(x.to(device, non_blocking=True) for x in (part.images, part.labels, part.sample_ids)))
-
-    return UnlearnBatch(move(batch.forget), move(batch.retain))
+    return UnlearnBatch(batch.forget.to(device), batch.retain.to(device))
 
 
 def _shared_values(losses: Losses, rows: Mapping[str, int]) -> dict[str, float]:

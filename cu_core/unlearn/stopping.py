@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-from torch import nn
-
 from cu_core.checkpoint import Weights, copy_weights
-from cu_core.data.forget_split import ForgetSplit
+from cu_core.data.forget_split import ForgetSplit, RowSet
+from cu_core.data.shard_reader import ShardReader
 from cu_core.metrics.accuracy import wilson_interval
+from cu_core.models.classifier import Classifier
+from cu_core.models.image_text import ImageTextClassifier
 from cu_core.types import RequestKind
-from cu_core.unlearn.evaluate import shared_accuracy
+from cu_core.unlearn.evaluate import shared_accuracy, shared_recall
+
+Score = Callable[[Any, ShardReader, RowSet], tuple[int, int]]
+"""(hits, count) over all ranks."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,7 +25,8 @@ class StopConfig:
 
     rule: Literal["paper", "none"] = "paper"
     """``paper``: class, accuracy on unseen rows of the class <= 1/C (eq. 8); samples, accuracy on forget rows <=
-    accuracy on unseen rows (eq. 9). ``none``: all ``max_steps`` are taken."""
+    accuracy on unseen rows (eq. 9; of pairs the share of images that find their caption). ``none``: all ``max_steps``
+    are taken."""
     max_steps: int = 100
     """Most steps of a run."""
     check_every: int = 8
@@ -85,11 +91,16 @@ class Stopper:
     def due(self, step: int, max_steps: int) -> bool:
         return self.config.rule != "none" and (step % self.config.check_every == 0 or step == max_steps)
 
-    def look(self, model: nn.Module, step: int) -> StopCheck:
-        reader = self.split.reader
+    def look(self, model: Classifier, step: int) -> StopCheck:
+        reader, unseen_rows = self.split.reader, self.split.stop_retain
         forget_rows = self.split.stop_forget if self.kind == "class" else self.split.forget_stop
-        forget_correct, forget_count = shared_accuracy(model, reader, forget_rows)
-        unseen_correct, unseen_count = shared_accuracy(model, reader, self.split.stop_retain)
+        score: Score = shared_accuracy
+        if self.kind == "sample" and isinstance(model, ImageTextClassifier):
+            score = shared_recall
+            count = min(len(forget_rows), len(unseen_rows))  # the more captions, the harder the search
+            forget_rows, unseen_rows = (RowSet(r.split, r.rows[:count]) for r in (forget_rows, unseen_rows))
+        forget_correct, forget_count = score(model, reader, forget_rows)
+        unseen_correct, unseen_count = score(model, reader, unseen_rows)
         if not forget_count or not unseen_count:
             raise ValueError(
                 "the stop set is empty: the val split has no row of the forgotten class (or none of the "
@@ -101,7 +112,7 @@ class Stopper:
         low, high = wilson_interval(forget_correct, forget_count)
         return StopCheck(step, forget_correct / forget_count, low, high, target, utility)
 
-    def judge(self, model: nn.Module, step: int) -> StopCheck:
+    def judge(self, model: Classifier, step: int) -> StopCheck:
         """Look, update the rule's state, and keep the weights where they satisfy it."""
         check = self.look(model, step)
         state = self.state
@@ -117,7 +128,7 @@ class Stopper:
             self._keep(model, check)
         return check
 
-    def _keep(self, model: nn.Module, check: StopCheck) -> None:
+    def _keep(self, model: Classifier, check: StopCheck) -> None:
         state = self.state
         holds = check.holds and state.fired_at is not None
         distance = 0.0 if holds and self.kind == "class" else abs(check.forget - check.target)

@@ -16,6 +16,8 @@ from cu_core.types import Outputs
 class Pixels(torch.nn.Module):
     """The hidden feature is the image."""
 
+    tokenize = None
+
     def __init__(self) -> None:
         super().__init__()
         self.unused = torch.nn.Parameter(torch.zeros(1))

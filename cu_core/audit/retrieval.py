@@ -1,0 +1,102 @@
+"""Image-text models: is the concept still found by search, in any wording, or has its caption become a hub?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cu_core.audit.subject import Findings, Subject
+from cu_core.metrics.accuracy import accuracy
+from cu_core.metrics.retrieval import found_within
+from cu_core.models.image_text import ImageTextClassifier
+from cu_core.types import MetricResult
+from cu_core.unlearn.evaluate import Predictions, embed_texts
+
+TOPS = (1, 5, 10)
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Rows of a set with their first captions, N of them."""
+
+    rows: Predictions
+    texts: NDArray[np.float32]
+    """(N, D)."""
+    keys: NDArray[np.int64]
+    """(N,): what makes a caption and an image match: the class, or without classes the caption itself."""
+    captions: NDArray[np.int64]
+    """(N,): number of the caption, the same for the same words."""
+
+
+def retrieval(subject: Subject) -> Findings:
+    """Recall at 1, 5 and 10 (percent), image to caption and caption to image, of what is forgotten and of what is
+    retained. Class requests: unseen rows, searched among all of the test set; a match is a pair of the same class.
+    Sample requests: forget rows that decided nothing among themselves, retain rows likewise, as many of them; a match
+    is a pair with the same caption. Beside it the mean cosine of matched pairs less that of unmatched ones; for a class
+    also accuracy in the template in which most is left of it, and the share of retained images that are given to it."""
+    if not isinstance(subject.model, ImageTextClassifier):
+        return Findings({})
+    is_class = subject.split.forget.kind == "class"
+    if is_class:
+        forget, retain = _pairs(subject, [("forget_test", None), ("retain_test", None)])
+        gallery = [forget, retain]
+        found = _recalls("forget", forget, gallery) | _recalls("retain", retain, gallery) | _templates(subject)
+    else:
+        count = len(subject.split.forget_reported)
+        forget, retain = _pairs(subject, [("forget_train", count), ("retain_train", count)])
+        found = _recalls("forget", forget, [forget]) | _recalls("retain", retain, [retain])
+    found["forget_margin"] = _margin(forget, retain)
+    return Findings(found)
+
+
+def _pairs(subject: Subject, names: list[tuple[str, int | None]]) -> list[Pairs]:
+    """Sets of the subject, at most so many rows of each."""
+    model, split = subject.model, subject.split
+    assert isinstance(model, ImageTextClassifier)
+    places = {"forget_train": "forget_reported"}
+    numbers: dict[str, int] = {}
+    made = []
+    for name, most in names:
+        rows, stored = getattr(subject, name), getattr(split, places.get(name, name))
+        kept = np.arange(len(rows)) < (most or len(rows))
+        captions = [texts[0] for texts in split.reader.captions(stored.split, stored.rows[kept])]
+        own = np.array([numbers.setdefault(text, len(numbers)) for text in captions], np.int64)
+        by_class = split.forget.kind == "class"
+        rows = rows.where(kept)
+        made.append(Pairs(rows, embed_texts(model, captions), rows.labels if by_class else own, own))
+    return made
+
+
+def _recalls(name: str, queries: Pairs, gallery: list[Pairs]) -> dict[str, MetricResult]:
+    images, texts, keys, captions = (
+        np.concatenate(column)
+        for column in zip(*((p.rows.embedding, p.texts, p.keys, p.captions) for p in gallery), strict=True)
+    )
+    _, first = np.unique(captions, return_index=True)
+    _, own = np.unique(queries.captions, return_index=True)
+    found: dict[str, MetricResult] = {}
+    for top in TOPS:
+        to_text = found_within(queries.rows.embedding, texts[first], queries.keys[:, None] == keys[first], top)
+        to_image = found_within(queries.texts[own], images, queries.keys[own, None] == keys, top)
+        found |= {f"{name}_i2t_r{top}": accuracy(to_text), f"{name}_t2i_r{top}": accuracy(to_image)}
+    return found
+
+
+def _margin(forget: Pairs, retain: Pairs) -> MetricResult:
+    """Mean cosine of forgotten pairs less that of their images with retained captions."""
+    matched = (forget.rows.embedding * forget.texts).sum(1)
+    unmatched = (forget.rows.embedding @ retain.texts.T).mean(1)
+    apart = matched - unmatched
+    half = 1.96 * float(apart.std(ddof=1)) / np.sqrt(len(apart)) if len(apart) > 1 else 2.0
+    return MetricResult(float(apart.mean()), len(apart), float(apart.mean()) - half, float(apart.mean()) + half)
+
+
+def _templates(subject: Subject) -> dict[str, MetricResult]:
+    model, forget, retain = subject.model, subject.forget_test, subject.retain_test
+    assert isinstance(model, ImageTextClassifier)
+    prompts = model.class_features().float().cpu().numpy()
+    right = [accuracy((forget.embedding @ classes.T).argmax(1) == forget.labels) for classes in prompts]
+    to_concept = np.isin(retain.logits.argmax(1), subject.split.forget.classes)
+    return {"best_template_accuracy": max(right, key=lambda r: r.value), "hub_rate": accuracy(to_concept)}

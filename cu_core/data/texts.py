@@ -1,0 +1,31 @@
+"""A caption for each row, as the model reads it."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from cu_core.data.order import Rows, mix
+from cu_core.data.schema import Split
+from cu_core.data.shard_reader import ShardReader
+from cu_core.types import Batch, Tokenize
+
+
+def caption_tokens(reader: ShardReader, split: Split, rows: Rows, tokenize: Tokenize, *keys: int) -> Tensor:
+    """int64 (N, L): of a row's captions the one that ``keys`` draw, a function of them and the sample_id; without keys
+    the first.
+
+    Raises: DataError if the data or a row has no caption.
+    """
+    captions = reader.captions(split, rows)
+    drawn = mix(reader.sample_ids(split, rows), *keys) if keys else np.zeros(len(rows), np.uint64)
+    chosen = [texts[int(d) % len(texts)] for texts, d in zip(captions, drawn, strict=True)]
+    return tokenize(chosen) if chosen else tokenize([""])[:0]
+
+
+def load_batch(reader: ShardReader, split: Split, rows: Rows, tokenize: Tokenize | None, *keys: int) -> Batch:
+    """Rows as they are stored, with captions where the model reads them."""
+    labels, ids = (torch.from_numpy(read(split, rows)) for read in (reader.labels, reader.sample_ids))
+    tokens = caption_tokens(reader, split, rows, tokenize, *keys) if tokenize else None
+    return Batch(reader.images(split, rows), labels, ids, tokens)

@@ -1,0 +1,155 @@
+"""Contrastive unlearning for image-text models: images and captions, not images alone.
+
+The paper (Lee et al. 2025, arXiv 2401.10458) says that its loss generalises; this is equation 5 between an image and
+captions (and a caption and images), with a floor under the push and a ceiling over the pull.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor
+
+from cu_core.dist import global_counts
+from cu_core.losses.contrastive import dispersion_share
+from cu_core.losses.image_text import drift_sum, pull_to_ceiling, push_to_floor, same_text
+from cu_core.methods.base import Method, ModelKind, Need, Preparation, StepContext, detached, require
+from cu_core.methods.fit import Sets, caption_numbers, fit_share, gather_embeddings, in_full
+from cu_core.methods.guidance import bank_rows, gather_measured
+from cu_core.models.image_text import ImageTextClassifier
+from cu_core.types import TEXTS, Batch, Losses, UnlearnBatch
+
+BANK = 512
+"""Retain pairs by which matched and unmatched cosines are measured."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ContrastiveClip(Method):
+    """Forget images are pushed from the captions of what is forgotten and pulled to others'; captions likewise where
+    the text tower trains."""
+
+    name: Literal["contrastive_clip"] = "contrastive_clip"
+    source: ClassVar[str] = "Lee et al. 2025, arXiv 2401.10458, eq. 5, between images and captions"
+    models: ClassVar[tuple[ModelKind, ...]] = ("image-text",)
+    temperature: float = 0.5
+    """tau of the unlearning terms; the model's own scale is the retain term's."""
+    lambda_push: float = 1.0
+    """Weight of the push from the concept's captions (pairs: from the own caption), down to the cosine of unmatched
+    pairs."""
+    lambda_pull: float = 1.0
+    """Weight of the pull to captions of retain rows, up to the cosine of matched pairs."""
+    uniform_pull: float = 0.5
+    """Share of the pull's weights that is uniform; the rest is what the original would answer without the concept."""
+    lambda_dispersion: float = 0.0
+    """Weight of the mean cosine among forget images of the batch, pushed down."""
+    lambda_retain: float = 1.0
+    """Weight of the training loss on retain pairs."""
+    lambda_drift: float = 1.0
+    """Weight of 1 - cosine between retain embeddings and the original's."""
+
+    def __post_init__(self) -> None:
+        if self.temperature <= 0 or not 0 <= self.uniform_pull <= 1:
+            raise ValueError("temperature must be positive, uniform_pull in [0, 1]")
+        weights = self.lambda_push, self.lambda_pull, self.lambda_dispersion, self.lambda_retain, self.lambda_drift
+        if min(weights) < 0:
+            raise ValueError(
+                "lambda_push, lambda_pull, lambda_dispersion, lambda_retain and lambda_drift must not be negative"
+            )
+
+    def needs(self) -> frozenset[Need]:
+        return super().needs() | {"frozen original"}
+
+    def rows_per_step(self, forget: int, retain: int) -> float:
+        return 2 * (forget + retain)
+
+    def rows_to_prepare(self, num_forget: int, num_retain: int, num_classes: int) -> int:
+        return min(BANK, num_retain)
+
+    def prepare(self, prep: Preparation) -> int:
+        """Mean cosines of matched and of unmatched pairs, as the original has them."""
+
+        def measure(batch: Batch) -> tuple[Tensor, ...]:
+            assert batch.tokens is not None
+            return prep.model(batch.images).embedding, prep.model.texts(batch.tokens).embedding, batch.tokens
+
+        (images, texts, tokens), rows = gather_measured(prep, bank_rows(prep, BANK), measure)
+        cosine = images @ texts.T
+        same = (tokens[:, None] == tokens[None]).all(2)
+        prep.state["ceiling"] = cosine[same].mean()
+        prep.state["floor"] = cosine[~same].mean() if not bool(same.all()) else cosine.mean()
+        return rows
+
+    def losses(self, context: StepContext, batch: UnlearnBatch) -> Losses:
+        out = context.forward(batch.inputs)
+        frozen = require(context.reference)(batch.inputs)
+        device = batch.retain.labels.device
+        num_forget, num_retain = global_counts(len(batch.forget), len(batch.retain), device=device)
+        pull, push = self._sides(context, batch, out, frozen, num_forget)
+        terms = {
+            "pull_loss": pull / max(num_forget, 1),
+            "push_loss": push / max(num_forget, 1),
+            "retain_loss": fit_share(out, batch.parts, "retain", num_retain),
+            "drift": _drift(out, frozen) / max(num_retain, 1),
+        }
+        weights = self.lambda_pull, self.lambda_push, self.lambda_retain, self.lambda_drift
+        total = torch.stack([w * term for w, term in zip(weights, terms.values(), strict=True)]).sum()
+        if self.lambda_dispersion:
+            terms["dispersion"] = dispersion_share(in_full(out["forget"].embedding), num_forget)
+            total = total + self.lambda_dispersion * terms["dispersion"]
+        return Losses(total, detached(terms | {"loss": total}))
+
+    def _sides(
+        self, context: StepContext, batch: UnlearnBatch, out: Sets, frozen: Sets, num_forget: int
+    ) -> tuple[Tensor, Tensor]:
+        """(pull, push): sums over local forget images, and over their captions where the text tower trains."""
+        same = same_text(*caption_numbers(batch.forget, [batch.forget, batch.retain]))
+        if context.request_kind == "class":  # every caption of the concept is pushed from
+            same[:, :num_forget] = True
+        prompts = _prompts(context)
+        names = ("forget", f"forget {TEXTS}", f"retain {TEXTS}")
+        pull, push = self._one_side(context, out, frozen, same, names, prompts)
+        if out[f"forget {TEXTS}"].embedding.requires_grad:
+            mirrored = (f"forget {TEXTS}", "forget", "retain")
+            more = self._one_side(context, out, frozen, same, mirrored, prompts[:0])
+            pull, push = (pull + more[0]) / 2, (push + more[1]) / 2
+        return pull, push
+
+    def _one_side(
+        self, context: StepContext, out: Sets, frozen: Sets, same: Tensor, names: tuple[str, str, str], more: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Anchors against forget and retain rows of the other modality over all ranks; ``more`` (P, D) push too."""
+        anchor, forget_keys, retain_keys = names
+        anchors, retained = in_full(out[anchor].embedding), gather_embeddings(out, [retain_keys])
+        forgotten = torch.cat([gather_embeddings(out, [forget_keys]), more.to(retained)])
+        own, others = torch.split(same, [same.shape[1] - len(retained), len(retained)], 1)
+        pushes = torch.cat([own, own.new_ones(len(own), len(more)), others], 1)
+        floor, ceiling = (float(context.state[bound]) for bound in ("floor", "ceiling"))
+        push = push_to_floor(anchors @ torch.cat([forgotten, retained]).T, pushes, floor, self.temperature)
+        weights = self._weights(frozen, anchor, retain_keys, ~others)
+        pull = pull_to_ceiling(anchors @ retained.T, weights, ceiling, self.temperature)
+        return pull.sum(), push.sum()
+
+    def _weights(self, frozen: Sets, name: str, keys: str, allowed: Tensor) -> Tensor:
+        """(n, M) over retain rows that may pull: what the original would answer, mixed with uniform."""
+        scale = frozen[name].scale
+        assert scale is not None
+        answers = scale * in_full(frozen[name].embedding) @ gather_embeddings(frozen, [keys]).T
+        answered = answers.masked_fill(~allowed, -torch.inf).softmax(1).nan_to_num(0)
+        uniform = allowed.to(answered) / allowed.sum(1, keepdim=True).clamp_min(1)
+        return (1 - self.uniform_pull) * answered + self.uniform_pull * uniform
+
+
+def _prompts(context: StepContext) -> Tensor:
+    """(P, D): what stands for the forgotten classes, in every template; of a sample request none."""
+    assert isinstance(context.model, ImageTextClassifier)
+    found = context.model.class_features()
+    return found[:, list(context.forget_classes)].flatten(0, 1)
+
+
+def _drift(out: Sets, frozen: Sets) -> Tensor:
+    """Sum over local retain images and captions of 1 - cosine to the original's."""
+    names = ["retain", f"retain {TEXTS}"]
+    images, texts = (drift_sum(in_full(out[n].embedding), in_full(frozen[n].embedding)) for n in names)
+    return images + texts

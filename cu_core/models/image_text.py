@@ -1,0 +1,83 @@
+"""An image-text model as a classifier: zero-shot, a class is the captions that name it.
+
+N images, M captions, C classes, T templates, L tokens, D embedding width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from cu_core.models.classifier import Classifier
+from cu_core.models.preprocess import Preprocess
+from cu_core.models.towers import Towers
+from cu_core.types import Outputs, Tokenize
+
+
+class ImageTextClassifier(Classifier):
+    """Logits are scaled cosines between the image and each class: the mean over templates of the class's prompts
+    (Radford et al. 2021, arXiv 2103.00020, sec. 3.1.4). No gradient flows into the prompts."""
+
+    foreign_prefix = "body.body."
+    body: Towers
+    tokenize: Tokenize
+    prompts: Tensor
+    """int64 (T, C, L)."""
+    rows_at_once: int | None = None
+    """Images or captions of one chunk; the activations of other chunks are made again in the backward pass (gradient
+    cache: Gao et al. 2021, arXiv 2101.06983), and the loss is still that of the whole batch. Absent: one chunk."""
+
+    def __init__(self, towers: Towers, class_names: Sequence[str], templates: Sequence[str]):
+        nn.Module.__init__(self)
+        self.body, self.tokenize = towers, towers.tokenize
+        texts = [t.replace("{class}", name.replace("_", " ")) for t in templates for name in class_names]
+        tokens = towers.tokenize(texts)
+        prompts = tokens.view(len(templates), len(class_names), -1)
+        self.register_buffer("prompts", prompts, persistent=False)
+        self._classes: tuple[Any, Tensor] | None = None
+
+    @property
+    def preprocess(self) -> Preprocess:
+        return self.body.preprocess
+
+    @preprocess.setter
+    def preprocess(self, value: Preprocess) -> None:
+        self.body.preprocess = value
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_classes": None}
+
+    def class_features(self) -> Tensor:
+        """(T, C, D) at length one, without gradient; made again when a weight of the text tower has changed."""
+        weights = self.body.parameters_of("text")
+        state = [(p.data_ptr(), p._version) for p in weights]
+        if self._classes is None or self._classes[0] != state:
+            with torch.inference_mode(False), torch.no_grad():
+                found = self.body.texts(self.prompts.flatten(0, 1).clone())
+            self._classes = state, found.view(*self.prompts.shape[:2], -1)
+        return self._classes[1]
+
+    def forward(self, images: Tensor) -> Outputs:
+        """uint8 (N, channels, H, W) -> Outputs, ``embedding`` at length one."""
+        found = self._chunked(self.body.images, images)
+        classes = F.normalize(self.class_features().mean(0), dim=-1)
+        bias = self.body.bias
+        logits = self.body.scale * found[0] @ classes.to(found[0]).T
+        return Outputs(found[0], found[1], logits if bias is None else logits + bias, self.body.scale, bias)
+
+    def texts(self, tokens: Tensor) -> Outputs:
+        """int64 (M, L) -> Outputs; ``hidden`` is the embedding too."""
+        (embedding,) = self._chunked(lambda part: (self.body.texts(part),), tokens)
+        return Outputs(embedding, embedding, embedding[:, :0], self.body.scale, self.body.bias)
+
+    def _chunked(self, tower: Callable[[Tensor], tuple[Tensor, ...]], rows: Tensor) -> tuple[Tensor, ...]:
+        size = self.rows_at_once
+        if size is None or len(rows) <= size or not torch.is_grad_enabled():
+            return tower(rows)
+        parts = [checkpoint(tower, part, use_reentrant=False) for part in torch.split(rows, size)]
+        return tuple(torch.cat(column) for column in zip(*parts, strict=True))

@@ -1,0 +1,97 @@
+"""Which weights of an image-text model change: towers, and how much of them."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from torch import nn
+
+from cu_core.models.image_text import ImageTextClassifier
+from cu_core.models.towers import Tower, Towers
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trainable:
+    """Image-text models only."""
+
+    towers: Literal["image", "text", "both"] = "image"
+    tune: Literal["full", "last_blocks", "lora", "head"] = "full"
+    """``last_blocks``: these and the projection; ``lora``: low-rank adapters in the last blocks (Hu et al. 2021, arXiv
+    2106.09685), merged into the weights at the end; ``head``: the projection alone."""
+    blocks: int = 2
+    """How many last blocks."""
+    rank: int = 8
+    """Of the adapters."""
+    scale: bool = False
+    """Whether the factor of cosines in logits (and the sigmoid loss's bias) changes."""
+
+    def __post_init__(self) -> None:
+        if self.blocks < 1 or self.rank < 1:
+            raise ValueError("trainable.blocks and trainable.rank must be at least 1")
+
+    @property
+    def each(self) -> tuple[Tower, ...]:
+        return ("image", "text") if self.towers == "both" else (self.towers,)
+
+
+def choose_trainable(model: ImageTextClassifier, settings: Trainable) -> None:
+    """Freeze the rest; adapters are put in where asked for.
+
+    Raises: ValueError if the model has no projection of its own (SigLIP's text pooling head counts as one).
+    """
+    towers = model.body
+    towers.requires_grad_(False)
+    for name in ("logit_scale", "logit_bias"):
+        value = getattr(towers.body, name, None)
+        if settings.scale and isinstance(value, nn.Parameter):
+            value.requires_grad_(True)
+    if settings.tune == "lora":
+        _add_adapters(towers, settings)
+        return
+    for tower in settings.each:
+        for parameter in _chosen(towers, tower, settings):
+            parameter.requires_grad_(True)
+
+
+def _chosen(towers: Towers, tower: Tower, settings: Trainable) -> list[nn.Parameter]:
+    if settings.tune == "full":
+        return towers.parameters_of(tower)
+    heads = towers.heads(tower)
+    if settings.tune == "head":
+        if not heads:
+            raise ValueError(f"trainable.tune=head: the {tower} tower of this model has no projection.")
+        return heads
+    return [p for block in towers.blocks(tower)[-settings.blocks :] for p in block.parameters()] + heads
+
+
+def _add_adapters(towers: Towers, settings: Trainable) -> None:
+    from peft import LoraConfig, inject_adapter_in_model
+
+    names = {id(module): name for name, module in towers.body.named_modules()}
+    blocks = [names[id(b)] for tower in settings.each for b in towers.blocks(tower)[-settings.blocks :]]
+    pattern = rf"(?:{'|'.join(map(re.escape, blocks))})\..*(?:{'|'.join(towers.linear_layers)})"
+    lora = LoraConfig(r=settings.rank, lora_alpha=2 * settings.rank, target_modules=pattern)
+    frozen = {name for name, p in towers.body.named_parameters() if p.requires_grad}
+    inject_adapter_in_model(lora, towers.body)
+    for name, parameter in towers.body.named_parameters():
+        parameter.requires_grad_("lora_" in name or name in frozen)
+
+
+def merge_adapters(model: ImageTextClassifier) -> None:
+    """Fold adapters into the weights, in place; names are then those of the plain model."""
+    from peft.tuners.lora import LoraLayer
+
+    body = model.body.body
+    for name, module in list(body.named_modules()):
+        if isinstance(module, LoraLayer):
+            layer: Any = module
+            layer.merge(safe_merge=True)
+            parent, _, own = name.rpartition(".")
+            setattr(body.get_submodule(parent), own, layer.get_base_layer())
+
+
+def adapters(model: ImageTextClassifier) -> dict[str, Any]:
+    """The adapters alone, by name; empty without."""
+    return {k: v for k, v in model.body.body.state_dict().items() if "lora_" in k}
