@@ -76,6 +76,8 @@ class ImageTextClassifier(Classifier):
         return Outputs(embedding, embedding, embedding[:, :0], self.body.scale, self.body.bias)
 
     def _chunked(self, tower: Callable[[Tensor], tuple[Tensor, ...]], rows: Tensor) -> tuple[Tensor, ...]:
+        if not len(rows):  # a rank without rows; transformers cannot forward none
+            return tuple(x[:0] for x in tower(rows.new_zeros(1, *rows.shape[1:])))
         size = self.rows_at_once
         if size is None or len(rows) <= size or not torch.is_grad_enabled():
             return tower(rows)

@@ -13,7 +13,7 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 
 # Ranks are forked from a server that has imported the libraries once; importing them takes longer than the tests.
-multiprocessing.set_forkserver_preload(["cu_core.run", "tests.conftest"])
+multiprocessing.set_forkserver_preload(["cu_core.run", "tests.conftest", "open_clip", "peft"])
 
 
 def _entry(rank: int, world: int, place: str, function: Callable[..., Any], args: tuple[Any, ...]) -> None:
