@@ -157,7 +157,7 @@ class RunConfig:
         return digest_of(["oracle", self._training(), data_digest, forget_digest, number])
 
     def _training(self) -> dict[str, Any]:
-        model = asdict(self.model)
+        model = self._model_by_content()
         model["weights"] = "pretrained" if self.model.weights == "pretrained" else None
         return {
             "model": model,
@@ -167,12 +167,31 @@ class RunConfig:
             "version": TRAINING_VERSION,
         }
 
+    def _model_by_content(self) -> dict[str, Any]:
+        """The model's settings, files that they name replaced by what these hold.
+
+        Raises: ValueError if ``model.start`` is not there.
+        """
+        model = asdict(self.model)
+        path = Path(self.model.name.partition(":")[2])
+        files = (
+            [path] if path.is_file() else sorted(path.glob("*")) if self.model.reads_captions and path.is_dir() else []
+        )
+        if files:
+            model["name"] = [self.model.name.partition(":")[0], [file_sha256(f) for f in files if f.is_file()]]
+        if self.model.start:
+            if not Path(self.model.start).is_file():
+                raise ValueError(f"model.start: no file {self.model.start}.")
+            model["start"] = file_sha256(Path(self.model.start))
+        return model
+
     def result_digest(self, data_digest: str) -> str:
         """Hash of what an unlearning result depends on: not the name, the places, the tracker or the workers;
         of the audit only the stop set."""
         content = asdict(self)
         for part in ("name", "storage", "tracking", "data", "audit"):
             del content[part]
+        content["model"] = self._model_by_content() | {"weights": self.model.weights}
         content["workers"] = {"precision": self.workers.precision}
         content["stop_rows"] = self.audit.stop_rows
         return digest_of([content, data_digest, TRAINING_VERSION, UNLEARNING_VERSION])

@@ -46,11 +46,12 @@ PrintConfig = Annotated[bool, typer.Option("--print-config", help="Show the reso
 def quickstart(
     data: Annotated[str, typer.Option(help="`digits` (shipped with scikit-learn) or `fashion-mnist:DIR`.")] = "digits",
     storage: Annotated[str, typer.Option(help="Folder for models, runs and the MLflow file.")] = "outputs",
+    clip: Annotated[bool, typer.Option("--clip", help="A small CLIP on captioned digits forgets a concept.")] = False,
 ) -> None:
     """Pack images, train a model, forget class 5 on two Ray workers, audit it, and show the report."""
     from pipelines.quickstart import run_quickstart
 
-    run_quickstart(data, storage)
+    run_quickstart(data, storage, clip)
 
 
 @app.command()

@@ -86,8 +86,19 @@ def absolute(config: RunConfig) -> RunConfig:
         config,
         storage=str(config.store.resolve()),
         data=replace(config.data, path=str(Path(config.data.path).resolve())),
-        model=replace(config.model, weights=weights),
+        model=replace(config.model, weights=weights, name=_absolute_name(config), start=_absolute_start(config)),
     )
+
+
+def _absolute_name(config: RunConfig) -> str:
+    """The file or folder of an image-text model, where it is one, by its absolute path."""
+    prefix, _, rest = config.model.name.partition(":")
+    here = config.model.reads_captions and (rest.endswith(".json") or Path(rest).exists())
+    return f"{prefix}:{Path(rest).resolve()}" if here else config.model.name
+
+
+def _absolute_start(config: RunConfig) -> str | None:
+    return str(Path(config.model.start).resolve()) if config.model.start else None
 
 
 def make_plan(config: RunConfig) -> Plan:

@@ -17,15 +17,20 @@ CONFIGS = Path(__file__).parent.parent / "tune_configs" / "base"
 RECIPES = {
     "digits": ("digits_class.yaml", SplitPlan(val_frac=0.2, test_frac=0.2)),
     "fashion-mnist": ("fashion_mnist_class.yaml", SplitPlan(val_frac=0.2, train_rows=10_000)),
+    "digits-captions": ("digits_clip.yaml", SplitPlan(val_frac=0.2, test_frac=0.2)),
 }
+CAPTIONS = ("a photo of the digit {class}.", "the digit {class}", "a handwritten {class}")
 
 
-def run_quickstart(data: str, storage: str) -> None:
-    """Raises: ConfigError for data it has no recipe for."""
-    kind = data.partition(":")[0]
+def run_quickstart(data: str, storage: str, clip: bool = False) -> None:
+    """``clip``: an image-text model on captioned images.
+
+    Raises: ConfigError for data it has no recipe for.
+    """
+    kind = data.partition(":")[0] + ("-captions" if clip else "")
     if kind not in RECIPES:
         raise ConfigError(
-            f"--data {data}: quickstart knows digits and fashion-mnist:DIR; for other data see "
+            f"--data {data}: quickstart knows digits and fashion-mnist:DIR, --clip digits; for other data see "
             f"`cu data pack --help` and `cu unlearn --help`."
         )
     file, plan = RECIPES[kind]
@@ -38,7 +43,7 @@ def run_quickstart(data: str, storage: str) -> None:
                 data,
                 packed,
                 plan,
-                SourceOptions(),
+                SourceOptions(captions=CAPTIONS if clip else ()),
                 lambda done, total: drawn.update(f"pack {kind}", done, total),
             )
     config = load_config(CONFIGS / file, ["workers.count=2", f"storage={storage}", f"data.path={packed}"])
@@ -49,9 +54,14 @@ def run_quickstart(data: str, storage: str) -> None:
         f"\nreport       {finished.folder.path / 'report.html'}\n"
         f"MLflow page  .venv/bin/{page_command(finished.config)}\n\n"
         f"Try next:\n"
-        f"  .venv/bin/cu unlearn {shown} request.classes=[3]     # another class\n"
-        f"  .venv/bin/cu unlearn {shown} preset=paper            # the paper's own settings\n"
-        f"  .venv/bin/cu unlearn tune_configs/base/digits_samples.yaml --dry-run",
+        + (
+            f"  .venv/bin/cu unlearn {shown} request.concept=3       # another concept\n"
+            f"  .venv/bin/cu unlearn {shown} method.name=null_space  # a control that hides it\n"
+            if clip
+            else f"  .venv/bin/cu unlearn {shown} request.classes=[3]     # another class\n"
+            f"  .venv/bin/cu unlearn {shown} preset=paper            # the paper's own settings\n"
+        )
+        + "  .venv/bin/cu unlearn tune_configs/base/digits_samples.yaml --dry-run",
         highlight=False,
         soft_wrap=True,
     )

@@ -186,6 +186,12 @@ def use_server(uri: str) -> None:
         os.environ.pop("MLFLOW_TRACKING_URI", None)
 
 
+def _plain(config: RunConfig) -> str:
+    """The model's name without what a registry does not take: colons, and paths of image-text models."""
+    prefix, _, rest = config.model.name.partition(":")
+    return f"{prefix}.{Path(rest).stem}" if config.model.reads_captions else config.model.name.replace(":", ".")
+
+
 def register(
     config: RunConfig,
     run_id: str,
@@ -199,7 +205,7 @@ def register(
     ``role`` to it; weights that are registered already are not logged again. Returns the version."""
     uri = tracking_uri(config)
     client = MlflowClient(uri)
-    name = config.tracking.registry_name or f"{Path(config.data.path).name}-{config.model.name.replace(':', '.')}"
+    name = config.tracking.registry_name or f"{Path(config.data.path).name}-{_plain(config)}"
     digest = read_meta(folder, verify=False)["files"]["model.safetensors"]
     versions = client.search_model_versions(f"name='{name}' and tag.weights='{digest}' and tag.role='{role}'")
     if versions:

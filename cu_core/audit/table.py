@@ -81,7 +81,10 @@ class Metric:
 
 NATS = 100 / 0.6931471805599453
 """Jensen-Shannon divergence to percent of its maximum, log 2."""
-_SIDES: tuple[tuple[str, Literal["forget", "utility"]], ...] = (("forget", "forget"), ("retain", "utility"))
+_SIDES: tuple[tuple[str, str, Literal["forget", "utility"]], ...] = (
+    ("forget", "forgotten", "forget"),
+    ("retain", "retained", "utility"),
+)
 METRICS: Mapping[str, Metric] = {
     "forget_accuracy": Metric("accuracy", "forget set, train (%)", "forget", in_gap=True),
     "forget_all_accuracy": Metric("accuracy", "forget set, train, all rows (%)", "forget", judged=False),
@@ -121,10 +124,8 @@ METRICS: Mapping[str, Metric] = {
     "retain_i2t_r1": Metric("retrieval", "retained, image to caption R@1 (%)", "utility", in_gap=True),
     "retain_t2i_r1": Metric("retrieval", "retained, caption to image R@1 (%)", "utility", in_gap=True),
     **{
-        f"{part}_{way}_r{top}": Metric(
-            "retrieval", f"{part}{'ten' if part == 'forget' else 'ed'}, {words} R@{top} (%)", side, judged=False
-        )
-        for part, side in _SIDES
+        f"{part}_{way}_r{top}": Metric("retrieval", f"{state}, {words} R@{top} (%)", side, judged=False)
+        for part, state, side in _SIDES
         for way, words in (("i2t", "image to caption"), ("t2i", "caption to image"))
         for top in (5, 10)
     },

@@ -62,6 +62,10 @@ class Classifier(nn.Module):
                 handle.remove()
         return Outputs(seen[self.layers[0]], seen[self.layers[1]], logits)
 
+    def program(self) -> nn.Module:
+        """Normalised images -> logits, and nothing else: for serving."""
+        return self.body
+
     def texts(self, tokens: Tensor) -> Outputs:
         """int64 (M, L) -> Outputs; only of image-text models."""
         raise TypeError(f"{type(self).__name__} reads no captions")
@@ -72,7 +76,7 @@ class Predictor(nn.Module):
 
     def __init__(self, classifier: Classifier):
         super().__init__()
-        self.body, self.preprocess = classifier.body, classifier.preprocess
+        self.body, self.preprocess = classifier.program(), classifier.preprocess
 
     def forward(self, images: Tensor) -> Tensor:
         return self.body(self.preprocess(images))  # type: ignore[no-any-return]

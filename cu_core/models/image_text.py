@@ -65,10 +65,15 @@ class ImageTextClassifier(Classifier):
     def forward(self, images: Tensor) -> Outputs:
         """uint8 (N, channels, H, W) -> Outputs, ``embedding`` at length one."""
         found = self._chunked(self.body.images, images)
-        classes = F.normalize(self.class_features().mean(0), dim=-1)
-        bias = self.body.bias
-        logits = self.body.scale * found[0] @ classes.to(found[0]).T
-        return Outputs(found[0], found[1], logits if bias is None else logits + bias, self.body.scale, bias)
+        logits = _logits(self.body, found[0], self._classes_together())
+        return Outputs(found[0], found[1], logits, self.body.scale, self.body.bias)
+
+    def _classes_together(self) -> Tensor:
+        """(C, D): the mean over templates."""
+        return F.normalize(self.class_features().mean(0), dim=-1)
+
+    def program(self) -> nn.Module:
+        return _ZeroShot(self.body, self._classes_together())
 
     def texts(self, tokens: Tensor) -> Outputs:
         """int64 (M, L) -> Outputs; ``hidden`` is the embedding too."""
@@ -83,3 +88,22 @@ class ImageTextClassifier(Classifier):
             return tower(rows)
         parts = [checkpoint(tower, part, use_reentrant=False) for part in torch.split(rows, size)]
         return tuple(torch.cat(column) for column in zip(*parts, strict=True))
+
+
+def _logits(towers: Towers, images_ND: Tensor, classes_CD: Tensor) -> Tensor:
+    logits = towers.scale * images_ND @ classes_CD.to(images_ND).T
+    return logits if towers.bias is None else logits + towers.bias
+
+
+class _ZeroShot(nn.Module):
+    """Normalised images -> logits of fixed classes; the text tower is not needed any more."""
+
+    classes: Tensor
+
+    def __init__(self, towers: Towers, classes_CD: Tensor):
+        super().__init__()
+        self.towers = towers
+        self.register_buffer("classes", classes_CD.clone())
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        return _logits(self.towers, self.towers.embed(pixels), self.classes)

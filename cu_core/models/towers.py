@@ -107,6 +107,10 @@ class Towers(nn.Module, ABC):
             handle.remove()
         return ImageFeatures(F.normalize(embedding, dim=-1), seen[0].mean(1))
 
+    def embed(self, pixels: Tensor) -> Tensor:
+        """Normalised images -> (N, D) at length one."""
+        return F.normalize(self._embed_images(pixels), dim=-1)
+
     def texts(self, tokens: Tensor) -> Tensor:
         """int64 (M, L) -> (M, D) at length one."""
         return F.normalize(self._embed_texts(tokens), dim=-1)
