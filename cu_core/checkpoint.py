@@ -18,6 +18,7 @@ from cu_core.files import atomic_folder, file_sha256
 
 Weights = dict[str, Tensor]
 META = "meta.json"
+ADAPTER = ("adapter_model.safetensors", "adapter_config.json")
 
 
 class DamagedFile(ValueError):
@@ -48,10 +49,19 @@ def read_meta(folder: Path, verify: bool = True) -> dict[str, Any]:
     return meta
 
 
-def save_model(folder: Path, weights: Mapping[str, Tensor], meta: Mapping[str, Any]) -> None:
-    """Write ``model.safetensors`` and ``meta.json``; the folder appears only when whole."""
+def save_model(
+    folder: Path,
+    weights: Mapping[str, Tensor],
+    meta: Mapping[str, Any],
+    adapter: tuple[Mapping[str, Tensor], Mapping[str, Any]] | None = None,
+) -> None:
+    """Write ``model.safetensors`` and ``meta.json``, and adapters (weights, settings) as peft reads them; the folder
+    appears only when whole."""
     with atomic_folder(folder) as partial:
         save_file(copy_weights(weights), partial / "model.safetensors")
+        if adapter is not None:
+            save_file(copy_weights(adapter[0]), partial / ADAPTER[0])
+            (partial / ADAPTER[1]).write_text(json.dumps(adapter[1], indent=1, sort_keys=True))
         _seal(partial, meta)
 
 

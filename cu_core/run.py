@@ -25,7 +25,7 @@ from cu_core.models.build import build_model, preprocess_for, restore, restore_f
 from cu_core.models.classifier import Classifier, JointForward
 from cu_core.models.image_text import ImageTextClassifier
 from cu_core.models.preprocess import Preprocess
-from cu_core.models.trainable import Trainable, choose_trainable, merge_adapters
+from cu_core.models.trainable import Trainable, adapter_of, choose_trainable, merge_adapters
 from cu_core.types import StepReport
 from cu_core.unlearn.loop import Loop, LoopResult, frozen, run_loop
 from cu_core.unlearn.stopping import StopConfig, Stopper
@@ -100,6 +100,8 @@ def foreign_model(config: RunConfig, reader: ShardReader) -> Classifier:
 
 
 def _save(folder: Path, model: Classifier, config: RunConfig, meta: Mapping[str, Any]) -> None:
+    adapter = adapter_of(model)
+    merge_adapters(model)
     if rank() == 0:
         record = {
             "preprocess": asdict(model.preprocess),
@@ -107,7 +109,7 @@ def _save(folder: Path, model: Classifier, config: RunConfig, meta: Mapping[str,
             "version": TRAINING_VERSION,
             **meta,
         }
-        save_model(folder, model.state_dict(), record)
+        save_model(folder, model.state_dict(), record, adapter)
 
 
 def run_train(
@@ -140,7 +142,6 @@ def run_train(
         ),
         hooks.latest(),
     )
-    _merge(model)
     _save(folder, model, config, {"result": asdict(result), "data_digest": reader.manifest.digest})
     return result
 
@@ -149,11 +150,6 @@ def _prepare_towers(model: Classifier, trainable: Trainable, config: RunConfig) 
     if isinstance(model, ImageTextClassifier):
         choose_trainable(model, trainable)
         model.rows_at_once = config.workers.rows_at_once
-
-
-def _merge(model: Classifier) -> None:
-    if isinstance(model, ImageTextClassifier):
-        merge_adapters(model)
 
 
 def import_original(config: RunConfig, folder: Path) -> None:
@@ -195,7 +191,6 @@ def run_unlearn(config: RunConfig, original: Path, forget_file: Path, folder: Pa
         ),
         hooks.latest(),
     )
-    _merge(model)
     _save(folder, model, config, {"result": asdict(result), "data_digest": reader.manifest.digest})
     return result
 

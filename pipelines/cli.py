@@ -176,6 +176,24 @@ def audit(
 
 
 @app.command()
+def export(
+    model: Annotated[str, typer.Argument(help="A run's name, a model folder, a weights file, or an MLflow URI.")],
+    overrides: Overrides = None,
+    config: Annotated[
+        Path | None, typer.Option("--config", help="Absent: the configuration with which the model was made.")
+    ] = None,
+    out: Annotated[Path, typer.Option("--out", help="New folder.")] = Path("export"),
+    adapter: Annotated[bool, typer.Option("--adapter", help="Only what LoRA changed, as peft reads it.")] = False,
+) -> None:
+    """Write a model as its own library loads it: torchvision and timm state dicts, open_clip, transformers."""
+    from pipelines.audit_model import config_of
+    from pipelines.export import export
+
+    files = export(config_of(model, config, overrides or []), model, out, adapter)
+    console.print(f"{out}: {', '.join(files)}", soft_wrap=True, highlight=False)
+
+
+@app.command()
 def calibrate(
     config: Config,
     overrides: Overrides = None,

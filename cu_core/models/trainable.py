@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from torch import nn
+from torch import Tensor, nn
 
+from cu_core.models.classifier import Classifier
 from cu_core.models.image_text import ImageTextClassifier
 from cu_core.models.towers import Tower, Towers
 
@@ -72,26 +74,39 @@ def _add_adapters(towers: Towers, settings: Trainable) -> None:
     names = {id(module): name for name, module in towers.body.named_modules()}
     blocks = [names[id(b)] for tower in settings.each for b in towers.blocks(tower)[-settings.blocks :]]
     pattern = rf"(?:{'|'.join(map(re.escape, blocks))})\..*(?:{'|'.join(towers.linear_layers)})"
+    trained = {name for name, p in towers.body.named_parameters() if p.requires_grad}
     lora = LoraConfig(r=settings.rank, lora_alpha=2 * settings.rank, target_modules=pattern)
-    frozen = {name for name, p in towers.body.named_parameters() if p.requires_grad}
     inject_adapter_in_model(lora, towers.body)
     for name, parameter in towers.body.named_parameters():
-        parameter.requires_grad_("lora_" in name or name in frozen)
+        parameter.requires_grad_("lora_" in name or name in trained)
 
 
-def merge_adapters(model: ImageTextClassifier) -> None:
+def adapter_of(model: Classifier) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
+    """Weights and settings of the adapters, as ``peft.PeftModel.from_pretrained`` reads them; absent without."""
+    from peft import get_peft_model_state_dict
+
+    if not isinstance(model, ImageTextClassifier) or not hasattr(model.body.body, "peft_config"):
+        return None
+    body: Any = model.body.body
+    weights = {f"base_model.model.{k}": v for k, v in get_peft_model_state_dict(body).items()}
+    return weights, json.loads(json.dumps(body.peft_config["default"].to_dict(), default=_plain))
+
+
+def _plain(value: Any) -> Any:
+    return sorted(value) if isinstance(value, set) else str(getattr(value, "value", value))
+
+
+def merge_adapters(model: Classifier) -> None:
     """Fold adapters into the weights, in place; names are then those of the plain model."""
     from peft.tuners.lora import LoraLayer
 
-    body = model.body.body
+    if not isinstance(model, ImageTextClassifier) or not hasattr(model.body.body, "peft_config"):
+        return
+    body: Any = model.body.body
     for name, module in list(body.named_modules()):
         if isinstance(module, LoraLayer):
             layer: Any = module
             layer.merge(safe_merge=True)
             parent, _, own = name.rpartition(".")
             setattr(body.get_submodule(parent), own, layer.get_base_layer())
-
-
-def adapters(model: ImageTextClassifier) -> dict[str, Any]:
-    """The adapters alone, by name; empty without."""
-    return {k: v for k, v in model.body.body.state_dict().items() if "lora_" in k}
+    del body.peft_config
