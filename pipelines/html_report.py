@@ -91,8 +91,15 @@ def _pictures(
         caption = "Share of unseen rows of the forgotten class that each class gets."
         found["neighbours"].append((caption, plots.received(report)))
     if found["representation"]:
-        caption = "t-SNE of the features; crosses are test rows of the forgotten class."
+        caption = "t-SNE of the features; crosses are test rows of the forgotten class, stars the prompts of classes."
+        caption = caption if "matched" in samples else caption.split(", stars")[0] + "."
         found["representation"].append((caption, plots.embedding_maps(samples, report)))
+    if "matched" in samples:
+        caption = "Cosine of unseen forgotten images (sample requests: forget rows) with captions."
+        found["retrieval"].append((caption, plots.cosine_histograms(samples)))
+    if "picture" in samples and samples["picture"].notna().any():
+        caption = "Test images nearest to the forgotten class's prompts, nearest first; red: images of that class."
+        found["retrieval"].append((caption, plots.search_results(samples)))
     if report.curves:
         found["relearning"].append(("Accuracy while a few forget rows are learned again.", plots.relearning(report)))
     if report.stop.get("history"):

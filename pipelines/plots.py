@@ -10,6 +10,7 @@ import matplotlib
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from PIL import Image
 
 from cu_core.audit.report import AuditReport, Row
 
@@ -124,6 +125,48 @@ def loss_histograms(samples: pd.DataFrame) -> str:
     return svg(figure)
 
 
+def cosine_histograms(samples: pd.DataFrame) -> str:
+    """Cosines of forgotten images with their own captions and with retained ones, under each model."""
+    roles = [r for r in ("original", "unlearned", "oracle_0") if r in set(samples["role"])]
+    figure = Figure(figsize=(7.2, 2.4))
+    grid = figure.subplots(1, len(roles), sharey=True, sharex=True, squeeze=False)[0]
+    unseen = "forget_test" if "forget_test" in set(samples["set"]) else "forget"
+    for axes, role in zip(grid, roles, strict=True):
+        rows = samples[(samples["role"] == role) & (samples["set"] == unseen)]
+        kept = samples[(samples["role"] == role) & (samples["set"] == "test")]
+        for values, title in (
+            (rows["matched"], "forgotten, own caption"),
+            (rows["unmatched"], "forgotten, others'"),
+            (kept["matched"], "retained, own caption"),
+        ):
+            axes.hist(values, bins=np.linspace(-1, 1, 41), density=True, histtype="step", lw=1.5, label=title)
+        axes.set_title(role.replace("_0", ""), fontsize=9)
+        axes.set_xlabel("cosine")
+    grid[0].set_ylabel("share")
+    grid[-1].legend(frameon=False, fontsize=6)
+    return svg(figure)
+
+
+def search_results(samples: pd.DataFrame) -> str:
+    """The first images that the forgotten class's prompts find among the test set, a row for each model."""
+    roles = [r for r in ("original", "unlearned", "oracle_0") if r in set(samples["role"])]
+    found = samples[samples["picture"].notna()].sort_values("place")
+    count = int(found.groupby("role").size().max())
+    figure = Figure(figsize=(7.2, 0.95 * len(roles)))
+    grid = figure.subplots(len(roles), count, squeeze=False)
+    for line, role in zip(grid, roles, strict=True):
+        shown = found[found["role"] == role].itertuples()
+        for axes in line:
+            axes.set(xticks=[], yticks=[])
+        for axes, row in zip(line, shown, strict=False):
+            axes.imshow(np.asarray(Image.open(io.BytesIO(row.picture))), cmap="gray")
+            colour = COLOURS["unlearned"] if row.set == "forget_test" else COLOURS["original"]
+            for side in axes.spines.values():
+                side.set(visible=True, color=colour, linewidth=2)
+        line[0].set_ylabel(role.replace("_0", ""), fontsize=8)
+    return svg(figure)
+
+
 def embedding_maps(samples: pd.DataFrame, report: AuditReport) -> str:
     """Test embeddings on a plane; the forgotten class in red crosses."""
     roles = [r for r in ("original", "unlearned", "oracle_0") if r in set(samples["role"])]
@@ -131,9 +174,13 @@ def embedding_maps(samples: pd.DataFrame, report: AuditReport) -> str:
     grid = figure.subplots(1, len(roles), squeeze=False)[0]
     for axes, role in zip(grid, roles, strict=True):
         rows = samples[(samples["role"] == role) & samples["x"].notna()]
-        rest, gone = rows[rows["set"] != "forget_test"], rows[rows["set"] == "forget_test"]
+        rest, gone = rows[rows["set"] == "test"], rows[rows["set"] == "forget_test"]
         axes.scatter(rest["x"], rest["y"], c=rest["label"] % 20, cmap="tab20", s=4, alpha=0.6)
         axes.scatter(gone["x"], gone["y"], c=COLOURS["unlearned"], marker="x", s=10, lw=0.8)
+        prompts = rows[rows["set"] == "prompt"]
+        axes.scatter(prompts["x"], prompts["y"], c="white", edgecolors="black", marker="*", s=45, lw=0.8)
+        for row in prompts.itertuples():
+            axes.annotate(report.class_names[int(row.label)][:14], (row.x, row.y), fontsize=6)
         axes.set(xticks=[], yticks=[])
         axes.set_title(role.replace("_0", ""), fontsize=9)
     return svg(figure)

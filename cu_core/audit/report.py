@@ -11,11 +11,13 @@ import pyarrow as pa
 from sklearn.manifold import TSNE
 
 from cu_core.audit.oracle_gap import Band, Figures, OracleGap, difference, oracle_gap
+from cu_core.audit.pair_samples import pair_columns
 from cu_core.audit.subject import AuditConfig, Subject
 from cu_core.audit.table import AUDITS, METRICS, metrics_of
 from cu_core.audit.verdict import Court, Others, Verdict, judge, judged_metrics
 from cu_core.metrics.accuracy import per_class_accuracy
 from cu_core.metrics.membership import attack_features
+from cu_core.models.image_text import ImageTextClassifier
 from cu_core.types import MetricResult, RequestKind
 
 MAP_ROWS = 600
@@ -151,7 +153,8 @@ def per_class_test_accuracy(subject: Subject) -> dict[int, MetricResult]:
 
 def sample_table(role: str, subject: Subject) -> pa.Table:
     """One row per evaluated sample: role, set, sample_id, label, predicted, loss, and its place on a 2-d map of the
-    embeddings (t-SNE, van der Maaten and Hinton 2008) for up to 600 test rows."""
+    embeddings (t-SNE, van der Maaten and Hinton 2008) for up to 600 test rows; image-text models: the columns of
+    ``pair_columns`` too, and the class prompts on the map."""
     sets = {
         "forget": subject.forget_train,
         "retain": subject.retain_train,
@@ -172,10 +175,22 @@ def sample_table(role: str, subject: Subject) -> pa.Table:
         }
         tables.append(pa.table(columns))
     table = pa.concat_tables(tables)
+    if isinstance(subject.model, ImageTextClassifier):
+        for column, values in pair_columns(subject, sets).items():
+            table = table.append_column(column, values)
+        table = pa.concat_tables([table, _prompts(role, subject.model)], promote_options="default")
     places = _map(subject, sorted({"test", "forget_test"} & sets.keys()), sets)
     ids = table["sample_id"].to_numpy()
     xy = np.array([places.get(int(i), (np.nan, np.nan)) for i in ids], dtype=np.float32)
     return table.append_column("x", pa.array(xy[:, 0])).append_column("y", pa.array(xy[:, 1]))
+
+
+def _prompts(role: str, model: ImageTextClassifier) -> pa.Table:
+    """A row for each class, of set ``prompt``: sample_id is minus its number from 1."""
+    numbers = np.arange(model.prompts.shape[1])
+    count = len(numbers)
+    columns = {"role": [role] * count, "set": ["prompt"] * count, "sample_id": -1 - numbers, "label": numbers}
+    return pa.table(columns)
 
 
 def _map(subject: Subject, names: Sequence[str], sets: Mapping[str, Any]) -> dict[int, tuple[float, float]]:
@@ -184,6 +199,9 @@ def _map(subject: Subject, names: Sequence[str], sets: Mapping[str, Any]) -> dic
         (p.embedding[: each if n == "test" else each // 3], p.sample_ids[: each if n == "test" else each // 3])
         for n, p in ((n, sets[n]) for n in names)
     ]
+    if isinstance(subject.model, ImageTextClassifier):
+        prompts = subject.model.class_features().mean(0).float().cpu().numpy()
+        parts.append((prompts, -1 - np.arange(len(prompts))))
     embedding, ids = (np.concatenate([p[i] for p in parts]) for i in range(2))
     if len(ids) < 10:
         return {}
