@@ -122,7 +122,7 @@ def run_train(
     model = fresh_model(config, reader, seed)
     set_batch_norm(model, "per_rank" if config.batch_norm == "per_rank" else "synced")
     train = config.train
-    _prepare_towers(model, train.trainable, config)
+    prepare_towers(model, train.trainable, config)
     model.to(hooks.device)
     batch = min(train.batch, split.num_retain)
     batches = Batches(forget_batch=0, retain_batch=batch, omega=1, augment=train.augment)
@@ -146,7 +146,8 @@ def run_train(
     return result
 
 
-def _prepare_towers(model: Classifier, trainable: Trainable, config: RunConfig) -> None:
+def prepare_towers(model: Classifier, trainable: Trainable, config: RunConfig) -> None:
+    """Image-text models: freeze what does not train, put adapters in, and set the size of a chunk."""
     if isinstance(model, ImageTextClassifier):
         choose_trainable(model, trainable)
         model.rows_at_once = config.workers.rows_at_once
@@ -170,7 +171,7 @@ def run_unlearn(config: RunConfig, original: Path, forget_file: Path, folder: Pa
     reference = frozen(copy.deepcopy(model)) if "frozen original" in needs else None
     set_batch_norm(model, config.batch_norm)
     seed_everything(config.seed)
-    _prepare_towers(model, config.trainable, config)
+    prepare_towers(model, config.trainable, config)
     model.to(hooks.device)
     stream = UnlearnStream(split, config.batches, config.seed + 17, model.tokenize)
     result = run_loop(

@@ -194,6 +194,23 @@ def export(
 
 
 @app.command()
+def bench(
+    config: Config,
+    overrides: Overrides = None,
+    batch: Annotated[
+        list[int] | None,
+        typer.Option("--batch", help="Forget rows, and as many retain rows; may be given several times."),
+    ] = None,
+    steps: Annotated[int, typer.Option("--steps", help="Timed steps of each batch size.")] = 3,
+    out: Annotated[Path | None, typer.Option("--out", help="Markdown file for the table.")] = None,
+) -> None:
+    """Measure time and memory of an unlearning step, from fresh weights; nothing is trained or kept."""
+    from pipelines.bench import run_bench
+
+    run_bench(load_config(config, overrides or []), batch or [16, 64], steps, out)
+
+
+@app.command()
 def calibrate(
     config: Config,
     overrides: Overrides = None,

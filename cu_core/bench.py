@@ -1,0 +1,106 @@
+"""Time and memory of an unlearning step, measured in a process of its own for every batch size."""
+
+from __future__ import annotations
+
+import copy
+import multiprocessing
+import resource
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, replace
+from statistics import median
+
+import torch
+
+from cu_core.config import RunConfig
+from cu_core.data.forget_split import ForgetSplit
+from cu_core.data.loader import UnlearnStream
+from cu_core.data.requests import resolve_request
+from cu_core.models.batch_norm import set_batch_norm
+from cu_core.models.classifier import JointForward
+from cu_core.run import fresh_model, open_reader, prepare_towers
+from cu_core.types import StepReport
+from cu_core.unlearn.loop import Loop, frozen, run_loop
+
+MAXRSS_UNIT = 1 if sys.platform == "darwin" else 1024
+
+
+@dataclass(frozen=True)
+class StepCost:
+    """One batch size."""
+
+    batch: int
+    """Forget rows, and as many retain rows, of a step."""
+    rows: int
+    """Rows of a step that pass through the trained model."""
+    seconds: float
+    """Median over steps, the first left out."""
+    peak_bytes: int
+    """Most memory above that of the loaded model: on a GPU allocated tensors, on a CPU the process."""
+    threads: int
+    device: str
+
+
+def measure(config: RunConfig, steps: int) -> StepCost:
+    """Real rows through the whole step: loading, forward, backward, update. Weights are fresh; nothing is written."""
+    device = torch.device("cuda" if config.workers.gpu else "cpu")
+    reader = open_reader(config)
+    forget = resolve_request(config.request, reader)
+    split = ForgetSplit(reader, forget, seed=config.seed, stop_rows=config.audit.stop_rows, max_rows=1)
+    model = fresh_model(config, reader, config.seed)
+    needs = config.method.needs()
+    reference = frozen(copy.deepcopy(model).to(device)) if "frozen original" in needs else None
+    untrained = fresh_model(config, reader, 1).to(device) if "untrained model" in needs else None
+    set_batch_norm(model, config.batch_norm)
+    prepare_towers(model, config.trainable, config)
+    model.to(device)
+    before = _peak(device, reset=True)
+    ends = [time.perf_counter()]
+
+    def on_step(report: StepReport) -> None:
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+        ends.append(time.perf_counter())
+
+    done = run_loop(
+        Loop(
+            model=model,
+            forward=JointForward(model),
+            method=config.method,
+            optimizer=config.optimizer,
+            stream=UnlearnStream(split, config.batches, config.seed, model.tokenize),
+            max_steps=steps + 1,
+            reference=reference,
+            untrained=untrained,
+            autocast=config.workers.precision == "bfloat16",
+            on_step=on_step,
+        )
+    )
+    times = [after - began for began, after in zip(ends[1:], ends[2:], strict=False)]
+    name = torch.cuda.get_device_name() if device.type == "cuda" else "CPU"
+    rows = (done.forget_rows + done.retain_rows) // done.steps
+    batch = config.batches.retain_batch
+    return StepCost(batch, rows, median(times), _peak(device) - before, torch.get_num_threads(), name)
+
+
+def _peak(device: torch.device, reset: bool = False) -> int:
+    if device.type == "cuda":
+        if reset:
+            torch.cuda.reset_peak_memory_stats()
+        return torch.cuda.max_memory_allocated()
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * MAXRSS_UNIT
+
+
+def bench(config: RunConfig, batches: Sequence[int], steps: int) -> Iterator[StepCost]:
+    """One batch size after the other, each in a fresh process: peaks of memory do not mix.
+
+    Raises: ValueError if there are no steps or batches.
+    """
+    if steps < 1 or not batches or min(batches) < 1:
+        raise ValueError("--steps and every --batch must be at least 1.")
+    for batch in batches:
+        sizes = replace(config.batches, forget_batch=batch, retain_batch=batch)
+        with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+            yield pool.submit(measure, replace(config, batches=sizes), steps).result()
