@@ -18,6 +18,9 @@ from cu_core.models.preprocess import Preprocess
 from cu_core.models.towers import Towers
 from cu_core.types import Outputs, Tokenize
 
+KEPT_TEXTS = 200_000
+"""Most captions whose embeddings are kept in memory."""
+
 
 class ImageTextClassifier(Classifier):
     """Logits are scaled cosines between the image and each class: the mean over templates of the class's prompts
@@ -40,6 +43,7 @@ class ImageTextClassifier(Classifier):
         prompts = tokens.view(len(templates), len(class_names), -1)
         self.register_buffer("prompts", prompts, persistent=False)
         self._classes: tuple[Any, Tensor] | None = None
+        self._texts: tuple[Any, dict[bytes, Tensor]] = None, {}
 
     @property
     def preprocess(self) -> Preprocess:
@@ -50,12 +54,15 @@ class ImageTextClassifier(Classifier):
         self.body.preprocess = value
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_classes": None}
+        return {**self.__dict__, "_classes": None, "_texts": (None, {})}
+
+    def _text_state(self) -> list[tuple[int, int]]:
+        """Changes with every weight of the text tower."""
+        return [(p.data_ptr(), p._version) for p in self.body.parameters_of("text")]
 
     def class_features(self) -> Tensor:
         """(T, C, D) at length one, without gradient; made again when a weight of the text tower has changed."""
-        weights = self.body.parameters_of("text")
-        state = [(p.data_ptr(), p._version) for p in weights]
+        state = self._text_state()
         if self._classes is None or self._classes[0] != state:
             with torch.inference_mode(False), torch.no_grad():
                 found = self.body.texts(self.prompts.flatten(0, 1).clone())
@@ -76,9 +83,32 @@ class ImageTextClassifier(Classifier):
         return _ZeroShot(self.body, self._classes_together())
 
     def texts(self, tokens: Tensor) -> Outputs:
-        """int64 (M, L) -> Outputs; ``hidden`` is the embedding too."""
-        (embedding,) = self._chunked(lambda part: (self.body.texts(part),), tokens)
+        """int64 (M, L) -> Outputs; ``hidden`` is the embedding too. The same caption is embedded once, and once for all
+        steps where the text tower does not train."""
+        different, places = torch.unique(tokens, dim=0, return_inverse=True)
+        weights = self.body.parameters_of("text")
+        embed = self._embed if any(p.requires_grad for p in weights) else self._kept
+        embedding = embed(different)[places]
         return Outputs(embedding, embedding, embedding[:, :0], self.body.scale, self.body.bias)
+
+    def _embed(self, tokens: Tensor) -> Tensor:
+        return self._chunked(lambda part: (self.body.texts(part),), tokens)[0]
+
+    @torch.no_grad()
+    def _kept(self, tokens: Tensor) -> Tensor:
+        """Embeddings of captions by a frozen tower, kept in memory until a weight changes."""
+        if self._texts[0] != (state := self._text_state()):
+            self._texts = state, {}
+        kept = self._texts[1]
+        names = [bytes(row) for row in tokens.to(torch.int32).cpu().numpy()]
+        new = [place for place, name in enumerate(names) if name not in kept]
+        if new:
+            if len(kept) + len(new) > KEPT_TEXTS:
+                kept.clear()
+                new = list(range(len(names)))
+            with torch.inference_mode(False):  # what is kept may be used in training later
+                kept.update(zip([names[place] for place in new], self._embed(tokens[new].clone()), strict=True))
+        return torch.stack([kept[name] for name in names]) if names else self._embed(tokens)
 
     def _chunked(self, tower: Callable[[Tensor], tuple[Tensor, ...]], rows: Tensor) -> tuple[Tensor, ...]:
         if not len(rows):  # a rank without rows; transformers cannot forward none
