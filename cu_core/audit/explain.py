@@ -223,6 +223,12 @@ EXPLANATIONS: Mapping[str, Explanation] = {
         "this project; hubs: Radovanovic et al. 2010, JMLR 11",
         "A long push of captions alone can make the forgotten caption the nearest one to everything.",
     ),
+    "mia_cosine_auc": Explanation(
+        "How well a threshold on forget_margin tells forget rows from holdout rows.",
+        "P(margin of a forget row > margin of a holdout row), ties half",
+        "Ko et al. 2023, arXiv 2310.00108, sec. 3 (cosine attack on CLIP)",
+        _CLASS_MATCHED,
+    ),
     "forget_margin": Explanation(
         "Mean cosine of forgotten images with their own captions less that with retained captions.",
         "mean_i (u_i . v_i - mean_j u_i . v_j)",

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from cu_core.audit.subject import Findings, Subject
 from cu_core.metrics.accuracy import accuracy
+from cu_core.metrics.membership import attack_auc, auc_interval, class_match_weights
 from cu_core.metrics.retrieval import found_within
 from cu_core.models.image_text import ImageTextClassifier
 from cu_core.types import MetricResult
@@ -34,8 +35,9 @@ def retrieval(subject: Subject) -> Findings:
     """Recall at 1, 5 and 10 (percent), image to caption and caption to image, of what is forgotten and of what is
     retained. Class requests: unseen rows, searched among all of the test set; a match is a pair of the same class.
     Sample requests: forget rows that decided nothing among themselves, retain rows likewise, as many of them; a match
-    is a pair with the same caption. Beside it the mean cosine of matched pairs less that of unmatched ones; for a class
-    also accuracy in the template in which most is left of it, and the share of retained images that are given to it."""
+    is a pair with the same caption. Beside it the mean cosine of matched pairs less that of unmatched ones, and how
+    well it tells forget rows from holdout rows; for a class also accuracy in the template in which most is left of it,
+    and the share of retained images that are given to it."""
     if not isinstance(subject.model, ImageTextClassifier):
         return Findings({})
     is_class = subject.split.forget.kind == "class"
@@ -47,7 +49,11 @@ def retrieval(subject: Subject) -> Findings:
         count = len(subject.split.forget_reported)
         forget, retain = _pairs(subject, [("forget_train", count), ("retain_train", count)])
         found = _recalls("forget", forget, [forget]) | _recalls("retain", retain, [retain])
-    found["forget_margin"] = _margin(forget, retain)
+    margin = _margins(forget, retain)
+    half = 1.96 * float(margin.std(ddof=1)) / np.sqrt(len(margin)) if len(margin) > 1 else 2.0
+    mean = float(margin.mean())
+    found["forget_margin"] = MetricResult(mean, len(margin), mean - half, mean + half)
+    found["mia_cosine_auc"] = _attack(subject, retain)
     return Findings(found)
 
 
@@ -84,13 +90,20 @@ def _recalls(name: str, queries: Pairs, gallery: list[Pairs]) -> dict[str, Metri
     return found
 
 
-def _margin(forget: Pairs, retain: Pairs) -> MetricResult:
-    """Mean cosine of forgotten pairs less that of their images with retained captions."""
-    matched = (forget.rows.embedding * forget.texts).sum(1)
-    unmatched = (forget.rows.embedding @ retain.texts.T).mean(1)
-    apart = matched - unmatched
-    half = 1.96 * float(apart.std(ddof=1)) / np.sqrt(len(apart)) if len(apart) > 1 else 2.0
-    return MetricResult(float(apart.mean()), len(apart), float(apart.mean()) - half, float(apart.mean()) + half)
+def _margins(pairs: Pairs, retain: Pairs) -> NDArray[np.float64]:
+    """(N,): cosine of each pair less the mean of its image with retained captions."""
+    matched = (pairs.rows.embedding * pairs.texts).sum(1)
+    unmatched = (pairs.rows.embedding @ retain.texts.T).mean(1)
+    return (matched - unmatched).astype(np.float64)  # type: ignore[no-any-return]
+
+
+def _attack(subject: Subject, retain: Pairs) -> MetricResult:
+    """AUC of a threshold on the margin, forget rows against holdout rows of the same classes."""
+    members, others = _pairs(subject, [("forget_train", None), ("holdout", None)])
+    weights = class_match_weights(others.rows.labels, members.rows.labels)
+    auc = attack_auc(_margins(members, retain), _margins(others, retain), weights)
+    matched = int((weights > 0).sum())
+    return MetricResult(auc, len(members.rows) + matched, *auc_interval(auc, len(members.rows), matched))
 
 
 def _templates(subject: Subject) -> dict[str, MetricResult]:

@@ -131,6 +131,7 @@ METRICS: Mapping[str, Metric] = {
     },
     "best_template_accuracy": Metric("retrieval", "forgotten class, best template (%)", "forget", CLASS),
     "hub_rate": Metric("retrieval", "retained images given to it (%)", "damage", CLASS),
+    "mia_cosine_auc": Metric("retrieval", "MIA AUC, cosine of the pair (x100)", "forget", scale=100),
     "forget_margin": Metric("retrieval", "cosine matched - unmatched (x100)", "forget", scale=100),
 }
 
