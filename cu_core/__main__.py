@@ -25,10 +25,10 @@ def _run(config: RunConfig, out: Path) -> None:
     gpu = config.workers.gpu
     device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0))) if gpu else torch.device("cpu")
     if rank() == 0:
-        save_forget_set(config.store / "requests", resolve_request(config.request, reader))
+        save_forget_set(config.store / "requests", resolve_request(config.request, reader, config.model.reads_captions))
     if dist.is_initialized():
         dist.barrier()
-    forget = resolve_request(config.request, reader)
+    forget = resolve_request(config.request, reader, config.model.reads_captions)
     request = config.store / "requests" / forget.digest / "forget.arrow"
     hooks = Hooks(device=device, wrap=lambda m: data_parallel(m, broadcast_buffers=config.batch_norm == "per_rank"))
     original = config.store / "models" / config.original_key(digest)

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
+from pathlib import Path
 from statistics import median
 
 import torch
@@ -24,6 +25,7 @@ from cu_core.run import fresh_model, open_reader, prepare_towers
 from cu_core.types import StepReport
 from cu_core.unlearn.loop import Loop, frozen, run_loop
 
+LINUX = Path("/proc/self/status")
 MAXRSS_UNIT = 1 if sys.platform == "darwin" else 1024
 
 
@@ -47,14 +49,14 @@ def measure(config: RunConfig, steps: int) -> StepCost:
     """Real rows through the whole step: loading, forward, backward, update. Weights are fresh; nothing is written."""
     device = torch.device("cuda" if config.workers.gpu else "cpu")
     reader = open_reader(config)
-    forget = resolve_request(config.request, reader)
+    forget = resolve_request(config.request, reader, config.model.reads_captions)
     split = ForgetSplit(reader, forget, seed=config.seed, stop_rows=config.audit.stop_rows, max_rows=1)
     model = fresh_model(config, reader, config.seed)
     needs = config.method.needs()
     reference = frozen(copy.deepcopy(model).to(device)) if "frozen original" in needs else None
     untrained = fresh_model(config, reader, 1).to(device) if "untrained model" in needs else None
     set_batch_norm(model, config.batch_norm)
-    prepare_towers(model, config.trainable, config)
+    prepare_towers(model, config.trainable)
     model.to(device)
     before = _peak(device, reset=True)
     ends = [time.perf_counter()]
@@ -90,6 +92,11 @@ def _peak(device: torch.device, reset: bool = False) -> int:
         if reset:
             torch.cuda.reset_peak_memory_stats()
         return torch.cuda.max_memory_allocated()
+    if LINUX.is_file():  # a fresh process inherits its parent's peak, unless it is told to forget it
+        if reset:
+            LINUX.with_name("clear_refs").write_text("5")
+        (line,) = [text for text in LINUX.read_text().splitlines() if text.startswith("VmHWM")]
+        return 1024 * int(line.split()[1])
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * MAXRSS_UNIT
 
 

@@ -150,14 +150,15 @@ class RunConfig:
         path = path / "model.safetensors" if path.is_dir() else path
         if not path.is_file():
             raise ValueError(f"model.weights: no file {path}.")
-        return digest_of(["imported", asdict(self.model) | {"weights": file_sha256(path)}, self.workers.precision])
+        model = self.model_by_content() | {"weights": file_sha256(path)}
+        return digest_of(["imported", model, self.workers.precision])
 
     def oracle_key(self, data_digest: str, forget_digest: str, number: int) -> str:
         """Digest of everything oracle ``number`` depends on."""
         return digest_of(["oracle", self._training(), data_digest, forget_digest, number])
 
     def _training(self) -> dict[str, Any]:
-        model = self._model_by_content()
+        model = self.model_by_content()
         model["weights"] = "pretrained" if self.model.weights == "pretrained" else None
         return {
             "model": model,
@@ -167,7 +168,7 @@ class RunConfig:
             "version": TRAINING_VERSION,
         }
 
-    def _model_by_content(self) -> dict[str, Any]:
+    def model_by_content(self) -> dict[str, Any]:
         """The model's settings, files that they name replaced by what these hold.
 
         Raises: ValueError if ``model.start`` is not there.
@@ -191,7 +192,7 @@ class RunConfig:
         content = asdict(self)
         for part in ("name", "storage", "tracking", "data", "audit"):
             del content[part]
-        content["model"] = self._model_by_content() | {"weights": self.model.weights}
+        content["model"] = self.model_by_content() | {"weights": self.model.weights}
         content["workers"] = {"precision": self.workers.precision}
         content["stop_rows"] = self.audit.stop_rows
         return digest_of([content, data_digest, TRAINING_VERSION, UNLEARNING_VERSION])
@@ -204,6 +205,10 @@ class RunConfig:
                 f"method.name={self.method.name} cannot change an {model} model; these can: {fitting}"
                 if model == "image-text"
                 else f"method.name={self.method.name} needs an image-text model; model.name {self.model.name} is none"
+            )
+        if self.model.reads_captions and self.trainable.towers != "image" and self.method.image_tower_only:
+            raise ValueError(
+                f"trainable.towers={self.trainable.towers}: {self.method.name} changes the image tower only"
             )
         self.method.check(self.asked)
         if not self.model.reads_captions and (

@@ -53,6 +53,8 @@ def config_from(values: Mapping[str, Any]) -> RunConfig:
     own = "contrastive_clip" if pairs else "contrastive"
     name = method.get("name", own) if isinstance(method, Mapping) else own
     kind: RequestKind = "class" if by == "by_class" or (pairs and by == "by_concept") else "sample"
+    if pairs and values.get("preset") == "paper":
+        raise ConfigError("preset: paper is for classifiers; an image-text model has the default only.")
     preset = preset_for(values.get("preset", "default"), kind, name, pairs)
     merged = merge(merge({"request": {"kind": by}, "method": {"name": name}}, preset), values)
     try:

@@ -55,7 +55,7 @@ def preset_for(preset: str, kind: RequestKind, method: str, pairs: bool = False)
     methods see fresh rows every step, at their own learning rate, and need equation 9 to know when to stop, for want of
     an answer to move towards."""
     if pairs:
-        return IMAGE_TEXT_PRESETS[kind] if preset == "default" else {}
+        return IMAGE_TEXT_PRESETS[kind]
     found = PRESETS.get((preset, kind), {})
     if method == "contrastive":
         return found

@@ -73,6 +73,8 @@ def fresh_model(config: RunConfig, reader: ShardReader, seed: int) -> Classifier
         else preprocess_for(config.model, manifest.image_shape, manifest.pixel_mean, manifest.pixel_std)
     )
     model = build_model(config.model, manifest.class_names, preprocess, seed)
+    if isinstance(model, ImageTextClassifier):
+        model.rows_at_once = config.workers.rows_at_once
     if config.model.start:
         restore_foreign(model, config.model, load_weights(Path(config.model.start)))
     return model.double() if config.workers.precision == "float64" else model
@@ -122,7 +124,7 @@ def run_train(
     model = fresh_model(config, reader, seed)
     set_batch_norm(model, "per_rank" if config.batch_norm == "per_rank" else "synced")
     train = config.train
-    prepare_towers(model, train.trainable, config)
+    prepare_towers(model, train.trainable)
     model.to(hooks.device)
     batch = min(train.batch, split.num_retain)
     batches = Batches(forget_batch=0, retain_batch=batch, omega=1, augment=train.augment)
@@ -146,11 +148,10 @@ def run_train(
     return result
 
 
-def prepare_towers(model: Classifier, trainable: Trainable, config: RunConfig) -> None:
-    """Image-text models: freeze what does not train, put adapters in, and set the size of a chunk."""
+def prepare_towers(model: Classifier, trainable: Trainable) -> None:
+    """Image-text models: freeze what does not train, and put adapters in."""
     if isinstance(model, ImageTextClassifier):
         choose_trainable(model, trainable)
-        model.rows_at_once = config.workers.rows_at_once
 
 
 def import_original(config: RunConfig, folder: Path) -> None:
@@ -171,7 +172,7 @@ def run_unlearn(config: RunConfig, original: Path, forget_file: Path, folder: Pa
     reference = frozen(copy.deepcopy(model)) if "frozen original" in needs else None
     set_batch_norm(model, config.batch_norm)
     seed_everything(config.seed)
-    prepare_towers(model, config.trainable, config)
+    prepare_towers(model, config.trainable)
     model.to(hooks.device)
     stream = UnlearnStream(split, config.batches, config.seed + 17, model.tokenize)
     result = run_loop(

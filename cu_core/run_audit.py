@@ -48,7 +48,7 @@ PACKAGES = ("torch", "torchvision", "numpy", "scikit-learn")
 def _figures(config: RunConfig, subject: Subject, meta: Mapping[str, Any]) -> tuple[ModelFigures, Answers]:
     """What one model alone shows, kept in the store: the original and the oracles are audited once per request."""
     settings = {k: v for k, v in asdict(config.audit).items() if k not in OF_THE_COMPARISON}
-    model = [meta["files"], meta["preprocess"], asdict(config.model) | {"weights": None}]
+    model = [meta["files"], meta["preprocess"], config.model_by_content() | {"weights": None}]
     key = digest_of([model, subject.split.forget.digest, settings, config.seed, REPORT_VERSION])
     kept = config.store / "audits" / f"{key}.json"
     kept_answers = kept.with_suffix(".npz")

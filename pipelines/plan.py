@@ -90,6 +90,25 @@ def absolute(config: RunConfig) -> RunConfig:
     )
 
 
+def _check_kind(config: RunConfig, forget: ForgetSet, manifest: Manifest) -> None:
+    """What only the data tell.
+
+    Raises: ConfigError for a method that cannot answer the request as it turned out.
+    """
+    try:
+        config.method.check(forget.kind)
+    except ValueError as error:
+        raise ConfigError(f"the request turned out to be one of {forget.kind} rows: {error}") from error
+    if config.model.reads_captions and manifest.num_classes < 2 and config.method.needs_classes:
+        raise ConfigError(f"method.name={config.method.name} needs classes, {config.data.path} has pairs without.")
+    concept = isinstance(config.request, ByConcept) and forget.kind == "sample"
+    if concept and config.model.reads_captions and config.stop.rule != "none":
+        raise ConfigError(
+            "stop.rule=paper compares forget rows with unseen rows of the same kind, which a concept that is no class "
+            "does not have; set stop.rule=none."
+        )
+
+
 def _absolute_name(config: RunConfig) -> str:
     """The file or folder of an image-text model, where it is one, by its absolute path."""
     prefix, _, rest = config.model.name.partition(":")
@@ -113,7 +132,8 @@ def make_plan(config: RunConfig) -> Plan:
     reader = open_reader(config)
     local_weights = config.model.weights not in (None, "pretrained")
     foreign_model(config, reader) if local_weights else fresh_model(config, reader, config.seed)
-    forget = resolve_request(config.request, reader)
+    forget = resolve_request(config.request, reader, config.model.reads_captions)
+    _check_kind(config, forget, reader.manifest)
     models = config.store / "models"
     digest = reader.manifest.digest
     original = TrainJob("train original", models / config.original_key(digest), None)

@@ -55,6 +55,8 @@ def strong_audit(config: RunConfig, models: int, out: Path) -> StrongReport:
             "absent or pretrained."
         )
     base = make_plan(config)
+    if base.manifest.num_classes < 2:
+        raise ConfigError(f"--tier strong needs classes, {config.data.path} has pairs without.")
     seeds, halves = pool_a(base, models), pool_b(base, models)
     run_members([*seeds, *halves])
     a = {role: [m.margins(role) for m in seeds] for role in seeds[0].models}

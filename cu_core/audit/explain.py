@@ -211,6 +211,16 @@ EXPLANATIONS: Mapping[str, Explanation] = {
         for way, words in (("i2t", "images"), ("t2i", "distinct captions"))
         for top in (1, 5, 10)
     },
+    **{
+        f"{part}_t2i_precision": Explanation(
+            f"Of the R images that match a caption, the share among its R nearest, by distinct caption; {rows}.",
+            "mean over captions of (matches among the R nearest / R)",
+            "Manning et al. 2008, Introduction to Information Retrieval, sec. 8.4 (R-precision)",
+            "R@1 of a class rests on as many queries as it has captions, often one; this one on all of its images. For "
+            "captions with one image each it is R@1.",
+        )
+        for part, rows in (("forget", "as forget_t2i_r1"), ("retain", "as retain_t2i_r1"))
+    },
     "best_template_accuracy": Explanation(
         "Zero-shot accuracy on unseen rows of the class under the single template that finds most of them.",
         "max over templates of correct / rows",

@@ -23,8 +23,9 @@ class OracleGap:
     """Signed: unlearned - oracle, for the metrics that enter the mean."""
     mean: float
     """Mean of the absolute values."""
-    tug_of_war: float
-    """Product of 1 - |difference| over forget, retain and test accuracy, 0 to 1 (Zhao et al. 2024, eq. 1)."""
+    tug_of_war: float | None
+    """Product of 1 - |difference| over forget, retain and test accuracy, 0 to 1 (Zhao et al. 2024, eq. 1); absent for
+    pairs without classes."""
 
 
 def oracle_gap(unlearned: Figures, oracles: Sequence[Figures]) -> OracleGap:
@@ -33,7 +34,8 @@ def oracle_gap(unlearned: Figures, oracles: Sequence[Figures]) -> OracleGap:
         raise ValueError("the oracle gap needs at least one oracle; set audit.oracles to 1 or more.")
     names = [name for name, metric in METRICS.items() if metric.in_gap and name in unlearned]
     gaps = {name: difference(name, unlearned, oracles) for name in names}
-    tug = float(np.prod([1 - abs(gaps[name]) / 100 for name in TUG_OF_WAR]))
+    with_classes = all(name in gaps for name in TUG_OF_WAR)
+    tug = float(np.prod([1 - abs(gaps[name]) / 100 for name in TUG_OF_WAR])) if with_classes else None
     return OracleGap(gaps, float(np.mean([abs(g) for g in gaps.values()])), tug)
 
 

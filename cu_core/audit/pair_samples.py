@@ -29,7 +29,7 @@ def pair_columns(subject: Subject, sets: Mapping[str, Predictions]) -> dict[str,
     class (``place``, from 1) with a small picture of the first ones."""
     model, split = subject.model, subject.split
     assert isinstance(model, ImageTextClassifier)
-    others = _texts(subject, RowSet("test", split.retain_test.rows[:200]))
+    others = _texts(subject, RowSet(split.retain_test.split, split.retain_test.rows[:200]))
     matched, unmatched = [], []
     for name, found in sets.items():
         texts = _texts(subject, getattr(split, PLACES.get(name, name)))

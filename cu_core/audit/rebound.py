@@ -10,7 +10,7 @@ from cu_core.methods.finetune import FineTune
 from cu_core.metrics.accuracy import accuracy
 from cu_core.models.batch_norm import set_batch_norm
 from cu_core.models.classifier import JointForward
-from cu_core.unlearn.evaluate import predict
+from cu_core.unlearn.evaluate import right_answers
 from cu_core.unlearn.loop import Loop, run_loop
 from cu_core.unlearn.optim import OptimizerConfig
 
@@ -33,4 +33,4 @@ def rebound(subject: Subject) -> Findings:
         )
     )
     rows = split.forget_test if split.forget.kind == "class" else split.forget_reported
-    return Findings({"rebound_accuracy": accuracy(predict(model, split.reader, rows).correct)})
+    return Findings({"rebound_accuracy": accuracy(right_answers(model, split.reader, rows))})

@@ -19,7 +19,7 @@ from cu_core.metrics.accuracy import accuracy
 from cu_core.models.batch_norm import set_batch_norm
 from cu_core.models.classifier import JointForward
 from cu_core.types import Losses, MetricResult, Tokenize, UnlearnBatch
-from cu_core.unlearn.evaluate import predict
+from cu_core.unlearn.evaluate import right_answers
 from cu_core.unlearn.loop import Loop, run_loop
 from cu_core.unlearn.optim import OptimizerConfig
 
@@ -91,7 +91,7 @@ def _relearn(subject: Subject, count: int) -> tuple[list[float], int]:
     set_batch_norm(model, "per_rank")
 
     def measure() -> float:
-        return accuracy(predict(model, split.reader, judged).correct).value
+        return accuracy(right_answers(model, split.reader, judged)).value
 
     curve = [measure()]
     batches = Batches(forget_batch=len(shots), retain_batch=min(config.rebound_batch, split.num_retain), omega=1)

@@ -21,7 +21,7 @@ from cu_core.models.image_text import ImageTextClassifier
 from cu_core.types import MetricResult, RequestKind
 
 MAP_ROWS = 600
-REPORT_VERSION = 6
+REPORT_VERSION = 7
 """Raised when a change of the code changes what an audit finds; audits kept by digest are then made again."""
 
 
@@ -128,6 +128,8 @@ def absent_metrics(kind: RequestKind, unlearned: Figures, oracles: int, config: 
     reasons = {n: "its audit was not asked for (audit.audits)" for n, m in METRICS.items() if kind in m.kinds}
     reasons |= dict.fromkeys(made, f"it compares with oracles, there {'is 1' if oracles == 1 else f'are {oracles}'}")
     reasons |= {n: "too few forget rows to learn from" for n, m in made.items() if m.audit == "relearning"}
+    if "forget_accuracy" not in unlearned:
+        reasons |= {n: "the pairs have no classes" for n, m in made.items() if AUDITS[m.audit].needs_classes}
     return {name: reason for name, reason in reasons.items() if name not in {*unlearned, *pairs}}
 
 

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cu_core.audit.subject import Findings, Subject
-from cu_core.metrics.accuracy import accuracy
+from cu_core.metrics.accuracy import accuracy, wilson_interval
 from cu_core.metrics.membership import attack_auc, auc_interval, class_match_weights
-from cu_core.metrics.retrieval import found_within
+from cu_core.metrics.retrieval import found_within, r_precision
 from cu_core.models.image_text import ImageTextClassifier
 from cu_core.types import MetricResult
 from cu_core.unlearn.evaluate import Predictions, embed_texts
@@ -32,12 +32,12 @@ class Pairs:
 
 
 def retrieval(subject: Subject) -> Findings:
-    """Recall at 1, 5 and 10 (percent), image to caption and caption to image, of what is forgotten and of what is
-    retained. Class requests: unseen rows, searched among all of the test set; a match is a pair of the same class.
-    Sample requests: forget rows that decided nothing among themselves, retain rows likewise, as many of them; a match
-    is a pair with the same caption. Beside it the mean cosine of matched pairs less that of unmatched ones, and how
-    well it tells forget rows from holdout rows; for a class also accuracy in the template in which most is left of it,
-    and the share of retained images that are given to it."""
+    """Recall at 1, 5 and 10 (percent), image to caption and caption to image, and the precision of the latter, of what
+    is forgotten and of what is retained. Class requests: unseen rows, searched among all of the test set; a match is a
+    pair of the same class. Sample requests: forget rows that decided nothing among themselves, retain rows likewise, as
+    many of them; a match is a pair with the same caption. Beside it the mean cosine of matched pairs less that of
+    unmatched ones, and how well it tells forget rows from holdout rows; for a class also accuracy in the template in
+    which most is left of it, and the share of retained images that are given to it."""
     if not isinstance(subject.model, ImageTextClassifier):
         return Findings({})
     is_class = subject.split.forget.kind == "class"
@@ -82,7 +82,9 @@ def _recalls(name: str, queries: Pairs, gallery: list[Pairs]) -> dict[str, Metri
     )
     _, first = np.unique(captions, return_index=True)
     _, own = np.unique(queries.captions, return_index=True)
-    found: dict[str, MetricResult] = {}
+    share = float(r_precision(queries.texts[own], images, queries.keys[own, None] == keys).mean())
+    low, high = wilson_interval(round(share * len(queries.rows)), len(queries.rows))
+    found = {f"{name}_t2i_precision": MetricResult(100 * share, len(queries.rows), 100 * low, 100 * high)}
     for top in TOPS:
         to_text = found_within(queries.rows.embedding, texts[first], queries.keys[:, None] == keys[first], top)
         to_image = found_within(queries.texts[own], images, queries.keys[own, None] == keys, top)

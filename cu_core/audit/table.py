@@ -36,6 +36,8 @@ class Audit:
     kinds: tuple[RequestKind, ...] = ALL
     pairs_only: bool = False
     """Whether it finds something in image-text models only."""
+    needs_classes: bool = True
+    """Whether pairs without classes have nothing that it could measure."""
 
 
 AUDITS: Mapping[AuditName, Audit] = {
@@ -51,9 +53,13 @@ AUDITS: Mapping[AuditName, Audit] = {
         kinds=CLASS,
     ),
     "representation": Audit("Representation", "Is the class still in the features?", representation, kinds=CLASS),
-    "relearning": Audit("Relearning", "Is it learned again faster than by a retrained model?", relearning),
-    "rebound": Audit("Rebound", "Does it come back by training on retain rows alone?", rebound),
-    "retrieval": Audit("Retrieval", "Is it still found by search, in any wording?", retrieval, pairs_only=True),
+    "relearning": Audit(
+        "Relearning", "Is it learned again faster than by a retrained model?", relearning, needs_classes=False
+    ),
+    "rebound": Audit("Rebound", "Does it come back by training on retain rows alone?", rebound, needs_classes=False),
+    "retrieval": Audit(
+        "Retrieval", "Is it still found by search, in any wording?", retrieval, pairs_only=True, needs_classes=False
+    ),
 }
 
 
@@ -120,9 +126,11 @@ METRICS: Mapping[str, Metric] = {
     "relearn_50_steps": Metric("relearning", "steps to half, 50 rows", "utility", judged=False),
     "rebound_accuracy": Metric("rebound", "rebound on retain data (%)", "forget"),
     "forget_i2t_r1": Metric("retrieval", "forgotten, image to caption R@1 (%)", "forget", in_gap=True),
-    "forget_t2i_r1": Metric("retrieval", "forgotten, caption to image R@1 (%)", "forget", in_gap=True),
+    "forget_t2i_precision": Metric("retrieval", "forgotten, caption to image precision (%)", "forget", in_gap=True),
+    "forget_t2i_r1": Metric("retrieval", "forgotten, caption to image R@1 (%)", "forget", judged=False),
     "retain_i2t_r1": Metric("retrieval", "retained, image to caption R@1 (%)", "utility", in_gap=True),
-    "retain_t2i_r1": Metric("retrieval", "retained, caption to image R@1 (%)", "utility", in_gap=True),
+    "retain_t2i_precision": Metric("retrieval", "retained, caption to image precision (%)", "utility", in_gap=True),
+    "retain_t2i_r1": Metric("retrieval", "retained, caption to image R@1 (%)", "utility", judged=False),
     **{
         f"{part}_{way}_r{top}": Metric("retrieval", f"{state}, {words} R@{top} (%)", side, judged=False)
         for part, state, side in _SIDES
@@ -149,7 +157,9 @@ def metrics_of(kind: RequestKind, config: AuditConfig) -> dict[str, Metric]:
 
 def audit_alone(subject: Subject) -> Findings:
     """Every audit that needs the model only."""
-    parts = [a.alone(subject) for a in audits_of(subject.split.forget.kind, subject.config).values() if a.alone]
+    audits = audits_of(subject.split.forget.kind, subject.config).values()
+    few = subject.split.reader.manifest.num_classes < 2
+    parts = [a.alone(subject) for a in audits if a.alone and not (few and a.needs_classes)]
     return Findings(
         {name: value for part in parts for name, value in part.metrics.items()},
         {name: curve for part in parts for name, curve in part.curves.items()},
@@ -160,5 +170,7 @@ def audit_against(
     kind: RequestKind, config: AuditConfig, answers: Answers, references: Sequence[Answers]
 ) -> dict[str, MetricResult]:
     """Every audit that compares answers with those of oracles."""
+    if answers.forget.shape[1] < 2:
+        return {}
     parts = [a.against(answers, references) for a in audits_of(kind, config).values() if a.against]
     return {name: value for part in parts for name, value in part.items()}

@@ -167,8 +167,8 @@ RESOLVERS: dict[str, Callable[[Any, ShardReader], Rows]] = {
 }
 
 
-def resolve_request(request: ForgetRequest, reader: ShardReader) -> ForgetSet:
-    """Find the rows.
+def resolve_request(request: ForgetRequest, reader: ShardReader, pairs: bool = False) -> ForgetSet:
+    """Find the rows; with ``pairs`` (image-text models) a concept whose rows are whole classes is a class request.
 
     Raises: ValueError if the request names what is not there, no row, or every row.
     """
@@ -178,16 +178,15 @@ def resolve_request(request: ForgetRequest, reader: ShardReader) -> ForgetSet:
         raise ValueError(f"the request forgets nothing: none of {total} training rows matches {request}.")
     if len(rows) == total:
         raise ValueError(f"the request forgets all {total} training rows; nothing would be left to retain.")
-    classes = _classes(request, rows, reader)
+    classes = _classes(request, rows, reader, pairs)
     ids = reader.sample_ids("train", rows)
     return ForgetSet("class" if classes else "sample", classes, rows, ids, reader.manifest.digest)
 
 
-def _classes(request: ForgetRequest, rows: Rows, reader: ShardReader) -> tuple[int, ...]:
-    """Of a class request; a concept is one where its rows are those of whole classes."""
+def _classes(request: ForgetRequest, rows: Rows, reader: ShardReader, pairs: bool) -> tuple[int, ...]:
     if isinstance(request, ByClass):
         return tuple(sorted(set(request.classes)))
-    if not isinstance(request, ByConcept) or reader.manifest.num_classes < 2:
+    if not pairs or not isinstance(request, ByConcept) or reader.manifest.num_classes < 2:
         return ()
     found = np.unique(reader.labels("train", rows))
     whole = rows_where(reader, "label", lambda labels: np.isin(labels, found))

@@ -96,6 +96,10 @@ class Method(ABC):
     """Requests that it can answer."""
     models: ClassVar[tuple[ModelKind, ...]] = ("classifier",)
     """Models that it can change."""
+    needs_classes: ClassVar[bool] = True
+    """Whether it tells rows apart by their class; pairs may have none."""
+    image_tower_only: ClassVar[bool] = False
+    """Whether it has no gradient for the text tower of an image-text model."""
     control: ClassVar[bool] = False
     """Not meant to unlearn: it stands in a comparison to show what a figure cannot tell, and is never its best."""
     closed_form: ClassVar[bool] = False

@@ -24,6 +24,7 @@ class Contrastive(Method):
     name: Literal["contrastive"] = "contrastive"
     source: ClassVar[str] = "Lee et al. 2025, arXiv 2401.10458, eq. 5 to 7"
     models = EVERY_MODEL
+    image_tower_only = True
     terms: Literal["both", "pull", "push"] = "both"
     """Which part of equation 5; a class request has no push (equation 6)."""
     temperature: float = 0.5

@@ -33,6 +33,7 @@ class ContrastiveClip(Method):
     name: Literal["contrastive_clip"] = "contrastive_clip"
     source: ClassVar[str] = "Lee et al. 2025, arXiv 2401.10458, eq. 5, between images and captions"
     models: ClassVar[tuple[ModelKind, ...]] = ("image-text",)
+    needs_classes = False
     temperature: float = 0.5
     """tau of the unlearning terms; the model's own scale is the retain term's."""
     lambda_push: float = 1.0

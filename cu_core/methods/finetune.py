@@ -18,6 +18,7 @@ class FineTune(Method):
     name: Literal["finetune"] = "finetune"
     source: ClassVar[str] = "Golatkar et al. 2020, arXiv 1911.04933, sec. 6 (baseline)"
     models = EVERY_MODEL
+    needs_classes = False
 
     def needs(self) -> frozenset[Need]:
         return frozenset({"retain rows", "labels"})

@@ -37,20 +37,24 @@ def pair_share(out: Sets, name: str, gallery: Sequence[str], same_nM: Tensor, co
     forward = image_to_text_sum(out, name, gallery, same_nM)
     if out[name].bias is not None:
         return forward / max(count, 1)
-    texts, scale = in_full(out[f"{name} {TEXTS}"].embedding), out[name].scale
-    assert scale is not None
-    backward = info_nce_sum(texts, gather_embeddings(out, gallery), same_nM, scale)
+    texts = in_full(out[f"{name} {TEXTS}"].embedding)
+    backward = info_nce_sum(texts, gather_embeddings(out, gallery), same_nM, scale_of(out[name]))
     return (forward + backward) / 2 / max(count, 1)
 
 
 def image_to_text_sum(out: Sets, name: str, gallery: Sequence[str], same_nM: Tensor) -> Tensor:
     """Sum over local images of their contrast with the captions of the gathered ``gallery``."""
-    images, scale, bias = in_full(out[name].embedding), out[name].scale, out[name].bias
+    images, scale, bias = in_full(out[name].embedding), scale_of(out[name]), out[name].bias
     texts = gather_embeddings(out, [f"{g} {TEXTS}" for g in gallery])
-    assert scale is not None
     if bias is not None:
         return sigmoid_sum(images, texts, same_nM, scale, bias)
     return info_nce_sum(images, texts, same_nM, scale)
+
+
+def scale_of(out: Outputs) -> Tensor:
+    """Of an image-text model."""
+    assert out.scale is not None
+    return out.scale
 
 
 def gather_embeddings(out: Sets, names: Sequence[str]) -> Tensor:

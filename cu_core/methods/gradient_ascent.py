@@ -6,19 +6,22 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from cu_core.dist import global_counts
+from cu_core.losses.classification import cross_entropy_share
+from cu_core.losses.image_text import drift_sum
 from cu_core.methods.base import EVERY_MODEL, Method, Need, StepContext, share
-from cu_core.methods.fit import fit_share
-from cu_core.types import Losses, UnlearnBatch
+from cu_core.methods.fit import in_full, scale_of
+from cu_core.types import TEXTS, Losses, UnlearnBatch
 
 
 @dataclass(frozen=True, kw_only=True)
 class GradientAscent(Method):
-    """The training loss of forget rows, maximised; classifiers do not look at retain rows, image-text models only
-    contrast with them: utility falls with every step."""
+    """Cross-entropy on forget rows, maximised; retain rows are not looked at, so utility falls with every step. Pairs:
+    scaled 1 - cosine; one concept's captions are alike, and a contrast among them has no gradient."""
 
     name: Literal["gradient_ascent"] = "gradient_ascent"
     source: ClassVar[str] = "Thudi et al. 2022, arXiv 2109.13398; Golatkar et al. 2020, arXiv 1911.04933, sec. 6"
     models = EVERY_MODEL
+    needs_classes = False
 
     def needs(self) -> frozenset[Need]:
         return frozenset({"forget rows", "labels"})
@@ -27,8 +30,11 @@ class GradientAscent(Method):
         return forget
 
     def losses(self, context: StepContext, batch: UnlearnBatch) -> Losses:
-        pairs = batch.forget.tokens is not None  # one concept's captions are alike: only others' tell them apart
-        out = context.forward(batch.inputs if pairs else batch.forget.inputs("forget"))
+        out = context.forward(batch.forget.inputs("forget"))
         (count,) = global_counts(len(batch.forget), device=batch.forget.labels.device)
-        forget = fit_share(out, batch.parts, "forget", count, against=["retain"])
+        if batch.forget.tokens is None:
+            forget = cross_entropy_share(out["forget"].logits, batch.forget.labels, count)
+        else:
+            images, texts = (in_full(out[name].embedding) for name in ("forget", f"forget {TEXTS}"))
+            forget = scale_of(out["forget"]) * drift_sum(images, texts) / max(count, 1)
         return share(-forget, forget_loss=forget)

@@ -18,6 +18,7 @@ class NegGradPlus(Method):
     name: Literal["neggrad_plus"] = "neggrad_plus"
     source: ClassVar[str] = "Kurmanji et al. 2023 (SCRUB), arXiv 2302.09880, sec. 4 (NegGrad+)"
     models = EVERY_MODEL
+    needs_classes = False
     beta: float = 0.9
     """Weight of the retain rows, in (0, 1)."""
 

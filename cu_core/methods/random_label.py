@@ -55,6 +55,7 @@ class RandomLabel(Method):
     name: Literal["random_label"] = "random_label"
     source: ClassVar[str] = "Graves et al. 2021, arXiv 2010.10981, sec. 3.2 (unlearning); Golatkar et al. 2020, sec. 6"
     models = EVERY_MODEL
+    needs_classes = False
     lambda_retain: float = 1.0
     """Weight of the retain rows; not negative."""
 

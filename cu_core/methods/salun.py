@@ -9,7 +9,6 @@ import torch
 import torch.nn.functional as F
 
 from cu_core.dist import sum_over_ranks
-from cu_core.losses.image_text import info_nce_sum, same_text
 from cu_core.methods.base import Preparation, StepContext
 from cu_core.methods.random_label import RandomLabel
 from cu_core.types import Batch
@@ -22,6 +21,7 @@ class SalUn(RandomLabel):
 
     name: Literal["salun"] = "salun"  # type: ignore[assignment]
     source: ClassVar[str] = "Fan et al. 2024, arXiv 2310.12508, eq. 3 to 5"
+    image_tower_only: ClassVar[bool] = True
     mask_frac: float = 0.5
     """Share of the weights that may change, in (0, 1]: those of largest gradient (0.5 in the paper)."""
 
@@ -59,10 +59,10 @@ class SalUn(RandomLabel):
 
 
 def _fit(prep: Preparation, batch: Batch) -> torch.Tensor:
-    """Forget loss of some rows: of their classes, or of pairs that have none."""
+    """Forget loss of some rows: of their classes, or of pairs that have none by how well they match (a sum over rows,
+    whatever rows come together)."""
     if batch.tokens is None or prep.num_classes > 1:
         return F.cross_entropy(prep.model(batch.images).logits, batch.labels, reduction="sum")
-    images, texts = prep.model(batch.images), prep.model.texts(batch.tokens)
-    numbers = torch.unique(batch.tokens, dim=0, return_inverse=True)[1]
-    assert images.scale is not None
-    return info_nce_sum(images.embedding, texts.embedding, same_text(numbers, numbers), images.scale)
+    images, texts = prep.model(batch.images).embedding, prep.model.texts(batch.tokens).embedding
+    matched: torch.Tensor = (images * texts).sum()
+    return -matched

@@ -16,3 +16,13 @@ def found_within(queries_QD: Features, keys_KD: Features, relevant_QK: Mask, top
     top = min(top, len(keys_KD))
     nearest = np.argpartition(-cosine, top - 1, axis=1)[:, :top]
     return np.asarray(np.take_along_axis(relevant_QK, nearest, axis=1).any(1))
+
+
+def r_precision(queries_QD: Features, keys_KD: Features, relevant_QK: Mask) -> NDArray[np.float64]:
+    """(Q,): of a query's R relevant keys, the share among its R nearest (Manning et al. 2008, Introduction to
+    Information Retrieval, sec. 8.4). With one relevant key each, whether it is found first."""
+    order = np.argsort(-(queries_QD @ keys_KD.T), axis=1, kind="stable")
+    ranked = np.take_along_axis(relevant_QK, order, axis=1)
+    counts = relevant_QK.sum(1)
+    first = np.arange(ranked.shape[1])[None] < counts[:, None]
+    return np.asarray((ranked & first).sum(1) / np.maximum(counts, 1), np.float64)

@@ -64,8 +64,8 @@ class ImageTextClassifier(Classifier):
         """(T, C, D) at length one, without gradient; made again when a weight of the text tower has changed."""
         state = self._text_state()
         if self._classes is None or self._classes[0] != state:
-            with torch.inference_mode(False), torch.no_grad():
-                found = self.body.texts(self.prompts.flatten(0, 1).clone())
+            with torch.inference_mode(False), torch.no_grad(), self._in_full():
+                found = self._embed(self.prompts.flatten(0, 1).clone())
             self._classes = state, found.view(*self.prompts.shape[:2], -1)
         return self._classes[1]
 
@@ -106,17 +106,22 @@ class ImageTextClassifier(Classifier):
             if len(kept) + len(new) > KEPT_TEXTS:
                 kept.clear()
                 new = list(range(len(names)))
-            with torch.inference_mode(False):  # what is kept may be used in training later
+            with torch.inference_mode(False), self._in_full():  # what is kept may be used in training later
                 kept.update(zip([names[place] for place in new], self._embed(tokens[new].clone()), strict=True))
         return torch.stack([kept[name] for name in names]) if names else self._embed(tokens)
+
+    def _in_full(self) -> torch.autocast:
+        """What is kept must not depend on who asked first."""
+        return torch.autocast(self.prompts.device.type, enabled=False)
 
     def _chunked(self, tower: Callable[[Tensor], tuple[Tensor, ...]], rows: Tensor) -> tuple[Tensor, ...]:
         if not len(rows):  # a rank without rows; transformers cannot forward none
             return tuple(x[:0] for x in tower(rows.new_zeros(1, *rows.shape[1:])))
         size = self.rows_at_once
-        if size is None or len(rows) <= size or not torch.is_grad_enabled():
+        if size is None or len(rows) <= size:
             return tower(rows)
-        parts = [checkpoint(tower, part, use_reentrant=False) for part in torch.split(rows, size)]
+        again = torch.is_grad_enabled()
+        parts = [checkpoint(tower, p, use_reentrant=False) if again else tower(p) for p in torch.split(rows, size)]
         return tuple(torch.cat(column) for column in zip(*parts, strict=True))
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -124,20 +124,32 @@ class OpenClip(Towers):
     """A model of open_clip."""
 
     image_parts = ("visual.",)
-    linear_layers = ("c_fc", "c_proj")
+    linear_layers = ("c_fc", "c_proj", "qkv", "proj", "fc1", "fc2")
     inputs_first = True
 
-    def __init__(self, body: nn.Module, tokenize: Tokenize):
+    def __init__(self, body: nn.Module, tokenize: Tokenize, look: Mapping[str, Any] | None = None):
+        """``look`` may hold mean and std of the images.
+
+        Raises: ValueError if the image tower is no transformer.
+        """
         super().__init__()
         self.body, self.tokenize = body, tokenize
         visual: Any = body.get_submodule("visual")
         size = visual.image_size[0] if isinstance(visual.image_size, tuple) else visual.image_size
-        mean, std = getattr(visual, "image_mean", None), getattr(visual, "image_std", None)
+        mean, std = ((look or {}).get(n) or getattr(visual, f"image_{n}", None) for n in ("mean", "std"))
         self.preprocess = Preprocess(size, tuple(mean or CLIP_MEAN), tuple(std or CLIP_STD))
         self.loss = "sigmoid" if getattr(body, "logit_bias", None) is not None else "softmax"
+        self.blocks("image")
 
     def blocks(self, tower: Tower) -> list[nn.Module]:
         inside: Any = self.body.get_submodule("visual") if tower == "image" else getattr(self.body, "text", self.body)
+        if hasattr(inside, "trunk") and hasattr(inside.trunk, "blocks"):  # of timm
+            return list(inside.trunk.blocks)
+        if not hasattr(inside, "transformer") or not hasattr(inside.transformer, "resblocks"):
+            raise ValueError(
+                f"model.name: the {tower} tower is a {type(inside).__name__}; transformers of open_clip and timm are "
+                f"supported."
+            )
         return list(inside.transformer.resblocks)
 
     def heads(self, tower: Tower) -> list[nn.Parameter]:
@@ -195,8 +207,16 @@ class HuggingFace(Towers):
 
     def export(self, folder: Path) -> None:
         """A folder that ``from_pretrained`` loads."""
+        from transformers import CLIPImageProcessor, SiglipImageProcessor
+
         self.body.save_pretrained(folder)  # type: ignore[operator]
         self.tokenizer.save_pretrained(folder)
+        look = self.preprocess
+        size = {"height": look.size, "width": look.size}
+        processor: Any = SiglipImageProcessor if self.loss == "sigmoid" else CLIPImageProcessor
+        shared = {"size": size, "image_mean": list(look.mean), "image_std": list(look.std)}
+        more = {} if self.loss == "sigmoid" else {"crop_size": size, "do_center_crop": False}
+        processor(**shared, **more).save_pretrained(folder)
 
 
 def _pooled(found: Any) -> Tensor:
@@ -218,23 +238,28 @@ def open_clip_towers(name: str, pretrained: bool = False) -> OpenClip:
             raise ValueError(f"model.weights=pretrained: {path} has none; set model.start to a file of weights.")
         try:
             config = json.loads(path.read_text())
+            look = config.get("preprocess_cfg", {})
             config = config.get("model_cfg", config)
             body = open_clip.CustomTextCLIP(**config) if config.pop("custom_text", False) else open_clip.CLIP(**config)
         except (OSError, json.JSONDecodeError, TypeError, KeyError) as error:
             raise ValueError(f"model.name: {path} is no open_clip model configuration: {error}.") from error
         length = config["text_cfg"].get("context_length", 77)
+        if "hf_tokenizer_name" in config["text_cfg"]:
+            raise ValueError(f"model.name: {path}: text_cfg.hf_tokenizer_name is not supported, only open_clip's own.")
         tokenizer = open_clip.SimpleTokenizer(context_length=length)
         if len(tokenizer.encoder) > config["text_cfg"].get("vocab_size", 49408):
             raise ValueError(
                 f"model.name: {path}: text_cfg.vocab_size must be at least {len(tokenizer.encoder)}, the tokenizer's."
             )
-        return OpenClip(body, tokenizer)
+        return OpenClip(body, tokenizer, look)
     if name not in open_clip.list_models():
         raise ValueError(f"model.name: open_clip has no model {name!r}; `python -c 'import open_clip; "
                          f"print(open_clip.list_models())'` lists them, a JSON file describes an own one.")  # fmt: skip
     tag = next((t for n, t in open_clip.list_pretrained() if n == name), None) if pretrained else None
     try:
-        body = open_clip.create_model(name, pretrained=tag, load_weights=pretrained)
+        # Published weights may be those of another activation than the name's own configuration has.
+        quick = bool(tag and open_clip.get_pretrained_cfg(name, tag).get("quick_gelu"))
+        body = open_clip.create_model(name, pretrained=tag, load_weights=pretrained, force_quick_gelu=quick)
         return OpenClip(body, open_clip.get_tokenizer(name))
     except (OSError, RuntimeError) as error:
         raise ValueError(

@@ -73,7 +73,7 @@ def _add_adapters(towers: Towers, settings: Trainable) -> None:
 
     names = {id(module): name for name, module in towers.body.named_modules()}
     blocks = [names[id(b)] for tower in settings.each for b in towers.blocks(tower)[-settings.blocks :]]
-    pattern = rf"(?:{'|'.join(map(re.escape, blocks))})\..*(?:{'|'.join(towers.linear_layers)})"
+    pattern = rf"(?:{'|'.join(map(re.escape, blocks))})\.(?:.*\.)?(?:{'|'.join(towers.linear_layers)})"
     trained = {name for name, p in towers.body.named_parameters() if p.requires_grad}
     lora = LoraConfig(r=settings.rank, lora_alpha=2 * settings.rank, target_modules=pattern)
     inject_adapter_in_model(lora, towers.body)

@@ -14,6 +14,7 @@ from cu_core.data.forget_split import RowSet
 from cu_core.data.shard_reader import ShardReader
 from cu_core.dist import rank_slice, sum_over_ranks
 from cu_core.metrics.retrieval import found_within
+from cu_core.models.classifier import Classifier
 from cu_core.models.image_text import ImageTextClassifier
 
 ROWS_AT_ONCE = 512
@@ -70,23 +71,42 @@ def embed_texts(model: ImageTextClassifier, captions: Sequence[str]) -> NDArray[
     return torch.cat(parts).numpy()[[place[c] for c in captions]]
 
 
-def shared_recall(model: ImageTextClassifier, reader: ShardReader, rows: RowSet) -> tuple[int, int]:
-    """(rows whose image finds its own caption first among those of all ``rows``, count) over all ranks."""
+def find_captions(
+    model: ImageTextClassifier, reader: ShardReader, rows: RowSet, among: Sequence[RowSet]
+) -> NDArray[np.bool_]:
+    """(N,): whether an image finds its own caption first among those of the sets ``among``."""
+    own = np.array(_first_captions(reader, rows))
+    words = np.array(sorted({text for part in among for text in _first_captions(reader, part)}))
+    images = predict(model, reader, rows).embedding
+    return found_within(images, embed_texts(model, words.tolist()), own[:, None] == words[None], 1)
+
+
+def _first_captions(reader: ShardReader, rows: RowSet) -> list[str]:
+    return [texts[0] for texts in reader.captions(rows.split, rows.rows)]
+
+
+def right_answers(model: Classifier, reader: ShardReader, rows: RowSet) -> NDArray[np.bool_]:
+    """(N,): correct classes; of pairs without classes, captions found among those of the set."""
+    if reader.manifest.num_classes < 2 and isinstance(model, ImageTextClassifier):
+        return find_captions(model, reader, rows, [rows])
+    return predict(model, reader, rows).correct
+
+
+def shared_recall(
+    model: ImageTextClassifier, reader: ShardReader, rows: RowSet, among: Sequence[RowSet]
+) -> tuple[int, int]:
+    """(rows whose image finds its caption first among those of ``among``, count) over all ranks."""
     mine = RowSet(rows.split, rows.rows[rank_slice(len(rows))])
-    everyone = [texts[0] for texts in reader.captions(rows.split, rows.rows)]
-    own = np.array(everyone)[rank_slice(len(rows))]
-    words = sorted(set(everyone))
-    images = predict(model, reader, mine).embedding
-    hits = found_within(images, embed_texts(model, words), own[:, None] == np.array(words)[None], 1)
-    device = next(model.parameters()).device
-    counts = sum_over_ranks(torch.tensor([int(hits.sum()), len(mine)], device=device)).tolist()
-    return counts[0], counts[1]
+    return _shared(model, find_captions(model, reader, mine, among) if len(mine) else np.zeros(0, np.bool_))
 
 
 def shared_accuracy(model: nn.Module, reader: ShardReader, rows: RowSet) -> tuple[int, int]:
     """(correct, count) over all ranks, each of which answers its slice."""
     mine = RowSet(rows.split, rows.rows[rank_slice(len(rows))])
-    correct = int(predict(model, reader, mine).correct.sum()) if len(mine) else 0
-    device = next(model.parameters()).device
-    counts = sum_over_ranks(torch.tensor([correct, len(mine)], device=device)).tolist()
-    return counts[0], counts[1]
+    return _shared(model, predict(model, reader, mine).correct if len(mine) else np.zeros(0, np.bool_))
+
+
+def _shared(model: nn.Module, right: NDArray[np.bool_]) -> tuple[int, int]:
+    counts = torch.tensor([int(right.sum()), len(right)], device=next(model.parameters()).device)
+    hits, total = sum_over_ranks(counts).tolist()
+    return hits, total

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from cu_core.checkpoint import Weights, copy_weights
 from cu_core.data.forget_split import ForgetSplit, RowSet
-from cu_core.data.shard_reader import ShardReader
 from cu_core.metrics.accuracy import wilson_interval
 from cu_core.models.classifier import Classifier
 from cu_core.models.image_text import ImageTextClassifier
 from cu_core.types import RequestKind
 from cu_core.unlearn.evaluate import shared_accuracy, shared_recall
-
-Score = Callable[[Any, ShardReader, RowSet], tuple[int, int]]
-"""(hits, count) over all ranks."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,15 +87,10 @@ class Stopper:
         return self.config.rule != "none" and (step % self.config.check_every == 0 or step == max_steps)
 
     def look(self, model: Classifier, step: int) -> StopCheck:
-        reader, unseen_rows = self.split.reader, self.split.stop_retain
+        unseen_rows = self.split.stop_retain
         forget_rows = self.split.stop_forget if self.kind == "class" else self.split.forget_stop
-        score: Score = shared_accuracy
-        if self.kind == "sample" and isinstance(model, ImageTextClassifier):
-            score = shared_recall
-            count = min(len(forget_rows), len(unseen_rows))  # the more captions, the harder the search
-            forget_rows, unseen_rows = (RowSet(r.split, r.rows[:count]) for r in (forget_rows, unseen_rows))
-        forget_correct, forget_count = score(model, reader, forget_rows)
-        unseen_correct, unseen_count = score(model, reader, unseen_rows)
+        forget_correct, forget_count = self._score(model, forget_rows)
+        unseen_correct, unseen_count = self._score(model, unseen_rows)
         if not forget_count or not unseen_count:
             raise ValueError(
                 "the stop set is empty: the val split has no row of the forgotten class (or none of the "
@@ -108,9 +98,16 @@ class Stopper:
             )
         self.state.rows += forget_count + unseen_count
         utility = unseen_correct / unseen_count
-        target = 1 / reader.manifest.num_classes if self.kind == "class" else utility
+        target = 1 / self.split.reader.manifest.num_classes if self.kind == "class" else utility
         low, high = wilson_interval(forget_correct, forget_count)
         return StopCheck(step, forget_correct / forget_count, low, high, target, utility)
+
+    def _score(self, model: Classifier, rows: RowSet) -> tuple[int, int]:
+        """(hits, count); pairs of a sample request search among the captions of both parts of the stop set: how hard a
+        search is depends on what is there to be found."""
+        if self.kind == "class" or not isinstance(model, ImageTextClassifier):
+            return shared_accuracy(model, self.split.reader, rows)
+        return shared_recall(model, self.split.reader, rows, [self.split.forget_stop, self.split.stop_retain])
 
     def judge(self, model: Classifier, step: int) -> StopCheck:
         """Look, update the rule's state, and keep the weights where they satisfy it."""

@@ -44,7 +44,7 @@ def test_a_model_goes_back_to_the_library_it_came_from(
         stop={"max_steps": 3, "rule": "none"},
     )
     reader = open_reader(config)
-    request = save_forget_set(tmp_path / "requests", resolve_request(config.request, reader))
+    request = save_forget_set(tmp_path / "requests", resolve_request(config.request, reader, pairs=True))
     run_train(config, tmp_path / "original", Hooks())
     run_unlearn(config, tmp_path / "original", request, tmp_path / "unlearned", Hooks())
     model = load_model(config, reader, tmp_path / "unlearned").eval()

@@ -23,7 +23,7 @@ def rates(**values: float) -> dict[str, MetricResult]:
 
 
 def clip(t2i: float, hub: float, accuracy: float = 0.0) -> dict[str, MetricResult]:
-    return rates(forget_test_accuracy=accuracy, forget_t2i_r1=t2i, hub_rate=hub)
+    return rates(forget_test_accuracy=accuracy, forget_t2i_precision=t2i, hub_rate=hub)
 
 
 ORACLES = [clip(0, 1), clip(0.5, 0.8), clip(0, 1.2), clip(0.2, 1)]
@@ -32,7 +32,7 @@ ORACLES = [clip(0, 1), clip(0.5, 0.8), clip(0, 1.2), clip(0.2, 1)]
 def test_a_caption_that_still_finds_its_images_is_under_forgotten_whatever_the_zero_shot_accuracy() -> None:
     verdict = judge(clip(95, 2, 90), clip(100, 1), ORACLES, AuditConfig())
     assert verdict.word == "under-forgotten"
-    assert set(verdict.outside) == {"forget_t2i_r1"}
+    assert set(verdict.outside) == {"forget_t2i_precision"}
 
 
 def test_a_caption_that_became_a_hub_is_over_forgotten_and_few_images_given_to_it_are_no_fault() -> None:
@@ -50,7 +50,7 @@ def test_a_model_that_knows_every_pair_is_found_out(
     request = {"kind": "by_concept", "concept": "5"} if kind == "class" else {"kind": "by_random", "count": 60}
     config = small_clip(captions, storage, clip_file, request=request)
     reader = open_reader(config)
-    file = save_forget_set(tmp_path / "requests", resolve_request(config.request, reader))
+    file = save_forget_set(tmp_path / "requests", resolve_request(config.request, reader, pairs=True))
     split = open_split(config, reader, file)
     model = fresh_model(config, reader, 0)
     assert isinstance(model, ImageTextClassifier)
@@ -76,7 +76,7 @@ def test_a_model_that_knows_every_pair_is_found_out(
         assert all(metrics[f"{part}_{way}_r1"].value == 100 for part in ("forget", "retain") for way in ("i2t", "t2i"))
         assert (metrics["best_template_accuracy"].value, metrics["hub_rate"].value) == (100, 0)
     assert metrics["forget_margin"].value == pytest.approx(1 if kind == "class" else 0.9, abs=0.05)
-    hits, count = shared_recall(model, reader, split.retain_test)
+    hits, count = shared_recall(model, reader, split.retain_test, [split.retain_test])
     assert count == len(split.retain_test)
     # two captions name each class with the same direction: the first of the two in the alphabet is found
     first = min(texts[0].split()[0] for texts in reader.captions("test", split.retain_test.rows))

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from cu_core.metrics.retrieval import found_within
+from cu_core.metrics.retrieval import found_within, r_precision
 
 
 def test_recall_equals_plain_loops(rng: np.random.Generator) -> None:
@@ -20,3 +20,14 @@ def test_more_than_there_are_is_all() -> None:
     one = np.eye(2, dtype=np.float32)
     assert found_within(one, one, ~np.eye(2, dtype=np.bool_), 10).all()
     assert not found_within(one, one, ~np.eye(2, dtype=np.bool_), 1).any()
+
+
+def test_precision_equals_plain_loops_and_recall_where_one_key_matches(rng: np.random.Generator) -> None:
+    queries, keys = (rng.normal(size=(count, 6)).astype(np.float32) for count in (20, 30))
+    relevant = rng.random((20, 30)) < 0.2
+    relevant[:, 0] = True
+    for q, share in enumerate(r_precision(queries, keys, relevant)):
+        nearest = sorted(range(30), key=lambda k: -float(queries[q] @ keys[k]))[: relevant[q].sum()]
+        assert share == np.mean([relevant[q, k] for k in nearest])
+    one = np.eye(20, 30, dtype=np.bool_)
+    assert (r_precision(queries, keys, one) == found_within(queries, keys, one, 1)).all()
