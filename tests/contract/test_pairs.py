@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file
 
 from cu_core.audit.answers import answers_of
@@ -14,10 +18,13 @@ from cu_core.audit.subject import Subject
 from cu_core.audit.table import METRICS, audit_against, audit_alone, metrics_of
 from cu_core.config import RunConfig
 from cu_core.config_io import ConfigError
+from cu_core.data.convert import SplitPlan, pack
 from cu_core.data.requests import resolve_request, save_forget_set
+from cu_core.data.sources import SourceOptions
 from cu_core.methods.table import METHODS
-from cu_core.run import Hooks, fresh_model, open_reader, open_split, run_train, run_unlearn
+from cu_core.run import Hooks, fresh_model, load_model, open_reader, open_split, run_train, run_unlearn
 from cu_core.types import RequestKind
+from pipelines.plan import make_plan
 from tests.conftest import small, small_clip
 
 PAIRS = {name: method for name, method in METHODS.items() if "image-text" in method.models}
@@ -93,3 +100,66 @@ def test_a_method_for_other_models_and_settings_without_effect_are_refused(
         small(digits, place[1], method={"name": "null_space"})
     with pytest.raises(ConfigError, match="are for image-text models"):
         small(digits, place[1], trainable={"towers": "both"})
+
+
+@pytest.fixture(scope="module")
+def bare(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Pairs without classes: 240 pictures of noise, each with a caption of its own."""
+    place, rng = tmp_path_factory.mktemp("bare"), np.random.default_rng(0)
+    words = ["red", "blue", "old", "new", "big", "wet", "hot", "odd"]
+    for split, count in (("train", 140), ("val", 60), ("test", 40)):
+        rows = []
+        for number in range(count):
+            buffer = io.BytesIO()
+            Image.fromarray(rng.integers(256, size=(16, 16, 3), dtype=np.uint8)).save(buffer, "PNG")
+            text = f"{words[number % 8]} {words[number // 8 % 8]} thing {number}"
+            rows.append(
+                {
+                    "sample_id": 1000 * ("train", "val", "test").index(split) + number,
+                    "image": buffer.getvalue(),
+                    "caption": text,
+                }
+            )
+        pq.write_table(pa.Table.from_pylist(rows), place / f"{split}.parquet")
+    out = tmp_path_factory.mktemp("data") / "bare"
+    pack(f"parquet:{place}", out, SplitPlan(), SourceOptions(), lambda done, total: None)
+    return out
+
+
+def test_pairs_without_classes_are_unlearned_and_judged_by_what_they_have(
+    bare: Path, storage: Path, clip_file: Path, tmp_path: Path
+) -> None:
+    parts = {"model": {"name": f"open_clip:{clip_file}", "image_size": 16}}
+    request = {"kind": "by_random", "count": 50}
+    stop = {"max_steps": 4, "check_every": 2, "utility_points": 100}
+    config = small_clip(bare, storage, clip_file, **parts, request=request, stop=stop)
+    file = request_of(config, tmp_path)
+    run_train(config, tmp_path / "original", Hooks())
+    result = run_unlearn(config, tmp_path / "original", file, tmp_path / "unlearned", Hooks())
+    assert result.stop["rows"] > 0
+    split = open_split(config, open_reader(config), file)
+    subject = Subject(load_model(config, split.reader, tmp_path / "unlearned"), split, config.audit, 0)
+    found = audit_alone(subject).metrics
+    assert {"mia_cosine_auc", "forget_t2i_precision", "relearn_5", "rebound_accuracy"} <= set(found)
+    assert not {"forget_accuracy", "mia_auc", "probe_accuracy"} & set(found)
+    assert audit_against("sample", config.audit, answers_of(subject), [answers_of(subject)]) == {}
+    assert found["forget_t2i_precision"].value == found["forget_t2i_r1"].value  # a caption has one image
+
+    def plan(**more: object) -> None:
+        make_plan(small_clip(bare, storage, clip_file, **{**parts, "request": request, "stop": stop, **more}))
+
+    with pytest.raises(ConfigError, match="method.name=contrastive needs classes"):
+        plan(method={"name": "contrastive"})
+    concept = {"kind": "by_concept", "concept": "red"}
+    with pytest.raises(ConfigError, match="set stop.rule=none"):
+        plan(request=concept)
+    with pytest.raises(ConfigError, match="turned out to be one of sample rows: method.name=null_space cannot forget"):
+        plan(request=concept, method={"name": "null_space"}, stop={"rule": "none"})
+    with pytest.raises(ConfigError, match="contrastive changes the image tower only"):
+        plan(method={"name": "contrastive"}, trainable={"towers": "both"})
+
+
+def test_a_concept_of_a_classifier_stays_a_sample_request(captions: Path, storage: Path) -> None:
+    plan = make_plan(small(captions, storage, request=REQUESTS["class"]))
+    assert plan.forget.kind == "sample"
+    assert plan.config.asked == "sample"
