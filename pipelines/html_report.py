@@ -22,8 +22,8 @@ PLAIN_WORDS = {
 }
 
 BAND_CAPTION = (
-    "Line: where one more retrained model would lie (tolerance around the mean of the oracles); blue: the oracles; "
-    "red: the unlearned model; grey cross: the original."
+    "Pale bar: where one more retrained model would lie, or the margin where that is wider (none: the figure is not "
+    "judged); blue ticks: the oracles; red dot: the unlearned model; grey cross: the original."
 )
 
 
@@ -91,8 +91,8 @@ def _pictures(
         caption = "Share of unseen rows of the forgotten class that each class gets."
         found["neighbours"].append((caption, plots.received(report)))
     if found["representation"]:
-        caption = "t-SNE of the features; crosses are test rows of the forgotten class, stars the prompts of classes."
-        caption = caption if "matched" in samples else caption.split(", stars")[0] + "."
+        stars = ", stars the prompts of classes" if "matched" in samples else ""
+        caption = f"t-SNE of the features, coloured by class; crosses are test rows of the forgotten class{stars}."
         found["representation"].append((caption, plots.embedding_maps(samples, report)))
     if "matched" in samples:
         caption = "Cosine of unseen forgotten images (sample requests: forget rows) with captions."
@@ -103,7 +103,10 @@ def _pictures(
     if report.curves:
         found["relearning"].append(("Accuracy while a few forget rows are learned again.", plots.relearning(report)))
     if report.stop.get("history"):
-        caption = "Rows that decided when to stop; none of them is in the figures above."
+        caption = (
+            "Rows that decided when to stop; none of them is in the figures above. The rule fires when forget (pink: "
+            "its 95% interval) falls to the target; further steps follow: a class that goes at once comes back."
+        )
         found["course"].append((caption, plots.stop_curve(report.stop)))
     if curves:
         found["course"].append(("Loss terms over steps, as the run recorded them.", plots.loss_curves(curves)))

@@ -41,7 +41,14 @@ def bands(rows: Sequence[Row]) -> str:
             mean = float(np.mean(row.oracles))
             if row.tolerance is not None:
                 low, high = mean - row.tolerance, mean + row.tolerance
-                axes.plot([max(low, -5), min(high, 105)], [place] * 2, color=COLOURS["oracle"], lw=7, alpha=0.25)
+                axes.plot(
+                    [max(low, -5), min(high, 105)],
+                    [place] * 2,
+                    color=COLOURS["oracle"],
+                    lw=7,
+                    alpha=0.25,
+                    solid_capstyle="butt",
+                )
             axes.plot(row.oracles, [place] * len(row.oracles), "|", ms=9, color=COLOURS["oracle"])
         axes.plot(row.original, place, "x", ms=6, color=COLOURS["original"])
         axes.plot(row.unlearned, place, "o", ms=5, color=COLOURS["unlearned"])
@@ -100,7 +107,7 @@ def class_change(report: AuditReport) -> str:
     axes.axhline(0, color="#8a8f98", lw=0.8)
     axes.set_xticks(range(len(classes)), [report.class_names[c][:14] for c in classes], rotation=35, ha="right")
     axes.set_ylabel("change (points)")
-    axes.legend(frameon=False)
+    axes.legend(frameon=False, ncols=2, loc="upper left", bbox_to_anchor=(0, 1.2))
     return svg(figure)
 
 
@@ -120,7 +127,7 @@ def loss_histograms(samples: pd.DataFrame) -> str:
             axes.hist(losses[mask], bins=bins, density=True, histtype="step", lw=1.5, label=title)
         axes.set_title(role.replace("_0", ""), fontsize=9)
         axes.set_xlabel("loss (log10)")
-    grid[0].set_ylabel("share")
+    grid[0].set_ylabel("density")
     grid[-1].legend(frameon=False, fontsize=7)
     return svg(figure)
 
@@ -142,7 +149,7 @@ def cosine_histograms(samples: pd.DataFrame) -> str:
             axes.hist(values, bins=np.linspace(-1, 1, 41), density=True, histtype="step", lw=1.5, label=title)
         axes.set_title(role.replace("_0", ""), fontsize=9)
         axes.set_xlabel("cosine")
-    grid[0].set_ylabel("share")
+    grid[0].set_ylabel("density")
     grid[-1].legend(frameon=False, fontsize=6)
     return svg(figure)
 

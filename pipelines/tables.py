@@ -30,6 +30,10 @@ def end_table(report: AuditReport) -> Table:
         off = "*" if row.name in report.verdict.outside else ""
         shown = f"{row.difference:+.1f}{off}" if row.difference is not None else ""
         table.add_row(row.title, f"{row.original:.1f}", f"{row.unlearned:.1f}", oracle, shown)
+    if report.verdict.outside:
+        table.caption = "*: differs by more than one more oracle would, and than the margin"
+    if not report.cost["steps"]:  # a model whose making is not recorded
+        return table
     cost = report.cost
     own = cost["forget_rows"] + cost["retain_rows"]
     table.add_section()

@@ -111,7 +111,9 @@ def judge(
     for audit in dict.fromkeys(METRICS[name].audit for name in names):
         passed = sum(not other.outside(oracle, audit) for oracle, other in held_out)
         power = any(METRICS[n].side not in ("utility", "damage") for n in court.outside(original, audit))
-        audits[audit] = _one(court.outside(unlearned, audit), power, passed, len(held_out))
+        outside = court.outside(unlearned, audit)
+        tolerances = {name: limit.tolerance for name in outside if (limit := court.band(name))}
+        audits[audit] = _one(outside, tolerances, power, passed, len(held_out))
     words = [a.word for a in audits.values()]
     for word in ("under-forgotten", "over-forgotten", "indistinguishable", "inconclusive"):
         if word in words:
@@ -120,16 +122,18 @@ def judge(
     raise AssertionError("no audit was made")
 
 
-def _one(outside: dict[str, float], power: bool, passed: int, held_out: int) -> AuditVerdict:
+def _one(
+    outside: dict[str, float], tolerances: Mapping[str, float], power: bool, passed: int, held_out: int
+) -> AuditVerdict:
     def said(word: Word, reason: str) -> AuditVerdict:
         return AuditVerdict(word, reason, outside, power, passed)
 
     if held_out and held_out - passed > MOST_FAILED * held_out:
         return said("inconclusive", f"{held_out - passed} of {held_out} held-out oracles fail it")
     if outside:
-        named = ", ".join(f"{METRICS[n].title} {d:+.1f}" for n, d in outside.items())
+        named = ", ".join(f"{METRICS[n].title} {d:+.1f} (tolerance {tolerances[n]:.1f})" for n, d in outside.items())
         under = any(METRICS[n].side == "forget" and d > 0 for n, d in outside.items())
-        return said("under-forgotten" if under else "over-forgotten", f"against the oracles: {named}")
+        return said("under-forgotten" if under else "over-forgotten", f"off the oracles by: {named}")
     if not power:
         return said("inconclusive", "the original passes it too: no power")
     if not held_out:
