@@ -55,7 +55,7 @@ def preset_for(preset: str, kind: RequestKind, method: str, pairs: bool = False)
     methods see fresh rows every step, at their own learning rate, and need equation 9 to know when to stop, for want of
     an answer to move towards."""
     if pairs:
-        return IMAGE_TEXT_PRESETS[kind]
+        return IMAGE_TEXT | {"stop": IMAGE_TEXT_STOP[kind]}
     found = PRESETS.get((preset, kind), {})
     if method == "contrastive":
         return found
@@ -66,21 +66,16 @@ def preset_for(preset: str, kind: RequestKind, method: str, pairs: bool = False)
     return {k: v for k, v in found.items() if k != "method"} | own
 
 
-IMAGE_TEXT_PRESETS: dict[RequestKind, dict[str, Any]] = {
-    "class": {
-        "optimizer": {"name": "adamw", "lr": 3e-4},
-        "batches": {"forget_batch": 64, "retain_batch": 64, "omega": 1},
-        "stop": {"max_steps": 16, "check_every": 4, "further_steps": 4, "utility_points": 2.0},
-        "audit": {"optimizer": "adamw", "rebound_lr": 3e-4, "relearn_lr": 3e-4},
-    },
-    "sample": {
-        "optimizer": {"name": "adamw", "lr": 3e-4},
-        "batches": {"forget_batch": 64, "retain_batch": 64, "omega": 1},
-        "stop": {"max_steps": 60, "check_every": 10, "further_steps": 0, "utility_points": 2.0},
-        "audit": {"optimizer": "adamw", "rebound_lr": 3e-4, "relearn_lr": 3e-4},
-    },
+IMAGE_TEXT: dict[str, Any] = {
+    "optimizer": {"name": "adamw", "lr": 3e-4},
+    "batches": {"forget_batch": 64, "retain_batch": 64, "omega": 1},
+    "audit": {"optimizer": "adamw", "rebound_lr": 3e-4, "relearn_lr": 3e-4},
 }
-"""Image-text models, any method."""
+"""Image-text models, any method and request."""
+IMAGE_TEXT_STOP: dict[RequestKind, dict[str, Any]] = {
+    "class": {"max_steps": 48, "check_every": 4, "further_steps": 32, "utility_points": 2.0},
+    "sample": {"max_steps": 60, "check_every": 10, "further_steps": 0, "utility_points": 2.0},
+}
 
 PRESETS: dict[tuple[str, RequestKind], dict[str, Any]] = {
     ("paper", "class"): {
@@ -114,9 +109,11 @@ PRESETS: dict[tuple[str, RequestKind], dict[str, Any]] = {
         "method": {
             "name": "contrastive",
             "terms": "push",
-            "pull_weights": "neighbours",
+            "pull_weights": "peers",
+            "push_weights": "excess",
+            "smoothing": 0.03,
             "temperature": 1.0,
-            "lambda_ul": 0.5,
+            "lambda_ul": 2.0,
             "lambda_ce": 1.0,
             "lambda_prototype": 1.0,
             "detach_retain": True,

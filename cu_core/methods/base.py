@@ -15,6 +15,7 @@ from torch import Tensor
 
 from cu_core.data.forget_split import ForgetSplit
 from cu_core.data.order import Rows
+from cu_core.data.schema import Split
 from cu_core.data.texts import load_batch
 from cu_core.dist import rank_slice
 from cu_core.models.classifier import Classifier, Forward
@@ -23,7 +24,7 @@ from cu_core.types import Batch, Losses, RequestKind, UnlearnBatch
 MethodState = dict[str, Tensor]
 ModelKind = Literal["classifier", "image-text"]
 EVERY_MODEL: tuple[ModelKind, ...] = ("classifier", "image-text")
-Need = Literal["forget rows", "retain rows", "labels", "frozen original", "untrained model"]
+Need = Literal["forget rows", "retain rows", "labels", "unseen rows", "frozen original", "untrained model"]
 BOTH: tuple[RequestKind, ...] = ("class", "sample")
 ROWS_AT_ONCE = 64
 
@@ -77,12 +78,12 @@ class Preparation:
     def num_classes(self) -> int:
         return self.split.reader.manifest.num_classes
 
-    def batches(self, rows: Rows) -> Iterator[Batch]:
-        """This rank's slice of training rows, ``ROWS_AT_ONCE`` at a time."""
+    def batches(self, rows: Rows, split: Split = "train") -> Iterator[Batch]:
+        """This rank's slice of the rows, ``ROWS_AT_ONCE`` at a time."""
         reader, mine = self.split.reader, rows[rank_slice(len(rows))]
         for start in range(0, len(mine), ROWS_AT_ONCE):
             part = mine[start : start + ROWS_AT_ONCE]
-            yield load_batch(reader, "train", part, self.model.tokenize).to(self.device)
+            yield load_batch(reader, split, part, self.model.tokenize).to(self.device)
 
 
 class Method(ABC):
@@ -102,6 +103,8 @@ class Method(ABC):
     """Whether it has no gradient for the text tower of an image-text model."""
     control: ClassVar[bool] = False
     """Not meant to unlearn: it stands in a comparison to show what a figure cannot tell, and is never its best."""
+    version: ClassVar[int] = 1
+    """Raised when the method computes something else: results of former versions are then not found any more."""
     closed_form: ClassVar[bool] = False
     """Whether ``prepare`` makes the whole change (``ClosedForm``); the run then takes one step without a loss."""
 
@@ -120,11 +123,11 @@ class Method(ABC):
         return forget + retain
 
     def rows_to_prepare(self, num_forget: int, num_retain: int, num_classes: int) -> int:
-        """Rows that ``prepare`` forwards, over all ranks; ``num_classes`` are the classes to forget (0 for samples)."""
+        """Training rows that ``prepare`` forwards, over all ranks; ``num_classes`` to forget, 0 for samples."""
         return 0
 
     def prepare(self, prep: Preparation) -> int:
-        """Fill the state or change the model; returns the rows forwarded by this rank. Every rank calls it."""
+        """Fill the state or change the model; returns the training rows forwarded by this rank. Every rank calls it."""
         return 0
 
     @abstractmethod

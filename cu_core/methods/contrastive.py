@@ -13,6 +13,7 @@ from cu_core.dist import gather_rows, global_counts
 from cu_core.losses.classification import cross_entropy_share, soft_cross_entropy_share
 from cu_core.losses.contrastive import anchor_terms, class_weights, dispersion_share, without_own_class
 from cu_core.methods.base import EVERY_MODEL, Method, Need, Preparation, StepContext, detached, require
+from cu_core.methods.fit import in_full
 from cu_core.methods.guidance import neighbour_shares
 from cu_core.types import Batch, Losses, Outputs, RequestKind, UnlearnBatch
 
@@ -35,9 +36,14 @@ class Contrastive(Method):
     """Weight of the cross-entropy on retain rows."""
     detach_retain: bool = True
     """No gradient through the retain embeddings (the paper lets it flow)."""
-    pull_weights: Literal["uniform", "tilted", "neighbours"] = "uniform"
+    pull_weights: Literal["uniform", "tilted", "neighbours", "peers"] = "uniform"
     """``tilted``: retain rows weigh what the original would answer with the anchor's class masked; ``neighbours``: what
-    the anchor's nearest retain rows are in the original's hidden feature, its own class among them."""
+    the anchor's nearest retain rows are in the original's hidden feature, its own class among them; ``peers``: the mean
+    of that and of what the original answers to unseen rows whose neighbours agree with their label as much, where the
+    request is made of rows as they come."""
+    push_weights: Literal["uniform", "excess"] = "uniform"
+    """``excess``: an anchor is pushed as much as the original is surer of its class than the pull is; what it does not
+    know by heart is left in peace."""
     pull_form: Literal["linear", "softmax"] = "linear"
     """``linear``: the paper's mean similarity; ``softmax``: cross-entropy between the weights and the softmax of the
     similarities."""
@@ -67,18 +73,23 @@ class Contrastive(Method):
             raise ValueError("bank must be at least 1, smoothing not negative")
 
     def needs(self) -> frozenset[Need]:
-        tilted: frozenset[Need] = frozenset({"frozen original"} if self.pull_weights == "tilted" else ())
-        return super().needs() | tilted
+        own: dict[str, Need] = {"tilted": "frozen original", "peers": "unseen rows"}
+        return super().needs() | {need for weights, need in own.items() if weights == self.pull_weights}
+
+    @property
+    def looks_up(self) -> bool:
+        return self.pull_weights in ("neighbours", "peers")
 
     def rows_to_prepare(self, num_forget: int, num_retain: int, num_classes: int) -> int:
-        return num_forget + min(self.bank, num_retain) if self.pull_weights == "neighbours" else 0
+        return num_forget + min(self.bank, num_retain) if self.looks_up else 0
 
     def prepare(self, prep: Preparation) -> int:
         """Look up every forget row's neighbours, once."""
-        if self.pull_weights != "neighbours":
+        if not self.looks_up:
             return 0
-        prep.state["ids"], prep.state["shares"], rows = neighbour_shares(prep, self.bank, self.smoothing)
-        return rows
+        found = neighbour_shares(prep, self.bank, self.smoothing, peers=self.pull_weights == "peers")
+        prep.state.update({"ids": found.sample_ids, "shares": found.shares, "excess": found.excess})
+        return found.rows
 
     def rows_per_step(self, forget: int, retain: int) -> float:
         return retain + forget * (2 if self.pull_weights == "tilted" else 1)
@@ -92,10 +103,14 @@ class Contrastive(Method):
         weights_idle = self.pull_weights != "uniform" and not self.lambda_prototype
         if self.terms == "push" and (weights_idle or self.pull_form != "linear"):
             raise ValueError("method.pull_weights and method.pull_form have no effect with method.terms=push.")
-        if self.pull_weights != "neighbours" and (self.smoothing or self.bank != type(self).bank):
-            raise ValueError("method.bank and method.smoothing have no effect without method.pull_weights=neighbours.")
+        if not self.looks_up and (self.smoothing or self.bank != type(self).bank):
+            raise ValueError(
+                "method.bank and method.smoothing have no effect without method.pull_weights=neighbours or peers."
+            )
+        if self.push_weights == "excess" and (not self.looks_up or self.terms == "pull"):
+            raise ValueError("method.push_weights=excess needs method.pull_weights=neighbours or peers, and a push.")
         if self.lambda_prototype and self.pull_weights == "uniform":
-            raise ValueError("method.lambda_prototype needs method.pull_weights=tilted or neighbours.")
+            raise ValueError("method.lambda_prototype needs method.pull_weights=tilted, neighbours or peers.")
         idle = self.pull_form != "linear" or self.terms != "both" or self.queue_size
         if self.lambda_ul == 0 and (idle or weights_idle):
             raise ValueError(
@@ -105,7 +120,7 @@ class Contrastive(Method):
 
     def _unit(self, out: Outputs) -> Tensor:
         feature = out.embedding if self.feature == "embedding" else out.hidden
-        return F.normalize(feature.float() if feature.itemsize < 4 else feature, dim=-1)
+        return F.normalize(in_full(feature), dim=-1)
 
     def _keys(self, context: StepContext, out: Outputs, labels: Tensor) -> tuple[Tensor, Tensor]:
         """(M, D) retain embeddings of all ranks and the queue, and their labels (M,)."""
@@ -124,10 +139,17 @@ class Contrastive(Method):
         if self.pull_weights == "tilted":
             probs = require(context.reference)({"forget": forget.images})["forget"].logits.softmax(1)
             return without_own_class(probs, forget.labels)
-        if self.pull_weights == "neighbours":
-            place = torch.searchsorted(context.state["ids"].to(forget.sample_ids), forget.sample_ids)
-            return context.state["shares"].to(forget.labels.device)[place]
-        return None
+        return self._looked_up(context, "shares", forget) if self.looks_up else None
+
+    def _push_weights(self, context: StepContext, forget: Batch) -> Tensor:
+        """(N,)."""
+        uniform = self.push_weights == "uniform"
+        return torch.ones_like(forget.labels) if uniform else self._looked_up(context, "excess", forget)
+
+    def _looked_up(self, context: StepContext, name: str, forget: Batch) -> Tensor:
+        """Rows of what ``prepare`` found."""
+        place = torch.searchsorted(context.state["ids"].to(forget.sample_ids), forget.sample_ids)
+        return context.state[name].to(forget.labels.device)[place]
 
     def losses(self, context: StepContext, batch: UnlearnBatch) -> Losses:
         images = {"forget": batch.forget.images, "retain": batch.retain.images}
@@ -145,18 +167,17 @@ class Contrastive(Method):
             key_labels,
             temperature=self.temperature,
             pull_weights_NM=None if shares is None else class_weights(shares, key_labels),
-            own_class_pulls=self.pull_weights == "neighbours",
+            own_class_pulls=self.looks_up,
             softmax_pull=self.pull_form == "softmax",
         )
+        push = parts.push * self._push_weights(context, batch.forget).to(parts.push)
         terms = {
             "pull_loss": parts.pull.sum() / max(num_forget, 1),
-            "push_loss": parts.push.sum() / max(num_forget, 1),
+            "push_loss": push.sum() / max(num_forget, 1),
             "retain_loss": cross_entropy_share(out["retain"].logits, batch.retain.labels, num_retain),
         }
-        unlearn = anchors.sum() * 0
-        for part in ("pull", "push"):
-            if self.terms in (part, "both"):
-                unlearn = unlearn + terms[f"{part}_loss"]
+        used = [terms[f"{part}_loss"] for part in ("pull", "push") if self.terms in (part, "both")]
+        unlearn = torch.stack(used).sum()
         total = self.lambda_ul * unlearn + self.lambda_ce * terms["retain_loss"]
         if self.lambda_prototype:
             assert shares is not None

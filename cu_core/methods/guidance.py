@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -10,14 +11,20 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from cu_core.data.order import EpochOrder, Rows
+from cu_core.data.schema import Split
 from cu_core.data.texts import load_batch
 from cu_core.dist import gather_rows
+from cu_core.losses.contrastive import without_own_class
 from cu_core.methods.base import Preparation
+from cu_core.methods.fit import in_full
+from cu_core.methods.peers import sure_as_peers
 from cu_core.types import Batch
 
 NEIGHBOURS = 10
 SHARPNESS = 0.07
 """Temperature of the votes (Wu et al. 2018, arXiv 1805.01978, sec. 3.4)."""
+FAINT = 1e-3
+"""Weight of the original's own answer beside its neighbours': it decides only where they are of one mind."""
 
 
 def bank_rows(prep: Preparation, count: int) -> Rows:
@@ -27,31 +34,88 @@ def bank_rows(prep: Preparation, count: int) -> Rows:
     return np.sort(split.retain_rows(drawn))
 
 
-def neighbour_shares(prep: Preparation, bank: int, smoothing: float = 0.0) -> tuple[Tensor, Tensor, int]:
-    """(sample ids ascending (F,), class shares (F, C), rows forwarded by this rank): for every forget row the classes
-    of its nearest retain rows by the cosine of the original's hidden feature, which knows a row less than the embedding
-    does."""
+class Neighbours(NamedTuple):
+    """What a model that never saw F forget rows would answer."""
+
+    sample_ids: Tensor
+    """(F,), ascending."""
+    shares: Tensor
+    """(F, C): probability of each class."""
+    excess: Tensor
+    """(F,): how much surer the original is of the row's class than that, 0 to 1: what it knows by heart."""
+    rows: int
+    """Training rows that this rank forwarded."""
+
+
+class Seen(NamedTuple):
+    """N rows in the original's eyes."""
+
+    sample_ids: Tensor
+    feature: Tensor
+    """(N, D), unit norm."""
+    labels: Tensor
+    probs: Tensor
+    """(N, C)."""
+
+    def own(self, probs: Tensor) -> Tensor:
+        """(N,): probability of the row's label."""
+        return probs.gather(1, self.labels[:, None])[:, 0]
+
+
+def neighbour_shares(prep: Preparation, bank: int, smoothing: float = 0.0, peers: bool = False) -> Neighbours:
+    """For every forget row the classes of its nearest retain rows by the cosine of the original's hidden feature, which
+    knows a row less than the embedding does; with ``peers`` the mean of that and of what ``sure_as_peers`` says, so
+    far as the request is made of rows as they come.
+
+    Raises: ValueError where ``peers`` finds no unseen row.
+    """
 
     def measure(batch: Batch) -> tuple[Tensor, ...]:
-        hidden = prep.model(batch.images).hidden
-        return batch.sample_ids, F.normalize(hidden.float() if hidden.itemsize < 4 else hidden, dim=-1), batch.labels
+        out = prep.model(batch.images)
+        return batch.sample_ids, F.normalize(in_full(out.hidden), dim=-1), batch.labels, in_full(out.logits).softmax(1)
 
-    (forget_ids, forget, _), own = gather_measured(prep, prep.split.forget.rows, measure)
-    (_, keys, labels), more = gather_measured(prep, bank_rows(prep, bank), measure)
-    similarity, nearest = (forget @ keys.T).topk(min(NEIGHBOURS, len(keys)), dim=1)
-    votes = F.one_hot(labels[nearest], prep.num_classes).to(forget)
-    shares = ((similarity / SHARPNESS).softmax(1)[:, :, None] * votes).sum(1)
+    def votes(rows: Seen) -> Tensor:
+        similarity, nearest = (rows.feature @ keys.feature.T).topk(min(NEIGHBOURS, len(keys.labels)), dim=1)
+        classes = F.one_hot(keys.labels[nearest], prep.num_classes).to(similarity)
+        return ((similarity / SHARPNESS).softmax(1)[:, :, None] * classes).sum(1)
+
+    columns, own = gather_measured(prep, prep.split.forget.rows, measure)
+    forget = Seen(*columns)
+    columns, more = gather_measured(prep, bank_rows(prep, bank), measure)
+    keys = Seen(*columns)
+    shares = votes(forget)
+    if peers:
+        unseen_rows = prep.split.stop_retain
+        if not len(unseen_rows):
+            raise ValueError(
+                "method.pull_weights=peers looks at unseen rows, and the val split has none; pack the data with a "
+                "larger --val-frac, or set method.pull_weights=neighbours."
+            )
+        columns, _ = gather_measured(prep, unseen_rows.rows, measure, unseen_rows.split)
+        shares = _with_peers(forget, shares, Seen(*columns), votes(Seen(*columns)))
     shares = (NEIGHBOURS * shares + smoothing / prep.num_classes) / (NEIGHBOURS + smoothing)
-    order = forget_ids.argsort()
-    return forget_ids[order], shares[order], own + more
+    excess = (forget.own(forget.probs) - forget.own(shares)).clamp_min(0)
+    order = forget.sample_ids.argsort()
+    return Neighbours(forget.sample_ids[order], shares[order], excess[order], own + more)
+
+
+def _with_peers(forget: Seen, shares_FC: Tensor, unseen: Seen, shares_UC: Tensor) -> Tensor:
+    """(F, C). What peers leave of a row's own class goes to others as its neighbours say, and where these are of one
+    mind as the original does."""
+    certain, usual = sure_as_peers(
+        forget.own(shares_FC), forget.own(forget.probs), unseen.own(shares_UC), unseen.own(unseen.probs)
+    )
+    rest = without_own_class(shares_FC + FAINT * forget.probs, forget.labels)
+    answers = ((1 - certain[:, None]) * rest).scatter(1, forget.labels[:, None], certain[:, None])
+    return shares_FC + (answers - shares_FC) * usual[:, None] / 2
 
 
 @torch.no_grad()
 def gather_measured(
-    prep: Preparation, rows: Rows, measure: Callable[[Batch], tuple[Tensor, ...]]
+    prep: Preparation, rows: Rows, measure: Callable[[Batch], tuple[Tensor, ...]], split: Split = "train"
 ) -> tuple[tuple[Tensor, ...], int]:
-    """What ``measure`` gives for these training rows, over all ranks, and how many this rank forwarded."""
-    parts = [measure(batch) for batch in prep.batches(rows)]
+    """What ``measure`` gives for these rows, over all ranks, and how many this rank forwarded."""
+    parts = [measure(batch) for batch in prep.batches(rows, split)]
     if not parts:  # a rank without rows still enters the collectives
         parts = [tuple(column[:0] for column in measure(_any_batch(prep)))]
     columns = [torch.cat(column) for column in zip(*parts, strict=True)]

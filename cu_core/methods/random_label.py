@@ -50,7 +50,7 @@ def wrong_captions(batch: UnlearnBatch, seed: int) -> Tensor:
 @dataclass(frozen=True, kw_only=True)
 class RandomLabel(Method):
     """Cross-entropy of forget rows with a wrong label each, beside that of retain rows; image-text models: the contrast
-    of forget pairs with the caption of a retain row each."""
+    of forget images, among all captions of the step, with the caption of a retain row each."""
 
     name: Literal["random_label"] = "random_label"
     source: ClassVar[str] = "Graves et al. 2021, arXiv 2010.10981, sec. 3.2 (unlearning); Golatkar et al. 2020, sec. 6"
@@ -72,6 +72,7 @@ class RandomLabel(Method):
             forget = cross_entropy_share(out["forget"].logits, wrong, num_forget)
         else:
             wrong = wrong_captions(batch, context.seed)
-            forget = image_to_text_sum(out, "forget", ["retain"], wrong) / max(num_forget, 1)
+            wrong = torch.cat([wrong.new_zeros(len(wrong), num_forget), wrong], 1)  # captions to forget match nothing
+            forget = image_to_text_sum(out, "forget", ["forget", "retain"], wrong) / max(num_forget, 1)
         retain = fit_share(out, batch.parts, "retain", num_retain)
         return share(forget + self.lambda_retain * retain, retain_loss=retain, relabel_loss=forget)

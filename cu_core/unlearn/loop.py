@@ -63,7 +63,9 @@ class LoopResult:
     frozen_rows: int = 0
     """Rows forwarded through frozen models in training steps."""
     prepare_rows: int = 0
-    """Rows that the method forwarded before the first step."""
+    """Training rows that the method forwarded before the first step."""
+    unseen_rows: int = 0
+    """Rows of the stop set that it looked at then."""
     stop: dict[str, Any] = field(default_factory=dict)
     """State of the stop rule; empty without one."""
     leaks: int = 0
@@ -87,6 +89,8 @@ def run_loop(loop: Loop, resume: TrainState | None = None) -> LoopResult:
         if loop.stopper is not None and loop.stopper.config.rule != "none":
             loop.stopper.judge(loop.model, 0)
         result.prepare_rows = _prepare(loop, state)
+        if "unseen rows" in loop.method.needs():
+            result.unseen_rows = len(loop.stream.split.stop_retain)
         result.seconds = time.perf_counter() - began
     loop.model.train()
     began = time.perf_counter() - result.seconds

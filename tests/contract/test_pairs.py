@@ -80,7 +80,8 @@ def test_rows_are_counted_and_only_the_chosen_tower_changes(
 def test_every_metric_is_computed_finite_and_in_range(
     kind: RequestKind, place: tuple[Path, Path, Path], tmp_path: Path
 ) -> None:
-    config = config_of(place, kind)
+    given = {"other_data": [str(place[0])], "paraphrases": ["number 5"] if kind == "class" else []}
+    config = config_of(place, kind, audit={"oracles": 1, "rebound_steps": 3, "relearn_steps": 2, **given})
     reader = open_reader(config)
     split = open_split(config, reader, request_of(config, tmp_path))
     subjects = [Subject(fresh_model(config, reader, seed), split, config.audit, 0) for seed in (0, 1)]

@@ -14,7 +14,7 @@ from cu_core.types import Outputs
 
 
 class Pixels(torch.nn.Module):
-    """The hidden feature is the image."""
+    """The hidden feature is the image, the logits are its first pixels."""
 
     tokenize = None
 
@@ -24,7 +24,7 @@ class Pixels(torch.nn.Module):
 
     def forward(self, images: torch.Tensor) -> Outputs:
         x = images.flatten(1).float()
-        return Outputs(x, x, x)
+        return Outputs(logits=x[:, :10], embedding=x, hidden=x)
 
 
 def test_shares_are_those_of_the_nearest_retain_rows(reader: ShardReader) -> None:
@@ -34,8 +34,9 @@ def test_shares_are_those_of_the_nearest_retain_rows(reader: ShardReader) -> Non
     rows = bank_rows(prep, 300)
     assert len(rows) == 300
     assert not np.intersect1d(rows, forget.rows).size
-    ids, shares, forwarded = neighbour_shares(prep, 300)
+    ids, shares, excess, forwarded = neighbour_shares(prep, 300)
     assert forwarded == 330
+    assert ((excess >= 0) & (excess <= 1)).all()
     assert ids.tolist() == sorted(forget.sample_ids.tolist())
     torch.testing.assert_close(shares.sum(1), torch.ones(30))
 
@@ -50,3 +51,13 @@ def test_shares_are_those_of_the_nearest_retain_rows(reader: ShardReader) -> Non
     votes = np.exp(cosine[nearest] / SHARPNESS)
     expected = np.bincount(labels[nearest], votes / votes.sum(), minlength=10)
     np.testing.assert_allclose(shares[4].numpy(), expected, atol=1e-4)
+
+
+def test_with_peers_the_same_training_rows_are_forwarded(reader: ShardReader) -> None:
+    forget = resolve_request(ByRandom(count=60, seed=1), reader)
+    split = ForgetSplit(reader, forget, seed=0, stop_rows=100, max_rows=500)
+    prep = Preparation(Pixels(), None, split, 0, {})  # type: ignore[arg-type]
+    near, peers = neighbour_shares(prep, 300), neighbour_shares(prep, 300, peers=True)
+    assert peers.rows == near.rows == 360
+    torch.testing.assert_close(peers.shares.sum(1), torch.ones(60))
+    assert not torch.equal(near.shares, peers.shares)

@@ -1,0 +1,47 @@
+"""How sure a model would be of rows it never saw: as sure as it is of unseen rows of equal standing."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+PEERS = 32
+"""Rows among which a row's rank is looked up."""
+
+
+def sure_as_peers(agree_F: Tensor, sure_F: Tensor, agree_U: Tensor, sure_U: Tensor) -> tuple[Tensor, Tensor]:
+    """Of F forget rows and U unseen ones come how much their neighbours agree with their label and how sure the
+    original is of it, all in 0 to 1.
+
+    Returns (F,) and (F,): how sure the original is of the unseen row with the same rank, by its certainty, among the
+    ``PEERS`` that agree most nearly as much; and how many unseen rows there are to a forget row of that agreement, at
+    most 1. A request made of rows that stand out has few peers among the unseen.
+    """
+    agree, order = agree_F.sort(stable=True)
+    place = order.argsort()
+    window = _around(place, len(agree))
+    rivals = sure_F[order][window]
+    below, equal = rivals < sure_F[:, None], rivals == sure_F[:, None]
+    rank = below.to(sure_F).mean(1) + equal.to(sure_F).mean(1) / 2
+
+    agree_unseen, order = agree_U.sort(stable=True)
+    first, last = (torch.searchsorted(agree_unseen, agree_F.contiguous(), right=right) for right in (False, True))
+    answers = sure_U[order][_around((first + last) // 2, len(agree_unseen))].sort(1).values
+    found = answers.gather(1, (rank * (answers.shape[1] - 1)).round().long()[:, None])[:, 0]
+
+    low, high = agree[window[:, 0]], agree[window[:, -1]]
+    usual = _share_within(agree_unseen, low, high) / _share_within(agree, low, high)
+    return found, usual.clamp_max(1)
+
+
+def _around(place: Tensor, count: int) -> Tensor:
+    """(N, W): the positions that surround each place of a list of ``count``, at most ``PEERS``."""
+    width = min(PEERS, count)
+    first = (place - width // 2).clamp(0, count - width)
+    return first[:, None] + torch.arange(width, device=place.device)
+
+
+def _share_within(ascending: Tensor, low: Tensor, high: Tensor) -> Tensor:
+    """(N,): share of the values from low to high, both included."""
+    first, last = torch.searchsorted(ascending, low), torch.searchsorted(ascending, high, right=True)
+    return (last - first).to(ascending) / len(ascending)
