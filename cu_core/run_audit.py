@@ -18,6 +18,7 @@ from cu_core import __version__
 from cu_core.audit.answers import Answers, answers_of
 from cu_core.audit.neighbours import received
 from cu_core.audit.oracle_gap import Figures
+from cu_core.audit.proxy import proxy
 from cu_core.audit.relearning import relearning
 from cu_core.audit.report import (
     REPORT_VERSION,
@@ -31,8 +32,10 @@ from cu_core.audit.report import (
 )
 from cu_core.audit.subject import AuditConfig, Subject
 from cu_core.audit.table import audit_against, audit_alone, audits_of
+from cu_core.audit.zero_shot import digests_of
 from cu_core.checkpoint import read_meta
 from cu_core.config import RunConfig
+from cu_core.config_io import as_plain
 from cu_core.data.forget_split import ForgetSplit
 from cu_core.files import digest_of, write_text
 from cu_core.run import fresh_model, load_model, open_reader, open_split
@@ -49,7 +52,8 @@ def _figures(config: RunConfig, subject: Subject, meta: Mapping[str, Any]) -> tu
     """What one model alone shows, kept in the store: the original and the oracles are audited once per request."""
     settings = {k: v for k, v in asdict(config.audit).items() if k not in OF_THE_COMPARISON}
     model = [meta["files"], meta["preprocess"], config.model_by_content() | {"weights": None}]
-    key = digest_of([model, subject.split.forget.digest, settings, config.seed, REPORT_VERSION])
+    others = digests_of(config.audit.other_data)
+    key = digest_of([model, subject.split.forget.digest, settings, others, config.seed, REPORT_VERSION])
     kept = config.store / "audits" / f"{key}.json"
     kept_answers = kept.with_suffix(".npz")
     if kept.is_file():
@@ -181,7 +185,7 @@ def _report(
         retain_ids_checked=result["retain_ids_checked"],
         digests=digests,
         versions={"cu": __version__, "python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
-        settings=TypeAdapter(RunConfig).dump_python(config, mode="json"),
+        settings=as_plain(config),
     )
 
 
@@ -218,7 +222,7 @@ def _cost(unlearn: Mapping[str, Any], oracles: Sequence[Mapping[str, Any]]) -> d
         "retain_rows": unlearn["retain_rows"],
         "frozen_rows": unlearn.get("frozen_rows", 0),
         "prepare_rows": unlearn.get("prepare_rows", 0),
-        "stop_rows": unlearn["stop"].get("rows", 0),
+        "stop_rows": unlearn["stop"].get("rows", 0) + unlearn.get("unseen_rows", 0),
         "seconds": unlearn["seconds"],
     }
     if oracles:
@@ -226,3 +230,14 @@ def _cost(unlearn: Mapping[str, Any], oracles: Sequence[Mapping[str, Any]]) -> d
         cost["retrain_seconds"] = float(np.mean([o["seconds"] for o in oracles]))
         cost["rows_frac"] = (cost["forget_rows"] + cost["retain_rows"]) / max(cost["retrain_rows"], 1)
     return cost
+
+
+def run_proxy(
+    config: RunConfig, forget_file: Path, original: Path, unlearned: Path, device: torch.device
+) -> dict[str, float]:
+    """The parts of ``proxy`` for a model on disk; both models' figures are kept as by ``run_audit``."""
+    split = open_split(config, open_reader(config), forget_file)
+    found = gather(config, split, {"original": original, "unlearned": unlearned}, device)
+    (before, after), answers = (found.alone["original"], found.alone["unlearned"]), found.answers
+    forgotten = list(split.forget.classes)
+    return proxy(found.kind, after.metrics, before.metrics, answers["unlearned"], answers["original"], forgotten)

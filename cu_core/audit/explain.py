@@ -221,11 +221,39 @@ EXPLANATIONS: Mapping[str, Explanation] = {
         )
         for part, rows in (("forget", "as forget_t2i_r1"), ("retain", "as retain_t2i_r1"))
     },
+    **{
+        f"unseen_{way}_r1": Explanation(
+            f"As forget_{way}_r1 for as many pairs that no model was trained on.",
+            "as forget_i2t_r1",
+            "as forget_i2t_r1",
+            "Where forgotten pairs should come to lie; shown, not judged.",
+        )
+        for way in ("i2t", "t2i")
+    },
     "best_template_accuracy": Explanation(
         "Zero-shot accuracy on unseen rows of the class under the single template that finds most of them.",
         "max over templates of correct / rows",
         "this project",
         "A concept forgotten in one wording may be there in another: the ensemble of templates hides it.",
+    ),
+    "best_paraphrase_accuracy": Explanation(
+        "The same under the caption of audit.paraphrases that finds most of them.",
+        "max over paraphrases of correct / rows",
+        "this project",
+        "Only as good as the paraphrases; words that the model never saw find nothing in an original either.",
+    ),
+    "other_data_accuracy": Explanation(
+        "Zero-shot accuracy on the test rows of the data in audit.other_data, with the model's own templates.",
+        "correct / rows",
+        "Radford et al. 2021, arXiv 2103.00020, sec. 3.1",
+        "Near chance says nothing: look at the original's first.",
+    ),
+    "prompt_distance": Explanation(
+        "How far the text tower keeps the forgotten class's prompt from that of the nearest retained class.",
+        "1 - max over retained classes of the cosine, mean over templates (interval: least and most)",
+        "this project; what the text tower still says without any image",
+        "Training of the image tower alone leaves it as it was; a retrained model may keep a word apart that it never "
+        "read. Shown, not judged.",
     ),
     "hub_rate": Explanation(
         "Share of retained test images whose zero-shot answer is the forgotten class.",

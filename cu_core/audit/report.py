@@ -21,7 +21,9 @@ from cu_core.models.image_text import ImageTextClassifier
 from cu_core.types import MetricResult, RequestKind
 
 MAP_ROWS = 600
-REPORT_VERSION = 7
+REPORT_VERSION = 8
+GIVEN = {"best_paraphrase_accuracy": "paraphrases", "other_data_accuracy": "other_data"}
+"""Metrics that there are only with a setting of the audit."""
 """Raised when a change of the code changes what an audit finds; audits kept by digest are then made again."""
 
 
@@ -127,6 +129,7 @@ def absent_metrics(kind: RequestKind, unlearned: Figures, oracles: int, config: 
     pairs = set() if pairs & unlearned.keys() else pairs  # of a classifier nobody misses them
     reasons = {n: "its audit was not asked for (audit.audits)" for n, m in METRICS.items() if kind in m.kinds}
     reasons |= dict.fromkeys(made, f"it compares with oracles, there {'is 1' if oracles == 1 else f'are {oracles}'}")
+    reasons |= {n: f"none given (audit.{setting})" for n, setting in GIVEN.items() if n in made}
     reasons |= {n: "too few forget rows to learn from" for n, m in made.items() if m.audit == "relearning"}
     if "forget_accuracy" not in unlearned:
         reasons |= {n: "the pairs have no classes" for n, m in made.items() if AUDITS[m.audit].needs_classes}

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cu_core.audit.subject import Findings, Subject
+from cu_core.audit.zero_shot import zero_shot
 from cu_core.metrics.accuracy import accuracy, wilson_interval
 from cu_core.metrics.membership import attack_auc, auc_interval, class_match_weights
 from cu_core.metrics.retrieval import found_within, r_precision
@@ -16,6 +17,7 @@ from cu_core.types import MetricResult
 from cu_core.unlearn.evaluate import Predictions, embed_texts
 
 TOPS = (1, 5, 10)
+UNSEEN = ("unseen_i2t_r1", "unseen_t2i_r1")
 
 
 @dataclass(frozen=True)
@@ -34,21 +36,22 @@ class Pairs:
 def retrieval(subject: Subject) -> Findings:
     """Recall at 1, 5 and 10 (percent), image to caption and caption to image, and the precision of the latter, of what
     is forgotten and of what is retained. Class requests: unseen rows, searched among all of the test set; a match is a
-    pair of the same class. Sample requests: forget rows that decided nothing among themselves, retain rows likewise, as
-    many of them; a match is a pair with the same caption. Beside it the mean cosine of matched pairs less that of
-    unmatched ones, and how well it tells forget rows from holdout rows; for a class also accuracy in the template in
-    which most is left of it, and the share of retained images that are given to it."""
+    pair of the same class. Sample requests: forget rows that decided nothing among themselves, as many retain rows and
+    unseen ones likewise; a match is a pair with the same caption. Beside it the mean cosine of matched pairs less that
+    of unmatched ones, and how well it tells forget rows from holdout rows; and what ``zero_shot`` finds."""
     if not isinstance(subject.model, ImageTextClassifier):
         return Findings({})
     is_class = subject.split.forget.kind == "class"
     if is_class:
         forget, retain = _pairs(subject, [("forget_test", None), ("retain_test", None)])
         gallery = [forget, retain]
-        found = _recalls("forget", forget, gallery) | _recalls("retain", retain, gallery) | _templates(subject)
+        found = _recalls("forget", forget, gallery) | _recalls("retain", retain, gallery)
     else:
         count = len(subject.split.forget_reported)
-        forget, retain = _pairs(subject, [("forget_train", count), ("retain_train", count)])
+        forget, retain, unseen = _pairs(subject, [(n, count) for n in ("forget_train", "retain_train", "holdout")])
         found = _recalls("forget", forget, [forget]) | _recalls("retain", retain, [retain])
+        found |= {name: value for name, value in _recalls("unseen", unseen, [unseen]).items() if name in UNSEEN}
+    found |= zero_shot(subject)
     margin = _margins(forget, retain)
     half = 1.96 * float(margin.std(ddof=1)) / np.sqrt(len(margin)) if len(margin) > 1 else 2.0
     mean = float(margin.mean())
@@ -106,12 +109,3 @@ def _attack(subject: Subject, retain: Pairs) -> MetricResult:
     auc = attack_auc(_margins(members, retain), _margins(others, retain), weights)
     matched = int((weights > 0).sum())
     return MetricResult(auc, len(members.rows) + matched, *auc_interval(auc, len(members.rows), matched))
-
-
-def _templates(subject: Subject) -> dict[str, MetricResult]:
-    model, forget, retain = subject.model, subject.forget_test, subject.retain_test
-    assert isinstance(model, ImageTextClassifier)
-    prompts = model.class_features().float().cpu().numpy()
-    right = [accuracy((forget.embedding @ classes.T).argmax(1) == forget.labels) for classes in prompts]
-    to_concept = np.isin(retain.logits.argmax(1), subject.split.forget.classes)
-    return {"best_template_accuracy": max(right, key=lambda r: r.value), "hub_rate": accuracy(to_concept)}

@@ -41,6 +41,10 @@ class AuditConfig:
     relearn_steps: int = 30
     """Plain steps on 5 or 50 forget rows, with as many retain rows as a rebound batch."""
     relearn_lr: float = 0.01
+    paraphrases: tuple[str, ...] = ()
+    """Image-text models: captions that mean the forgotten class in other words, to be recognised by none of them."""
+    other_data: tuple[str, ...] = ()
+    """Image-text models: folders of other packed data with classes, whose zero-shot accuracy must not suffer."""
     low_fpr: float = 0.05
     """False-positive rate at which the attack's true-positive rate is given."""
     margin_points: float = 3.0

@@ -22,6 +22,7 @@ Alone = Callable[[Subject], Findings]
 Against = Callable[[Answers, Sequence[Answers]], dict[str, MetricResult]]
 """Answers of a model and of the oracles it is compared with."""
 CLASS: tuple[RequestKind, ...] = ("class",)
+SAMPLE: tuple[RequestKind, ...] = ("sample",)
 ALL: tuple[RequestKind, ...] = ("class", "sample")
 
 
@@ -137,7 +138,14 @@ METRICS: Mapping[str, Metric] = {
         for way, words in (("i2t", "image to caption"), ("t2i", "caption to image"))
         for top in (5, 10)
     },
+    "unseen_i2t_r1": Metric("retrieval", "unseen pairs, image to caption R@1 (%)", "utility", SAMPLE, judged=False),
+    "unseen_t2i_r1": Metric("retrieval", "unseen pairs, caption to image R@1 (%)", "utility", SAMPLE, judged=False),
     "best_template_accuracy": Metric("retrieval", "forgotten class, best template (%)", "forget", CLASS),
+    "best_paraphrase_accuracy": Metric("retrieval", "forgotten class, best paraphrase (%)", "forget", CLASS),
+    "other_data_accuracy": Metric("retrieval", "other data, zero-shot (%)", "utility"),
+    "prompt_distance": Metric(
+        "retrieval", "its prompt to the nearest other (x100)", "forget", CLASS, scale=100, judged=False
+    ),
     "hub_rate": Metric("retrieval", "retained images given to it (%)", "damage", CLASS),
     "mia_cosine_auc": Metric("retrieval", "MIA AUC, cosine of the pair (x100)", "forget", scale=100),
     "forget_margin": Metric("retrieval", "cosine matched - unmatched (x100)", "forget", scale=100),

@@ -21,7 +21,8 @@ ROWS_AT_ONCE = 512
 
 
 def captioned(source: Source, templates: Sequence[str]) -> Source:
-    """The source with a caption for each row: a template, drawn by the sample_id, with the row's class name in it.
+    """The source with a caption for each row: a template, drawn by the sample_id, with the row's class name in it, and
+    its sample_id in the place of ``{id}`` (a caption of its own for each row, which a model can only memorise).
 
     Raises: DataError for a template without ``{class}``, and for a source that has no classes.
     """
@@ -35,7 +36,8 @@ def captioned(source: Source, templates: Sequence[str]) -> Source:
         for chunk in source.read():
             drawn = (mix(chunk.sample_ids, 505) % np.uint64(len(templates))).astype(int)
             names = [source.class_names[label] for label in chunk.labels]
-            texts = [[templates[d].replace("{class}", n)] for d, n in zip(drawn, names, strict=True)]
+            rows = zip(drawn, names, chunk.sample_ids, strict=True)
+            texts = [[templates[d].replace("{class}", n).replace("{id}", str(i))] for d, n, i in rows]
             column = pa.array(texts, pa.list_(pa.string()))
             extra = chunk.extra.append_column(CAPTION, column) if chunk.extra else pa.table({CAPTION: column})
             yield replace(chunk, extra=extra)

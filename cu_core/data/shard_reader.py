@@ -12,8 +12,6 @@ import pyarrow as pa
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torchvision.io import ImageReadMode, decode_image
-from torchvision.transforms.v2 import functional as image_ops
 
 from cu_core.data.order import Rows, mix
 from cu_core.data.schema import CAPTION, DataError, Manifest, ShardInfo, Split, read_manifest
@@ -24,6 +22,9 @@ def decode(data: bytes, channels: int, size: int) -> Tensor:
 
     Raises: RuntimeError if the bytes are no image.
     """
+    from torchvision.io import ImageReadMode, decode_image  # seconds to import: not for a command that reads no image
+    from torchvision.transforms.v2 import functional as image_ops
+
     mode = ImageReadMode.GRAY if channels == 1 else ImageReadMode.RGB
     image = decode_image(torch.frombuffer(bytearray(data), dtype=torch.uint8), mode)
     if image.shape[-2:] != (size, size):

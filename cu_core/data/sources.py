@@ -52,7 +52,7 @@ class SourceOptions:
     columns: Mapping[str, str] | None = None
     """Column mapping of ``parquet:`` and ``arrow:``, e.g. ``{"image": "img"}``."""
     captions: tuple[str, ...] = ()
-    """Templates with ``{class}`` that become captions."""
+    """Templates with ``{class}``, and where wanted ``{id}``, that become captions."""
 
 
 def _arrays(split: Split, images: NDArray[np.uint8], labels: NDArray[np.int64], first_id: int) -> Iterator[Chunk]:

@@ -6,6 +6,7 @@ captions (and a caption and images), with a floor under the push and a ceiling o
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -16,8 +17,9 @@ from cu_core.dist import global_counts
 from cu_core.losses.contrastive import dispersion_share
 from cu_core.losses.image_text import drift_sum, pull_to_ceiling, push_to_floor, same_text
 from cu_core.methods.base import Method, ModelKind, Need, Preparation, StepContext, detached, require
-from cu_core.methods.fit import Sets, caption_numbers, fit_share, gather_embeddings, in_full
+from cu_core.methods.fit import Sets, caption_numbers, fit_share, gather_embeddings, in_full, scale_of
 from cu_core.methods.guidance import bank_rows, gather_measured
+from cu_core.models.classifier import Classifier
 from cu_core.models.image_text import ImageTextClassifier
 from cu_core.types import TEXTS, Batch, Losses, UnlearnBatch
 
@@ -34,16 +36,17 @@ class ContrastiveClip(Method):
     source: ClassVar[str] = "Lee et al. 2025, arXiv 2401.10458, eq. 5, between images and captions"
     models: ClassVar[tuple[ModelKind, ...]] = ("image-text",)
     needs_classes = False
+    version = 2
     temperature: float = 0.5
     """tau of the unlearning terms; the model's own scale is the retain term's."""
     lambda_push: float = 1.0
-    """Weight of the push from the concept's captions (pairs: from the own caption), down to the cosine of unmatched
-    pairs."""
+    """Weight of the push from the concept's captions, down to the cosine of retain images with its prompts (pairs: from
+    the own caption, down to the cosine of unmatched pairs)."""
     lambda_pull: float = 1.0
     """Weight of the pull to captions of retain rows, up to the cosine of matched pairs."""
-    uniform_pull: float = 0.5
+    uniform_pull: float = 0.25
     """Share of the pull's weights that is uniform; the rest is what the original would answer without the concept."""
-    lambda_dispersion: float = 0.0
+    lambda_dispersion: float = 0.5
     """Weight of the mean cosine among forget images of the batch, pushed down."""
     lambda_retain: float = 1.0
     """Weight of the training loss on retain pairs."""
@@ -69,7 +72,7 @@ class ContrastiveClip(Method):
         return min(BANK, num_retain)
 
     def prepare(self, prep: Preparation) -> int:
-        """Mean cosines of matched and of unmatched pairs, as the original has them."""
+        """Mean cosines of matched pairs (ceiling) and of unmatched ones (floor), as the original has them."""
 
         def measure(batch: Batch) -> tuple[Tensor, ...]:
             assert batch.tokens is not None
@@ -108,7 +111,7 @@ class ContrastiveClip(Method):
         same = same_text(*caption_numbers(batch.forget, [batch.forget, batch.retain]))
         if context.request_kind == "class":  # every caption of the concept is pushed from
             same[:, :num_forget] = True
-        prompts = _prompts(context)
+        prompts = _prompts(context.model, context.forget_classes)
         names = ("forget", f"forget {TEXTS}", f"retain {TEXTS}")
         pull, push = self._one_side(context, out, frozen, same, names, prompts)
         if out[f"forget {TEXTS}"].embedding.requires_grad:
@@ -127,6 +130,8 @@ class ContrastiveClip(Method):
         own, others = torch.split(same, [same.shape[1] - len(retained), len(retained)], 1)
         pushes = torch.cat([own, own.new_ones(len(own), len(more)), others], 1)
         floor, ceiling = (float(context.state[bound]) for bound in ("floor", "ceiling"))
+        if len(more):  # of a class, where retain images lie from its prompts now: they move with the forgotten ones
+            floor = float((gather_embeddings(out, ["retain"]).detach() @ more.to(retained).T).mean())
         push = push_to_floor(anchors @ torch.cat([forgotten, retained]).T, pushes, floor, self.temperature)
         weights = self._weights(frozen, anchor, retain_keys, ~others)
         pull = pull_to_ceiling(anchors @ retained.T, weights, ceiling, self.temperature)
@@ -134,19 +139,16 @@ class ContrastiveClip(Method):
 
     def _weights(self, frozen: Sets, name: str, keys: str, allowed: Tensor) -> Tensor:
         """(n, M) over retain rows that may pull: what the original would answer, mixed with uniform."""
-        scale = frozen[name].scale
-        assert scale is not None
-        answers = scale * in_full(frozen[name].embedding) @ gather_embeddings(frozen, [keys]).T
+        answers = scale_of(frozen[name]) * in_full(frozen[name].embedding) @ gather_embeddings(frozen, [keys]).T
         answered = answers.masked_fill(~allowed, -torch.inf).softmax(1).nan_to_num(0)
         uniform = allowed.to(answered) / allowed.sum(1, keepdim=True).clamp_min(1)
         return (1 - self.uniform_pull) * answered + self.uniform_pull * uniform
 
 
-def _prompts(context: StepContext) -> Tensor:
-    """(P, D): what stands for the forgotten classes, in every template; of a sample request none."""
-    assert isinstance(context.model, ImageTextClassifier)
-    found = context.model.class_features()
-    return found[:, list(context.forget_classes)].flatten(0, 1)
+def _prompts(model: Classifier, classes: Sequence[int]) -> Tensor:
+    """(P, D): what stands for these classes, in every template; of a sample request none."""
+    assert isinstance(model, ImageTextClassifier)
+    return model.class_features()[:, list(classes)].flatten(0, 1)
 
 
 def _drift(out: Sets, frozen: Sets) -> Tensor:

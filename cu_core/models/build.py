@@ -16,7 +16,6 @@ from cu_core.dist import seed_everything
 from cu_core.models.classifier import Classifier
 from cu_core.models.image_text import ImageTextClassifier
 from cu_core.models.preprocess import Preprocess
-from cu_core.models.resnet import DEPTHS, WideResNet
 from cu_core.models.towers import Towers, hugging_face_towers, open_clip_towers
 
 Weights = Mapping[str, Tensor]
@@ -85,9 +84,14 @@ class ModelEntry:
     summary: str
 
 
+RESNETS = ("resnet10", "resnet18", "resnet34", "resnet50", "resnet101")
+
+
 def _resnet(config: ModelConfig, num_classes: int, preprocess: Preprocess) -> nn.Module:
     if config.weights == "pretrained":
         return _pretrained_resnet(config, num_classes)
+    from cu_core.models.resnet import WideResNet  # imports torchvision: seconds that `cu --help` need not pay
+
     body = WideResNet(config.name, num_classes, config.width, config.stem == "cifar", preprocess.channels)
     # 1.3x faster on CPU. Below 8 channels torch 2.15's channels-last convolution corrupts memory on CPU.
     return body.to(memory_format=torch.channels_last) if config.width % 8 == 0 else body
@@ -153,7 +157,7 @@ MODELS: dict[str, ModelEntry] = {
             "fc",
             f"torchvision {name}" if name != "resnet10" else "ResNet with one block a stage, for small trials",
         )
-        for name in DEPTHS
+        for name in RESNETS
     },
     "vit_mini": ModelEntry(_vit_mini, "head_drop", "blocks.{three_quarters}", "head", "small-image ViT (timm)"),
     "vit_small": ModelEntry(_vit_small, "head_drop", "blocks.8", "head", "timm vit_small_patch16_224"),

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -38,10 +39,8 @@ class ImageTextClassifier(Classifier):
     def __init__(self, towers: Towers, class_names: Sequence[str], templates: Sequence[str]):
         nn.Module.__init__(self)
         self.body, self.tokenize = towers, towers.tokenize
-        texts = [t.replace("{class}", name.replace("_", " ")) for t in templates for name in class_names]
-        tokens = towers.tokenize(texts)
-        prompts = tokens.view(len(templates), len(class_names), -1)
-        self.register_buffer("prompts", prompts, persistent=False)
+        self.templates = tuple(templates)
+        self.register_buffer("prompts", self._tokens_of(class_names), persistent=False)
         self._classes: tuple[Any, Tensor] | None = None
         self._texts: tuple[Any, dict[bytes, Tensor]] = None, {}
 
@@ -60,13 +59,23 @@ class ImageTextClassifier(Classifier):
         """Changes with every weight of the text tower."""
         return [(p.data_ptr(), p._version) for p in self.body.parameters_of("text")]
 
+    def _tokens_of(self, class_names: Sequence[str]) -> Tensor:
+        texts = [t.replace("{class}", name.replace("_", " ")) for t in self.templates for name in class_names]
+        return self.tokenize(texts).view(len(self.templates), len(class_names), -1)
+
+    def features_of(self, class_names: Sequence[str]) -> Tensor:
+        """(T, C, D) at length one, without gradient, for any classes."""
+        return self._features(self._tokens_of(class_names).to(self.prompts.device))
+
+    def _features(self, prompts_TCL: Tensor) -> Tensor:
+        with torch.inference_mode(False), torch.no_grad(), self._in_full():
+            return self._embed(prompts_TCL.flatten(0, 1).clone()).view(*prompts_TCL.shape[:2], -1)
+
     def class_features(self) -> Tensor:
         """(T, C, D) at length one, without gradient; made again when a weight of the text tower has changed."""
         state = self._text_state()
         if self._classes is None or self._classes[0] != state:
-            with torch.inference_mode(False), torch.no_grad(), self._in_full():
-                found = self._embed(self.prompts.flatten(0, 1).clone())
-            self._classes = state, found.view(*self.prompts.shape[:2], -1)
+            self._classes = state, self._features(self.prompts)
         return self._classes[1]
 
     def forward(self, images: Tensor) -> Outputs:
@@ -109,6 +118,20 @@ class ImageTextClassifier(Classifier):
             with torch.inference_mode(False), self._in_full():  # what is kept may be used in training later
                 kept.update(zip([names[place] for place in new], self._embed(tokens[new].clone()), strict=True))
         return torch.stack([kept[name] for name in names]) if names else self._embed(tokens)
+
+    def kept_texts(self) -> dict[str, Any]:
+        """``tokens`` int32 (M, L) and ``embeddings`` (M, D) of the captions that are kept; empty if there are none."""
+        kept = self._texts[1]
+        if not kept or self._texts[0] != self._text_state():
+            return {}
+        tokens = np.stack([np.frombuffer(name, np.int32) for name in kept])
+        return {"tokens": tokens, "embeddings": torch.stack(list(kept.values())).cpu().numpy()}
+
+    def keep_texts(self, tokens: np.ndarray, embeddings: np.ndarray) -> None:
+        """Start from these, made by the same weights."""
+        device = self.prompts.device
+        kept = {bytes(row): torch.from_numpy(found).to(device) for row, found in zip(tokens, embeddings, strict=True)}
+        self._texts = self._text_state(), kept
 
     def _in_full(self) -> torch.autocast:
         """What is kept must not depend on who asked first."""

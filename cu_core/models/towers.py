@@ -127,13 +127,15 @@ class OpenClip(Towers):
     linear_layers = ("c_fc", "c_proj", "qkv", "proj", "fc1", "fc2")
     inputs_first = True
 
-    def __init__(self, body: nn.Module, tokenize: Tokenize, look: Mapping[str, Any] | None = None):
-        """``look`` may hold mean and std of the images.
+    def __init__(
+        self, body: nn.Module, tokenize: Tokenize, config: Mapping[str, Any], look: Mapping[str, Any] | None = None
+    ):
+        """``config`` is open_clip's configuration of the model; ``look`` may hold mean and std of the images.
 
         Raises: ValueError if the image tower is no transformer.
         """
         super().__init__()
-        self.body, self.tokenize = body, tokenize
+        self.body, self.tokenize, self.config = body, tokenize, config
         visual: Any = body.get_submodule("visual")
         size = visual.image_size[0] if isinstance(visual.image_size, tuple) else visual.image_size
         mean, std = ((look or {}).get(n) or getattr(visual, f"image_{n}", None) for n in ("mean", "std"))
@@ -164,8 +166,12 @@ class OpenClip(Towers):
         return self.body.encode_text(tokens)  # type: ignore[operator, no-any-return]
 
     def export(self, folder: Path) -> None:
-        """``open_clip_model.safetensors``: a state dict that open_clip loads by its path."""
+        """A folder that ``open_clip.create_model("local-dir:FOLDER")`` loads; the state dict alone is in it too."""
         folder.mkdir(parents=True, exist_ok=True)
+        look: dict[str, Any] = {"mean": list(self.preprocess.mean), "std": list(self.preprocess.std)}
+        look |= {"resize_mode": "squash", "interpolation": "bilinear"}
+        about = {"model_cfg": dict(self.config), "preprocess_cfg": look}
+        (folder / "open_clip_config.json").write_text(json.dumps(about, indent=1))
         state = {k: v.detach().cpu().contiguous() for k, v in self.body.state_dict().items()}
         save_file(state, str(folder / "open_clip_model.safetensors"))
 
@@ -233,25 +239,9 @@ def open_clip_towers(name: str, pretrained: bool = False) -> OpenClip:
     import open_clip  # type: ignore[import-untyped]
 
     if name.endswith(".json"):
-        path = Path(name)
         if pretrained:
-            raise ValueError(f"model.weights=pretrained: {path} has none; set model.start to a file of weights.")
-        try:
-            config = json.loads(path.read_text())
-            look = config.get("preprocess_cfg", {})
-            config = config.get("model_cfg", config)
-            body = open_clip.CustomTextCLIP(**config) if config.pop("custom_text", False) else open_clip.CLIP(**config)
-        except (OSError, json.JSONDecodeError, TypeError, KeyError) as error:
-            raise ValueError(f"model.name: {path} is no open_clip model configuration: {error}.") from error
-        length = config["text_cfg"].get("context_length", 77)
-        if "hf_tokenizer_name" in config["text_cfg"]:
-            raise ValueError(f"model.name: {path}: text_cfg.hf_tokenizer_name is not supported, only open_clip's own.")
-        tokenizer = open_clip.SimpleTokenizer(context_length=length)
-        if len(tokenizer.encoder) > config["text_cfg"].get("vocab_size", 49408):
-            raise ValueError(
-                f"model.name: {path}: text_cfg.vocab_size must be at least {len(tokenizer.encoder)}, the tokenizer's."
-            )
-        return OpenClip(body, tokenizer, look)
+            raise ValueError(f"model.weights=pretrained: {name} has none; set model.start to a file of weights.")
+        return _own_open_clip(Path(name))
     if name not in open_clip.list_models():
         raise ValueError(f"model.name: open_clip has no model {name!r}; `python -c 'import open_clip; "
                          f"print(open_clip.list_models())'` lists them, a JSON file describes an own one.")  # fmt: skip
@@ -260,11 +250,33 @@ def open_clip_towers(name: str, pretrained: bool = False) -> OpenClip:
         # Published weights may be those of another activation than the name's own configuration has.
         quick = bool(tag and open_clip.get_pretrained_cfg(name, tag).get("quick_gelu"))
         body = open_clip.create_model(name, pretrained=tag, load_weights=pretrained, force_quick_gelu=quick)
-        return OpenClip(body, open_clip.get_tokenizer(name))
+        config = {**open_clip.get_model_config(name), **({"quick_gelu": True} if quick else {})}
+        return OpenClip(body, open_clip.get_tokenizer(name), config)
     except (OSError, RuntimeError) as error:
         raise ValueError(
             f"model.name: {name} cannot be fetched ({str(error).splitlines()[0]}); set model.start to a local file."
         ) from error
+
+
+def _own_open_clip(path: Path) -> OpenClip:
+    import open_clip
+
+    try:
+        config = json.loads(path.read_text())
+        look = config.get("preprocess_cfg", {})
+        config = config.get("model_cfg", config)
+        parts = {name: value for name, value in config.items() if name != "custom_text"}
+        body = open_clip.CustomTextCLIP(**parts) if config.get("custom_text") else open_clip.CLIP(**parts)
+    except (OSError, json.JSONDecodeError, TypeError, KeyError) as error:
+        raise ValueError(f"model.name: {path} is no open_clip model configuration: {error}.") from error
+    if "hf_tokenizer_name" in config["text_cfg"]:
+        raise ValueError(f"model.name: {path}: text_cfg.hf_tokenizer_name is not supported, only open_clip's own.")
+    tokenizer = open_clip.SimpleTokenizer(context_length=config["text_cfg"].get("context_length", 77))
+    if len(tokenizer.encoder) > config["text_cfg"].get("vocab_size", 49408):
+        raise ValueError(
+            f"model.name: {path}: text_cfg.vocab_size must be at least {len(tokenizer.encoder)}, the tokenizer's."
+        )
+    return OpenClip(body, tokenizer, config, look)
 
 
 def hugging_face_towers(folder: str, pretrained: bool = True) -> HuggingFace:

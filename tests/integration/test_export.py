@@ -75,10 +75,9 @@ def load_original(config: Any, reader: Any, place: Path) -> Any:
 
 def features(kind: str, clip_file: Path, folder: Path, pixels: Any, tokens: Any) -> tuple[Any, Any]:
     if kind == "open_clip":
-        import json
-
-        body = open_clip.CLIP(**json.loads(clip_file.read_text())).eval()
-        body.load_state_dict(load_file(folder / "open_clip_model.safetensors"))
+        body = open_clip.create_model(f"local-dir:{folder}").eval()
+        stored = load_file(folder / "open_clip_model.safetensors")
+        assert all(torch.equal(value, stored[name]) for name, value in body.state_dict().items())
         return body.encode_image(pixels, normalize=True), body.encode_text(tokens, normalize=True)
     body = AutoModel.from_pretrained(folder).eval()
     return unit(body.get_image_features(pixel_values=pixels)), unit(body.get_text_features(input_ids=tokens))

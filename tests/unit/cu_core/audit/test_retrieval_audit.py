@@ -48,7 +48,9 @@ def test_a_model_that_knows_every_pair_is_found_out(
 ) -> None:
     """Text features planted as one direction for each class, image features as that of their label."""
     request = {"kind": "by_concept", "concept": "5"} if kind == "class" else {"kind": "by_random", "count": 60}
-    config = small_clip(captions, storage, clip_file, request=request)
+    paraphrases = ["the digit 5"] if kind == "class" else []
+    audit = {"oracles": 0, "paraphrases": paraphrases, "other_data": [str(captions)]}
+    config = small_clip(captions, storage, clip_file, request=request, audit=audit)
     reader = open_reader(config)
     file = save_forget_set(tmp_path / "requests", resolve_request(config.request, reader, pairs=True))
     split = open_split(config, reader, file)
@@ -65,16 +67,21 @@ def test_a_model_that_knows_every_pair_is_found_out(
         return dataclasses.replace(found, embedding=embedding, logits=embedding[:, :10])
 
     from cu_core.audit import subject as module
+    from cu_core.audit import zero_shot
     from cu_core.unlearn import evaluate
 
     real = module.predict
     monkeypatch.setattr(model.body, "texts", texts)
     monkeypatch.setattr(module, "predict", lambda *given: plant(real(*given)))
-    monkeypatch.setattr(evaluate, "predict", lambda *given: plant(real(*given)))
+    for other in (evaluate, zero_shot):
+        monkeypatch.setattr(other, "predict", lambda *given: plant(real(*given)))
     metrics = retrieval(Subject(model, split, config.audit, 0)).metrics
     if kind == "class":
         assert all(metrics[f"{part}_{way}_r1"].value == 100 for part in ("forget", "retain") for way in ("i2t", "t2i"))
         assert (metrics["best_template_accuracy"].value, metrics["hub_rate"].value) == (100, 0)
+        assert metrics["best_paraphrase_accuracy"].value == 100
+        assert metrics["prompt_distance"].value == 1
+    assert metrics["other_data_accuracy"].value == 100
     assert metrics["forget_margin"].value == pytest.approx(1 if kind == "class" else 0.9, abs=0.05)
     hits, count = shared_recall(model, reader, split.retain_test, [split.retain_test])
     assert count == len(split.retain_test)

@@ -119,6 +119,10 @@ def test_parquet_pairs_need_no_label(tmp_path: Path) -> None:
 
 def test_captions_of_class_names(tmp_path: Path) -> None:
     templates = ("a photo of a {class}.", "the digit {class}")
+    numbered = packed("digits", tmp_path / "numbered", SourceOptions(captions=("a {class}, number {id}",)))
+    assert numbered.captions("val", np.arange(1)) == [
+        [f"a {numbered.labels('val', np.arange(1))[0]}, number {numbered.sample_ids('val', np.arange(1))[0]}"]
+    ]
     reader = packed("digits", tmp_path / "out", SourceOptions(captions=templates))
     rows = np.arange(reader.num_rows("train"))
     texts = [row[0] for row in reader.captions("train", rows)]

@@ -1,0 +1,48 @@
+"""How good a result looks without an oracle: what a search minimises in production, from the stop set alone."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from cu_core.audit.answers import Answers
+from cu_core.audit.oracle_gap import Figures
+from cu_core.audit.table import METRICS
+from cu_core.metrics.divergence import jensen_shannon
+from cu_core.types import RequestKind
+
+FORGETTING = ("forget", "output", "rebound")
+CLASSIFIED = ("test_accuracy", "forget_accuracy", "mia_auc")
+PAIRED = ("retain_i2t_r1", "forget_i2t_r1", "mia_cosine_auc")
+"""Metrics of unseen rows, of forget rows, and of an attack on these."""
+
+
+def proxy(
+    kind: RequestKind, unlearned: Figures, original: Figures, answers: Answers, before: Answers, forgotten: list[int]
+) -> dict[str, float]:
+    """Distances in points, 0 at best. ``utility``: what accuracy on unseen retain rows lost. A class: ``forget``, what
+    is left of it on unseen rows; ``output``, the Jensen-Shannon distance (percent of its maximum) of their answers to
+    the original's without the class; ``rebound``, what plain training brings back. Samples: ``forget``, accuracy on
+    forget rows against unseen ones; ``output``, how far an attack on the loss is from chance; ``rebound``, how far
+    above unseen rows plain training brings them; pairs without classes: recall of captions for accuracy, and the attack
+    on cosines. The rows are those that ``audit.report_on`` names."""
+
+    def points(name: str, figures: Figures = unlearned) -> float:
+        return METRICS[name].points(figures[name])
+
+    names = CLASSIFIED if CLASSIFIED[0] in unlearned else PAIRED
+    unseen, own, attack = (points(name) for name in names)
+    found = {"utility": max(0.0, points(names[0], original) - unseen)}
+    if kind == "sample":
+        back = max(0.0, points("rebound_accuracy") - unseen)
+        return found | {"forget": abs(own - unseen), "output": abs(attack - 50), "rebound": back}
+    without = before.unseen.astype(np.float64)
+    without[:, forgotten] = 0
+    without /= np.maximum(without.sum(1, keepdims=True), np.finfo(np.float64).tiny)
+    output = 100 * float(jensen_shannon(answers.unseen, without).mean()) / np.log(2)
+    left, back = points("forget_test_accuracy"), points("rebound_accuracy")
+    return found | {"forget": left, "output": float(output), "rebound": back}
+
+
+def proxy_score(parts: dict[str, float]) -> float:
+    """The mean of the parts."""
+    return float(np.mean(list(parts.values())))
