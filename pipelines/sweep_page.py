@@ -1,0 +1,159 @@
+"""A finished sweep as HTML and CSV, drawn by Optuna's own plots."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import matplotlib.pyplot as plt
+import optuna
+import pandas as pd
+from matplotlib.figure import Figure
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.trial import TrialState, create_trial
+from optuna.visualization import matplotlib as draw
+
+from cu_core.files import write_text
+from pipelines.html_report import environment
+from pipelines.plots import svg
+from pipelines.ray_tune import Tried
+from pipelines.sweep_objective import objectives
+from pipelines.swept import DEFAULT, WINNER, Swept
+from pipelines.tables import command_line, machine
+
+STATES = {"finished": TrialState.COMPLETE, "stopped": TrialState.PRUNED, "failed": TrialState.FAIL}
+
+
+def _plain(value: Any) -> str | int | float | bool:
+    """What Optuna takes for a choice."""
+    return value if isinstance(value, str | int | float | bool) else str(value)
+
+
+def _distribution(drawn: Any) -> BaseDistribution:
+    kind, values = next(iter(drawn.items()))
+    if kind == "choice":
+        return CategoricalDistribution([_plain(v) for v in values])
+    if kind == "int":
+        return IntDistribution(*values)
+    return FloatDistribution(*values, log=kind == "loguniform")
+
+
+def study_of(swept: Swept) -> optuna.Study:
+    """The trials as Optuna keeps them, whoever drew them."""
+    names, space = objectives(swept.sweep.config.objective), swept.sweep.space
+    last = [key.split(".")[-1] for key in space]
+    short = {key: word if last.count(word) == 1 else key for key, word in zip(space, last, strict=True)}
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    study = optuna.create_study(directions=["minimize"] * len(names))
+    for trial in swept.trials:
+        study.add_trial(
+            create_trial(
+                state=STATES[trial.state],
+                values=[trial.found[n] for n in names] if trial.state == "finished" else None,
+                params={short[k]: _plain(v) for k, v in trial.drawn.items()},
+                distributions={short[key]: _distribution(drawn) for key, drawn in space.items()},
+                intermediate_values={round(share): early for share, early in trial.looks},
+            )
+        )
+    return study
+
+
+def _picture(plot: Callable[..., Any], *given: Any, **named: Any) -> str:
+    """SVG of what one of Optuna's functions draws (they are marked experimental, and draw into pyplot)."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        plot(*given, **named)
+        figure: Figure = plt.gcf()
+        figure.set_size_inches(11, 4.5)
+        for axes in figure.axes:
+            axes.tick_params(labelsize=8, which="both")
+            axes.set_xlabel(axes.get_xlabel(), fontsize=9)
+        drawn = svg(figure)
+        plt.close("all")
+    return drawn
+
+
+def pictures(swept: Swept) -> list[tuple[str, str]]:
+    """Caption and SVG."""
+    study, names = study_of(swept), objectives(swept.sweep.config.objective)
+    found = []
+    finished = [t for t in swept.trials if t.state == "finished"]
+    for place, name in enumerate(names):
+        named = (
+            {"target": lambda t, i=place: t.values[i], "target_name": name} if len(names) > 1 else {"target_name": name}
+        )
+        found.append((f"Every finished trial is a line through its settings; dark: low {name}.",
+                      _picture(draw.plot_parallel_coordinate, study, **named)))  # fmt: skip
+        found.append((f"{name} against each setting.", _picture(draw.plot_slice, study, **named)))
+        if len(finished) > 3 and len({t.found[name] for t in finished}) > 1:
+            found.append((f"How much of the differences in {name} each setting explains (fANOVA).",
+                          _picture(draw.plot_param_importances, study, **named)))  # fmt: skip
+    if len(names) == 1 and any(t.looks for t in swept.trials):
+        found.append(("What the stop set showed on the way (share of the steps in percent): forgetting and accuracy "
+                      "lacking, in points. Lines that end were ended early.",
+                      _picture(draw.plot_intermediate_values, study)))  # fmt: skip
+    if len(names) > 1:
+        figure = Figure(figsize=(8, 4))
+        for axes, (x, y) in zip(
+            figure.subplots(1, 2), (("forgetting", "utility"), ("forgetting", "cost")), strict=True
+        ):
+            axes.scatter([t.found[x] for t in finished], [t.found[y] for t in finished], color="#9aa0a6")
+            axes.scatter([t.found[x] for t in swept.front], [t.found[y] for t in swept.front], color="#d6336c")
+            axes.scatter(swept.winner.found[x], swept.winner.found[y], marker="*", s=160, color="#d6336c")
+            axes.set(xlabel=x, ylabel=y)
+        found.append(
+            (
+                "Pink: no other trial is better in one figure without being worse in another. Star: recommended, the "
+                "pink point nearest to the best of each figure, each scaled to its range among the pink ones.",
+                svg(figure),
+            )
+        )
+    return found
+
+
+def trial_frame(trials: list[Tried]) -> pd.DataFrame:
+    """A row for each trial: state, reason, begin and end (seconds since 1970), settings, figures."""
+    return pd.DataFrame(
+        [{"trial": t.number, "state": t.state, "reason": t.reason, "begin": t.times[0], "end": t.times[1],
+          **t.drawn, **t.found} for t in trials]
+    )  # fmt: skip
+
+
+def conclusion(swept: Swept) -> str:
+    """What the search found, in a sentence."""
+    series = {name: pd.Series(values) for name, values in swept.again.items()}
+    told = {n: f"{s.mean():.2f}" + (f" ± {s.std():.2f}" if len(s) > 1 else "") for n, s in series.items()}
+    figure = "mean gap to the oracle" if swept.figure == "gap" else "proxy"
+    count = len(series[WINNER])
+    runs = f"on {count} run{'s' if count > 1 else ''} that decided nothing"
+    if swept.better:
+        return f"The winner has a {figure} of {told[WINNER]}, the settings of base {told[DEFAULT]}, {runs}."
+    return f"The settings of base stand: {figure} {told[DEFAULT]}, the winner's {told[WINNER]}, {runs}."
+
+
+def write_page(swept: Swept) -> None:
+    """``trials.csv`` and ``report.html``."""
+    frame = trial_frame(swept.trials)
+    write_text(swept.folder / "trials.csv", frame.to_csv(index=False))
+    page = environment().get_template("sweep.html.jinja")
+    shown = frame.drop(columns=["begin", "end"]).sort_values("objective", na_position="last")
+    html = page.render(
+        name=swept.name,
+        command=command_line(),
+        machine=machine(),
+        config=swept.sweep.config,
+        conclusion=conclusion(swept),
+        winner=" ".join(f"{key}={_shown(value)}" for key, value in swept.winner.drawn.items()),
+        number=swept.winner.number,
+        correlation=swept.rank_correlation,
+        counts=frame["state"].value_counts().to_dict(),
+        columns=list(shown.columns),
+        rows=[[_shown(v) for v in row] for row in shown.itertuples(index=False)],
+        pictures=pictures(swept),
+    )
+    write_text(swept.folder / "report.html", html)
+
+
+def _shown(value: object) -> str:
+    return ("" if value != value else f"{value:.4g}") if isinstance(value, float) else str(value)
