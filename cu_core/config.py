@@ -174,12 +174,11 @@ class RunConfig:
         Raises: ValueError if ``model.start`` is not there.
         """
         model = asdict(self.model)
-        path = Path(self.model.name.partition(":")[2])
-        files = (
-            [path] if path.is_file() else sorted(path.glob("*")) if self.model.reads_captions and path.is_dir() else []
-        )
-        if files:
-            model["name"] = [self.model.name.partition(":")[0], [file_sha256(f) for f in files if f.is_file()]]
+        library, _, place = self.model.name.partition(":")
+        path = Path(place)
+        files = [path, *sorted(path.glob("*"))] if self.model.reads_captions else []
+        if held := [file_sha256(file) for file in files if file.is_file()]:
+            model["name"] = [library, held]
         if self.model.start:
             if not Path(self.model.start).is_file():
                 raise ValueError(f"model.start: no file {self.model.start}.")
@@ -195,7 +194,8 @@ class RunConfig:
         content["model"] = self.model_by_content() | {"weights": self.model.weights}
         content["workers"] = {"precision": self.workers.precision}
         content["stop_rows"] = self.audit.stop_rows
-        return digest_of([content, data_digest, TRAINING_VERSION, UNLEARNING_VERSION])
+        own = [self.method.version] if self.method.version > 1 else []
+        return digest_of([content, data_digest, TRAINING_VERSION, UNLEARNING_VERSION, *own])
 
     def __post_init__(self) -> None:
         model = "image-text" if self.model.reads_captions else "classifier"
@@ -215,10 +215,20 @@ class RunConfig:
             self.trainable != Trainable()
             or self.train.trainable != TrainConfig().trainable
             or self.workers.rows_at_once is not None
+            or self.audit.paraphrases
+            or self.audit.other_data
         ):
             raise ValueError(
-                "trainable, train.trainable and workers.rows_at_once are for image-text models; model.name "
-                f"{self.model.name} is none"
+                "trainable, train.trainable, workers.rows_at_once, audit.paraphrases and audit.other_data are for "
+                f"image-text models; model.name {self.model.name} is none"
+            )
+        if self.audit.paraphrases and self.asked != "class":
+            raise ValueError("audit.paraphrases is for requests of a class or concept")
+        if (self.audit.paraphrases or self.audit.other_data) and "retrieval" not in (
+            self.audit.audits or ["retrieval"]
+        ):
+            raise ValueError(
+                "audit.paraphrases and audit.other_data belong to the audit retrieval; name it in audit.audits"
             )
         if self.batches.forget_batch < 1:
             raise ValueError("batches.forget_batch must be at least 1")

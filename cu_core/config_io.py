@@ -20,6 +20,8 @@ from cu_core.models.build import IMAGE_TEXT
 from cu_core.presets import preset_for
 from cu_core.types import RequestKind
 
+RUN_CONFIG = TypeAdapter(RunConfig)
+
 
 class ConfigError(ValueError):
     """A configuration that cannot be used."""
@@ -58,15 +60,20 @@ def config_from(values: Mapping[str, Any]) -> RunConfig:
     preset = preset_for(values.get("preset", "default"), kind, name, pairs)
     merged = merge(merge({"request": {"kind": by}, "method": {"name": name}}, preset), values)
     try:
-        return TypeAdapter(RunConfig).validate_python(merged)
+        return RUN_CONFIG.validate_python(merged)
     except ValidationError as error:
         raise ConfigError(one_line(error)) from error
 
 
+def as_plain(config: RunConfig) -> dict[str, Any]:
+    """The resolved whole as JSON knows it."""
+    plain: dict[str, Any] = RUN_CONFIG.dump_python(config, mode="json")
+    return plain
+
+
 def dump_config(config: RunConfig) -> str:
     """The resolved whole as YAML."""
-    plain = TypeAdapter(RunConfig).dump_python(config, mode="json")
-    return yaml.safe_dump(plain, sort_keys=False)
+    return yaml.safe_dump(as_plain(config), sort_keys=False)
 
 
 def parse_yaml(text: str, source: str) -> dict[str, Any]:

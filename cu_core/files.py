@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
 import hashlib
 import json
 import os
@@ -66,6 +67,13 @@ def load_arrays(path: Path) -> dict[str, Any]:
 
 
 def file_sha256(path: Path) -> str:
+    found = path.stat()
+    return _sha256(path.resolve(), found.st_size, found.st_mtime_ns)
+
+
+@functools.lru_cache
+def _sha256(path: Path, size: int, changed_ns: int) -> str:
+    """Large weights are asked for again and again."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 

@@ -25,6 +25,7 @@ from cu_core.models.build import build_model, preprocess_for, restore, restore_f
 from cu_core.models.classifier import Classifier, JointForward
 from cu_core.models.image_text import ImageTextClassifier
 from cu_core.models.preprocess import Preprocess
+from cu_core.models.text_cache import recall_texts, store_texts
 from cu_core.models.trainable import Trainable, adapter_of, choose_trainable, merge_adapters
 from cu_core.types import StepReport
 from cu_core.unlearn.loop import Loop, LoopResult, frozen, run_loop
@@ -174,6 +175,7 @@ def run_unlearn(config: RunConfig, original: Path, forget_file: Path, folder: Pa
     seed_everything(config.seed)
     prepare_towers(model, config.trainable)
     model.to(hooks.device)
+    recall_texts(model, config.store / "texts", config.model_by_content())
     stream = UnlearnStream(split, config.batches, config.seed + 17, model.tokenize)
     result = run_loop(
         Loop(
@@ -193,6 +195,7 @@ def run_unlearn(config: RunConfig, original: Path, forget_file: Path, folder: Pa
         ),
         hooks.latest(),
     )
+    store_texts(model, config.store / "texts", config.model_by_content())
     _save(folder, model, config, {"result": asdict(result), "data_digest": reader.manifest.digest})
     return result
 

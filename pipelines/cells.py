@@ -14,6 +14,7 @@ from pydantic import TypeAdapter
 from ray.train import TrainingFailedError
 
 from cu_core.audit.report import REPORT_VERSION, AuditReport
+from cu_core.audit.zero_shot import digests_of
 from cu_core.files import digest_of, write_text
 from cu_core.run import Hooks, run_unlearn
 from cu_core.types import StepReport
@@ -50,7 +51,8 @@ class Cell:
         audit = TypeAdapter(type(self.plan.config.audit)).dump_python(self.plan.config.audit)
         # The run's own digest knows foreign weights by their path; the original's folder is named by what they hold.
         weights = [self.plan.original.folder.name] if self.plan.config.model.weights else []
-        return digest_of([self.plan.digest, self.plan.forget.digest, audit, REPORT_VERSION, *weights])
+        others = digests_of(self.plan.config.audit.other_data)
+        return digest_of([self.plan.digest, self.plan.forget.digest, audit, REPORT_VERSION, *weights, *others])
 
     @property
     def folder(self) -> Path:

@@ -8,17 +8,14 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
-from mlflow.exceptions import MlflowException
 from pydantic import TypeAdapter
-from ray.exceptions import RayTaskError
-from ray.train import TrainingFailedError
 
 from cu_core.audit.explain import explain as explain_metric
 from cu_core.audit.report import AuditReport
 from cu_core.config_io import ConfigError, dump_config, load_config
 from pipelines.data_cli import app as data_app
-from pipelines.errors import explain
 from pipelines.progress import console
+from pipelines.sweep_cli import sweep
 from pipelines.tables import end_table
 
 app = typer.Typer(
@@ -244,6 +241,9 @@ def repeat(
     run_repeat(config, overrides or [], vary or [], out)
 
 
+app.command()(sweep)
+
+
 @app.command()
 def compare(
     config: Annotated[
@@ -318,11 +318,13 @@ def main() -> None:
     except SystemExit as stop:
         if stop.code == INTERRUPTED:
             console.print(
-                "interrupted; what is finished is kept: start the same command again (a run of cu unlearn goes on with "
-                "--resume and the name it printed)."
+                "interrupted; what is finished is kept: start the same command again (cu unlearn and cu sweep go on "
+                "with --resume and the name they printed)."
             )
         raise
-    except (ValueError, OSError, MlflowException, RayTaskError, TrainingFailedError) as error:
+    except Exception as error:
+        from pipelines.errors import explain  # imports MLflow: seconds that no other start need pay
+
         line = explain(error)
         if line is None:
             raise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 from pydantic import TypeAdapter
@@ -31,12 +32,13 @@ def run_tracked(comparison: Comparison, name: str) -> tuple[Finished, Path]:
     digest = comparison_digest(comparison)
     folder = config.store / "compare" / name.replace(" ", "_")
     with ray_session(config):
-        recorder = Recorder(config, f"compare {name}", comparison.config, digest)
+        recorder = Recorder(config, f"compare {name}", asdict(comparison.config), digest)
         status = "FAILED"
         try:
             finished = run_comparison(comparison, recorder)
             write_files(finished, command_line(), folder)
-            recorder.finish("FINISHED", folder)
+            means = cell_frame(finished).groupby(["group", "method"])["gap"].mean().dropna()
+            recorder.finish("FINISHED", folder, {f"gap/{g}/{m}": float(gap) for (g, m), gap in means.items()})
             status = "FINISHED"
         except KeyboardInterrupt:
             status = "KILLED"

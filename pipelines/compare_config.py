@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import itertools
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -43,6 +44,8 @@ class Competitor:
 
     def check(self, label: str) -> None:
         """Raises: ValueError for a label that names no method, and for settings that are not the method's own."""
+        if not re.fullmatch(r"[\w .-]+", label):
+            raise ValueError(f"methods.{label}: a label is made of letters, digits, spaces, dots, - and _")
         method = self.set.get("method", {})
         name = method.get("name") if isinstance(method, Mapping) else None
         if label in CONTROLS or not isinstance(method, Mapping):
@@ -166,13 +169,19 @@ class Comparison:
         if label in METHODS:
             values = merge(values, {"method": {"name": label}})
         values = merge(values, self.config.methods[label].set)
-        for key, value in trial.items():
-            values = merge(values, parse_override(f"{key}={json.dumps(value)}"))
         try:
-            return within_budget(config_from(values), self.config.budget_rows, label, sizes)
+            return within_budget(config_from(with_settings(values, trial)), self.config.budget_rows, label, sizes)
         except ConfigError as error:
             text = str(error)
             raise ConfigError(text if text.startswith("methods.") else f"methods.{label}: {text}") from error
+
+
+def with_settings(values: Settings, dotted: Settings) -> dict[str, Any]:
+    """Plain mapping with dotted keys set in it."""
+    merged = dict(values)
+    for key, value in dotted.items():
+        merged = merge(merged, parse_override(f"{key}={json.dumps(value)}"))
+    return merged
 
 
 def within_budget(config: RunConfig, budget: int, label: str, sizes: Sizes) -> RunConfig:
@@ -197,20 +206,40 @@ def within_budget(config: RunConfig, budget: int, label: str, sizes: Sizes) -> R
     return replace(config, stop=replace(stop, max_steps=steps, check_every=check_every, further_steps=further))
 
 
+def read_values(path: Path, overrides: Sequence[str], kind: type, word: str, folder: str) -> dict[str, Any]:
+    """Of a file that builds on a run configuration, its keys checked against ``kind``.
+
+    Raises: ConfigError.
+    """
+    if not path.is_file():
+        raise ConfigError(f"no configuration file {path}; complete ones are in tune_configs/{folder}/.")
+    values = parse_yaml(path.read_text(), str(path))
+    for override in overrides:
+        values = merge(values, parse_override(override))
+    if "base" not in values:
+        raise ConfigError(f"{path} is no {word}: it has no key base (`cu unlearn` takes run configurations).")
+    check_keys(values, kind, "")
+    return values
+
+
+def read_base(path: Path, base: str, changes: Settings) -> dict[str, Any]:
+    """The run configuration that the file ``path`` names, with its changes.
+
+    Raises: ConfigError.
+    """
+    file = path.parent / base
+    if not file.is_file():
+        raise ConfigError(f"base: no configuration file {file} (the path is relative to {path.parent}).")
+    return merge(parse_yaml(file.read_text(), str(file)), changes)
+
+
 def read_comparison(path: Path, overrides: Sequence[str] = (), only: Sequence[str] | None = None) -> Comparison:
     """Read and check the file; ``overrides`` are dotted settings of it, e.g. ``seeds=[0]`` or ``set.storage=other``;
     ``only`` names the methods that take part, absent: all.
 
     Raises: ConfigError.
     """
-    if not path.is_file():
-        raise ConfigError(f"no configuration file {path}; complete ones are in tune_configs/compare/.")
-    values = parse_yaml(path.read_text(), str(path))
-    for override in overrides:
-        values = merge(values, parse_override(override))
-    if "base" not in values:
-        raise ConfigError(f"{path} is no comparison: it has no key base (`cu unlearn` takes run configurations).")
-    check_keys(values, CompareConfig, "")
+    values = read_values(path, overrides, CompareConfig, "comparison", "compare")
     methods = values.get("methods", {})
     for label, entry in methods.items() if isinstance(methods, Mapping) else ():
         if not isinstance(entry, Mapping):
@@ -218,15 +247,13 @@ def read_comparison(path: Path, overrides: Sequence[str] = (), only: Sequence[st
         check_keys(entry, Competitor, f"methods.{label}.")
     unknown = [label for label in only or () if label not in methods]
     if unknown:
-        raise ConfigError(f"--methods: {unknown[0]!r} is not among those of {path}: {', '.join(methods)}.")
+        near = difflib.get_close_matches(unknown[0], methods, 1)
+        hint = f"did you mean {near[0]}?" if near else f"they are {', '.join(methods)}."
+        raise ConfigError(f"--methods: {unknown[0]!r} is not among those of {path}; {hint}")
     if only:
         values["methods"] = {label: methods[label] for label in only}
     try:
         config = TypeAdapter(CompareConfig).validate_python(values)
     except ValidationError as error:
         raise ConfigError(one_line(error)) from error
-    base_file = path.parent / config.base
-    if not base_file.is_file():
-        raise ConfigError(f"base: no configuration file {base_file} (the path is relative to {path.parent}).")
-    base = merge(parse_yaml(base_file.read_text(), str(base_file)), config.set)
-    return Comparison(config, base)
+    return Comparison(config, read_base(path, config.base, config.set))

@@ -1,18 +1,17 @@
-"""A comparison in MLflow: one parent run, a nested run for each cell; what is there already is not written again."""
+"""Many cells in MLflow: one parent run, a nested run for each; what is there already is not written again."""
 
 from __future__ import annotations
 
 import time
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-import pandas as pd
 from mlflow.entities import Metric
-from pydantic import TypeAdapter
 
 from cu_core.config import RunConfig
-from pipelines.cells import Cell, Failure
-from pipelines.compare_config import CompareConfig
+from cu_core.config_io import as_plain
+from pipelines.cells import Cell, Failure, Outcome
 from pipelines.job import figures
 from pipelines.tracking import end_run, log_figures, log_files, open_client, start_run
 
@@ -23,11 +22,11 @@ POINTS_AT_ONCE = 1000
 class Recorder:
     """Called with every finished cell."""
 
-    def __init__(self, config: RunConfig, name: str, settings: CompareConfig, digest: str):
+    def __init__(self, config: RunConfig, name: str, settings: dict[str, Any], digest: str):
         """``config`` names storage, server and experiment; the parent of an earlier start is found by ``digest``."""
         self.config = replace(config, name=name)
         self.client = open_client(config)
-        self.parent = start_run(self.config, asdict(settings), {"compare_digest": digest}, self._earlier(digest))
+        self.parent = start_run(self.config, settings, {"compare_digest": digest}, self._earlier(digest))
         self.there = self._children()
 
     def _find(self, condition: str) -> list[tuple[str, dict[str, str]]]:
@@ -57,11 +56,15 @@ class Recorder:
         return whole
 
     def __call__(self, cell: Cell) -> None:
-        outcome = cell.outcome
-        if cell.digest in self.there or outcome is None:
+        if cell.outcome is not None:
+            self.add(cell, cell.outcome)
+
+    def add(self, cell: Cell, outcome: Outcome, status: str | None = None) -> None:
+        """``status`` of MLflow, absent: FINISHED or FAILED by the outcome."""
+        if cell.digest in self.there:
             return
         config = replace(cell.plan.config, name=cell.label)
-        settings = TypeAdapter(RunConfig).dump_python(config, mode="json")
+        settings = as_plain(config)
         tags = {PARENT: self.parent, DIGEST: cell.digest, "method": cell.plan.config.method.name}
         run_id = start_run(config, settings, tags, None)
         now = int(time.time() * 1000)
@@ -74,14 +77,13 @@ class Recorder:
         for start in range(0, len(points), POINTS_AT_ONCE):
             self.client.log_batch(run_id, metrics=points[start : start + POINTS_AT_ONCE])
         self.client.set_tag(run_id, "whole", "yes")
-        end_run(config, run_id, "FAILED" if isinstance(outcome, Failure) else "FINISHED")
+        end_run(config, run_id, status or ("FAILED" if isinstance(outcome, Failure) else "FINISHED"))
         self.there.add(cell.digest)
 
-    def finish(self, status: str, folder: Path | None = None) -> None:
-        """End the parent; with ``folder``, its tables and report are kept as artifacts, its mean gaps as metrics."""
+    def finish(self, status: str, folder: Path | None = None, means: dict[str, float] | None = None) -> None:
+        """End the parent; with ``folder``, its files are kept as artifacts, with ``means``, these are its metrics."""
+        if means:
+            log_figures(self.config, self.parent, means, {})
         if folder is not None:
-            means = pd.read_csv(folder / "cells.csv").groupby(["group", "method"])["gap"].mean().dropna()
-            gaps = {f"gap/{group}/{method}": float(gap) for (group, method), gap in means.items()}
-            log_figures(self.config, self.parent, gaps, {})
             log_files(self.config, self.parent, folder, [p.name for p in sorted(folder.iterdir()) if p.is_file()])
         end_run(self.config, self.parent, status)

@@ -47,7 +47,7 @@ def pack_command(
     ] = None,
     caption: Annotated[
         list[str] | None,
-        typer.Option(help="Captions from labels: 'a photo of a {class}.'; several: drawn by row."),
+        typer.Option(help="Captions from labels: 'a photo of a {class}.', {id}: the sample_id; several: drawn by row."),
     ] = None,
     download: Annotated[bool, typer.Option("--download", help="torchvision: fetch the data set.")] = False,
 ) -> None:

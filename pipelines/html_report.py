@@ -100,6 +100,13 @@ def _pictures(
     if "picture" in samples and samples["picture"].notna().any():
         caption = "Test images nearest to the forgotten class's prompts, nearest first; red: images of that class."
         found["retrieval"].append((caption, plots.search_results(samples)))
+    _add_courses(found, report, curves)
+    return found
+
+
+def _add_courses(
+    found: dict[str, list[tuple[str, str]]], report: AuditReport, curves: dict[str, list[tuple[int, float]]]
+) -> None:
     if report.curves:
         found["relearning"].append(("Accuracy while a few forget rows are learned again.", plots.relearning(report)))
     if report.stop.get("history"):
@@ -110,4 +117,3 @@ def _pictures(
         found["course"].append((caption, plots.stop_curve(report.stop)))
     if curves:
         found["course"].append(("Loss terms over steps, as the run recorded them.", plots.loss_curves(curves)))
-    return found

@@ -6,12 +6,14 @@ import contextlib
 import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from pydantic import TypeAdapter
 
 from cu_core.audit.report import AuditReport
 from cu_core.config import RunConfig
+from cu_core.config_io import as_plain
 from cu_core.files import write_text
 from cu_core.run import load_model, open_reader
 from pipelines import launch, tracking
@@ -59,7 +61,7 @@ def run_job(config: RunConfig, *, local: bool = False, resume: str | None = None
     plan = make_plan(config)
     config, folder = open_run(plan.config, plan.digest, resume)
     plan = Plan(config, *(getattr(plan, f) for f in ("manifest", "forget", "forget_file", "original", "oracles")))
-    settings = TypeAdapter(RunConfig).dump_python(config, mode="json")
+    settings = as_plain(config)
     console.print(f"run {folder.name}: {about_request(plan)}", highlight=False)
     with contextlib.ExitStack() as stack:
         if not local:
@@ -85,21 +87,20 @@ def record(plan: Plan, folder: RunFolder, run_id: str, report: AuditReport) -> N
     tracking.log_figures(config, run_id, figures(report), tags)
     tracking.log_files(config, run_id, folder.path, ["config.yaml", "audit.json", "samples.parquet", "report.html"])
     tracking.log_files(config, run_id, plan.forget_file.parent, [plan.forget_file.name])
-    reader = open_reader(config)
     models = {"original": plan.original.folder, "unlearned": folder.unlearned}
     if plan.oracles:
         models["oracle"] = plan.oracles[0].folder
-    shape = (
-        reader.image_channels,
-        *((config.model.image_size,) * 2 if plan.manifest.image_shape is None else plan.manifest.image_shape[1:]),
-    )
-    uris = {}
-    for role, path in models.items():
-        extra = tags if role == "unlearned" else {}
-        uris[role] = tracking.register(
-            config, run_id, role, path, lambda p: load_model(config, reader, p), shape, extra
-        )
+    uris = {r: register(plan, run_id, r, path, tags if r == "unlearned" else {}) for r, path in models.items()}
     write_text(folder.path / "result.json", json.dumps({"models": uris, "verdict": asdict(report.verdict)}, indent=1))
+
+
+def register(plan: Plan, run_id: str, role: str, folder: Path, tags: dict[str, str]) -> str:
+    """Put a model of the plan into the registry; returns its version."""
+    config = plan.config
+    reader = open_reader(config)
+    size = (config.model.image_size,) * 2 if plan.manifest.image_shape is None else plan.manifest.image_shape[1:]
+    shape = (reader.image_channels, *size)
+    return tracking.register(config, run_id, role, folder, lambda p: load_model(config, reader, p), shape, tags)
 
 
 def figures(report: AuditReport) -> dict[str, float]:

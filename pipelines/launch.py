@@ -182,12 +182,14 @@ class WorkerJob:
     folder: RunFolder
     curves: Curves
     board: Any
+    look: Callable[[StepReport], dict[str, float] | None] = lambda step: None
+    """What Ray Tune is told of a step; absent: nothing."""
 
     def __call__(
         self,
         device: torch.device,
         wrap: Any,
-        report: Callable[[dict[str, int], Path | None], None],
+        report: Callable[[dict[str, float], Path | None], None],
         checkpoint: Path | None,
     ) -> None:
         digest = self.plan.digest
@@ -201,7 +203,14 @@ class WorkerJob:
                 save_state(Path(place) / "state", state, digest)
                 report({"step": state.step}, Path(place) / "state")
 
-        on_step = _both(board_step(self.board, "unlearn"), self.curves) if rank() == 0 else lambda report: None
+        def look(step: StepReport) -> None:
+            if found := self.look(step):
+                if rank() == 0:
+                    self.curves.flush()  # a trial that is ended here does not come back
+                report(found, None)
+
+        drawn = board_step(self.board, "unlearn") if self.board else lambda step: None
+        on_step = _both(_both(drawn, self.curves), look) if rank() == 0 else look
         hooks = Hooks(
             device=device,
             wrap=wrap,

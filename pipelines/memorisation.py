@@ -56,9 +56,14 @@ class Scoring:
 
 
 def plan_scoring(config: RunConfig) -> Scoring:
-    """Resolve the models; writes only the two halves as request files."""
+    """Resolve the models; writes only the two halves as request files.
+
+    Raises: ConfigError for pairs without classes.
+    """
     config = absolute(config)
     reader = open_reader(config)
+    if reader.manifest.num_classes < 2:
+        raise ConfigError(f"cu score needs classes: it compares confidences in labels; {config.data.path} has none.")
     digest, models = reader.manifest.digest, config.store / "models"
     rows = np.arange(reader.num_rows("train"), dtype=np.int64)
     ids = reader.sample_ids("train", rows)

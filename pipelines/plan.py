@@ -8,6 +8,7 @@ from pathlib import Path
 from mlflow.artifacts import download_artifacts
 from mlflow.exceptions import MlflowException
 
+from cu_core.audit.zero_shot import digests_of
 from cu_core.config import RunConfig
 from cu_core.config_io import ConfigError
 from cu_core.data.concepts import ByConcept, find_concept
@@ -87,6 +88,7 @@ def absolute(config: RunConfig) -> RunConfig:
         storage=str(config.store.resolve()),
         data=replace(config.data, path=str(Path(config.data.path).resolve())),
         model=replace(config.model, weights=weights, name=_absolute_name(config), start=_absolute_start(config)),
+        audit=replace(config.audit, other_data=tuple(str(Path(p).resolve()) for p in config.audit.other_data)),
     )
 
 
@@ -130,6 +132,7 @@ def make_plan(config: RunConfig) -> Plan:
         if part.exists() and not part.is_dir():
             raise ConfigError(f"storage: {part} is a file; name a folder.")
     reader = open_reader(config)
+    digests_of(config.audit.other_data)
     local_weights = config.model.weights not in (None, "pretrained")
     foreign_model(config, reader) if local_weights else fresh_model(config, reader, config.seed)
     forget = resolve_request(config.request, reader, config.model.reads_captions)

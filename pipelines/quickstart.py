@@ -19,6 +19,16 @@ RECIPES = {
     "fashion-mnist": ("fashion_mnist_class.yaml", SplitPlan(val_frac=0.2, train_rows=10_000)),
     "digits-captions": ("digits_clip.yaml", SplitPlan(val_frac=0.2, test_frac=0.2)),
 }
+NEXT = (
+    "  .venv/bin/cu unlearn {file} request.classes=[3]     # another class\n"
+    "  .venv/bin/cu unlearn {file} preset=paper            # the paper's own settings\n"
+    "  .venv/bin/cu unlearn tune_configs/base/digits_samples.yaml --dry-run"
+)
+NEXT_CLIP = (
+    "  .venv/bin/cu unlearn {file} request.concept=3       # another concept\n"
+    "  .venv/bin/cu unlearn {file} method.name=null_space  # a control that hides it\n"
+    "  .venv/bin/cu unlearn {file} --dry-run"
+)
 CAPTIONS = ("a photo of the digit {class}.", "the digit {class}", "a handwritten {class}")
 
 
@@ -48,20 +58,11 @@ def run_quickstart(data: str, storage: str, clip: bool = False) -> None:
             )
     config = load_config(CONFIGS / file, ["workers.count=2", f"storage={storage}", f"data.path={packed}"])
     finished = run_job(config)
-    shown = f"tune_configs/base/{file}"
     console.print(end_table(finished.report))
     console.print(
         f"\nreport       {finished.folder.path / 'report.html'}\n"
         f"MLflow page  .venv/bin/{page_command(finished.config)}\n\n"
-        f"Try next:\n"
-        + (
-            f"  .venv/bin/cu unlearn {shown} request.concept=3       # another concept\n"
-            f"  .venv/bin/cu unlearn {shown} method.name=null_space  # a control that hides it\n"
-            if clip
-            else f"  .venv/bin/cu unlearn {shown} request.classes=[3]     # another class\n"
-            f"  .venv/bin/cu unlearn {shown} preset=paper            # the paper's own settings\n"
-        )
-        + "  .venv/bin/cu unlearn tune_configs/base/digits_samples.yaml --dry-run",
+        f"Try next:\n" + (NEXT_CLIP if clip else NEXT).format(file=f"tune_configs/base/{file}"),
         highlight=False,
         soft_wrap=True,
     )

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import ray.train
 import torch
+from ray.train import UserCallback
 from ray.train.torch import TorchTrainer, get_device
 
 from cu_core.config import RunConfig
 from cu_core.dist import data_parallel
 from pipelines.run_folder import RunFolder
 
-WorkerFunction = Callable[[torch.device, Any, Callable[[dict[str, int], Path | None], None], Path | None], None]
+WorkerFunction = Callable[[torch.device, Any, Callable[[dict[str, float], Path | None], None], Path | None], None]
 KEPT_CHECKPOINTS = 2
 
 
@@ -23,7 +26,7 @@ def _worker(settings: dict[str, Any]) -> None:
     job: WorkerFunction = settings["job"]
     found = ray.train.get_checkpoint()
 
-    def report(metrics: dict[str, int], folder: Path | None) -> None:
+    def report(metrics: dict[str, float], folder: Path | None) -> None:
         ray.train.report(metrics, checkpoint=ray.train.Checkpoint.from_directory(folder) if folder else None)
 
     def wrap(module: torch.nn.Module) -> torch.nn.Module:
@@ -36,8 +39,11 @@ def _worker(settings: dict[str, Any]) -> None:
             job(get_device(), wrap, report, Path(folder))
 
 
-def train_workers(job: WorkerFunction, config: RunConfig, folder: RunFolder) -> None:
-    """Run ``job`` on all workers; Ray restarts them from the latest checkpoint when one dies.
+def train_workers(
+    job: WorkerFunction, config: RunConfig, folder: RunFolder, callbacks: Sequence[UserCallback] = ()
+) -> None:
+    """Run ``job`` on all workers; Ray restarts them from the latest checkpoint when one dies. ``callbacks`` see what
+    workers report.
 
     Raises: what the workers raised; KeyboardInterrupt on Ctrl-C.
     """
@@ -51,13 +57,24 @@ def train_workers(job: WorkerFunction, config: RunConfig, folder: RunFolder) -> 
             storage_path=str(folder.path),
             failure_config=ray.train.FailureConfig(max_failures=workers.max_failures),
             checkpoint_config=ray.train.CheckpointConfig(num_to_keep=KEPT_CHECKPOINTS),
+            callbacks=list(callbacks),
             logging_config=ray.train.LoggingConfig(log_level="ERROR"),
         ),
     )
+    with own_interrupt():
+        try:
+            trainer.fit()
+        except SystemExit as stop:  # Ray's own handler of Ctrl-C aborts the run and then leaves the program
+            raise KeyboardInterrupt from stop
+
+
+@contextmanager
+def own_interrupt() -> Iterator[None]:
+    """Ray's libraries leave their own handler of Ctrl-C behind; here the program's comes back."""
+    here = threading.current_thread() is threading.main_thread()  # a trial of Ray Tune runs in another
     handler = signal.getsignal(signal.SIGINT)
     try:
-        trainer.fit()
-    except SystemExit as stop:  # Ray's own handler of Ctrl-C aborts the run and then leaves the program
-        raise KeyboardInterrupt from stop
+        yield
     finally:
-        signal.signal(signal.SIGINT, handler)
+        if here:
+            signal.signal(signal.SIGINT, handler)

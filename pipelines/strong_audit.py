@@ -16,7 +16,7 @@ from cu_core import __version__
 from cu_core.audit import strong
 from cu_core.audit.strong import StrongFigure
 from cu_core.config import RunConfig
-from cu_core.config_io import ConfigError
+from cu_core.config_io import ConfigError, as_plain
 from cu_core.files import atomic_folder, write_text
 from pipelines.plan import make_plan
 from pipelines.pools import pool_a, pool_b, run_members, target_rows, trained_on
@@ -69,7 +69,7 @@ def strong_audit(config: RunConfig, models: int, out: Path) -> StrongReport:
         figures=(*strong.pool_b(b, trained_on(halves)), *strong.pool_a(a)),
         digests={"data": base.manifest.digest, "request": base.forget.digest, "config": base.digest},
         versions={"cu": __version__, "python": platform.python_version(), "torch": version("torch")},
-        settings=TypeAdapter(RunConfig).dump_python(config, mode="json"),
+        settings=as_plain(config),
     )
     with atomic_folder(out.resolve()) as partial:
         write_text(partial / "strong.json", TypeAdapter(StrongReport).dump_json(report, indent=1).decode())

@@ -32,8 +32,12 @@ def end_table(report: AuditReport) -> Table:
         table.add_row(row.title, f"{row.original:.1f}", f"{row.unlearned:.1f}", oracle, shown)
     if report.verdict.outside:
         table.caption = "*: differs by more than one more oracle would, and than the margin"
-    if not report.cost["steps"]:  # a model whose making is not recorded
-        return table
+    if report.cost["steps"]:  # else a model whose making is not recorded
+        _add_cost(table, report)
+    return table
+
+
+def _add_cost(table: Table, report: AuditReport) -> None:
     cost = report.cost
     own = cost["forget_rows"] + cost["retain_rows"]
     table.add_section()
@@ -60,4 +64,3 @@ def end_table(report: AuditReport) -> Table:
             "0.00",
             "",
         )
-    return table

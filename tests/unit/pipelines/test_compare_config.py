@@ -51,7 +51,7 @@ def test_drawn_requests_follow_the_seed_and_labels_name_methods(tmp_path: Path) 
     path.write_text(
         "base: base.yaml\nbudget_rows: 5000\nrequests: {r: [{kind: by_random, count: 9}]}\n"
         "methods:\n  finetune: {set: {optimizer: {lr: 0.5}}}\n"
-        "  pull: {set: {method: {name: contrastive, terms: pull}}}\n"
+        "  pull: {set: {method: {name: contrastive, terms: pull, push_weights: uniform}}}\n"
     )
     comparison = read_comparison(path, ["seeds=[4]"])
     request = comparison.config.requests["r"][0]
@@ -62,3 +62,14 @@ def test_drawn_requests_follow_the_seed_and_labels_name_methods(tmp_path: Path) 
     assert one.request.seed == 4  # type: ignore[union-attr]
     assert (one.method.name, one.optimizer.lr, one.optimizer.momentum) == ("finetune", 0.5, 0.1)
     assert (other.method.name, other.method.terms) == ("contrastive", "pull")  # type: ignore[attr-defined]
+
+
+def test_labels_that_mlflow_and_the_command_line_do_not_take_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "c.yaml"
+    (tmp_path / "base.yaml").write_text("request: {kind: by_class}\n")
+    path.write_text(
+        "base: base.yaml\nbudget_rows: 9216\nrequests: {class: [{classes: [5]}]}\n"
+        "methods:\n  finetune, long: {set: {method: {name: finetune}}}\n"
+    )
+    with pytest.raises(ConfigError, match=r"methods.finetune, long: a label is made of letters, digits, spaces"):
+        read_comparison(path)
