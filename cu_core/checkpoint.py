@@ -15,6 +15,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from cu_core.files import atomic_folder, file_sha256
+from cu_core.places import there
 
 Weights = dict[str, Tensor]
 META = "meta.json"
@@ -40,11 +41,11 @@ def read_meta(folder: Path, verify: bool = True) -> dict[str, Any]:
     Raises: DamagedFile with the file's name.
     """
     path = folder / META
-    if not path.is_file():
+    if not there(path):
         raise DamagedFile(f"{folder} holds no {META}: it is not a folder that this tool saved.")
     meta: dict[str, Any] = json.loads(path.read_text())
     for name, expected in meta["files"].items() if verify else ():
-        if not (folder / name).is_file() or file_sha256(folder / name) != expected:
+        if not there(folder / name) or file_sha256(folder / name) != expected:
             raise DamagedFile(f"{folder / name} is damaged (its sha256 differs from {META}); use an earlier copy.")
     return meta
 
@@ -70,7 +71,7 @@ def load_weights(path: Path) -> Weights:
 
     Raises: DamagedFile, ValueError.
     """
-    if path.is_dir():
+    if there(path / META) or path.is_dir():
         read_meta(path)
         path = path / "model.safetensors"
     if not path.is_file():

@@ -17,6 +17,7 @@ from cu_core.methods.table import METHODS, MethodConfig
 from cu_core.models.batch_norm import BatchNormMode
 from cu_core.models.build import ModelConfig
 from cu_core.models.trainable import Trainable
+from cu_core.places import place
 from cu_core.types import RequestKind
 from cu_core.unlearn.optim import OptimizerConfig
 from cu_core.unlearn.stopping import StopConfig
@@ -32,7 +33,7 @@ class DataConfig:
     """Which shard set."""
 
     path: str = "data/digits"
-    """Folder with a manifest, as `cu data pack` writes it."""
+    """Folder or address (s3://bucket/folder) with a manifest, as `cu data pack` writes it."""
     half: int | None = None
     """Train on a random half of the training rows, drawn with this key; pools of models for audits are made so."""
 
@@ -110,7 +111,7 @@ class RunConfig:
     """Name of the run; absent: made from the data, the time and the configuration's hash."""
     seed: int = 0
     storage: str = "outputs"
-    """Folder for models, requests, runs and the MLflow file."""
+    """Folder or address (s3://bucket/folder) for models, requests, runs and the MLflow file."""
     preset: Literal["default", "paper"] = "default"
     """Settings of method, optimizer, batches and stop that go under what is written here, per request kind."""
     batch_norm: BatchNormMode = "synced"
@@ -137,7 +138,8 @@ class RunConfig:
 
     @property
     def store(self) -> Path:
-        return Path(self.storage)
+        """Its folder on this machine."""
+        return place(self.storage)
 
     def original_key(self, data_digest: str) -> str:
         """Digest of everything the original depends on: its training, or the weights it is taken from.

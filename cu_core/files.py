@@ -15,10 +15,12 @@ from typing import Any
 
 import numpy as np
 
+from cu_core.places import publish
+
 
 @contextlib.contextmanager
 def atomic_folder(target: Path) -> Iterator[Path]:
-    """A temporary sibling that becomes ``target`` when the block ends without an error."""
+    """A temporary sibling that becomes ``target``, here and at its address, when the block ends without an error."""
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
     shutil.rmtree(partial, ignore_errors=True)
@@ -33,18 +35,20 @@ def atomic_folder(target: Path) -> Iterator[Path]:
             # Another process has just made the same thing; folders here are named by what they hold or by their run.
             if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
                 raise
+        publish(target)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 
 
 @contextlib.contextmanager
 def atomic_file(target: Path) -> Iterator[Path]:
-    """A temporary sibling that becomes ``target`` when the block ends without an error."""
+    """A temporary sibling that becomes ``target``, here and at its address, when the block ends without an error."""
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
     try:
         yield partial
         partial.replace(target)
+        publish(target)
     finally:
         partial.unlink(missing_ok=True)
 

@@ -38,6 +38,7 @@ from cu_core.config import RunConfig
 from cu_core.config_io import as_plain
 from cu_core.data.forget_split import ForgetSplit
 from cu_core.files import digest_of, write_text
+from cu_core.places import there
 from cu_core.run import fresh_model, load_model, open_reader, open_split
 from cu_core.types import RequestKind
 
@@ -56,7 +57,7 @@ def _figures(config: RunConfig, subject: Subject, meta: Mapping[str, Any]) -> tu
     key = digest_of([model, subject.split.forget.digest, settings, others, config.seed, REPORT_VERSION])
     kept = config.store / "audits" / f"{key}.json"
     kept_answers = kept.with_suffix(".npz")
-    if kept.is_file():
+    if there(kept) and there(kept_answers):
         return FIGURES.validate_json(kept.read_text()), Answers.load(kept_answers)
     found, answers = audit_alone(subject), answers_of(subject)
     figures = ModelFigures(found.metrics, per_class_test_accuracy(subject), found.curves)
@@ -72,7 +73,7 @@ def _untrained(config: RunConfig, split: ForgetSplit, device: torch.device) -> M
     key = digest_of([config.oracle_key("", split.forget.digest, 0), asdict(config.audit), REPORT_VERSION])
     kept = config.store / "audits" / f"untrained-{key}.json"
     curves = TypeAdapter(dict[str, list[float]])
-    if not kept.is_file():
+    if not there(kept):
         model = fresh_model(config, split.reader, config.seed + 700).to(device)
         found = relearning(Subject(model, split, config.audit, config.seed))
         write_text(kept, curves.dump_json({k: list(v) for k, v in found.curves.items()}).decode())

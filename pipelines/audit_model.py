@@ -14,10 +14,12 @@ from cu_core.audit.report import AuditReport
 from cu_core.config import RunConfig
 from cu_core.config_io import ConfigError, load_config
 from cu_core.files import atomic_folder
+from cu_core.places import there
 from cu_core.run import import_original
 from pipelines import launch, tracking
 from pipelines.html_report import write_report
 from pipelines.plan import Plan, absolute, is_mlflow, make_plan
+from pipelines.session import ray_session
 
 
 def config_of(model: str, file: Path | None, overrides: Sequence[str]) -> RunConfig:
@@ -32,10 +34,9 @@ def config_of(model: str, file: Path | None, overrides: Sequence[str]) -> RunCon
         return load_config(_config_in_mlflow(own, model), overrides)
     if model.endswith((".yaml", ".yml")):
         raise ConfigError(f"{model} is a configuration, not a model: cu audit MODEL --config {model}.")
-    places = [own.store / "runs" / model, *list(Path(model).parents)[:2]]
-    for place in places:
-        if (place / "config.yaml").is_file():
-            return load_config(place / "config.yaml", overrides)
+    for folder in [own.store / "runs" / model, *list(Path(model).parents)[:2]]:
+        if there(folder / "config.yaml"):
+            return load_config(folder / "config.yaml", overrides)
     raise ConfigError(
         f"{model} is no run in {own.store / 'runs'} and has no config.yaml beside it; say with --config which data, "
         f"request and original it is audited against."
@@ -59,13 +60,13 @@ def find_model(plan: Plan, model: str) -> Path:
     """A run's name or a model folder as it is; a weights file or MLflow URI is taken into the store first."""
     run = plan.config.store / "runs" / model / "unlearned"
     for folder in (run, Path(model)):
-        if (folder / "meta.json").is_file():
+        if there(folder / "meta.json"):
             return folder.resolve()
     if not Path(model).exists() and not is_mlflow(model):
         raise ConfigError(f"{model}: no run of that name in {plan.config.store / 'runs'}, no folder and no file.")
     config = absolute(replace(plan.config, model=replace(plan.config.model, weights=model)))
     folder = config.store / "models" / config.original_key(plan.manifest.digest)
-    if not (folder / "meta.json").is_file():
+    if not there(folder / "meta.json"):
         import_original(config, folder)
     return folder
 
@@ -85,7 +86,7 @@ def audit_model(config: RunConfig, model: str, out: Path, local: bool) -> AuditR
             launch.train_missing(plan.config, plan.missing, local)
             report = launch.audit(plan, found, samples, local)
         else:
-            with launch.ray_session(plan.config):
+            with ray_session(plan.config):
                 launch.train_missing(plan.config, plan.missing, local)
                 report = launch.audit(plan, found, samples, local)
         (partial / "audit.json").write_bytes(TypeAdapter(AuditReport).dump_json(report, indent=1))

@@ -20,6 +20,7 @@ from cu_core.run_audit import Evidence, gather
 from pipelines import launch
 from pipelines.plan import Plan, make_plan
 from pipelines.progress import console, ray_board
+from pipelines.session import ray_session
 from pipelines.tables import command_line, machine
 
 
@@ -64,7 +65,7 @@ def calibrate(config: RunConfig, counts: Sequence[int], out: Path | None) -> lis
         )
     plan = make_plan(config)
     roles = {"original": plan.original.folder, **{f"oracle_{i}": job.folder for i, job in enumerate(plan.oracles)}}
-    with launch.ray_session(plan.config):
+    with ray_session(plan.config):
         launch.train_missing(plan.config, plan.missing, local=False)
         options = launch.task_options(plan.config)
         with ray_board() as board:

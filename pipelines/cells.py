@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -16,15 +16,17 @@ from ray.train import TrainingFailedError
 from cu_core.audit.report import REPORT_VERSION, AuditReport
 from cu_core.audit.zero_shot import digests_of
 from cu_core.files import digest_of, write_text
+from cu_core.places import there
 from cu_core.run import Hooks, run_unlearn
-from cu_core.types import StepReport
 from cu_core.unlearn.loop import NonFiniteError
 from pipelines import launch
+from pipelines.curves import StepLog
 from pipelines.errors import root_cause
 from pipelines.plan import Plan
 from pipelines.progress import console, ray_board
 from pipelines.ray_train import train_workers
 from pipelines.run_folder import RunFolder
+from pipelines.session import ray_session
 
 REPORTS = TypeAdapter(AuditReport)
 
@@ -61,42 +63,20 @@ class Cell:
     @property
     def outcome(self) -> Outcome | None:
         """What it gave; absent until it is finished."""
-        if (self.folder / "failed.json").is_file():
+        if there(self.folder / "failed.json"):
             return Failure(json.loads((self.folder / "failed.json").read_text())["reason"])
         path = self.folder / "audit.json"
-        return REPORTS.validate_json(path.read_text()) if path.is_file() else None
-
-    def steps(self) -> list[tuple[int, dict[str, float]]]:
-        """Values of every step, as the run reported them."""
-        path = self.folder / "steps.json"
-        return [(step, values) for step, values in json.loads(path.read_text())] if path.is_file() else []
-
-
-@dataclass
-class StepLog:
-    """``on_step`` hook that keeps the values of every step in a file; what a restart takes again replaces the old."""
-
-    path: Path
-    steps: list[tuple[int, dict[str, float]]] = field(default_factory=list)
-
-    def __call__(self, report: StepReport) -> None:
-        if not self.steps and self.path.is_file():
-            self.steps = [(s, v) for s, v in json.loads(self.path.read_text()) if s < report.step]
-        self.steps.append((report.step, dict(report.values)))
-
-    def flush(self) -> None:
-        if self.steps:
-            write_text(self.path, json.dumps(self.steps))
+        return REPORTS.validate_json(path.read_text()) if there(path) else None
 
 
 @ray.remote
 def _run_cell(cell: Cell, *models: None) -> None:
     """Unlearn and audit in this task, once ``models`` are trained; ``audit.json`` is written last."""
-    plan, log = cell.plan, StepLog(cell.folder / "steps.json")
+    plan, log = cell.plan, StepLog(cell.folder)
     hooks = Hooks(device=launch.device_of(plan.config), on_step=log)
     unlearned = cell.folder / "unlearned"
     try:
-        if not (unlearned / "meta.json").is_file():
+        if not there(unlearned / "meta.json"):
             run_unlearn(plan.config, plan.original.folder, plan.forget_file, unlearned, hooks)
     except NonFiniteError as error:
         _fail(cell, str(error))
@@ -128,10 +108,10 @@ def _audit_cell(cell: Cell) -> None:
 def _run_large(cell: Cell, board: Any) -> None:
     """A cell of several workers: a Ray Train run from here, then its audit as a task."""
     place = RunFolder(cell.folder)
-    if not (place.unlearned / "meta.json").is_file():
+    if not there(place.unlearned / "meta.json"):
         cell.folder.mkdir(parents=True, exist_ok=True)
         try:
-            job = launch.WorkerJob(cell.plan, place, StepLog(cell.folder / "steps.json"), board)
+            job = launch.WorkerJob(cell.plan, place, StepLog(cell.folder), board)
             train_workers(job, cell.plan.config, place)
         except TrainingFailedError as error:
             if not isinstance(cause := root_cause(error), NonFiniteError):
@@ -154,7 +134,7 @@ def run_cells(cells: Sequence[Cell], finished: Callable[[Cell], None] = lambda c
         if cell.outcome is not None:
             finished(cell)
     if todo:
-        with launch.ray_session(todo[0].plan.config), ray_board() as board:
+        with ray_session(todo[0].plan.config), ray_board() as board:
             trained = dict(zip(missing, launch.start_training(list(missing.values()), board), strict=True))
             small = [cell for cell in todo if cell.plan.config.workers.count == 1]
             pending = {}

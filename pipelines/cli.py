@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 from pydantic import TypeAdapter
@@ -13,6 +13,8 @@ from pydantic import TypeAdapter
 from cu_core.audit.explain import explain as explain_metric
 from cu_core.audit.report import AuditReport
 from cu_core.config_io import ConfigError, dump_config, load_config
+from cu_core.places import place
+from pipelines.cluster_cli import jobs, stop, submit
 from pipelines.data_cli import app as data_app
 from pipelines.progress import console
 from pipelines.sweep_cli import sweep
@@ -36,6 +38,13 @@ Overrides = Annotated[
     ),
 ]
 Local = Annotated[bool, typer.Option("--local", help="Run in this process, without Ray.")]
+
+
+def out_option(about: str) -> Any:
+    return typer.Option("--out", parser=place, metavar="PATH", help=about)
+
+
+TableOut = Annotated[Path | None, out_option("Markdown file for the table.")]
 PrintConfig = Annotated[bool, typer.Option("--print-config", help="Show the resolved configuration and stop.")]
 
 
@@ -97,6 +106,7 @@ def train(
     """Train the original model (and its oracles); one that is there already is found by digest, not trained again."""
     from pipelines import launch
     from pipelines.plan import make_plan
+    from pipelines.session import ray_session
 
     settings = load_config(config, overrides or [])
     if print_config:
@@ -108,7 +118,7 @@ def train(
     if local:
         launch.train_missing(plan.config, missing, local)
     elif missing:
-        with launch.ray_session(plan.config):
+        with ray_session(plan.config):
             launch.train_missing(plan.config, missing, local)
     for job in wanted:
         console.print(f"{job.label}: {job.folder}")
@@ -130,7 +140,8 @@ def audit(
     ] = None,
     local: Local = False,
     out: Annotated[
-        Path, typer.Option("--out", help="New folder for audit.json, samples.parquet and report.html.")
+        Path,
+        out_option("New folder for audit.json, samples.parquet and report.html."),
     ] = Path("audit"),
     metric: Annotated[
         str | None, typer.Option("--explain", metavar="METRIC", help="Say what a metric is and how it misleads; stop.")
@@ -179,7 +190,7 @@ def export(
     config: Annotated[
         Path | None, typer.Option("--config", help="Absent: the configuration with which the model was made.")
     ] = None,
-    out: Annotated[Path, typer.Option("--out", help="New folder.")] = Path("export"),
+    out: Annotated[Path, out_option("New folder.")] = Path("export"),
     adapter: Annotated[bool, typer.Option("--adapter", help="Only what LoRA changed, as peft reads it.")] = False,
 ) -> None:
     """Write a model as its own library loads it: torchvision and timm state dicts, open_clip, transformers."""
@@ -199,7 +210,7 @@ def bench(
         typer.Option("--batch", help="Forget rows, and as many retain rows; may be given several times."),
     ] = None,
     steps: Annotated[int, typer.Option("--steps", help="Timed steps of each batch size.")] = 3,
-    out: Annotated[Path | None, typer.Option("--out", help="Markdown file for the table.")] = None,
+    out: TableOut = None,
 ) -> None:
     """Measure time and memory of an unlearning step, from fresh weights; nothing is trained or kept."""
     from pipelines.bench import run_bench
@@ -214,7 +225,7 @@ def calibrate(
     against: Annotated[
         list[int] | None, typer.Option("--against", help="Oracles a verdict; may be given several times.")
     ] = None,
-    out: Annotated[Path | None, typer.Option("--out", help="Markdown file for the table.")] = None,
+    out: TableOut = None,
 ) -> None:
     """Measure how often the verdict is wrong: every oracle is judged by others as if it had been unlearned."""
     from pipelines.calibrate import calibrate, table
@@ -233,7 +244,7 @@ def repeat(
             help="KEY=V1|V2|...: every combination is run, e.g. --vary 'seed=0|1|2' --vary 'request.classes=[5]|[0]'.",
         ),
     ] = None,
-    out: Annotated[Path | None, typer.Option("--out", help="Markdown file for the table.")] = None,
+    out: TableOut = None,
 ) -> None:
     """Run one configuration over seeds, classes or any settings, as Ray tasks, and table mean and spread."""
     from pipelines.repeat import run_repeat
@@ -242,6 +253,8 @@ def repeat(
 
 
 app.command()(sweep)
+for command in (submit, jobs, stop):
+    app.command()(command)
 
 
 @app.command()
@@ -255,7 +268,7 @@ def compare(
             metavar="[KEY.PATH=VALUE]...", help="Settings over the file's, e.g. seeds=[0]; mappings are merged."
         ),
     ] = None,
-    out: Annotated[Path | None, typer.Option("--out", help="Markdown file for the table.")] = None,
+    out: TableOut = None,
     only: Annotated[
         str | None, typer.Option("--methods", help="Only these methods of the file, separated by commas.")
     ] = None,
@@ -300,9 +313,7 @@ def methods(
 def score(
     config: Config,
     overrides: Overrides = None,
-    out: Annotated[Path, typer.Option("--out", help="New Parquet file: sample_id, memorisation.")] = Path(
-        "scores.parquet"
-    ),
+    out: Annotated[Path, out_option("New Parquet file: sample_id, memorisation.")] = Path("scores.parquet"),
 ) -> None:
     """Score how much the original memorised each training row, for requests of kind by_score."""
     from pipelines.memorisation import score_rows

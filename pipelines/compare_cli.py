@@ -16,9 +16,9 @@ from pipelines.compare_config import CompareConfig, Comparison, read_comparison
 from pipelines.compare_page import LEGEND, terminal_table, write_files
 from pipelines.compare_table import cell_frame, tables
 from pipelines.compare_tracking import Recorder
-from pipelines.launch import ray_session
 from pipelines.plan import absolute
 from pipelines.progress import console
+from pipelines.session import ray_session
 from pipelines.tables import command_line
 from pipelines.tracking import page_command
 

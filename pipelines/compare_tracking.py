@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from mlflow.entities import Metric
-
 from cu_core.config import RunConfig
 from cu_core.config_io import as_plain
 from pipelines.cells import Cell, Failure, Outcome
+from pipelines.curves import deliver, read_steps
 from pipelines.job import figures
-from pipelines.tracking import end_run, log_figures, log_files, open_client, start_run
+from pipelines.tracking import end_run, log_figures, log_files, open_client, start_run, tracking_uri
 
 PARENT, DIGEST = "mlflow.parentRunId", "cell_digest"
-POINTS_AT_ONCE = 1000
 
 
 class Recorder:
@@ -67,15 +64,11 @@ class Recorder:
         settings = as_plain(config)
         tags = {PARENT: self.parent, DIGEST: cell.digest, "method": cell.plan.config.method.name}
         run_id = start_run(config, settings, tags, None)
-        now = int(time.time() * 1000)
-        points = [Metric(f"step/{k}", v, now, step) for step, values in cell.steps() for k, v in values.items()]
+        deliver(read_steps(cell.folder), tracking_uri(config), run_id, sent=0)
         if isinstance(outcome, Failure):
             self.client.set_tag(run_id, "reason", outcome.reason)
         else:
-            points += [Metric(name, value, now, 0) for name, value in figures(outcome).items()]
-            self.client.set_tag(run_id, "verdict", outcome.verdict.word)
-        for start in range(0, len(points), POINTS_AT_ONCE):
-            self.client.log_batch(run_id, metrics=points[start : start + POINTS_AT_ONCE])
+            log_figures(config, run_id, figures(outcome), {"verdict": outcome.verdict.word})
         self.client.set_tag(run_id, "whole", "yes")
         end_run(config, run_id, status or ("FAILED" if isinstance(outcome, Failure) else "FINISHED"))
         self.there.add(cell.digest)

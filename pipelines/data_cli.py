@@ -15,9 +15,13 @@ from cu_core.data.schema import SPLITS, DataError, read_manifest
 from cu_core.data.shard_reader import ShardReader
 from cu_core.data.sources import SourceOptions
 from cu_core.data.verify import verify
+from cu_core.places import place
 from pipelines.progress import bars, console
 
 app = typer.Typer(no_args_is_help=True)
+Packed = Annotated[
+    Path, typer.Argument(parser=place, metavar="FOLDER", help="A packed data set; also an address (s3://...).")
+]
 SOURCES_HELP = (
     "digits | fashion-mnist:DIR | torchvision:CIFAR10|CIFAR100|SVHN|FashionMNIST:DIR | folder:DIR | "
     "parquet:DIR | arrow:DIR | webdataset:DIR | coco:CAPTIONS.json:IMAGES"
@@ -37,7 +41,9 @@ def pack_command(
         str,
         typer.Argument(help=SOURCES_HELP),
     ],
-    out: Annotated[Path, typer.Argument(help="New folder for the shards and manifest.json.")],
+    out: Annotated[
+        Path, typer.Argument(parser=place, metavar="OUT", help="New folder or address (s3://...) for the shards.")
+    ],
     val_frac: Annotated[float, typer.Option(help="Share of training rows set aside as val.")] = 0.1,
     test_frac: Annotated[float, typer.Option(help="The same for test, where the source has none.")] = 0.2,
     train_rows: Annotated[int | None, typer.Option(help="Keep this many training rows.")] = None,
@@ -70,7 +76,9 @@ def pack_command(
 
 
 @app.command()
-def inspect(folder: Annotated[Path, typer.Argument(help="A packed data set.")]) -> None:
+def inspect(
+    folder: Packed,
+) -> None:
     """Show splits, classes, columns and checksums' digest."""
     manifest = read_manifest(folder)
     reader = ShardReader(folder)
@@ -93,7 +101,9 @@ def inspect(folder: Annotated[Path, typer.Argument(help="A packed data set.")]) 
 
 
 @app.command("verify")
-def verify_command(folder: Annotated[Path, typer.Argument(help="A packed data set.")]) -> None:
+def verify_command(
+    folder: Packed,
+) -> None:
     """Check checksums, ids, labels and images; every problem names shard and row. Exit status 2 if there is one."""
     with bars() as drawn:
         problems = verify(folder, lambda done, total: drawn.update("verify", done, total))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import tempfile
 import time
-from pathlib import Path
 
 import psutil
 import torch
@@ -13,6 +12,7 @@ from rich.table import Table
 
 from cu_core.config import RunConfig
 from cu_core.data.forget_split import ForgetSplit
+from cu_core.places import there
 from cu_core.run import fresh_model, open_reader, open_split
 from pipelines.plan import about_request, make_plan
 from pipelines.progress import console
@@ -37,7 +37,7 @@ def describe_run(config: RunConfig) -> None:
         # The request is resolved under another storage, so that a dry run leaves nothing behind.
         scratch = make_plan(dataclasses.replace(config, storage=place))
         split: ForgetSplit = open_split(scratch.config, open_reader(scratch.config), scratch.forget_file)
-        real = dataclasses.replace(scratch.config, storage=str(config.store.resolve()))
+        real = dataclasses.replace(scratch.config, storage=str(config.store))
         digest = scratch.manifest.digest
         keys = {scratch.original.label: real.original_key(digest)} | {
             job.label: real.oracle_key(digest, scratch.forget.digest, job.number) for job in scratch.oracles
@@ -56,7 +56,7 @@ def describe_run(config: RunConfig) -> None:
 
     for label, key in keys.items():
         rows = config.train.epochs * (split.num_train if label == scratch.original.label else split.num_retain)
-        if (real.store / "models" / key / "meta.json").is_file():
+        if there(real.store / "models" / key / "meta.json"):
             table.add_row(label, "0", "0", "found, not trained again")
         else:
             add(label, rows, f"{rows / config.train.batch:.0f}", speed)
@@ -69,7 +69,7 @@ def describe_run(config: RunConfig) -> None:
         f"{about_request(scratch)}\n"
         f"{scratch.config.workers.count} worker(s); about {memory / 2**20:.0f} MiB a worker above the libraries' own\n"
         f"would write under {real.store}: requests/{scratch.forget.digest}, "
-        + ", ".join(f"models/{k}" for k in keys.values() if not (Path(real.storage) / "models" / k).exists())
+        + ", ".join(f"models/{k}" for k in keys.values() if not there(real.store / "models" / k / "meta.json"))
         + f", runs/{config.name or '(named by data, time and hash)'} (config.yaml, checkpoints, unlearned, audit.json, "
         "samples.parquet, report.html, result.json) and the MLflow run",
         highlight=False,

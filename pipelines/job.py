@@ -15,13 +15,15 @@ from cu_core.audit.report import AuditReport
 from cu_core.config import RunConfig
 from cu_core.config_io import as_plain
 from cu_core.files import write_text
+from cu_core.places import there
 from cu_core.run import load_model, open_reader
 from pipelines import launch, tracking
+from pipelines.curves import CurveWriter, StepLog, deliver, loss_curves, read_steps
 from pipelines.html_report import write_report
 from pipelines.plan import Plan, about_request, make_plan
 from pipelines.progress import console
 from pipelines.run_folder import RunFolder, open_run
-from pipelines.tracking import CurveWriter
+from pipelines.session import ray_session
 
 
 @dataclass(frozen=True)
@@ -65,13 +67,13 @@ def run_job(config: RunConfig, *, local: bool = False, resume: str | None = None
     console.print(f"run {folder.name}: {about_request(plan)}", highlight=False)
     with contextlib.ExitStack() as stack:
         if not local:
-            stack.enter_context(launch.ray_session(config))
-        run_id = stack.enter_context(mlflow_run(plan, folder, settings))
+            stack.enter_context(ray_session(config))
+        uri, run_id = tracking.tracking_uri(config), stack.enter_context(mlflow_run(plan, folder, settings))
         tracking.log_data(config, run_id, plan.manifest)
         launch.train_missing(config, plan.missing, local)
-        if not (folder.unlearned / "meta.json").is_file():
-            curves = CurveWriter(tracking.tracking_uri(config), run_id)
-            launch.unlearn(plan, folder, curves, local)
+        if not there(folder.unlearned / "meta.json"):
+            launch.unlearn(plan, folder, CurveWriter(StepLog(folder.path), uri, run_id), local)
+        deliver(read_steps(folder.path), uri, run_id)  # what MLflow missed on the way
         report = launch.audit(plan, folder.unlearned, folder.path / "samples.parquet", local)
         record(plan, folder, run_id, report)
     return Finished(report, folder, config)
@@ -81,7 +83,7 @@ def record(plan: Plan, folder: RunFolder, run_id: str, report: AuditReport) -> N
     """Audit, report and models to disk and to MLflow; ``result.json`` last, it marks the run as finished."""
     config = plan.config
     write_text(folder.path / "audit.json", TypeAdapter(AuditReport).dump_json(report, indent=1).decode())
-    curves = tracking.loss_curves(config, run_id)
+    curves = loss_curves(folder.path)
     write_report(folder.path / "report.html", report, folder.path / "samples.parquet", folder.name, curves)
     tags = {"verdict": report.verdict.word, "verdict_reason": report.verdict.reason}
     tracking.log_figures(config, run_id, figures(report), tags)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -16,7 +14,6 @@ import torch
 from cu_core.audit.report import AuditReport
 from cu_core.checkpoint import TrainState, load_state, save_state
 from cu_core.config import RunConfig
-from cu_core.config_io import ConfigError
 from cu_core.dist import rank
 from cu_core.files import atomic_file
 from cu_core.run import Hooks, import_original, run_train, run_unlearn
@@ -36,43 +33,6 @@ class Curves(Protocol):
     def __call__(self, report: StepReport) -> None: ...
 
     def flush(self) -> None: ...
-
-
-@contextmanager
-def ray_session(config: RunConfig) -> Iterator[None]:
-    """Ray on the cluster of RAY_ADDRESS, else on this machine for the length of the block.
-
-    Raises: ConfigError if the cluster lacks what the run asks for (it would wait for ever).
-    """
-    os.environ.setdefault("RAY_TRAIN_ENABLE_PRINT_PATCH", "0")
-    os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.2")
-    started = not ray.is_initialized()
-    if started:
-        _start_ray(os.environ.get("RAY_ADDRESS", "local"))
-    try:
-        workers, have = config.workers, ray.cluster_resources()
-        if workers.count > have.get("CPU", 0):
-            raise ConfigError(
-                f"workers.count={workers.count} needs as many CPUs, the cluster has {have.get('CPU', 0):.0f}."
-            )
-        if workers.gpu and workers.count > have.get("GPU", 0):
-            raise ConfigError(
-                f"workers.gpu: {workers.count} GPUs are needed, the cluster has {have.get('GPU', 0):.0f}; "
-                f"set workers.gpu=false."
-            )
-        yield
-    finally:
-        if started:
-            ray.shutdown()
-
-
-def _start_ray(address: str) -> None:
-    """Raises: ConfigError if no cluster answers there, or this machine is too busy for one of its own."""
-    try:
-        ray.init(address=address, log_to_driver=False, logging_level="ERROR")
-    except Exception as error:  # a node that does not come up in time raises no finer class
-        where = "on this machine (too busy?)" if address == "local" else f"at RAY_ADDRESS={address}"
-        raise ConfigError(f"Ray did not start {where}: {str(error)[:200]} `--local` needs no Ray.") from error
 
 
 def device_of(config: RunConfig) -> torch.device:

@@ -24,10 +24,12 @@ from cu_core.data.forget_split import RowSet
 from cu_core.data.order import mix
 from cu_core.data.requests import ForgetSet, save_forget_set
 from cu_core.files import atomic_file, digest_of
+from cu_core.places import there
 from cu_core.run import load_model, open_reader
 from cu_core.unlearn.evaluate import predict
 from pipelines import launch
 from pipelines.plan import TrainJob, absolute
+from pipelines.session import ray_session
 
 HALVES = (0, 1)
 
@@ -52,7 +54,7 @@ class Scoring:
 
     @property
     def missing(self) -> list[TrainJob]:
-        return [] if self.file.is_file() else [j for j in (self.original, *self.halves) if not j.done]
+        return [] if there(self.file) else [j for j in (self.original, *self.halves) if not j.done]
 
 
 def plan_scoring(config: RunConfig) -> Scoring:
@@ -108,10 +110,10 @@ def _score_task(scoring: Scoring) -> None:
 
 def make_scores(scorings: list[Scoring]) -> None:
     """Train what is missing and write the files that are not there, side by side as Ray tasks."""
-    todo = list({s.file: s for s in scorings if not s.file.is_file()}.values())
+    todo = list({s.file: s for s in scorings if not there(s.file)}.values())
     if not todo:
         return
-    with launch.ray_session(todo[0].config):
+    with ray_session(todo[0].config):
         missing = {job.folder: (s.config, job) for s in todo for job in s.missing}
         if missing:
             launch.train_side_by_side(list(missing.values()))

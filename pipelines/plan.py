@@ -14,6 +14,7 @@ from cu_core.config_io import ConfigError
 from cu_core.data.concepts import ByConcept, find_concept
 from cu_core.data.requests import ForgetSet, resolve_request, save_forget_set
 from cu_core.data.schema import Manifest
+from cu_core.places import place, there
 from cu_core.run import foreign_model, fresh_model, open_reader, open_split
 from pipelines.tracking import tracking_uri, use_server
 
@@ -29,7 +30,7 @@ class TrainJob:
 
     @property
     def done(self) -> bool:
-        return (self.folder / "meta.json").is_file()
+        return there(self.folder / "meta.json")
 
 
 @dataclass(frozen=True)
@@ -85,10 +86,10 @@ def absolute(config: RunConfig) -> RunConfig:
         weights = str(Path(str(weights)).resolve())
     return replace(
         config,
-        storage=str(config.store.resolve()),
-        data=replace(config.data, path=str(Path(config.data.path).resolve())),
+        storage=str(config.store),
+        data=replace(config.data, path=str(place(config.data.path))),
         model=replace(config.model, weights=weights, name=_absolute_name(config), start=_absolute_start(config)),
-        audit=replace(config.audit, other_data=tuple(str(Path(p).resolve()) for p in config.audit.other_data)),
+        audit=replace(config.audit, other_data=tuple(str(place(p)) for p in config.audit.other_data)),
     )
 
 

@@ -20,11 +20,13 @@ from cu_core.config_io import ConfigError
 from cu_core.data.forget_split import RowSet
 from cu_core.data.requests import ForgetSet, save_forget_set
 from cu_core.files import digest_of
+from cu_core.places import there
 from cu_core.run import Hooks, load_model, open_reader, open_split, run_unlearn
 from pipelines import launch
 from pipelines.dry_run import rows_per_second
 from pipelines.plan import Plan, TrainJob, make_plan
 from pipelines.progress import console, ray_board
+from pipelines.session import ray_session
 
 Role = Literal["original", "unlearned", "oracle"]
 
@@ -63,7 +65,7 @@ class Member:
 
     @property
     def done(self) -> bool:
-        return all(self.margins_file(role).is_file() for role in self.models)
+        return all(there(self.margins_file(role)) for role in self.models)
 
     @property
     def missing(self) -> list[TrainJob]:
@@ -112,13 +114,13 @@ def _run_member(member: Member, *models: None) -> None:
     plan, base = member.plan, member.base
     config, device = base.config, launch.device_of(base.config)
     models = member.models
-    if not (models["unlearned"] / "meta.json").is_file():
+    if not there(models["unlearned"] / "meta.json"):
         hooks = Hooks(device=device)
         run_unlearn(plan.config, plan.original.folder, plan.forget_file, models["unlearned"], hooks)
     reader = open_reader(config)
     split = open_split(config, reader, base.forget_file)
     for role, folder in models.items():
-        if not member.margins_file(role).is_file():
+        if not there(member.margins_file(role)):
             model = load_model(config, reader, folder).to(device)
             margins_of(model, split, target_rows(base)).save(member.margins_file(role))
 
@@ -131,7 +133,7 @@ def run_members(members: Sequence[Member]) -> None:
         return
     config = todo[0].plan.config
     missing = {job.folder: (m.plan.config, job) for m in todo for job in m.missing}
-    with launch.ray_session(config), ray_board() as board:
+    with ray_session(config), ray_board() as board:
         memory = announce(members, todo, list(missing.values()))
         trained = dict(zip(missing, launch.start_training(list(missing.values()), board, memory), strict=True))
         pending = {}

@@ -11,6 +11,7 @@ from typing import Any
 from cu_core.config import RunConfig
 from cu_core.config_io import ConfigError, dump_config
 from cu_core.files import write_text
+from cu_core.places import there
 
 
 @dataclass(frozen=True)
@@ -33,14 +34,14 @@ class RunFolder:
 
     @property
     def finished(self) -> bool:
-        return (self.path / "result.json").is_file()
+        return there(self.path / "result.json")
 
     def record(self) -> dict[str, Any]:
         loaded: dict[str, Any] = json.loads((self.path / "run.json").read_text())
         return loaded
 
     def write_record(self, **values: Any) -> None:
-        old = self.record() if (self.path / "run.json").is_file() else {}
+        old = self.record() if there(self.path / "run.json") else {}
         write_text(self.path / "run.json", json.dumps({**old, **values}, indent=1))
 
 
@@ -57,7 +58,7 @@ def open_run(config: RunConfig, digest: str, resume: str | None) -> tuple[RunCon
     runs = config.store / "runs"
     if resume is None:
         folder = RunFolder(runs / (config.name or _default_name(config, digest)))
-        if folder.path.exists():
+        if folder.path.exists() or there(folder.path / "run.json"):
             state = "is finished" if folder.finished else f"was interrupted: go on with --resume {folder.name}"
             raise ConfigError(f"name: a run {folder.name!r} exists and {state}; choose another name for a new run.")
         config = replace(config, name=folder.name)
@@ -66,9 +67,9 @@ def open_run(config: RunConfig, digest: str, resume: str | None) -> tuple[RunCon
         folder.write_record(config_digest=digest)
         return config, folder
     folder = RunFolder(runs / resume)
-    if not (folder.path / "run.json").is_file():
-        there = ", ".join(sorted(p.name for p in runs.iterdir())) if runs.is_dir() else "none"
-        raise ConfigError(f"--resume {resume}: no such run in {runs}; runs there: {there}.")
+    if not there(folder.path / "run.json"):
+        known = ", ".join(sorted(p.name for p in runs.iterdir())) if runs.is_dir() else "none"
+        raise ConfigError(f"--resume {resume}: no such run in {runs}; runs there: {known}.")
     if folder.finished:
         raise ConfigError(f"--resume {resume}: that run is finished; its report is {folder.path / 'report.html'}.")
     if folder.record()["config_digest"] != digest:

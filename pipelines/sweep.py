@@ -15,6 +15,7 @@ from cu_core.audit.report import AuditReport
 from cu_core.config import RunConfig
 from cu_core.config_io import ConfigError, dump_config, merge
 from cu_core.files import digest_of, write_text
+from cu_core.places import there
 from cu_core.run_audit import run_proxy
 from pipelines import launch
 from pipelines.cells import Cell, Failure, run_cells
@@ -23,6 +24,7 @@ from pipelines.job import register
 from pipelines.plan import make_plan
 from pipelines.progress import console
 from pipelines.ray_tune import Tried, run_trials
+from pipelines.session import ray_session
 from pipelines.sweep_board import Board
 from pipelines.sweep_objective import PARETO, pareto_front, recommended
 from pipelines.sweep_page import write_page
@@ -42,7 +44,7 @@ def run_sweep(sweep: Sweep, name: str, resume: bool) -> Swept:
     folder = config.store / "sweeps" / name
     digest = digest_of([sweep.base, asdict(sweep.config), sweep.calibrate])
     _check_name(folder, digest, resume)
-    with launch.ray_session(config):
+    with ray_session(config):
         write_text(folder / "sweep.json", json.dumps({"digest": digest}))
         recorder = Recorder(config, f"sweep {name}", asdict(sweep.config), f"{name} {digest}")
         status = "FAILED"
@@ -87,9 +89,9 @@ def _check_name(folder: Path, digest: str, resume: bool) -> None:
                 f"a sweep {folder.name!r} exists; --resume {folder.name} goes on with it, --name names another."
             )
         return
-    if not record.is_file():
-        there = ", ".join(sorted(p.name for p in folder.parent.iterdir())) if folder.parent.is_dir() else "none"
-        raise ConfigError(f"--resume {folder.name}: no such sweep in {folder.parent}; sweeps there: {there}.")
+    if not there(record):
+        known = ", ".join(sorted(p.name for p in folder.parent.iterdir())) if folder.parent.is_dir() else "none"
+        raise ConfigError(f"--resume {folder.name}: no such sweep in {folder.parent}; sweeps there: {known}.")
     if json.loads(record.read_text())["digest"] != digest:
         raise ConfigError(f"--resume {folder.name}: that sweep has other settings; use its file, or name a new one.")
 

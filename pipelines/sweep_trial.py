@@ -11,12 +11,14 @@ from ray import tune
 from ray.tune.integration.ray_train import TuneReportCallback
 
 from cu_core.files import write_text
+from cu_core.places import there
 from cu_core.run import Hooks, run_unlearn
 from cu_core.run_audit import run_proxy
 from cu_core.types import StepReport
 from cu_core.unlearn.loop import NonFiniteError
 from pipelines import launch
-from pipelines.cells import REPORTS, Cell, Failure, StepLog
+from pipelines.cells import REPORTS, Cell, Failure
+from pipelines.curves import StepLog, read_steps
 from pipelines.plan import make_plan
 from pipelines.ray_train import train_workers
 from pipelines.run_folder import RunFolder
@@ -31,7 +33,7 @@ def trial_cell(sweep: Sweep, drawn: Mapping[str, Any]) -> Cell:
 def run_trial(drawn: dict[str, Any], sweep: Sweep) -> None:
     """One trial: unlearn, audit, judge; what is there already is found. Reports looks at the stop set on the way."""
     cell = trial_cell(sweep, drawn)
-    config, unlearned, log = cell.plan.config, cell.folder / "unlearned", StepLog(cell.folder / "steps.json")
+    config, unlearned, log = cell.plan.config, cell.folder / "unlearned", StepLog(cell.folder)
     seen = partial(look, kind=cell.plan.forget.kind)
 
     def on_step(step: StepReport) -> None:
@@ -40,7 +42,7 @@ def run_trial(drawn: dict[str, Any], sweep: Sweep) -> None:
             log.flush()  # a trial that is ended here does not come back
             tune.report(found)
 
-    if not (unlearned / "meta.json").is_file():
+    if not there(unlearned / "meta.json"):
         if config.workers.count == 1:
             hooks = Hooks(device=launch.device_of(config), on_step=on_step)
             run_unlearn(config, cell.plan.original.folder, cell.plan.forget_file, unlearned, hooks)
@@ -54,7 +56,7 @@ def run_trial(drawn: dict[str, Any], sweep: Sweep) -> None:
     else:  # the trial itself holds no CPU or GPU; its audit takes them as any task does
         options = launch.task_options(config) | {"scheduling_strategy": "DEFAULT"}
         found = ray.get(ray.remote(audit_trial).options(**options).remote(cell, sweep.config.objective))
-    looks = [seen(StepReport(step, config.stop.max_steps, values)) for step, values in cell.steps()]
+    looks = [seen(StepReport(step, config.stop.max_steps, values)) for step, values in read_steps(cell.folder)]
     last: dict[str, float] = next((one for one in reversed(looks) if one), {})
     tune.report({**last, "share": ALL, **found})
 

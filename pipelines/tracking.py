@@ -8,7 +8,6 @@ import subprocess
 import time
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -25,16 +24,24 @@ from cu_core.config import RunConfig
 from cu_core.config_io import ConfigError
 from cu_core.data.schema import Manifest
 from cu_core.models.classifier import Classifier, Predictor
-from cu_core.types import StepReport
+from cu_core.places import address, place
 
 PIP = ["torch", "torchvision"]
 
 
 def tracking_uri(config: RunConfig) -> str:
-    """Configured server, else MLFLOW_TRACKING_URI, else SQLite in the storage folder."""
+    """Configured server, else MLFLOW_TRACKING_URI, else SQLite in the storage folder.
+
+    Raises: ConfigError if that is at an address.
+    """
     if config.tracking.uri or os.environ.get("MLFLOW_TRACKING_URI"):
         return config.tracking.uri or os.environ["MLFLOW_TRACKING_URI"]
-    return f"sqlite:///{(config.store / 'mlflow.db').resolve()}"
+    if remote := address(config.store):
+        raise ConfigError(
+            f"storage: no SQLite file can lie at {remote}; name an MLflow server in tracking.uri or "
+            f"MLFLOW_TRACKING_URI."
+        )
+    return f"sqlite:///{config.store / 'mlflow.db'}"
 
 
 def open_client(config: RunConfig) -> MlflowClient:
@@ -100,46 +107,11 @@ def log_data(config: RunConfig, run_id: str, manifest: Manifest) -> None:
     with warnings.catch_warnings():
         # MLflow registers its source of local folders twice and then warns of the choice between the two.
         warnings.filterwarnings("ignore", message="The specified dataset source can be interpreted in multiple ways")
-        source = resolve_dataset_source(str(Path(config.data.path).resolve()))
+        folder = place(config.data.path)
+        source = resolve_dataset_source(address(folder) or str(folder))
     dataset = MetaDataset(source, name=manifest.name, digest=manifest.digest)
     entity = dataset._to_mlflow_entity()
     MlflowClient(tracking_uri(config)).log_inputs(run_id, [DatasetInput(dataset=entity, tags=[])])
-
-
-@dataclass
-class CurveWriter:
-    """``on_step`` hook of rank 0: buffers points and writes them in batches; points already there are not repeated."""
-
-    uri: str
-    run_id: str
-    flush_seconds: float = 5.0
-    buffer: list[Metric] = field(default_factory=list)
-    written_through: int | None = None
-    last_flush: float = field(default_factory=time.monotonic)
-
-    def __call__(self, report: StepReport) -> None:
-        if self.written_through is None:
-            history = MlflowClient(self.uri).get_metric_history(self.run_id, "step/loss")
-            self.written_through = max((m.step for m in history), default=0)
-        if report.step > self.written_through:
-            now = int(time.time() * 1000)
-            self.buffer += [Metric(f"step/{k}", v, now, report.step) for k, v in report.values.items()]
-        if time.monotonic() - self.last_flush > self.flush_seconds or report.step == report.max_steps:
-            self.flush()
-
-    def flush(self) -> None:
-        for start in range(0, len(self.buffer), 1000):
-            MlflowClient(self.uri).log_batch(self.run_id, metrics=self.buffer[start : start + 1000])
-        self.buffer.clear()
-        self.last_flush = time.monotonic()
-
-
-def loss_curves(config: RunConfig, run_id: str) -> dict[str, list[tuple[int, float]]]:
-    """The loss terms of the run as they were recorded: (step, value) points by name."""
-    client = MlflowClient(tracking_uri(config))
-    names = [n for n in client.get_run(run_id).data.metrics if n.startswith("step/") and n.endswith("loss")]
-    history = {n.removeprefix("step/"): client.get_metric_history(run_id, n) for n in sorted(names)}
-    return {name: [(m.step, m.value) for m in points] for name, points in history.items()}
 
 
 def log_figures(config: RunConfig, run_id: str, values: dict[str, float], tags: dict[str, str]) -> None:

@@ -17,6 +17,7 @@ from cu_core.data.shard_reader import tensor_view
 from cu_core.data.shard_writer import Chunk, write_shards
 from cu_core.data.sources import Source, SourceOptions, digits, fashion_mnist, folder, split_of, torchvision_set
 from cu_core.files import file_sha256
+from cu_core.places import publish
 
 SOURCES: dict[str, Callable[[str, SourceOptions], Source]] = {
     "digits": digits,
@@ -159,6 +160,7 @@ def register_arrow(folder: Path, out: Path, options: SourceOptions, progress: Pr
     partial = out.with_name(f".{out.name}.partial")
     write_manifest(partial, manifest)
     partial.rename(out)
+    publish(out)
     assert (out / MANIFEST).is_file()
     return manifest
 

@@ -21,6 +21,7 @@ from cu_core.data.schema import DataError
 from cu_core.data.selections import ByNeighbours, ByScore, resolve_neighbours, resolve_score, rows_where
 from cu_core.data.shard_reader import ShardReader
 from cu_core.files import atomic_folder, digest_of
+from cu_core.places import fetch, there
 from cu_core.types import RequestKind
 
 
@@ -196,7 +197,7 @@ def _classes(request: ForgetRequest, rows: Rows, reader: ShardReader, pairs: boo
 def save_forget_set(folder: Path, forget: ForgetSet) -> Path:
     """Write ``folder/<digest>/forget.arrow``; returns the file. Found again, it is not rewritten."""
     target = folder / forget.digest
-    if not (target / "forget.arrow").is_file():
+    if not there(target / "forget.arrow"):
         meta = {
             "kind": forget.kind,
             "classes": ",".join(map(str, forget.classes)),
@@ -217,6 +218,7 @@ def load_forget_set(path: Path, data_digest: str) -> ForgetSet:
 
     Raises: DataError if it is damaged or was resolved on other data.
     """
+    fetch(path)
     table = pa.ipc.open_file(pa.memory_map(str(path))).read_all()
     meta = {k.decode(): v.decode() for k, v in (table.schema.metadata or {}).items()}
     classes = tuple(int(c) for c in meta["classes"].split(",") if c)

@@ -11,6 +11,7 @@ from typing import Literal
 from pydantic import TypeAdapter, ValidationError
 
 from cu_core.files import digest_of, write_text
+from cu_core.places import address, there
 
 FORMAT_VERSION = 1
 MANIFEST = "manifest.json"
@@ -87,10 +88,10 @@ class Manifest:
 
 def read_manifest(folder: Path) -> Manifest:
     """Raises: DataError if there is none, it does not parse, or another format version wrote it."""
-    path = folder / MANIFEST if folder.is_dir() else folder
-    if not path.is_file():
+    path = folder if folder.suffix == ".json" else folder / MANIFEST
+    if not there(path):
         hint = "make one with `cu data pack SOURCE OUT`"
-        raise DataError(f"no {MANIFEST} in {folder}: not a packed data set; {hint}.")
+        raise DataError(f"no {MANIFEST} in {address(folder) or folder}: not a packed data set; {hint}.")
     try:
         manifest = TypeAdapter(Manifest).validate_json(path.read_text())
     except ValidationError as error:

@@ -15,6 +15,8 @@ from torch import Tensor
 
 from cu_core.data.order import Rows, mix
 from cu_core.data.schema import CAPTION, DataError, Manifest, ShardInfo, Split, read_manifest
+from cu_core.files import file_sha256
+from cu_core.places import address, fetch, make_room, place
 
 
 def decode(data: bytes, channels: int, size: int) -> Tensor:
@@ -39,7 +41,7 @@ class ShardReader:
     def __init__(self, folder: Path | str, image_size: int | None = None, channels: int = 3, half: int | None = None):
         """``image_size`` (pixels) and ``channels`` apply to encoded images only; with ``half``, training rows are those
         of a random half, drawn with that key."""
-        self.folder = Path(folder)
+        self.folder = place(folder)
         self.manifest: Manifest = replace(read_manifest(self.folder), half=half)
         self.image_size = image_size
         self.channels = channels
@@ -72,6 +74,7 @@ class ShardReader:
         """
         if shard.path not in self._batches:
             path = self.shard_path(shard)
+            self._bring(path, shard)
             if not path.is_file() or path.stat().st_size != shard.bytes:
                 came = f"{path.stat().st_size} bytes" if path.is_file() else "no file"
                 raise DataError(f"shard {path} must have {shard.bytes} bytes, found {came}; pack the data again.")
@@ -81,6 +84,23 @@ class ShardReader:
             except (pa.ArrowInvalid, OSError) as error:
                 raise DataError(f"shard {path} is damaged: {str(error).splitlines()[0]}") from error
         return self._batches[shard.path]
+
+    def _bring(self, path: Path, shard: ShardInfo) -> None:
+        """A shard at an address: a whole copy on this machine, marked as used.
+
+        Raises: DataError if what came is not what was packed.
+        """
+        if address(path) is None:
+            return
+        if path.is_file():
+            path.touch()
+            return
+        fetch(path)
+        if path.is_file() and file_sha256(path) != shard.sha256:
+            path.unlink()
+            raise DataError(f"shard {address(path)} is damaged: its sha256 differs from the manifest's; pack it again.")
+        if path.is_file():
+            make_room(path)
 
     @cached_property
     def _index(self) -> dict[str, tuple[list[tuple[ShardInfo, int]], Rows]]:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from cu_core.data.schema import DataError, Manifest, ShardInfo, Split, write_manifest
 from cu_core.files import file_sha256
+from cu_core.places import publish
 
 
 @dataclass(frozen=True)
@@ -146,6 +147,7 @@ class ShardWriter:
             manifest = replace(manifest, pixel_mean=mean, pixel_std=std)
         write_manifest(self.partial, manifest)
         self.partial.rename(self.out)
+        publish(self.out)
         return manifest
 
 

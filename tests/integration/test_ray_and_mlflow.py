@@ -30,8 +30,8 @@ from safetensors.torch import load_file
 from cu_core.config import RunConfig
 from cu_core.run import import_original, load_model, open_reader
 from pipelines.job import Finished, run_job
-from pipelines.launch import ray_session
 from pipelines.plan import make_plan
+from pipelines.session import ray_session
 from pipelines.tracking import tracking_uri
 from tests.conftest import small
 

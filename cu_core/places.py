@@ -1,0 +1,107 @@
+"""Where things lie: folders, and addresses (s3://, gs://) of which each machine keeps what it reads and makes."""
+
+from __future__ import annotations
+
+import functools
+import os
+from pathlib import Path
+
+from filelock import FileLock
+from pyarrow import fs
+
+HERE = fs.LocalFileSystem()
+LAST = ("manifest.json", "meta.json", "result.json")
+"""Files that say that their folder is whole: sent after the others."""
+GIGABYTE = 10**9
+
+
+def cache() -> Path:
+    """This machine's copies, at the same path on all machines: CU_CACHE, else in the home folder's cache."""
+    return Path(os.environ.get("CU_CACHE") or "~/.cache/contrastive-unlearning").expanduser().resolve()
+
+
+def place(text: str | Path) -> Path:
+    """Folder of this machine for a folder or address; what is relative lies under CU_ROOT, absent: here."""
+    root, text = os.environ.get("CU_ROOT", ""), str(text)
+    if root and "://" not in text and not text.startswith("/"):
+        text = f"{root.rstrip('/')}/{text}"
+    scheme, separator, rest = text.partition("://")
+    return cache() / scheme / rest.strip("/") if separator else Path(text).resolve()
+
+
+def address(path: Path) -> str | None:
+    """The address of which ``path`` is this machine's copy, if it is one."""
+    if not path.is_relative_to(cache()) or len(path.relative_to(cache()).parts) < 2:
+        return None
+    scheme, *rest = path.relative_to(cache()).parts
+    return f"{scheme}://{'/' if scheme == 'file' else ''}{'/'.join(rest)}"
+
+
+@functools.lru_cache
+def _filesystem(scheme: str, bucket: str) -> fs.FileSystem:
+    return fs.FileSystem.from_uri(f"{scheme}://{'/' if scheme == 'file' else bucket}")[0]
+
+
+def _remote(path: Path) -> tuple[fs.FileSystem, str] | None:
+    found = address(path)
+    if found is None:
+        return None
+    scheme, _, key = found.partition("://")
+    return _filesystem(scheme, key.partition("/")[0]), key
+
+
+def there(path: Path) -> bool:
+    """Whether a file is there, fetched from its address where this machine lacks it."""
+    fetch(path)
+    return path.is_file()
+
+
+def fetch(path: Path) -> None:
+    """Bring a file from its address where this machine lacks it; several processes of a machine bring it once. Nothing
+    happens where the address lacks it too.
+
+    Raises: OSError if the address does not answer.
+    """
+    remote = _remote(path)
+    if remote is None or path.exists():
+        return
+    filesystem, key = remote
+    if filesystem.get_file_info(key).type != fs.FileType.File:
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(path.with_name(f".{path.name}.lock")):
+        if not path.exists():
+            partial = path.with_name(f".{path.name}.fetched")
+            fs.copy_files(key, str(partial), source_filesystem=filesystem, destination_filesystem=HERE)
+            partial.rename(path)
+
+
+def publish(path: Path) -> None:
+    """Send a file or folder to its address, if it has one; what says that a folder is whole goes last.
+
+    Raises: OSError if the address does not answer.
+    """
+    remote = _remote(path)
+    if remote is None or any(part.startswith(".") for part in path.relative_to(cache()).parts):
+        return
+    filesystem, key = remote
+    for file in [path] if path.is_file() else _files(path):
+        target = key if file == path else f"{key}/{file.relative_to(path).as_posix()}"
+        filesystem.create_dir(target.rpartition("/")[0], recursive=True)
+        fs.copy_files(str(file), target, source_filesystem=HERE, destination_filesystem=filesystem)
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted((p for p in folder.rglob("*") if p.is_file()), key=lambda p: (p.name in LAST, p))
+
+
+def make_room(new: Path) -> None:
+    """Drop the copies of shards that were used longest ago until all are within CU_CACHE_GB (absent: no limit); ``new``
+    stays. A process that has one mapped keeps it."""
+    limit = float(os.environ.get("CU_CACHE_GB") or "inf")
+    used = {p: p.stat() for p in cache().rglob("*.arrow") if p != new}
+    held = new.stat().st_size
+    for shard in sorted(used, key=lambda p: used[p].st_mtime_ns, reverse=True):
+        held += used[shard].st_size
+        if held > limit * GIGABYTE:
+            shard.unlink(missing_ok=True)

@@ -1,0 +1,82 @@
+"""A Ray session: the cluster of RAY_ADDRESS or this machine, and whether it has what a run asks for."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import ray
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from cu_core.config import RunConfig
+from cu_core.config_io import ConfigError
+from cu_core.files import write_text
+from cu_core.places import address
+
+
+@contextmanager
+def ray_session(config: RunConfig) -> Iterator[None]:
+    """Ray on the cluster of RAY_ADDRESS, else on this machine for the length of the block.
+
+    Raises: ConfigError if the cluster lacks what the run asks for (it would wait for ever).
+    """
+    os.environ.setdefault("RAY_TRAIN_ENABLE_PRINT_PATCH", "0")
+    os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.2")
+    started = not ray.is_initialized()
+    if started:
+        _start_ray(os.environ.get("RAY_ADDRESS", "local"))
+    try:
+        workers, have = config.workers, ray.cluster_resources()
+        if workers.count > have.get("CPU", 0):
+            raise ConfigError(
+                f"workers.count={workers.count} needs as many CPUs, the cluster has {have.get('CPU', 0):.0f}."
+            )
+        if workers.gpu and workers.count > have.get("GPU", 0):
+            raise ConfigError(
+                f"workers.gpu: {workers.count} GPUs are needed, the cluster has {have.get('GPU', 0):.0f}; "
+                f"set workers.gpu=false."
+            )
+        check_shared(config)
+        yield
+    finally:
+        if started:
+            ray.shutdown()
+
+
+@ray.remote(num_cpus=0)
+def _sees(file: Path) -> bool:
+    return file.is_file()
+
+
+def check_shared(config: RunConfig) -> None:
+    """On several machines, what one writes the others must see.
+
+    Raises: ConfigError naming a machine that does not.
+    """
+    nodes = [node for node in ray.nodes() if node["Alive"]]
+    if len(nodes) < 2 or address(config.store):
+        return
+    mark = config.store / f".seen-{os.getpid()}"
+    write_text(mark, "written to find out which machines see this folder\n")
+    try:
+        strategies = [NodeAffinitySchedulingStrategy(node["NodeID"], soft=False) for node in nodes]
+        seen = ray.get([_sees.options(scheduling_strategy=one).remote(mark) for one in strategies])
+    finally:
+        mark.unlink(missing_ok=True)
+    blind = [node["NodeManagerAddress"] for node, sees in zip(nodes, seen, strict=True) if not sees]
+    if blind:
+        raise ConfigError(
+            f"storage: {config.store} is not shared: {', '.join(blind)} of {len(nodes)} machines lack it; name a "
+            f"folder that all machines mount, or an address such as s3://bucket/folder."
+        )
+
+
+def _start_ray(address: str) -> None:
+    """Raises: ConfigError if no cluster answers there, or this machine is too busy for one of its own."""
+    try:
+        ray.init(address=address, log_to_driver=False, logging_level="ERROR")
+    except Exception as error:  # a node that does not come up in time raises no finer class
+        where = "on this machine (too busy?)" if address == "local" else f"at RAY_ADDRESS={address}"
+        raise ConfigError(f"Ray did not start {where}: {str(error)[:200]} `--local` needs no Ray.") from error

@@ -1,0 +1,40 @@
+"""One cluster for all tests here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.soak.cluster import Cluster, reachable
+from tests.soak.hosts import Hosts
+from tests.soak.s3_server import configure, install
+
+MAKE_BUCKET = "from pyarrow import fs; fs.FileSystem.from_uri('s3://unlearning?allow_bucket_creation=true')[0].create_dir('unlearning')"
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    folder = tmp_path_factory.mktemp("cluster")
+    programs = install(Path("build") / "swift")
+    with Hosts(folder / "hosts") as hosts:
+        cluster = Cluster(hosts, folder)
+        for number, words in enumerate(configure(programs.resolve(), folder / "s3")):
+            cluster.start(1, *words, log=f"s3-{number}.log")
+        server = ["mlflow", "server", "--host", "0.0.0.0", "--port", "5000", "--workers", "1", "--allowed-hosts", "*"]
+        places = [
+            "--backend-store-uri",
+            f"sqlite:///{folder}/mlflow.db",
+            "--artifacts-destination",
+            f"{folder}/artifacts",
+        ]
+        cluster.start(1, *server, *places, log="mlflow.log")
+        cluster.join(1)
+        cluster.wait(reachable(f"http://{cluster.head}:9020/healthcheck"))
+        cluster.wait(reachable(f"http://{cluster.head}:8265/api/version"))
+        for host in range(2, hosts.count + 1):
+            cluster.join(host)
+        assert cluster.python(MAKE_BUCKET) == 0, (folder / "python.log").read_text()
+        cluster.wait(reachable(f"{cluster.mlflow}/health"))
+        yield cluster

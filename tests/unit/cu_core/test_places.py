@@ -1,0 +1,110 @@
+"""Copies of what lies at an address; a second machine is another cache."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from cu_core.checkpoint import load_weights, save_model
+from cu_core.config_io import config_from
+from cu_core.data.convert import SplitPlan, pack
+from cu_core.data.schema import DataError
+from cu_core.data.shard_reader import ShardReader
+from cu_core.data.sources import SourceOptions
+from cu_core.files import write_text
+from cu_core.places import address, cache, place, there
+
+
+@pytest.fixture
+def bucket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.setenv("CU_CACHE", str(tmp_path / "first"))
+    (tmp_path / "bucket").mkdir()
+    return f"file://{tmp_path / 'bucket'}"
+
+
+def another_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CU_CACHE", str(tmp_path / "second"))
+
+
+def test_a_folder_is_itself_and_an_address_its_copy(bucket: str, tmp_path: Path) -> None:
+    assert place("data/digits") == Path.cwd() / "data" / "digits"
+    assert address(place("data/digits")) is None
+    assert address(place(f"{bucket}/out")) == f"{bucket}/out"
+    assert place(place(f"{bucket}/out")) == place(f"{bucket}/out")
+    assert place("s3://some/where/") == tmp_path / "first" / "s3" / "some" / "where"
+    assert address(cache()) is None
+
+
+def test_what_is_relative_lies_under_the_root(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CU_ROOT", bucket)
+    config = config_from({"data": {"path": "data/x"}, "storage": "out"})
+    assert address(config.store) == f"{bucket}/out"
+    monkeypatch.setenv("CU_ROOT", "/shared/project/")
+    assert config_from({"storage": "out"}).store == Path("/shared/project/out")
+    assert config_from({"storage": "/elsewhere"}).store == Path("/elsewhere")
+
+
+def test_a_model_goes_from_one_machine_to_another(bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    weights = {"w": torch.arange(6.0)}
+    save_model(place(f"{bucket}/models/a"), weights, {"seed": 1})
+    another_machine(tmp_path, monkeypatch)
+    folder = place(f"{bucket}/models/a")
+    assert not folder.exists()
+    assert there(folder / "meta.json")
+    assert not there(folder.with_name("b") / "meta.json")
+    assert torch.equal(load_weights(folder)["w"], weights["w"])
+    assert [p.name for p in folder.iterdir() if not p.name.startswith(".")]
+
+
+def test_half_sent_folders_are_not_there(bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "bucket" / "models" / "a").mkdir(parents=True)
+    (tmp_path / "bucket" / "models" / "a" / "model.safetensors").write_bytes(b"half")
+    assert not there(place(f"{bucket}/models/a") / "meta.json")
+
+
+def packed(bucket: str) -> Path:
+    out = place(f"{bucket}/data/digits")
+    pack("digits", out, SplitPlan(val_frac=0.2), SourceOptions(), lambda done, total: None)
+    return out
+
+
+def test_only_shards_that_are_read_are_fetched_and_the_oldest_make_room(
+    bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = ShardReader(packed(bucket))
+    another_machine(tmp_path, monkeypatch)
+    folder = place(f"{bucket}/data/digits")
+    reader = ShardReader(folder)
+    assert reader.manifest.digest == here.manifest.digest
+    assert not list(folder.glob("*.arrow"))
+    rows = np.arange(5)
+    assert torch.equal(reader.images("train", rows), here.images("train", rows))
+    (first,) = folder.rglob("*.arrow")
+    os.utime(first, (1, 1))
+    monkeypatch.setenv("CU_CACHE_GB", "1e-9")
+    reader.labels("test", rows)
+    assert not first.exists()
+    assert torch.equal(reader.images("train", rows), here.images("train", rows)), "a mapped shard stays readable"
+
+
+def test_a_shard_that_changed_on_the_way_is_refused(
+    bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    packed(bucket)
+    another_machine(tmp_path, monkeypatch)
+    (damaged,) = (tmp_path / "bucket" / "data" / "digits").rglob("*test*.arrow")
+    content = bytearray(damaged.read_bytes())
+    content[-100] ^= 1
+    damaged.write_bytes(content)
+    with pytest.raises(DataError, match=r"sha256 differs"):
+        ShardReader(place(f"{bucket}/data/digits")).labels("test", np.arange(3))
+
+
+def test_a_file_written_again_replaces_the_one_at_the_address(bucket: str, tmp_path: Path) -> None:
+    write_text(place(f"{bucket}/runs/a") / "run.json", "1")
+    write_text(place(f"{bucket}/runs/a") / "run.json", "2")
+    assert (tmp_path / "bucket" / "runs" / "a" / "run.json").read_text() == "2"
