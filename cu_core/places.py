@@ -37,6 +37,11 @@ def address(path: Path) -> str | None:
     return f"{scheme}://{'/' if scheme == 'file' else ''}{'/'.join(rest)}"
 
 
+def shown(path: Path) -> str:
+    """As a user may read it on any machine: its address, if it has one."""
+    return address(path) or str(path)
+
+
 @functools.lru_cache
 def _filesystem(scheme: str, bucket: str) -> fs.FileSystem:
     return fs.FileSystem.from_uri(f"{scheme}://{'/' if scheme == 'file' else bucket}")[0]

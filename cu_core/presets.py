@@ -55,7 +55,8 @@ def preset_for(preset: str, kind: RequestKind, method: str, pairs: bool = False)
     methods see fresh rows every step, at their own learning rate, and need equation 9 to know when to stop, for want of
     an answer to move towards."""
     if pairs:
-        return IMAGE_TEXT | {"stop": IMAGE_TEXT_STOP[kind]}
+        own = IMAGE_TEXT_PAIRS if (kind, method) == ("sample", "contrastive_clip") else {"stop": IMAGE_TEXT_STOP[kind]}
+        return IMAGE_TEXT | own
     found = PRESETS.get((preset, kind), {})
     if method == "contrastive":
         return found
@@ -76,6 +77,12 @@ IMAGE_TEXT_STOP: dict[RequestKind, dict[str, Any]] = {
     "class": {"max_steps": 48, "check_every": 4, "further_steps": 32, "utility_points": 2.0},
     "sample": {"max_steps": 60, "check_every": 10, "further_steps": 0, "utility_points": 2.0},
 }
+
+IMAGE_TEXT_PAIRS: dict[str, Any] = {
+    "method": {"lambda_push": 1.5, "lambda_drift": 3.0},
+    "stop": {"max_steps": 200, "check_every": 10, "further_steps": 20, "utility_points": 2.0},
+}
+"""Single pairs: what a model knows by heart of a caption takes longer to go than a concept."""
 
 PRESETS: dict[tuple[str, RequestKind], dict[str, Any]] = {
     ("paper", "class"): {

@@ -13,7 +13,7 @@ from pydantic import TypeAdapter
 from cu_core.audit.explain import explain as explain_metric
 from cu_core.audit.report import AuditReport
 from cu_core.config_io import ConfigError, dump_config, load_config
-from cu_core.places import place
+from cu_core.places import place, shown
 from pipelines.cluster_cli import jobs, stop, submit
 from pipelines.data_cli import app as data_app
 from pipelines.progress import console
@@ -92,7 +92,7 @@ def unlearn(
         return
     finished = run_job(settings, local=local, resume=resume)
     console.print(end_table(finished.report))
-    console.print(f"report  {finished.folder.path / 'report.html'}", soft_wrap=True, highlight=False)
+    console.print(f"report  {shown(finished.folder.path / 'report.html')}", soft_wrap=True, highlight=False)
 
 
 @app.command()
@@ -174,13 +174,13 @@ def audit(
     if models is not None:
         settings = config_of(model, config, overrides or []) if model else load_config(config, overrides or [])
         console.print(table(strong_audit(settings, models, out)))
-        console.print(f"written to {out}", soft_wrap=True, highlight=False)
+        console.print(f"written to {shown(out)}", soft_wrap=True, highlight=False)
         return
     if model is None:
         raise ConfigError("name the model to audit: a run's name, a model folder, a weights file, or an MLflow URI.")
     report = audit_model(config_of(model, config, overrides or []), model, out, local)
     console.print(end_table(report))
-    console.print(f"report  {out / 'report.html'}", soft_wrap=True, highlight=False)
+    console.print(f"report  {shown(out / 'report.html')}", soft_wrap=True, highlight=False)
 
 
 @app.command()
@@ -319,7 +319,7 @@ def score(
     from pipelines.memorisation import score_rows
 
     score_rows(load_config(config, overrides or []), out)
-    console.print(f"written to {out}")
+    console.print(f"written to {shown(out)}")
 
 
 def main() -> None:

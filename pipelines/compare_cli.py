@@ -11,6 +11,7 @@ from rich.console import Console
 
 from cu_core.config_io import ConfigError
 from cu_core.files import digest_of, write_text
+from cu_core.places import shown
 from pipelines.compare import Finished, check, run_comparison
 from pipelines.compare_config import CompareConfig, Comparison, read_comparison
 from pipelines.compare_page import LEGEND, terminal_table, write_files
@@ -73,7 +74,7 @@ def compare(path: Path, overrides: Sequence[str], out: Path | None, only: Sequen
     console.print(LEGEND, highlight=False)
     if out is not None:
         write_text(out, (folder / "table.md").read_text())
-        console.print(f"written to {out}")
-    console.print(f"report  {folder / 'report.html'}", soft_wrap=True, highlight=False)
+        console.print(f"written to {shown(out)}")
+    console.print(f"report  {shown(folder / 'report.html')}", soft_wrap=True, highlight=False)
     config = finished.results[0].cell.plan.config
     console.print(f"MLflow  {page_command(config)}", soft_wrap=True, highlight=False)

@@ -16,7 +16,7 @@ from ray.train.torch import TorchTrainer, get_device
 
 from cu_core.config import RunConfig
 from cu_core.dist import data_parallel
-from cu_core.places import address
+from cu_core.places import shown
 from pipelines.run_folder import RunFolder
 
 WorkerFunction = Callable[[torch.device, Any, Callable[[dict[str, float], Path | None], None], Path | None], None]
@@ -55,7 +55,7 @@ def train_workers(
         scaling_config=ray.train.ScalingConfig(num_workers=workers.count, use_gpu=workers.gpu),
         run_config=ray.train.RunConfig(
             name="ray",
-            storage_path=address(folder.path) or str(folder.path),
+            storage_path=shown(folder.path),
             failure_config=ray.train.FailureConfig(max_failures=workers.max_failures),
             checkpoint_config=ray.train.CheckpointConfig(num_to_keep=KEPT_CHECKPOINTS),
             callbacks=list(callbacks),

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from cu_core.config_io import ConfigError
+from cu_core.places import shown
 from pipelines.progress import console
 
 
@@ -45,7 +46,7 @@ def sweep(
     console.print(conclusion(swept), highlight=False)
     if swept.rank_correlation is not None:
         console.print(f"rank correlation of proxy and gap: {swept.rank_correlation:.2f}", highlight=False)
-    console.print(f"report  {swept.folder / 'report.html'}\nwinner  cu unlearn {swept.folder / 'winner.yaml'}",
-                  soft_wrap=True, highlight=False)  # fmt: skip
+    report, winner = (shown(swept.folder / name) for name in ("report.html", "winner.yaml"))
+    console.print(f"report  {report}\nwinner  cu unlearn {winner}", soft_wrap=True, highlight=False)
     if failed:
         raise typer.Exit(1)

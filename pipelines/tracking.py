@@ -24,7 +24,7 @@ from cu_core.config import RunConfig
 from cu_core.config_io import ConfigError
 from cu_core.data.schema import Manifest
 from cu_core.models.classifier import Classifier, Predictor
-from cu_core.places import address, place
+from cu_core.places import address, place, shown
 
 PIP = ["torch", "torchvision"]
 
@@ -108,7 +108,7 @@ def log_data(config: RunConfig, run_id: str, manifest: Manifest) -> None:
         # MLflow registers its source of local folders twice and then warns of the choice between the two.
         warnings.filterwarnings("ignore", message="The specified dataset source can be interpreted in multiple ways")
         folder = place(config.data.path)
-        source = resolve_dataset_source(address(folder) or str(folder))
+        source = resolve_dataset_source(shown(folder))
     dataset = MetaDataset(source, name=manifest.name, digest=manifest.digest)
     entity = dataset._to_mlflow_entity()
     MlflowClient(tracking_uri(config)).log_inputs(run_id, [DatasetInput(dataset=entity, tags=[])])

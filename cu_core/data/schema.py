@@ -11,7 +11,7 @@ from typing import Literal
 from pydantic import TypeAdapter, ValidationError
 
 from cu_core.files import digest_of, write_text
-from cu_core.places import address, there
+from cu_core.places import shown, there
 
 FORMAT_VERSION = 1
 MANIFEST = "manifest.json"
@@ -91,7 +91,7 @@ def read_manifest(folder: Path) -> Manifest:
     path = folder if folder.suffix == ".json" else folder / MANIFEST
     if not there(path):
         hint = "make one with `cu data pack SOURCE OUT`"
-        raise DataError(f"no {MANIFEST} in {address(folder) or folder}: not a packed data set; {hint}.")
+        raise DataError(f"no {MANIFEST} in {shown(folder)}: not a packed data set; {hint}.")
     try:
         manifest = TypeAdapter(Manifest).validate_json(path.read_text())
     except ValidationError as error:

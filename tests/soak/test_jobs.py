@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -44,10 +42,10 @@ def test_a_job_gives_what_a_local_run_gives(cluster: Cluster, local: dict[str, t
     words = [f"name={name}", f"workers.count={workers}", f"tracking.uri={cluster.mlflow}", *SMALL]
     status, printed = cluster.submit("unlearn", CONFIG, *words)
     assert status == 0, printed
-    here = Path(cluster.folder) / "unlearned"
-    fetch = f"from pyarrow import fs; fs.copy_files('s3://unlearning/outputs/runs/{name}/unlearned', '{here}')"
-    assert cluster.python(fetch) == 0
-    weights = load_file(here / "model.safetensors")
+    here = cluster.folder / f"{name}.safetensors"
+    address = f"s3://unlearning/outputs/runs/{name}/unlearned/model.safetensors"
+    assert cluster.python(f"from pyarrow import fs; fs.copy_files('{address}', '{here}')") == 0
+    weights = load_file(here)
     assert weights.keys() == local.keys()
     for key, value in local.items():
         assert torch.allclose(weights[key].double(), value.double(), atol=1e-8, rtol=0), key
