@@ -64,6 +64,9 @@ class WorkersConfig:
 
     count: int = 1
     """Ray Train workers of an unlearning run; one worker runs as a plain Ray task."""
+    min_count: int | None = None
+    """With fewer machines left, go on with as few as this, and with more again when there are; absent: wait for all.
+    Batches and their order stay the same."""
     gpu: bool = False
     """One GPU a worker."""
     models_per_gpu: int = 1
@@ -79,6 +82,8 @@ class WorkersConfig:
     """How often Ray restarts a run from its latest checkpoint."""
 
     def __post_init__(self) -> None:
+        if self.min_count is not None and not 2 <= self.min_count <= self.count:
+            raise ValueError(f"min_count must be between 2 and count, {self.count}, got {self.min_count}")
         if (
             min(self.count, self.models_per_gpu, self.rows_at_once or 1) < 1
             or self.checkpoint_every < 0

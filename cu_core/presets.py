@@ -79,10 +79,11 @@ IMAGE_TEXT_STOP: dict[RequestKind, dict[str, Any]] = {
 }
 
 IMAGE_TEXT_PAIRS: dict[str, Any] = {
-    "method": {"lambda_push": 1.5, "lambda_drift": 3.0},
+    "method": {"lambda_push": 1.5, "lambda_drift": 6.0},
+    "batches": {"forget_batch": 64, "retain_batch": 128, "omega": 1},
     "stop": {"max_steps": 200, "check_every": 10, "further_steps": 20, "utility_points": 2.0},
 }
-"""Single pairs: what a model knows by heart of a caption takes longer to go than a concept."""
+"""Single pairs: what a model knows by heart of a caption takes longer to go than a concept, and more to hold the rest."""
 
 PRESETS: dict[tuple[str, RequestKind], dict[str, Any]] = {
     ("paper", "class"): {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -14,7 +14,7 @@ import torch
 from cu_core.audit.report import AuditReport
 from cu_core.checkpoint import TrainState, load_state, save_state
 from cu_core.config import RunConfig
-from cu_core.dist import rank
+from cu_core.dist import rank, world_size
 from cu_core.files import atomic_file
 from cu_core.run import Hooks, import_original, run_train, run_unlearn
 from cu_core.run_audit import run_audit
@@ -170,7 +170,7 @@ class WorkerJob:
                 report(found, None)
 
         drawn = board_step(self.board, "unlearn") if self.board else lambda step: None
-        on_step = _both(_both(drawn, self.curves), look) if rank() == 0 else look
+        on_step = _both(_both(drawn, self._curves), look) if rank() == 0 else look
         hooks = Hooks(
             device=device,
             wrap=wrap,
@@ -182,6 +182,10 @@ class WorkerJob:
         run_unlearn(plan.config, plan.original.folder, plan.forget_file, self.folder.unlearned, hooks)
         if rank() == 0:
             self.curves.flush()
+
+    def _curves(self, step: StepReport) -> None:
+        """With the number of workers, which an elastic run changes."""
+        self.curves(replace(step, values={**step.values, "workers": float(world_size())}))
 
 
 def unlearn(plan: Plan, folder: RunFolder, curves: Curves, local: bool) -> None:
@@ -199,6 +203,8 @@ def unlearn(plan: Plan, folder: RunFolder, curves: Curves, local: bool) -> None:
             ray.get(_unlearn_task.options(**task_options(plan.config)).remote(plan, folder, curves, board))
         else:
             train_workers(WorkerJob(plan, folder, curves, board), plan.config, folder)
+            for line in folder.notes:
+                console.print(line, highlight=False)
 
 
 def audit_here(plan: Plan, unlearned: Path, samples_file: Path | None, progress: Callable[[str], None]) -> AuditReport:

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import ray
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -75,7 +76,8 @@ class _Board:
 @contextmanager
 def ray_board() -> Iterator[Any]:
     """A board that workers get as a handle; its bars are drawn here while the block runs."""
-    board = _Board.remote()
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    board = _Board.options(scheduling_strategy=here).remote()  # it dies with the driver alone
     stop = threading.Event()
     with bars() as drawn:
 

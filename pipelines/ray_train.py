@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -14,8 +15,9 @@ import torch
 from ray.train import UserCallback
 from ray.train.torch import TorchTrainer, get_device
 
+from cu_core.checkpoint import DamagedFile, read_meta
 from cu_core.config import RunConfig
-from cu_core.dist import data_parallel
+from cu_core.dist import data_parallel, rank
 from cu_core.places import shown
 from pipelines.run_folder import RunFolder
 
@@ -25,7 +27,6 @@ KEPT_CHECKPOINTS = 2
 
 def _worker(settings: dict[str, Any]) -> None:
     job: WorkerFunction = settings["job"]
-    found = ray.train.get_checkpoint()
 
     def report(metrics: dict[str, float], folder: Path | None) -> None:
         ray.train.report(metrics, checkpoint=ray.train.Checkpoint.from_directory(folder) if folder else None)
@@ -33,11 +34,26 @@ def _worker(settings: dict[str, Any]) -> None:
     def wrap(module: torch.nn.Module) -> torch.nn.Module:
         return data_parallel(module, broadcast_buffers=settings["per_rank_statistics"])
 
-    if found is None:
-        job(get_device(), wrap, report, None)
-    else:
-        with found.as_directory() as folder:
-            job(get_device(), wrap, report, Path(folder))
+    with contextlib.ExitStack() as held:
+        job(get_device(), wrap, report, _newest_whole(held, settings["folder"]))
+
+
+def _newest_whole(held: contextlib.ExitStack, run: RunFolder) -> Path | None:
+    """The latest checkpoint that is not damaged, on this machine while ``held`` is open."""
+    latest = ray.train.get_checkpoint()
+    if latest is None:
+        return None
+    earlier = [reported.checkpoint for reported in ray.train.get_all_reported_checkpoints()]
+    for checkpoint in [latest, *(c for c in reversed(earlier) if c.path != latest.path)]:
+        folder = Path(held.enter_context(checkpoint.as_directory()))
+        try:
+            read_meta(folder)
+        except DamagedFile as error:
+            if rank() == 0:
+                run.note(f"{error} The checkpoint before is used.")
+        else:
+            return folder
+    return None
 
 
 def train_workers(
@@ -51,8 +67,11 @@ def train_workers(
     workers = config.workers
     trainer = TorchTrainer(
         _worker,
-        train_loop_config={"job": job, "per_rank_statistics": config.batch_norm == "per_rank"},
-        scaling_config=ray.train.ScalingConfig(num_workers=workers.count, use_gpu=workers.gpu),
+        train_loop_config={"job": job, "folder": folder, "per_rank_statistics": config.batch_norm == "per_rank"},
+        scaling_config=ray.train.ScalingConfig(
+            num_workers=(workers.min_count, workers.count) if workers.min_count else workers.count,
+            use_gpu=workers.gpu,
+        ),
         run_config=ray.train.RunConfig(
             name="ray",
             storage_path=shown(folder.path),

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import datetime
 import json
+import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from cu_core.checkpoint import DamagedFile, read_meta
 from cu_core.config import RunConfig
 from cu_core.config_io import ConfigError, dump_config
 from cu_core.files import write_text
@@ -35,6 +37,17 @@ class RunFolder:
     @property
     def finished(self) -> bool:
         return there(self.path / "result.json")
+
+    def note(self, line: str) -> None:
+        """Something that whoever reads of the run must know; the driver prints it, and it stays in the record."""
+        print(line, file=sys.stderr)
+        path = self.path / "notes.txt"
+        write_text(path, (path.read_text() if there(path) else "") + line + "\n")
+
+    @property
+    def notes(self) -> list[str]:
+        path = self.path / "notes.txt"
+        return path.read_text().splitlines() if there(path) else []
 
     def record(self) -> dict[str, Any]:
         loaded: dict[str, Any] = json.loads((self.path / "run.json").read_text())
@@ -81,6 +94,12 @@ def open_run(config: RunConfig, digest: str, resume: str | None) -> tuple[RunCon
 
 
 def latest_checkpoint(folder: RunFolder) -> Path | None:
-    """Newest checkpoint of a run in this process (Ray keeps its own)."""
-    found = sorted(folder.checkpoints.glob("step-*"))
-    return found[-1] if found else None
+    """Newest checkpoint of a run in this process that is not damaged (Ray keeps its own)."""
+    for found in sorted(folder.checkpoints.glob("step-*"), reverse=True):
+        try:
+            read_meta(found)
+        except DamagedFile as error:
+            folder.note(f"{error} The checkpoint before is used.")
+        else:
+            return found
+    return None

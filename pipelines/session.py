@@ -24,18 +24,19 @@ def ray_session(config: RunConfig) -> Iterator[None]:
     """
     os.environ.setdefault("RAY_TRAIN_ENABLE_PRINT_PATCH", "0")
     os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.2")
+    if config.workers.min_count:  # how long a lost machine is waited for
+        os.environ.setdefault("RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S", "20")
     started = not ray.is_initialized()
     if started:
         _start_ray(os.environ.get("RAY_ADDRESS", "local"))
     try:
         workers, have = config.workers, ray.cluster_resources()
-        if workers.count > have.get("CPU", 0):
+        least = workers.min_count or workers.count
+        if least > have.get("CPU", 0):
+            raise ConfigError(f"workers.count={least} needs as many CPUs, the cluster has {have.get('CPU', 0):.0f}.")
+        if workers.gpu and least > have.get("GPU", 0):
             raise ConfigError(
-                f"workers.count={workers.count} needs as many CPUs, the cluster has {have.get('CPU', 0):.0f}."
-            )
-        if workers.gpu and workers.count > have.get("GPU", 0):
-            raise ConfigError(
-                f"workers.gpu: {workers.count} GPUs are needed, the cluster has {have.get('GPU', 0):.0f}; "
+                f"workers.gpu: {least} GPUs are needed, the cluster has {have.get('GPU', 0):.0f}; "
                 f"set workers.gpu=false."
             )
         check_shared(config)

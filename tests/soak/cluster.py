@@ -55,6 +55,11 @@ class Cluster:
             assert time.monotonic() < deadline, (self.folder / "python.log").read_text()[-2000:]
             time.sleep(1)
 
+    def serve_mlflow(self) -> None:
+        server = ["mlflow", "server", "--host", "0.0.0.0", "--port", "5000", "--workers", "1", "--allowed-hosts", "*"]
+        stores = f"--backend-store-uri=sqlite:///{self.folder}/m.db", f"--artifacts-destination={self.folder}/artifacts"
+        self.start(1, *server, *stores, log="mlflow.log")
+
     def join(self, host: int) -> subprocess.Popen[str]:
         """Start a machine's raylet."""
         where = ["--head", "--port=6379", "--dashboard-host=0.0.0.0"] if host == 1 else [f"--address={self.head}:6379"]

@@ -22,14 +22,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
         cluster = Cluster(hosts, folder)
         for number, words in enumerate(configure(programs.resolve(), folder / "s3")):
             cluster.start(1, *words, log=f"s3-{number}.log")
-        server = ["mlflow", "server", "--host", "0.0.0.0", "--port", "5000", "--workers", "1", "--allowed-hosts", "*"]
-        places = [
-            "--backend-store-uri",
-            f"sqlite:///{folder}/mlflow.db",
-            "--artifacts-destination",
-            f"{folder}/artifacts",
-        ]
-        cluster.start(1, *server, *places, log="mlflow.log")
+        cluster.serve_mlflow()
         cluster.join(1)
         cluster.wait(reachable(f"http://{cluster.head}:9020/healthcheck"))
         cluster.wait(reachable(f"http://{cluster.head}:8265/api/version"))

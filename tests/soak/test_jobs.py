@@ -11,13 +11,8 @@ from tests.soak.cluster import Cluster
 pytestmark = [pytest.mark.soak, pytest.mark.timeout(1200)]
 
 CONFIG = "tune_configs/base/digits_class.yaml"
-SMALL = (
-    "train.epochs=4",
-    "audit.oracles=1",
-    "audit.rebound_steps=3",
-    "audit.relearn_steps=2",
-    "workers.precision=float64",
-)
+AUDIT = ("audit.oracles=1", "audit.rebound_steps=3", "audit.relearn_steps=2")
+SMALL = ("train.epochs=4", "workers.precision=float64", *AUDIT)
 
 
 @pytest.fixture(scope="module")
