@@ -137,6 +137,7 @@ def test_a_server_killed_under_eight_runs_loses_nothing(
         assert writer.stdout is not None
         assert writer.stdout.readline() == b"1\n", "all are writing"
     server.kill()
+    assert not server.answers()
     time.sleep(2)
     server.start()
     for writer in writers:
