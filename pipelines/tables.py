@@ -23,15 +23,16 @@ def machine() -> str:
 def end_table(report: AuditReport) -> Table:
     """Original, unlearned and oracle, side by side."""
     table = Table(title=f"verdict: {report.verdict.word} ({report.verdict.reason})", title_justify="left")
-    for heading in ("metric", "original", "unlearned", "oracle", "difference"):
+    for heading in ("metric", "original", "unlearned", "oracle", "difference", "±"):
         table.add_column(heading, justify="left" if heading == "metric" else "right")
     for row in report.rows:
         oracle = f"{sum(row.oracles) / len(row.oracles):.1f}" if row.oracles else "none"
-        off = "*" if row.name in report.verdict.outside else ""
+        off = "!" if row.name in report.verdict.outside else ""
         shown = f"{row.difference:+.1f}{off}" if row.difference is not None else ""
-        table.add_row(row.title, f"{row.original:.1f}", f"{row.unlearned:.1f}", oracle, shown)
-    if report.verdict.outside:
-        table.caption = "*: differs by more than one more oracle would, and than the margin"
+        tolerance = f"{row.tolerance:.1f}" if row.tolerance is not None else ""
+        table.add_row(row.title, f"{row.original:.1f}", f"{row.unlearned:.1f}", oracle, shown, tolerance)
+    if any(row.tolerance is not None for row in report.rows):
+        table.caption = "±: how far it may lie from the oracles' mean; empty: not judged; !: it lies farther"
     if report.cost["steps"]:  # else a model whose making is not recorded
         _add_cost(table, report)
     return table
