@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.table import Table
+from rich.table import Column, Table
 
 from cu_core.config_io import ConfigError, load_config
 from pipelines.progress import console
@@ -126,7 +126,7 @@ def jobs(
     if job is not None:
         job_info(client, job)
         raise typer.Exit(_wait(client, job))
-    table = Table("job", "state", "began", "took", "command")
+    table = Table(Column("job", no_wrap=True), "state", "began", "took", "command")
     for one in list_jobs(client):
         began = (one.start_time or 0) / 1000
         took = (one.end_time / 1000 if one.end_time else time.time()) - began
