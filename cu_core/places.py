@@ -13,6 +13,7 @@ HERE = fs.LocalFileSystem()
 LAST = ("manifest.json", "meta.json", "result.json")
 """Files that say that their folder is whole: sent after the others."""
 GIGABYTE = 10**9
+SCHEMES = ("s3", "gs", "file")
 
 
 def cache() -> Path:
@@ -21,11 +22,16 @@ def cache() -> Path:
 
 
 def place(text: str | Path) -> Path:
-    """Folder of this machine for a folder or address; what is relative lies under CU_ROOT, absent: here."""
+    """Folder of this machine for a folder or address; what is relative lies under CU_ROOT, absent: here.
+
+    Raises: ValueError for an address of another kind.
+    """
     root, text = os.environ.get("CU_ROOT", ""), str(text)
     if root and "://" not in text and not text.startswith("/"):
         text = f"{root.rstrip('/')}/{text}"
     scheme, separator, rest = text.partition("://")
+    if separator and scheme not in SCHEMES:
+        raise ValueError(f"an address must begin with {', '.join(f'{s}://' for s in SCHEMES)}, got {text!r}.")
     return cache() / scheme / rest.strip("/") if separator else Path(text).resolve()
 
 
@@ -34,6 +40,8 @@ def address(path: Path) -> str | None:
     if not path.is_relative_to(cache()) or len(path.relative_to(cache()).parts) < 2:
         return None
     scheme, *rest = path.relative_to(cache()).parts
+    if scheme not in SCHEMES:
+        return None
     return f"{scheme}://{'/' if scheme == 'file' else ''}{'/'.join(rest)}"
 
 

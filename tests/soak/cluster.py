@@ -40,7 +40,7 @@ class Cluster:
         """Exit status and what was printed of a command on the head."""
         before = (self.folder / log).stat().st_size if (self.folder / log).is_file() else 0
         status = self.start(1, str(PROGRAMS / "cu"), *words, log=log).wait()
-        return status, (self.folder / log).read_text()[before:]
+        return status, (self.folder / log).read_bytes()[before:].decode()
 
     def submit(self, *words: str, root: str = "s3://unlearning") -> tuple[int, str]:
         return self.cu("submit", "--address", f"http://{self.head}:8265", "--root", root, "--", *words)

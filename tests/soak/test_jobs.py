@@ -48,7 +48,7 @@ def test_a_job_gives_what_a_local_run_gives(cluster: Cluster, local: dict[str, t
 
 def test_a_folder_that_is_not_shared_is_refused(cluster: Cluster, packed: None) -> None:
     status, printed = cluster.submit(
-        "unlearn", CONFIG, "data.path=s3://unlearning/data/digits", f"storage={cluster.hosts.cache}/mine", *SMALL,
+        "unlearn", CONFIG, "data.path=s3://unlearning/data/digits", "storage=/tmp/ray/mine", *SMALL,
         f"tracking.uri={cluster.mlflow}",
     )  # fmt: skip
     assert status == 2
