@@ -82,7 +82,7 @@ def measure(config: RunConfig, steps: int) -> StepCost:
     )
     times = [after - began for began, after in zip(ends[1:], ends[2:], strict=False)]
     name = torch.cuda.get_device_name() if device.type == "cuda" else "CPU"
-    rows = (done.forget_rows + done.retain_rows) // done.steps
+    rows = done.trained_rows // done.steps
     batch = config.batches.retain_batch
     return StepCost(batch, rows, median(times), _peak(device) - before, torch.get_num_threads(), name)
 

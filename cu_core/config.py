@@ -78,6 +78,8 @@ class WorkersConfig:
     loss is that of the whole batch); absent: all."""
     checkpoint_every: int = 100
     """Steps between two checkpoints of a run; 0: none, a restart then begins anew."""
+    profile: bool = False
+    """Write a torch profiler trace of steps 3 to 5 of each worker into the run's folder, trace-rank-N.json."""
     max_failures: int = 3
     """How often Ray restarts a run from its latest checkpoint."""
 

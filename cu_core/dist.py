@@ -10,6 +10,9 @@ import numpy as np
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.distributed.algorithms.ddp_comm_hooks.default_hooks import allreduce_hook
+
+from cu_core.traffic import TRAFFIC, counted, mark
 
 
 def world_size() -> int:
@@ -37,7 +40,8 @@ def sum_over_ranks(value: Tensor) -> Tensor:
     """Sum over ranks, without gradient."""
     value = value.detach().clone()
     if world_size() > 1:
-        dist.all_reduce(value)
+        with counted(value):
+            dist.all_reduce(value)
     return value
 
 
@@ -72,7 +76,8 @@ class _GatherWithGradient(torch.autograd.Function):
         padded = x.new_zeros((max(sizes), *x.shape[1:]))
         padded[: x.shape[0]] = x
         parts = [torch.empty_like(padded) for _ in sizes]
-        dist.all_gather(parts, padded)
+        with counted(padded):
+            dist.all_gather(parts, padded)
         return torch.cat([part[:size] for part, size in zip(parts, sizes, strict=True)])
 
     @staticmethod
@@ -103,6 +108,18 @@ def data_parallel(module: nn.Module, *, broadcast_buffers: bool) -> nn.Module:
     with warnings.catch_warnings():
         # Newer torch renames the argument; older ones know only this name.
         warnings.filterwarnings("ignore", message=".*broadcast_buffers.*", category=FutureWarning)
-        return nn.parallel.DistributedDataParallel(
+        wrapped = nn.parallel.DistributedDataParallel(
             module, device_ids=[device] if device.type == "cuda" else None, broadcast_buffers=broadcast_buffers
         )
+    # A lambda: torch compares annotations with its classes, and those of this file are text.
+    wrapped.register_comm_hook(dist.group.WORLD, lambda group, bucket: _counted_average(group, bucket))
+    return wrapped
+
+
+def _counted_average(group: Any, bucket: Any) -> Any:
+    """What DistributedDataParallel does without a hook, counted."""
+    gradients = bucket.buffer()
+    TRAFFIC.bytes += gradients.numel() * gradients.element_size()
+    if bucket.is_last():
+        TRAFFIC.last_bucket = mark(gradients.device)
+    return allreduce_hook(group, bucket)

@@ -30,6 +30,7 @@ from cu_core.models.trainable import Trainable, adapter_of, choose_trainable, me
 from cu_core.types import StepReport
 from cu_core.unlearn.loop import Loop, LoopResult, frozen, run_loop
 from cu_core.unlearn.stopping import StopConfig, Stopper
+from cu_core.unlearn.trace import run_traced
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -177,24 +178,22 @@ def run_unlearn(config: RunConfig, original: Path, forget_file: Path, folder: Pa
     model.to(hooks.device)
     recall_texts(model, config.store / "texts", config.model_by_content())
     stream = UnlearnStream(split, config.batches, config.seed + 17, model.tokenize)
-    result = run_loop(
-        Loop(
-            model=model,
-            forward=hooks.wrap(JointForward(model)),
-            method=method,
-            optimizer=config.optimizer,
-            stream=stream,
-            max_steps=config.stop.max_steps,
-            stopper=_stopper(config.stop, split),
-            reference=reference,
-            untrained=untrained,
-            autocast=config.workers.precision == "bfloat16",
-            checkpoint_every=config.workers.checkpoint_every,
-            on_step=hooks.on_step,
-            save=hooks.save,
-        ),
-        hooks.latest(),
+    loop = Loop(
+        model=model,
+        forward=hooks.wrap(JointForward(model)),
+        method=method,
+        optimizer=config.optimizer,
+        stream=stream,
+        max_steps=config.stop.max_steps,
+        stopper=_stopper(config.stop, split),
+        reference=reference,
+        untrained=untrained,
+        autocast=config.workers.precision == "bfloat16",
+        checkpoint_every=config.workers.checkpoint_every,
+        on_step=hooks.on_step,
+        save=hooks.save,
     )
+    result = run_traced(loop, hooks.latest(), folder.parent if config.workers.profile else None)
     store_texts(model, config.store / "texts", config.model_by_content())
     _save(folder, model, config, {"result": asdict(result), "data_digest": reader.manifest.digest})
     return result

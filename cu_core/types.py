@@ -97,6 +97,8 @@ class StepReport:
     max_steps: int
     values: Mapping[str, float]
     """Loss terms, gradient norm, learning rate, and figures of the stop rule when it was judged."""
+    speed: Mapping[str, float] = field(default_factory=dict)
+    """Rows a second of all ranks; this rank's seconds by part of the step, bytes handed to collectives, GPU memory."""
 
 
 @dataclass(frozen=True)

@@ -76,12 +76,15 @@ def unlearn(
         str | None,
         typer.Option("--resume", metavar="RUN", help="Go on with an interrupted run of this configuration."),
     ] = None,
+    profile: Annotated[
+        bool, typer.Option("--profile", help="Write a torch profiler trace of some steps into the run's folder.")
+    ] = False,
     print_config: PrintConfig = False,
 ) -> None:
     """Forget what the configuration requests; original and oracles are trained first where they are not there."""
     from pipelines.job import run_job
 
-    settings = load_config(config, overrides or [])
+    settings = load_config(config, [*(overrides or []), *(["workers.profile=true"] if profile else [])])
     if print_config:
         print(dump_config(settings))
         return

@@ -22,6 +22,7 @@ Steps = Sequence[tuple[int, Mapping[str, float]]]
 IMPATIENT = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "5"}
 """Between two steps nobody waits for a server; at the end of the run MLflow's own patience holds, some minutes."""
 STEPS = "steps.json"
+SPEED = "speed/"
 LIMIT = 1000
 """Points that MLflow takes at once."""
 
@@ -42,7 +43,8 @@ class StepLog:
     def __call__(self, report: StepReport) -> None:
         if not self.steps:
             self.steps = [(s, v) for s, v in read_steps(self.folder) if s < report.step]
-        self.steps.append((report.step, dict(report.values)))
+        speed = {f"{SPEED}{name}": value for name, value in report.speed.items()}
+        self.steps.append((report.step, {**report.values, **speed}))
 
     def flush(self) -> None:
         if self.steps:
@@ -101,11 +103,15 @@ def deliver(steps: Steps, uri: str, run_id: str, sent: int | None = None) -> int
     if sent is None:
         sent = max((m.step for m in client.get_metric_history(run_id, "step/loss")), default=0)
     now = int(time.time() * 1000)
-    new = [[Metric(f"step/{k}", v, now, step) for k, v in values.items()] for step, values in steps if step > sent]
+    new = [[Metric(_curve(k), v, now, step) for k, v in values.items()] for step, values in steps if step > sent]
     at_once = max(1, LIMIT // max(map(len, new), default=1) or 1)
     for start in range(0, len(new), at_once):  # whole steps: the last one there tells what is missing
         client.log_batch(run_id, metrics=[point for points in new[start : start + at_once] for point in points])
     return max([sent, *(step for step, _ in steps)])
+
+
+def _curve(name: str) -> str:
+    return name if name.startswith(SPEED) else f"step/{name}"
 
 
 def loss_curves(folder: Path) -> dict[str, list[tuple[int, float]]]:

@@ -23,6 +23,7 @@ from pipelines.plan import Plan, TrainJob
 from pipelines.progress import Bars, bars, board_step, console, describe, ray_board
 from pipelines.ray_train import train_workers
 from pipelines.run_folder import RunFolder, latest_checkpoint
+from pipelines.watch import Watch
 
 OnStep = Callable[[StepReport], None]
 
@@ -62,7 +63,7 @@ def task_options(config: RunConfig) -> dict[str, Any]:
 
 @ray.remote
 def _train_task(config: RunConfig, job: TrainJob, board: Any, label: str) -> None:
-    _train(config, job, board_step(board, label))
+    _train(config, job, _both(board_step(board, label), Watch(job.folder.name)))
 
 
 def train_missing(config: RunConfig, jobs: Sequence[TrainJob], local: bool) -> None:
@@ -131,7 +132,7 @@ def unlearn_here(plan: Plan, folder: RunFolder, on_step: OnStep, curves: Curves)
 
 @ray.remote
 def _unlearn_task(plan: Plan, folder: RunFolder, curves: Curves, board: Any) -> None:
-    unlearn_here(plan, folder, board_step(board, "unlearn"), curves)
+    unlearn_here(plan, folder, _both(board_step(board, "unlearn"), Watch(folder.name)), curves)
 
 
 @dataclass(frozen=True)
@@ -170,7 +171,8 @@ class WorkerJob:
                 report(found, None)
 
         drawn = board_step(self.board, "unlearn") if self.board else lambda step: None
-        on_step = _both(_both(drawn, self._curves), look) if rank() == 0 else look
+        everywhere = _both(Watch(self.folder.name), look)
+        on_step = _both(_both(drawn, self._curves), everywhere) if rank() == 0 else everywhere
         hooks = Hooks(
             device=device,
             wrap=wrap,

@@ -15,6 +15,7 @@ from cu_core.dist import global_counts, rank, sum_over_ranks, world_size
 from cu_core.methods.base import Method, MethodState, Preparation, StepContext
 from cu_core.models.classifier import Classifier, Forward, ImageSets, JointForward
 from cu_core.types import TEXTS, Losses, Outputs, StepReport, UnlearnBatch
+from cu_core.unlearn.clock import StepClock
 from cu_core.unlearn.optim import (
     OptimizerConfig,
     build_optimizer,
@@ -71,6 +72,11 @@ class LoopResult:
     leaks: int = 0
     retain_ids_checked: int = 0
 
+    @property
+    def trained_rows(self) -> int:
+        """Rows forwarded through the trained model in its steps, over all ranks."""
+        return self.forget_rows + self.retain_rows
+
 
 def run_loop(loop: Loop, resume: TrainState | None = None) -> LoopResult:
     """Train; the model ends with the last weights, or with those that the stop rule kept.
@@ -94,11 +100,13 @@ def run_loop(loop: Loop, resume: TrainState | None = None) -> LoopResult:
         result.seconds = time.perf_counter() - began
     loop.model.train()
     began = time.perf_counter() - result.seconds
+    clock = StepClock(device)
 
     for step, host_batch in enumerate(loop.stream.prefetched(result.steps, max_steps), result.steps):
-        values = (
-            {} if loop.method.closed_form else _step(loop, optimizer, state, result, _to_device(host_batch, device))
-        )
+        batch = _to_device(host_batch, device)
+        clock.lap("data")
+        before = result.trained_rows
+        values = {} if loop.method.closed_form else _step(loop, optimizer, state, result, batch, clock)
         result.steps = step + 1
         if loop.stopper is not None and loop.stopper.due(result.steps, max_steps):
             check = loop.stopper.judge(loop.model, result.steps)
@@ -107,12 +115,14 @@ def run_loop(loop: Loop, resume: TrainState | None = None) -> LoopResult:
                 "stop_target": check.target,
                 "stop_utility": check.utility,
             }
+            clock.lap("stop_check")
         result.seconds = time.perf_counter() - began
-        loop.on_step(StepReport(result.steps, max_steps, values))
+        loop.on_step(StepReport(result.steps, max_steps, values, clock.read(result.trained_rows - before)))
         if loop.stopper is not None and loop.stopper.finished(result.steps):
             break
         if loop.checkpoint_every and result.steps % loop.checkpoint_every == 0 and result.steps < max_steps:
             loop.save(_snapshot(loop, optimizer, state, result))
+        clock.restart()
     _finish(loop, result)
     return result
 
@@ -125,7 +135,12 @@ def _prepare(loop: Loop, state: MethodState) -> int:
 
 
 def _step(
-    loop: Loop, optimizer: torch.optim.Optimizer, state: MethodState, result: LoopResult, batch: UnlearnBatch
+    loop: Loop,
+    optimizer: torch.optim.Optimizer,
+    state: MethodState,
+    result: LoopResult,
+    batch: UnlearnBatch,
+    clock: StepClock,
 ) -> dict[str, float]:
     """One update of the weights; the values to report, summed over ranks."""
     step, split = result.steps, loop.stream.split
@@ -146,14 +161,17 @@ def _step(
         state=state,
     )
     losses = loop.method.losses(context, batch)
+    clock.lap("forward")
     # Data-parallel wrappers average gradients over ranks; the share times the world size makes that a sum.
     (losses.total * world_size()).backward()  # type: ignore[no-untyped-call]
+    clock.lap("backward")
     loop.method.edit_gradients(context)
     norm = gradient_norm(loop.model.parameters(), loop.optimizer.clip_norm)
     values = _shared_values(losses, rows)
     _check_finite(values | {"gradient_norm": float(norm)}, step)
     optimizer.step()
     optimizer.zero_grad(set_to_none=True)
+    clock.lap("update")
     for name in rows:
         setattr(result, name, getattr(result, name) + round(values.pop(name)))
     return values | {"gradient_norm": float(norm), "learning_rate": rate}

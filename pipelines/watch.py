@@ -1,0 +1,70 @@
+"""What a step shows while a job runs: gauges that Prometheus reads from Ray's exporter, and lines of JSON in the log of
+the Ray worker."""
+
+from __future__ import annotations
+
+import functools
+import logging
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from ray.util.metrics import Gauge
+
+from cu_core.dist import rank
+from cu_core.types import StepReport
+
+LOG = logging.getLogger("cu")
+LOG.setLevel(logging.INFO)
+LOG_SECONDS = 10.0
+GAUGES = {
+    "cu_step": ("Steps finished.", ()),
+    "cu_max_steps": ("Steps at most.", ()),
+    "cu_value": (
+        "Loss terms, learning rate, stop rule, share of anchors without positives; over all ranks.",
+        ("name",),
+    ),
+    "cu_rows_per_second": ("Rows through the trained model, of all ranks.", ()),
+    "cu_seconds": ("Seconds of the last step on this rank, by part.", ("part",)),
+    "cu_communicated_bytes": ("Bytes that this rank handed to collectives in the last step.", ()),
+    "cu_gpu_memory_bytes": ("Most GPU memory that tensors of this rank took so far.", ()),
+}
+"""What each says, and its tags beside run and rank; Ray puts ``ray_`` before the names."""
+
+
+@functools.cache
+def _gauge(name: str) -> Gauge:
+    about, tags = GAUGES[name]
+    return Gauge(name, about, ("run", "rank", *tags))
+
+
+@dataclass
+class Watch:
+    """``on_step`` hook of a Ray worker, on every rank."""
+
+    run: str
+    next_line: float = 0.0
+
+    def __post_init__(self) -> None:
+        for handler in logging.getLogger().handlers:  # Ray's, which lets nothing below errors pass
+            handler.setLevel(logging.INFO)
+
+    def __call__(self, report: StepReport) -> None:
+        own = {"run": self.run, "rank": str(rank())}
+        _gauge("cu_step").set(report.step, own)
+        _gauge("cu_max_steps").set(report.max_steps, own)
+        if rank() == 0:
+            for name, value in report.values.items():
+                _gauge("cu_value").set(value, own | {"name": name})
+        for name, value in report.speed.items():
+            if name.endswith("_seconds"):
+                _gauge("cu_seconds").set(value, own | {"part": name.removesuffix("_seconds")})
+            else:
+                _gauge(f"cu_{name}").set(value, own)
+        if time.monotonic() > self.next_line or "stop_forget" in report.values or report.step == report.max_steps:
+            self.next_line = time.monotonic() + LOG_SECONDS
+            LOG.info("step %d of %d", report.step, report.max_steps, extra=own | self._fields(report))
+
+    @staticmethod
+    def _fields(report: StepReport) -> dict[str, Any]:
+        return {"step": report.step, **report.values, **report.speed}
