@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import multiprocessing
 import resource
 import sys
@@ -21,7 +22,7 @@ from cu_core.data.loader import UnlearnStream
 from cu_core.data.requests import resolve_request
 from cu_core.models.batch_norm import set_batch_norm
 from cu_core.models.classifier import JointForward
-from cu_core.run import fresh_model, open_reader, prepare_towers
+from cu_core.run import Hooks, fresh_model, open_reader, prepare_towers
 from cu_core.types import StepReport
 from cu_core.unlearn.loop import Loop, frozen, run_loop
 
@@ -45,42 +46,53 @@ class StepCost:
     device: str
 
 
-def measure(config: RunConfig, steps: int) -> StepCost:
-    """Real rows through the whole step: loading, forward, backward, update. Weights are fresh; nothing is written."""
-    device = torch.device("cuda" if config.workers.gpu else "cpu")
+def fresh_loop(config: RunConfig, hooks: Hooks, steps: int) -> Loop:
+    """A loop over real rows, from fresh weights, that writes nothing."""
     reader = open_reader(config)
     forget = resolve_request(config.request, reader, config.model.reads_captions)
     split = ForgetSplit(reader, forget, seed=config.seed, stop_rows=config.audit.stop_rows, max_rows=1)
     model = fresh_model(config, reader, config.seed)
     needs = config.method.needs()
-    reference = frozen(copy.deepcopy(model).to(device)) if "frozen original" in needs else None
-    untrained = fresh_model(config, reader, 1).to(device) if "untrained model" in needs else None
+    reference = frozen(copy.deepcopy(model).to(hooks.device)) if "frozen original" in needs else None
+    untrained = fresh_model(config, reader, 1).to(hooks.device) if "untrained model" in needs else None
     set_batch_norm(model, config.batch_norm)
     prepare_towers(model, config.trainable)
-    model.to(device)
-    before = _peak(device, reset=True)
-    ends = [time.perf_counter()]
+    model.to(hooks.device)
+    return Loop(
+        model=model,
+        forward=hooks.wrap(JointForward(model)),
+        method=config.method,
+        optimizer=config.optimizer,
+        stream=UnlearnStream(split, config.batches, config.seed, model.tokenize),
+        max_steps=steps,
+        reference=reference,
+        untrained=untrained,
+        autocast=config.workers.precision == "bfloat16",
+        on_step=hooks.on_step,
+    )
+
+
+def speeds(config: RunConfig, hooks: Hooks, steps: int) -> list[dict[str, float]]:
+    """Where the time of each step went on this rank, a first step left out."""
+    found: list[dict[str, float]] = []
+    run_loop(fresh_loop(config, replace(hooks, on_step=lambda report: found.append(dict(report.speed))), steps + 1))
+    return found[1:]
+
+
+def measure(config: RunConfig, steps: int) -> StepCost:
+    """Real rows through the whole step: loading, forward, backward, update."""
+    device = torch.device("cuda" if config.workers.gpu else "cpu")
+    ends: list[float] = []
 
     def on_step(report: StepReport) -> None:
         if device.type == "cuda":
             torch.cuda.synchronize()
         ends.append(time.perf_counter())
 
-    done = run_loop(
-        Loop(
-            model=model,
-            forward=JointForward(model),
-            method=config.method,
-            optimizer=config.optimizer,
-            stream=UnlearnStream(split, config.batches, config.seed, model.tokenize),
-            max_steps=steps + 1,
-            reference=reference,
-            untrained=untrained,
-            autocast=config.workers.precision == "bfloat16",
-            on_step=on_step,
-        )
-    )
-    times = [after - began for began, after in zip(ends[1:], ends[2:], strict=False)]
+    loop = fresh_loop(config, Hooks(device=device, on_step=on_step), steps + 1)
+    before = _peak(device, reset=True)
+    done = run_loop(loop)
+    times = [after - began for began, after in itertools.pairwise(ends)]
     name = torch.cuda.get_device_name() if device.type == "cuda" else "CPU"
     rows = done.trained_rows // done.steps
     batch = config.batches.retain_batch

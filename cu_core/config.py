@@ -67,6 +67,10 @@ class WorkersConfig:
     min_count: int | None = None
     """With fewer machines left, go on with as few as this, and with more again when there are; absent: wait for all.
     Batches and their order stay the same."""
+    cpus: float = 1.0
+    """CPUs of a worker of an unlearning run, also how many threads it computes with; less than 1: several share one."""
+    placement: Literal["PACK", "SPREAD", "STRICT_PACK", "STRICT_SPREAD"] = "PACK"
+    """Workers on as few machines as possible, or on as many; the strict forms wait until that can be had."""
     gpu: bool = False
     """One GPU a worker."""
     models_per_gpu: int = 1
@@ -88,11 +92,12 @@ class WorkersConfig:
             raise ValueError(f"min_count must be between 2 and count, {self.count}, got {self.min_count}")
         if (
             min(self.count, self.models_per_gpu, self.rows_at_once or 1) < 1
+            or self.cpus <= 0
             or self.checkpoint_every < 0
             or self.max_failures < 0
         ):
             raise ValueError(
-                "count, models_per_gpu and rows_at_once must be at least 1, "
+                "count, models_per_gpu and rows_at_once must be at least 1, cpus more than 0, "
                 "checkpoint_every and max_failures not negative"
             )
 

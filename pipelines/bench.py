@@ -1,4 +1,4 @@
-"""``cu bench`` as the user sees it: a line for each batch size, and a Markdown table."""
+"""``cu bench step`` as the user sees it: a line for each batch size, and a Markdown table."""
 
 from __future__ import annotations
 

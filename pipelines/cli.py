@@ -14,6 +14,7 @@ from cu_core.audit.explain import explain as explain_metric
 from cu_core.audit.report import AuditReport
 from cu_core.config_io import ConfigError, dump_config, load_config
 from cu_core.places import place, shown
+from pipelines.bench_cli import app as bench_app
 from pipelines.cluster_cli import jobs, stop, submit
 from pipelines.data_cli import app as data_app
 from pipelines.progress import console
@@ -28,6 +29,7 @@ app = typer.Typer(
     "Start with `cu quickstart`; then `cu unlearn tune_configs/base/digits_class.yaml`.",
 )
 app.add_typer(data_app, name="data", help="Pack, look at and verify data sets in Arrow shards.")
+app.add_typer(bench_app, name="bench", help="Measure a step, and how many workers pay.")
 
 INTERRUPTED = 130  # what typer makes of Ctrl-C
 Config = Annotated[Path, typer.Argument(help="Configuration file, e.g. tune_configs/base/digits_class.yaml.")]
@@ -202,23 +204,6 @@ def export(
 
     files = export(config_of(model, config, overrides or []), model, out, adapter)
     console.print(f"{out}: {', '.join(files)}", soft_wrap=True, highlight=False)
-
-
-@app.command()
-def bench(
-    config: Config,
-    overrides: Overrides = None,
-    batch: Annotated[
-        list[int] | None,
-        typer.Option("--batch", help="Forget rows, and as many retain rows; may be given several times."),
-    ] = None,
-    steps: Annotated[int, typer.Option("--steps", help="Timed steps of each batch size.")] = 3,
-    out: TableOut = None,
-) -> None:
-    """Measure time and memory of an unlearning step, from fresh weights; nothing is trained or kept."""
-    from pipelines.bench import run_bench
-
-    run_bench(load_config(config, overrides or []), batch or [16, 64], steps, out)
 
 
 @app.command()

@@ -71,6 +71,8 @@ def train_workers(
         scaling_config=ray.train.ScalingConfig(
             num_workers=(workers.min_count, workers.count) if workers.min_count else workers.count,
             use_gpu=workers.gpu,
+            resources_per_worker={"CPU": workers.cpus, "GPU": float(workers.gpu)},
+            placement_strategy=workers.placement,
         ),
         run_config=ray.train.RunConfig(
             name="ray",

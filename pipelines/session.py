@@ -33,8 +33,9 @@ def ray_session(config: RunConfig) -> Iterator[None]:
     try:
         workers, have = config.workers, ray.cluster_resources()
         least = workers.min_count or workers.count
-        if least > have.get("CPU", 0):
-            raise ConfigError(f"workers.count={least} needs as many CPUs, the cluster has {have.get('CPU', 0):.0f}.")
+        if least * workers.cpus > have.get("CPU", 0):
+            needs = f"{least} workers of {workers.cpus:g} CPUs" if workers.cpus != 1 else f"workers.count={least}"
+            raise ConfigError(f"{needs} needs {least * workers.cpus:g} CPUs, the cluster has {have.get('CPU', 0):.0f}.")
         if workers.gpu and least > have.get("GPU", 0):
             raise ConfigError(
                 f"workers.gpu: {least} GPUs are needed, the cluster has {have.get('GPU', 0):.0f}; "

@@ -1,5 +1,5 @@
-"""What a step shows while a job runs: gauges that Prometheus reads from Ray's exporter, and lines of JSON in the log of
-the Ray worker."""
+"""What a step shows while a job runs: gauges that Prometheus reads from Ray's exporter, and lines of JSON in Ray's logs
+(``logs/train/ray-train-app-worker-*`` of a run of several workers, else ``logs/worker-*.err``)."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Watch:
     next_line: float = 0.0
 
     def __post_init__(self) -> None:
-        for handler in logging.getLogger().handlers:  # Ray's, which lets nothing below errors pass
+        for handler in logging.getLogger().handlers:  # Ray's, which in a task lets nothing below errors pass
             handler.setLevel(logging.INFO)
 
     def __call__(self, report: StepReport) -> None:

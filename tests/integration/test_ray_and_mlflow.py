@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -29,10 +30,12 @@ from safetensors.torch import load_file
 
 from cu_core.config import RunConfig
 from cu_core.run import import_original, load_model, open_reader
+from cu_core.types import StepReport
 from pipelines.job import Finished, run_job
 from pipelines.plan import make_plan
 from pipelines.session import ray_session
 from pipelines.tracking import tracking_uri
+from pipelines.watch import GAUGES, Watch
 from tests.conftest import small
 
 STEPS = 120
@@ -78,6 +81,56 @@ def test_everything_is_in_mlflow_once(undisturbed: Finished) -> None:
     assert run.data.metrics["oracle_gap"] == pytest.approx(undisturbed.report.gap.mean)
     names = {a.path for a in client.list_artifacts(run.info.run_id)}
     assert {"config.yaml", "audit.json", "samples.parquet", "report.html", "forget.arrow"} <= names
+
+
+def test_curves_say_where_the_time_of_a_step_goes(undisturbed: Finished) -> None:
+    client = MlflowClient(tracking_uri(undisturbed.config))
+    run_id = undisturbed.folder.record()["mlflow_run_id"]
+    for part in ("data_seconds", "forward_seconds", "backward_seconds", "communication_seconds", "update_seconds",
+                 "rows_per_second", "communicated_bytes"):  # fmt: skip
+        points = client.get_metric_history(run_id, f"speed/{part}")
+        assert len(points) == undisturbed.report.cost["steps"]
+        assert all(point.value > 0 for point in points)
+
+
+def test_every_worker_logs_lines_of_json(undisturbed: Finished) -> None:
+    node = ray.nodes()[0]
+    logs = Path(node["ObjectStoreSocketName"]).parents[1] / "logs"
+    lines = [line for file in logs.glob("train/ray-train-app-worker-*") for line in file.read_text().splitlines()]
+    records = [json.loads(line) for line in lines if line.startswith("{")]
+    own = [record for record in records if record.get("run") == "undisturbed"]
+    assert {record["rank"] for record in own} == {"0", "1"}
+    last = [record for record in own if record["step"] == STEPS]
+    assert all(record["rows_per_second"] > 0 and record["node_id"] == node["NodeID"] for record in last)
+    assert len(last) == 2
+
+
+@ray.remote
+def _steps(seconds: float) -> None:
+    speed = {"rows_per_second": 7.0, "data_seconds": 0.5, "communicated_bytes": 3.0, "gpu_memory_bytes": 5.0}
+    Watch("watched")(StepReport(3, 4, {"loss": 2.0, "stop_forget": 0.1}, speed))
+    time.sleep(seconds)
+
+
+def test_prometheus_finds_every_gauge_of_the_dashboard(session: None) -> None:
+    running = _steps.remote(60)
+    node = ray.nodes()[0]
+    page = f"http://{node['NodeManagerAddress']}:{node['MetricsExportPort']}/metrics"
+    text = ""
+    until = time.monotonic() + 50
+    while "ray_cu_gpu_memory_bytes" not in text or "ray_node_disk_free" not in text:
+        assert time.monotonic() < until, f"no gauges in:\n{text}"
+        time.sleep(1)
+        text = urllib.request.urlopen(page).read().decode()
+    ray.cancel(running, force=True)
+    found = {line.partition("{")[0] for line in text.splitlines()}
+    dashboard = (Path(__file__).parents[2] / "infra" / "grafana" / "dashboard.json").read_text()
+    asked = set(re.findall(r"ray_[a-z_]+", dashboard)) - {"ray_node_gpus_utilization"}  # there with a GPU only
+    assert asked <= found
+    assert {f"ray_{name}" for name in GAUGES} <= asked
+    (value,) = [line for line in text.splitlines() if line.startswith("ray_cu_value") and 'name="loss"' in line
+                and 'run="watched"' in line]  # fmt: skip
+    assert value.endswith(" 2.0")
 
 
 def test_the_registered_model_is_the_unlearned_one(undisturbed: Finished) -> None:

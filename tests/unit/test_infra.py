@@ -20,6 +20,7 @@ import yaml
 
 from cu_core.config_io import load_config
 from pipelines.sweep_space import read_sweep
+from pipelines.watch import GAUGES
 
 ROOT = Path(__file__).parents[2]
 INFRA = ROOT / "infra"
@@ -122,6 +123,15 @@ def test_the_image_copies_what_is_there_and_not_ignored() -> None:
         assert name in kept
     (extra,) = re.findall(r"\.\[(\w+)\]", text)
     assert f"{extra} = [" in (ROOT / "pyproject.toml").read_text()
+
+
+def test_the_dashboard_asks_for_what_jobs_show() -> None:
+    dashboard = json.loads((INFRA / "grafana" / "dashboard.json").read_text())
+    asked = {name for panel in dashboard["panels"] for target in panel["targets"]
+             for name in re.findall(r"ray_cu_([a-z_]+)", target["expr"])}  # fmt: skip
+    assert {f"cu_{name}" for name in asked} == set(GAUGES)
+    places = [(panel["gridPos"]["x"], panel["gridPos"]["y"]) for panel in dashboard["panels"]]
+    assert len(set(places)) == len(places)
 
 
 def test_scripts_parse() -> None:

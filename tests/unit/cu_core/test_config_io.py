@@ -50,7 +50,7 @@ def test_the_dump_is_the_resolved_whole(tmp_path: Path) -> None:
         ("method.pull_weights=uniform", "lambda_prototype needs method.pull_weights=tilted, neighbours or peers"),
         ("seed", "must have the form key.path=value"),
         ("train=5", "train: must hold keys and values, got 5"),
-        ("workers.count=0", "workers: count, models_per_gpu and rows_at_once must be at least 1"),
+        ("workers.count=0", "workers: count, models_per_gpu and rows_at_once must be at least 1, cpus more than 0"),
         ("batches.forget_batch=0", "forget_batch must be at least 1"),
     ],
 )
