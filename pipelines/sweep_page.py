@@ -10,7 +10,9 @@ import matplotlib.pyplot as plt
 import optuna
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.importance import FanovaImportanceEvaluator
 from optuna.trial import TrialState, create_trial
 from optuna.visualization import matplotlib as draw
 
@@ -69,15 +71,32 @@ def _picture(plot: Callable[..., Any], *given: Any, **named: Any) -> str:
         for axes in figure.axes:
             axes.tick_params(labelsize=8, which="both")
             axes.set_xlabel(axes.get_xlabel(), fontsize=9)
+            axes.xaxis.set_minor_formatter(NullFormatter())  # of narrow logarithmic axes they overlap
         drawn = svg(figure)
         plt.close("all")
     return drawn
 
 
+def _front(swept: Swept) -> tuple[str, str]:
+    """Caption and SVG of the Pareto front."""
+    finished = [t for t in swept.trials if t.state == "finished"]
+    figure = Figure(figsize=(8, 4))
+    for axes, (x, y) in zip(figure.subplots(1, 2), (("forgetting", "utility"), ("forgetting", "cost")), strict=True):
+        axes.scatter([t.found[x] for t in finished], [t.found[y] for t in finished], color="#9aa0a6")
+        axes.scatter([t.found[x] for t in swept.front], [t.found[y] for t in swept.front], color="#d6336c")
+        axes.scatter(swept.winner.found[x], swept.winner.found[y], marker="*", s=160, color="#d6336c")
+        axes.set(xlabel=f"{x} (points)", ylabel=f"{y} ({'rows' if y == 'cost' else 'points'})")
+    return (
+        "Pink: no other trial is better in one figure without being worse in another. Star: recommended, the "
+        "pink point nearest to the best of each figure, each scaled to its range among the pink ones.",
+        svg(figure),
+    )
+
+
 def pictures(swept: Swept) -> list[tuple[str, str]]:
     """Caption and SVG."""
     study, names = study_of(swept), objectives(swept.sweep.config.objective)
-    found = []
+    found = [_front(swept)] if len(names) > 1 else []
     finished = [t for t in swept.trials if t.state == "finished"]
     for place, name in enumerate(names):
         named = (
@@ -88,27 +107,12 @@ def pictures(swept: Swept) -> list[tuple[str, str]]:
         found.append((f"{name} against each setting.", _picture(draw.plot_slice, study, **named)))
         if len(finished) > 3 and len({t.found[name] for t in finished}) > 1:
             found.append((f"How much of the differences in {name} each setting explains (fANOVA).",
-                          _picture(draw.plot_param_importances, study, **named)))  # fmt: skip
+                          _picture(draw.plot_param_importances, study, evaluator=FanovaImportanceEvaluator(seed=0),
+                                   **named)))  # fmt: skip
     if len(names) == 1 and any(t.looks for t in swept.trials):
         found.append(("What the stop set showed on the way (share of the steps in percent): forgetting and accuracy "
                       "lacking, in points. Lines that end were ended early.",
                       _picture(draw.plot_intermediate_values, study)))  # fmt: skip
-    if len(names) > 1:
-        figure = Figure(figsize=(8, 4))
-        for axes, (x, y) in zip(
-            figure.subplots(1, 2), (("forgetting", "utility"), ("forgetting", "cost")), strict=True
-        ):
-            axes.scatter([t.found[x] for t in finished], [t.found[y] for t in finished], color="#9aa0a6")
-            axes.scatter([t.found[x] for t in swept.front], [t.found[y] for t in swept.front], color="#d6336c")
-            axes.scatter(swept.winner.found[x], swept.winner.found[y], marker="*", s=160, color="#d6336c")
-            axes.set(xlabel=x, ylabel=y)
-        found.append(
-            (
-                "Pink: no other trial is better in one figure without being worse in another. Star: recommended, the "
-                "pink point nearest to the best of each figure, each scaled to its range among the pink ones.",
-                svg(figure),
-            )
-        )
     return found
 
 
