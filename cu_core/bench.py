@@ -50,7 +50,14 @@ def fresh_loop(config: RunConfig, hooks: Hooks, steps: int) -> Loop:
     """A loop over real rows, from fresh weights, that writes nothing."""
     reader = open_reader(config)
     forget = resolve_request(config.request, reader, config.model.reads_captions)
-    split = ForgetSplit(reader, forget, seed=config.seed, stop_rows=config.audit.stop_rows, max_rows=1)
+    split = ForgetSplit(
+        reader,
+        forget,
+        seed=config.seed,
+        stop_rows=config.audit.stop_rows,
+        max_rows=1,
+        retain_shards=config.data.retain_shards,
+    )
     model = fresh_model(config, reader, config.seed)
     needs = config.method.needs()
     reference = frozen(copy.deepcopy(model).to(hooks.device)) if "frozen original" in needs else None

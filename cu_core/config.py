@@ -36,6 +36,15 @@ class DataConfig:
     """Folder or address (s3://bucket/folder) with a manifest, as `cu data pack` writes it."""
     half: int | None = None
     """Train on a random half of the training rows, drawn with this key; pools of models for audits are made so."""
+    retain_shards: int | None = None
+    """Draw retain rows from so many training shards, chosen by the seed, and open no others for them; absent: from all.
+    For sets too large to be read whole. Originals and oracles are trained on all rows all the same."""
+
+    def __post_init__(self) -> None:
+        if self.retain_shards is not None and self.retain_shards < 1:
+            raise ValueError(f"retain_shards must be at least 1, got {self.retain_shards}")
+        if self.retain_shards is not None and self.half is not None:
+            raise ValueError("retain_shards cannot be had together with half (pools of models on random halves)")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -208,6 +217,8 @@ class RunConfig:
         content["model"] = self.model_by_content() | {"weights": self.model.weights}
         content["workers"] = {"precision": self.workers.precision}
         content["stop_rows"] = self.audit.stop_rows
+        if self.data.retain_shards is not None:
+            content["retain_shards"] = self.data.retain_shards
         own = [self.method.version] if self.method.version > 1 else []
         return digest_of([content, data_digest, TRAINING_VERSION, UNLEARNING_VERSION, *own])
 

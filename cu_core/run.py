@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +64,7 @@ def open_split(config: RunConfig, reader: ShardReader, forget_file: Path | None)
         stop_rows=config.audit.stop_rows,
         max_rows=config.audit.max_rows,
         tuning=config.audit.report_on == "stop",
+        retain_shards=config.data.retain_shards,
     )
 
 
@@ -122,7 +123,7 @@ def run_train(
     """Train the original (no request) or oracle ``number`` (0 shares the original's initialisation) into ``folder``."""
     seed = config.seed + 1000 * number
     reader = open_reader(config)
-    split = open_split(config, reader, forget_file)
+    split = open_split(replace(config, data=replace(config.data, retain_shards=None)), reader, forget_file)
     model = fresh_model(config, reader, seed)
     set_batch_norm(model, "per_rank" if config.batch_norm == "per_rank" else "synced")
     train = config.train

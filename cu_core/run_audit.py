@@ -49,9 +49,14 @@ OF_THE_COMPARISON = ("oracles", "margin_points", "family_error")
 PACKAGES = ("torch", "torchvision", "numpy", "scikit-learn")
 
 
+def _pool(config: RunConfig) -> dict[str, int]:
+    """Where retain rows are not drawn from all shards: from how many."""
+    return {"retain_shards": config.data.retain_shards} if config.data.retain_shards else {}
+
+
 def _figures(config: RunConfig, subject: Subject, meta: Mapping[str, Any]) -> tuple[ModelFigures, Answers]:
     """What one model alone shows, kept in the store: the original and the oracles are audited once per request."""
-    settings = {k: v for k, v in asdict(config.audit).items() if k not in OF_THE_COMPARISON}
+    settings = {k: v for k, v in asdict(config.audit).items() if k not in OF_THE_COMPARISON} | _pool(config)
     model = [meta["files"], meta["preprocess"], config.model_by_content() | {"weights": None}]
     others = digests_of(config.audit.other_data)
     key = digest_of([model, subject.split.forget.digest, settings, others, config.seed, REPORT_VERSION])
@@ -70,7 +75,8 @@ def _untrained(config: RunConfig, split: ForgetSplit, device: torch.device) -> M
     """How fast a random initialisation learns what the audited models relearn."""
     if "relearning" not in audits_of(split.forget.kind, config.audit):
         return {}
-    key = digest_of([config.oracle_key("", split.forget.digest, 0), asdict(config.audit), REPORT_VERSION])
+    settings = asdict(config.audit) | _pool(config)
+    key = digest_of([config.oracle_key("", split.forget.digest, 0), settings, REPORT_VERSION])
     kept = config.store / "audits" / f"untrained-{key}.json"
     curves = TypeAdapter(dict[str, list[float]])
     if not there(kept):
@@ -212,7 +218,12 @@ def _sizes(split: ForgetSplit) -> dict[str, int]:
         "forget_test",
         "retain_test",
     )
-    return {"retain_set": split.num_retain, **{name: len(getattr(split, name)) for name in names}}
+    retained = split.num_train - len(split.forget.rows)
+    return {
+        "retain_set": retained,
+        "retain_pool": split.num_retain,
+        **{name: len(getattr(split, name)) for name in names},
+    }
 
 
 def _cost(unlearn: Mapping[str, Any], oracles: Sequence[Mapping[str, Any]]) -> dict[str, float]:

@@ -55,7 +55,9 @@ def describe_run(config: RunConfig) -> None:
         table.add_row(part, f"{rows:.0f}", count, f"{rows / speed:.0f} s")
 
     for label, key in keys.items():
-        rows = config.train.epochs * (split.num_train if label == scratch.original.label else split.num_retain)
+        rows = config.train.epochs * (
+            split.num_train if label == scratch.original.label else split.num_train - len(scratch.forget.rows)
+        )
         if there(real.store / "models" / key / "meta.json"):
             table.add_row(label, "0", "0", "found, not trained again")
         else:

@@ -56,6 +56,8 @@ class Plan:
 def about_request(plan: Plan) -> str:
     """What is forgotten, and for a concept what matched and what nearly did."""
     said = f"forget {len(plan.forget.rows)} of {plan.manifest.num_rows('train')} training rows"
+    if chosen := plan.config.data.retain_shards:
+        said += f"; retain rows from {chosen} of {len(plan.manifest.split_shards('train'))} shards"
     if not isinstance(plan.config.request, ByConcept):
         return said
     return "\n".join([said, *find_concept(plan.config.request, open_reader(plan.config)).lines])

@@ -12,7 +12,6 @@ from typing import Literal
 import numpy as np
 
 from cu_core.data.order import Rows
-from cu_core.data.selections import rows_where
 from cu_core.data.shard_reader import ShardReader
 
 ROWS_AT_ONCE = 8192
@@ -86,7 +85,7 @@ def find_concept(request: ByConcept, reader: ShardReader, examples: int = 5, mis
             f"request.kind by_concept matches captions, {reader.folder} has none; for a class of labels: "
             f"request={{kind: by_class, classes: [{(classes or [0])[0]}]}}."
         )
-    labelled = rows_where(reader, "label", lambda labels: np.isin(labels, classes))
+    labelled = reader.integers_in("label", classes)
     matched, shown, near = [], list[str](), Counter[str]()
     pattern, words = request.pattern, [w.lower() for p in request.phrases for w in WORD.findall(p)]
     for row, texts in _captions(reader):

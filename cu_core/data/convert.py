@@ -12,6 +12,7 @@ import pyarrow as pa
 from cu_core.data.captions import captioned, coco, webdataset
 from cu_core.data.order import EpochOrder
 from cu_core.data.parquet_files import parquet
+from cu_core.data.ranges import ranges_of
 from cu_core.data.schema import CAPTION, MANIFEST, DataError, Manifest, ShardInfo, Split, write_manifest
 from cu_core.data.shard_reader import tensor_view
 from cu_core.data.shard_writer import Chunk, write_shards
@@ -140,6 +141,7 @@ def register_arrow(folder: Path, out: Path, options: SourceOptions, progress: Pr
                 batch_rows=tuple(b.num_rows for b in batches),
                 bytes=path.stat().st_size,
                 sha256=file_sha256(path),
+                ranges=ranges_of(batches),
             )
         )
         progress(number + 1, len(paths))

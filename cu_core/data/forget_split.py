@@ -8,8 +8,9 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from cu_core.data.order import EpochOrder, Rows, mix, skip_rows
+from cu_core.data.order import EpochOrder, Rows, mix
 from cu_core.data.requests import ForgetSet
+from cu_core.data.retain_pool import retain_pool
 from cu_core.data.schema import DataError, Split
 from cu_core.data.shard_reader import ShardReader
 
@@ -38,11 +39,22 @@ class ForgetSplit:
     reported is the stop set: test and holdout rows are not looked at, and of a sample request its half that decides
     (``forget_set``, all rows of the request, is the one exception).
 
-    Raises: DataError if the data has no val or no test split.
+    With ``retain_shards`` retain rows are those of so many training shards, drawn with ``seed``; no other is opened for
+    them.
+
+    Raises: DataError if the data has no val or no test split, or not so many shards.
     """
 
     def __init__(
-        self, reader: ShardReader, forget: ForgetSet, *, seed: int, stop_rows: int, max_rows: int, tuning: bool = False
+        self,
+        reader: ShardReader,
+        forget: ForgetSet,
+        *,
+        seed: int,
+        stop_rows: int,
+        max_rows: int,
+        tuning: bool = False,
+        retain_shards: int | None = None,
     ):
         for split in ("val", "test"):
             if reader.num_rows(split) == 0:
@@ -53,14 +65,17 @@ class ForgetSplit:
         self.reader, self.forget, self.seed = reader, forget, seed
         self.stop_rows, self.max_rows, self.tuning = stop_rows, max_rows, tuning
         self.num_train = reader.num_rows("train")
+        whole = np.zeros(1, np.int64), np.array([self.num_train], np.int64)
+        spans = whole if retain_shards is None else reader.shard_spans()
+        self.pool = retain_pool(*spans, forget.rows, retain_shards, seed)
 
     @property
     def num_retain(self) -> int:
-        return self.num_train - len(self.forget.rows)
+        return self.pool.size
 
     def retain_rows(self, ordinals: Rows) -> Rows:
         """Training row of the k-th retain sample."""
-        return skip_rows(ordinals, self.forget.rows)
+        return self.pool.rows(ordinals)
 
     def count_leaks(self, sample_ids: Rows) -> int:
         """How many of these ids are to be forgotten; looks at ids, independently of the rows drawn."""

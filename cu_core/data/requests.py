@@ -18,7 +18,7 @@ from cu_core.data.concepts import ByConcept, resolve_concept
 from cu_core.data.order import EpochOrder, Rows
 from cu_core.data.predicate import parse_predicate
 from cu_core.data.schema import DataError
-from cu_core.data.selections import ByNeighbours, ByScore, resolve_neighbours, resolve_score, rows_where
+from cu_core.data.selections import ByNeighbours, ByScore, resolve_neighbours, resolve_score
 from cu_core.data.shard_reader import ShardReader
 from cu_core.files import atomic_folder, digest_of
 from cu_core.places import fetch, there
@@ -101,7 +101,7 @@ def _by_class(request: ByClass, reader: ShardReader) -> Rows:
             raise ValueError(
                 f"request.classes: class {number} does not exist; classes: {names}{', ...' if total > 20 else ''}."
             )
-    return rows_where(reader, "label", lambda labels: np.isin(labels, request.classes))
+    return reader.integers_in("label", request.classes)
 
 
 def _by_random(request: ByRandom, reader: ShardReader) -> Rows:
@@ -133,7 +133,7 @@ def read_ids(path: Path) -> Rows:
 
 def _by_ids(request: ByIds, reader: ShardReader) -> Rows:
     ids = np.unique(read_ids(Path(request.path)))
-    rows = rows_where(reader, "sample_id", lambda values: np.isin(values, ids))
+    rows = reader.integers_in("sample_id", ids)
     if len(rows) < len(ids):
         missing = np.setdiff1d(ids, reader.sample_ids("train", rows))
         shown = ", ".join(map(str, missing[:5]))
@@ -147,14 +147,10 @@ def _by_predicate(request: ByPredicate, reader: ShardReader) -> Rows:
     manifest = reader.manifest
     names = [manifest.column("sample_id"), manifest.column("label"), *manifest.extra_columns]
     expression = parse_predicate(request.where, names)
-    paths = [str(reader.shard_path(s)) for s in manifest.split_shards("train")]
-    source = pyarrow.dataset.dataset(paths, format="ipc")
     try:
-        found = source.to_table(columns=[manifest.column("sample_id")], filter=expression)
+        return reader.rows_where(expression)
     except (pa.ArrowNotImplementedError, pa.ArrowInvalid) as error:  # a column compared with a value of another type
         raise ValueError(f"request.where: {request.where!r} does not fit the columns: {error}.") from error
-    ids = found.column(0).to_numpy()
-    return rows_where(reader, "sample_id", lambda values: np.isin(values, ids))
 
 
 RESOLVERS: dict[str, Callable[[Any, ShardReader], Rows]] = {
@@ -190,7 +186,7 @@ def _classes(request: ForgetRequest, rows: Rows, reader: ShardReader, pairs: boo
     if not pairs or not isinstance(request, ByConcept) or reader.manifest.num_classes < 2:
         return ()
     found = np.unique(reader.labels("train", rows))
-    whole = rows_where(reader, "label", lambda labels: np.isin(labels, found))
+    whole = reader.integers_in("label", found)
     return tuple(int(c) for c in found) if len(whole) == len(rows) else ()
 
 

@@ -21,6 +21,9 @@ Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
 
 
+Ranges = Mapping[str, tuple[int, int] | tuple[float, float] | tuple[str, str]]
+
+
 class DataError(ValueError):
     """Stored data that cannot be used; the message names the shard and, where known, the row."""
 
@@ -36,6 +39,8 @@ class ShardInfo:
     """Rows of each record batch."""
     bytes: int
     sha256: str
+    ranges: Ranges = field(default_factory=dict)
+    """Least and greatest value of columns; absent ones may hold anything."""
 
     @property
     def rows(self) -> int:
@@ -81,7 +86,7 @@ class Manifest:
     def digest(self) -> str:
         """Identifies the data: changes with any byte of any shard, not with where the shards lie."""
         content = asdict(self)
-        content["shards"] = [{k: v for k, v in s.items() if k != "path"} for s in content["shards"]]
+        content["shards"] = [{k: v for k, v in s.items() if k not in ("path", "ranges")} for s in content["shards"]]
         left_out = {"source", "name"} | ({"half"} if self.half is None else set())
         return digest_of({k: v for k, v in content.items() if k not in left_out})
 

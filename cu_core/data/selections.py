@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import pyarrow as pa
@@ -41,12 +40,6 @@ class ByNeighbours:
     seed: int = 0
 
 
-def rows_where(reader: ShardReader, column: str, test: Callable[[Any], Any]) -> Rows:
-    """Training rows for which ``test`` holds on an integer column, ascending."""
-    parts = [start + np.flatnonzero(test(values)) for start, values in reader.scan("train", column)]
-    return np.concatenate([np.empty(0, np.int64), *parts]).astype(np.int64)
-
-
 def _check_count(count: int, total: int) -> None:
     if not 0 < count < total:
         raise ValueError(
@@ -75,7 +68,7 @@ def resolve_score(request: ByScore, reader: ShardReader) -> Rows:
     ranked = ids[np.lexsort((ids, scores))]
     start = {"lowest": 0, "middle": (len(ids) - request.count) // 2, "highest": len(ids) - request.count}[request.take]
     chosen = ranked[start : start + request.count]
-    rows = rows_where(reader, "sample_id", lambda values: np.isin(values, chosen))
+    rows = reader.integers_in("sample_id", chosen)
     if len(rows) != request.count:
         raise ValueError(f"{path} scores rows that are not in the training split: it was made for other data.")
     return rows

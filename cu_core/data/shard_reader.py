@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from cu_core.data.order import Rows, mix
+from cu_core.data.ranges import may_hold
 from cu_core.data.schema import CAPTION, DataError, Manifest, ShardInfo, Split, read_manifest
 from cu_core.files import file_sha256
 from cu_core.places import address, fetch, make_room, place
+
+ROW = "its number among the training rows"
+"""A name that no column has."""
 
 
 def decode(data: bytes, channels: int, size: int) -> Tensor:
@@ -184,6 +189,44 @@ class ShardReader:
                 except RuntimeError as error:
                     raise DataError(f"shard {shard.path}, row {row}: the image does not decode.") from error
         return out
+
+    def rows_where(self, expression: pc.Expression) -> Rows:
+        """Training rows for which an expression over the shards' columns holds, ascending; shards whose ranges rule it
+        out are not opened.
+
+        Raises: pyarrow's own for an expression that does not fit the columns.
+        """
+        chunks, starts = self._index["train"]
+        image = self.manifest.column("image")
+        possible = {s.path for s in may_hold(self.manifest.split_shards("train"), self._train_schema, expression)}
+        found = [np.empty(0, np.int64)]
+        for (shard, number), start in zip(chunks, starts, strict=False):
+            if shard.path in possible:
+                batch = self.batches(shard)[number]
+                columns = {name: batch.column(name) for name in batch.schema.names if name != image}
+                numbered = pa.table(columns | {ROW: np.arange(start, start + batch.num_rows)})
+                found.append(numbered.filter(expression)[ROW].to_numpy())
+        rows = np.concatenate(found)
+        if self._kept is None:
+            return rows
+        where: Rows = np.flatnonzero(np.isin(self._kept, rows))
+        return where
+
+    def integers_in(self, column: str, values: Rows | Sequence[int]) -> Rows:
+        """Training rows whose ``sample_id`` or ``label`` is one of the values, ascending."""
+        name = self.manifest.column(column)
+        field, kind = pc.field(name), self._train_schema.field(name).type
+        wide = field if kind == pa.int64() else field.cast(pa.int64())
+        return self.rows_where(wide.isin(pa.array(values, pa.int64())))
+
+    @property
+    def _train_schema(self) -> pa.Schema:
+        return self.batches(self.manifest.split_shards("train")[0])[0].schema
+
+    def shard_spans(self) -> tuple[Rows, Rows]:
+        """First row and number of rows of every training shard."""
+        counts = np.array([shard.rows for shard in self.manifest.split_shards("train")], np.int64)
+        return np.cumsum(counts) - counts, counts
 
     def scan(self, split: Split, column: str) -> Iterator[tuple[int, NDArray[np.int64]]]:
         """(first row, values) of an integer column, one record batch at a time."""

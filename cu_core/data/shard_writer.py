@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from cu_core.data.ranges import ranges_of
 from cu_core.data.schema import DataError, Manifest, ShardInfo, Split, write_manifest
 from cu_core.files import file_sha256
 from cu_core.places import publish
@@ -122,6 +123,7 @@ class ShardWriter:
             batch_rows=(batch.num_rows,),
             bytes=path.stat().st_size,
             sha256=file_sha256(path),
+            ranges=ranges_of([batch]),
         )
         self.shards.append(info)
 

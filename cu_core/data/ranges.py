@@ -1,0 +1,54 @@
+"""Least and greatest values of a shard's columns: which shards a request need not open."""
+
+from __future__ import annotations
+
+import functools
+import operator
+from collections.abc import Sequence
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as ds
+from pyarrow import fs
+
+from cu_core.data.schema import Ranges, ShardInfo
+
+LONGEST = 64
+"""Longer texts have no range: it would take more room than it saves."""
+
+
+def ranges_of(batches: Sequence[pa.RecordBatch]) -> Ranges:
+    """Of columns of numbers and short texts that have a value in every row."""
+    table = pa.Table.from_batches(batches)
+    named = zip(table.column_names, table.columns, strict=True)
+    return {name: tuple(pc.min_max(column).as_py().values()) for name, column in named if _has_range(column)}
+
+
+def _has_range(column: pa.ChunkedArray) -> bool:
+    if not len(column) or column.null_count:
+        return False
+    if pa.types.is_floating(column.type):
+        return not pc.any(pc.is_nan(column)).as_py()
+    if pa.types.is_string(column.type):
+        return bool(pc.max(pc.utf8_length(column)).as_py() <= LONGEST)
+    return bool(pa.types.is_integer(column.type))
+
+
+def may_hold(shards: Sequence[ShardInfo], schema: pa.Schema, expression: pc.Expression) -> list[ShardInfo]:
+    """Shards with a row for which the expression may hold, as far as their ranges tell; no shard is opened.
+
+    Raises: pyarrow's own for an expression that does not fit the columns.
+    """
+    everything = pc.scalar(True)
+    known = []
+    for shard in shards:
+        bounds = ((pc.field(n) >= low) & (pc.field(n) <= high) for n, (low, high) in shard.ranges.items())
+        known.append(functools.reduce(operator.and_, bounds, everything))
+    source = ds.FileSystemDataset.from_paths(
+        [str(number) for number in range(len(shards))],
+        schema=schema,
+        format=ds.IpcFileFormat(),
+        filesystem=fs.LocalFileSystem(),
+        partitions=known,
+    )
+    return [shards[int(fragment.path)] for fragment in source.get_fragments(filter=expression)]

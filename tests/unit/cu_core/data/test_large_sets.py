@@ -1,0 +1,164 @@
+"""What a request and a retain pool need is opened, and nothing else: also on ten billion rows."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cu_core.data.forget_split import ForgetSplit
+from cu_core.data.loader import Batches, UnlearnStream
+from cu_core.data.order import mix
+from cu_core.data.ranges import ranges_of
+from cu_core.data.requests import ByClass, ByIds, ByPredicate, ForgetRequest, resolve_request
+from cu_core.data.retain_pool import retain_pool
+from cu_core.data.schema import DataError, Manifest, ShardInfo, write_manifest
+from cu_core.data.shard_reader import ShardReader
+from cu_core.data.shard_writer import Chunk, ShardWriter
+
+ROWS, SHARDS, SEED = 40, 6, 3
+
+
+@pytest.fixture
+def packed(tmp_path: Path) -> Path:
+    """Six training shards of 40 rows, ids and users ascending; val and test."""
+    rng = np.random.default_rng(0)
+    with ShardWriter(tmp_path / "set", "set", ["a", "b", "c"], "test", shard_rows=ROWS) as writer:
+        for split, count in (("train", SHARDS * ROWS), ("val", ROWS), ("test", ROWS)):
+            first = {"train": 0, "val": 1000, "test": 2000}[split]
+            ids = np.arange(first, first + count)
+            extra = pa.table({"user_id": ids // 10, "source": [f"s{i % 7}" for i in ids]})
+            images = rng.integers(0, 256, (count, 1, 8, 8), dtype=np.uint8)
+            writer.add(Chunk(split, images, ids % 3, ids, extra))  # type: ignore[arg-type]
+        writer.finish()
+    return tmp_path / "set"
+
+
+def opened(reader: ShardReader) -> set[str]:
+    return {path for path in reader._batches if path.startswith("train")}
+
+
+@pytest.mark.parametrize(
+    ("request_", "rows", "shards"),
+    [
+        (ByPredicate(where="user_id == 17"), range(170, 180), {4}),
+        (ByPredicate(where="user_id in [3, 9] and source != 's0'"), [*range(30, 40), *range(90, 100)], {0, 2}),
+        (ByPredicate(where="not user_id < 22"), range(220, 240), {5}),
+        (ByClass(classes=(1,)), range(1, 240, 3), set(range(SHARDS))),
+    ],
+    ids=lambda value: getattr(value, "where", None),
+)
+def test_only_shards_that_may_hold_the_rows_are_opened(
+    packed: Path, request_: ForgetRequest, rows: list[int], shards: set[int]
+) -> None:
+    reader = ShardReader(packed)
+    found = resolve_request(request_, reader).rows
+    want = [row for row in rows if "s0" not in getattr(request_, "where", "") or row % 7]
+    np.testing.assert_array_equal(found, want)
+    assert opened(reader) == {f"train-{n:05d}.arrow" for n in {0} | shards}  # the first tells the columns
+
+
+def test_ids_are_looked_for_where_they_may_be(packed: Path, tmp_path: Path) -> None:
+    (tmp_path / "ids.txt").write_text("45\n201\n")
+    reader = ShardReader(packed)
+    np.testing.assert_array_equal(resolve_request(ByIds(path=str(tmp_path / "ids.txt")), reader).rows, [45, 201])
+    assert opened(reader) == {"train-00000.arrow", "train-00001.arrow", "train-00005.arrow"}
+
+
+def test_a_manifest_without_ranges_gives_the_same_rows_and_digest(packed: Path) -> None:
+    manifest = ShardReader(packed).manifest
+    without = replace(manifest, shards=tuple(replace(shard, ranges={}) for shard in manifest.shards))
+    assert without.digest == manifest.digest
+    request = ByPredicate(where="user_id == 17")
+    rows = resolve_request(request, ShardReader(packed)).rows
+    write_manifest(packed, without)
+    reader = ShardReader(packed)
+    np.testing.assert_array_equal(resolve_request(request, reader).rows, rows)
+    assert len(opened(reader)) == SHARDS
+
+
+def test_columns_that_have_no_range() -> None:
+    batch = pa.record_batch({
+        "whole": [3, 1, 2],
+        "gap": [1, None, 3],
+        "nan": [1.0, float("nan"), 2.0],
+        "long": ["x", "y" * 65, "z"],
+        "short": ["b", "a", "c"],
+        "list": [[1], [2], [3]],
+    })  # fmt: skip
+    assert ranges_of([batch]) == {"whole": (1, 3), "short": ("a", "c")}
+    assert ranges_of([batch.slice(0, 0)]) == {}
+
+
+@given(
+    counts=st.lists(st.integers(1, 9), min_size=1, max_size=6),
+    forget=st.sets(st.integers(0, 53)),
+    chosen=st.integers(1, 6),
+    seed=st.integers(0, 5),
+)
+def test_a_pool_is_the_rows_of_its_shards_without_the_forgotten(
+    counts: list[int], forget: set[int], chosen: int, seed: int
+) -> None:
+    sizes = np.array(counts)
+    firsts = np.cumsum(sizes) - sizes
+    gone = np.array(sorted(row for row in forget if row < sizes.sum()), np.int64)
+    if chosen > len(counts):
+        with pytest.raises(DataError, match="shards"):
+            retain_pool(firsts, sizes, gone, chosen, seed)
+        return
+    shards = np.argsort(mix(np.arange(len(counts)), seed, 55), kind="stable")[:chosen]
+    want = sorted({int(firsts[s]) + k for s in shards for k in range(counts[s])} - set(gone.tolist()))
+    if not want:
+        with pytest.raises(DataError, match="take more"):
+            retain_pool(firsts, sizes, gone, chosen, seed)
+        return
+    pool = retain_pool(firsts, sizes, gone, chosen, seed)
+    assert pool.size == len(want)
+    np.testing.assert_array_equal(pool.rows(np.arange(pool.size)), want)
+
+
+def ten_billion(packed: Path, shards: int) -> Path:
+    """The packed set among shards of which only the manifest knows; the real ones lie where a pool of four finds them."""
+    manifest = ShardReader(packed).manifest
+    real = list(manifest.split_shards("train"))
+    drawn = np.argsort(mix(np.arange(shards), SEED, 55), kind="stable")[:4]
+    places = dict(zip([0, 1, *drawn.tolist()], real, strict=True))
+    rows = 10**10 // shards
+    missing = ShardInfo(
+        path="", split="train", batch_rows=(rows,), bytes=1, sha256="", ranges={"user_id": (10**6, 10**7)}
+    )
+    train = [places.get(n) or replace(missing, path=f"missing-{n}.arrow") for n in range(shards)]
+    others = [shard for shard in manifest.shards if shard.split != "train"]
+    write_manifest(packed, replace(manifest, shards=(*train, *others)))
+    return packed
+
+
+def test_ten_billion_rows_of_which_six_shards_are_there(packed: Path) -> None:
+    reader = ShardReader(ten_billion(packed, 2000))
+    assert reader.num_rows("train") > 9.9e9
+    forget = resolve_request(ByPredicate(where="user_id == 5"), reader)
+    assert len(forget.rows) == 10
+    split = ForgetSplit(reader, forget, seed=SEED, stop_rows=10, max_rows=50, retain_shards=4)
+    assert split.num_retain == 4 * ROWS
+    stream = UnlearnStream(split, Batches(forget_batch=5, retain_batch=30), SEED)
+    served = np.concatenate([batch.retain.sample_ids.numpy() for batch in stream.prefetched(0, 8)])
+    assert len(np.unique(served)) == 4 * ROWS
+    assert stream.leaks == 0
+    assert len(split.retain_train) == 50
+    with pytest.raises(DataError, match="no file"):
+        reader.images("train", np.array([reader.num_rows("train") // 2]))
+
+
+def test_a_manifest_survives_its_file(packed: Path) -> None:
+    manifest: Manifest = ShardReader(packed).manifest
+    assert manifest.split_shards("train")[1].ranges["user_id"] == (4, 7)
+    assert manifest.split_shards("train")[1].ranges["source"] == ("s0", "s6")
+    written = json.loads((packed / "manifest.json").read_text())
+    assert written == json.loads(json.dumps(dataclasses.asdict(manifest))) | {"half": None}
