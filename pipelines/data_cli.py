@@ -55,6 +55,9 @@ def pack_command(
         list[str] | None,
         typer.Option(help="Captions from labels: 'a photo of a {class}.', {id}: the sample_id; several: drawn by row."),
     ] = None,
+    shard_rows: Annotated[
+        int | None, typer.Option(min=1, help="Rows of a shard, of which a job fetches whole ones; absent: 8192.")
+    ] = None,
     download: Annotated[bool, typer.Option("--download", help="torchvision: fetch the data set.")] = False,
 ) -> None:
     """Write a source as Arrow shards; `arrow:` registers shards where they lie. Interrupted, it leaves nothing."""
@@ -62,7 +65,9 @@ def pack_command(
         raise ConfigError(
             f"--val-frac and --test-frac must be at least 0 and leave room, got {val_frac} and {test_frac}."
         )
-    options = SourceOptions(download=download, columns=_columns(column or []), captions=tuple(caption or ()))
+    options = SourceOptions(
+        download=download, columns=_columns(column or []), captions=tuple(caption or ()), shard_rows=shard_rows
+    )
     with bars() as drawn:
         manifest = pack(
             source,

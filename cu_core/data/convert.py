@@ -15,7 +15,7 @@ from cu_core.data.parquet_files import parquet
 from cu_core.data.ranges import ranges_of
 from cu_core.data.schema import CAPTION, MANIFEST, DataError, Manifest, ShardInfo, Split, write_manifest
 from cu_core.data.shard_reader import tensor_view
-from cu_core.data.shard_writer import Chunk, write_shards
+from cu_core.data.shard_writer import SHARD_ROWS, Chunk, write_shards
 from cu_core.data.sources import Source, SourceOptions, digits, fashion_mnist, folder, split_of, torchvision_set
 from cu_core.files import file_sha256
 from cu_core.places import publish
@@ -112,7 +112,7 @@ def pack(spec: str, out: Path, plan: SplitPlan, options: SourceOptions, progress
     source = captioned(source, options.captions) if options.captions else source
     total = sum(plan.sizes(source.counts)) + sum(n for s, n in source.counts.items() if s != "train")
     chunks = _counted(assign_splits(source, plan), total, progress)
-    return write_shards(out, source.name, source.class_names, spec, chunks)
+    return write_shards(out, source.name, source.class_names, spec, chunks, options.shard_rows or SHARD_ROWS)
 
 
 def register_arrow(folder: Path, out: Path, options: SourceOptions, progress: Progress) -> Manifest:
@@ -124,6 +124,8 @@ def register_arrow(folder: Path, out: Path, options: SourceOptions, progress: Pr
         raise DataError(f"{out} already exists; choose another folder or delete it first.")
     if options.captions:
         raise DataError("--caption needs rows that are written; arrow: only registers shards where they lie.")
+    if options.shard_rows:
+        raise DataError("--shard-rows needs rows that are written; arrow: only registers shards where they lie.")
     given = options.columns or {}
     columns = {c: given.get(c, c) for c in ("sample_id", "image", "label")}
     shards: list[ShardInfo] = []

@@ -17,6 +17,8 @@ from cu_core.data.schema import DataError, Manifest, ShardInfo, Split, write_man
 from cu_core.files import file_sha256
 from cu_core.places import publish
 
+SHARD_ROWS = 8192
+
 
 @dataclass(frozen=True)
 class Chunk:
@@ -70,7 +72,7 @@ class ShardWriter:
     Raises: DataError if ``out`` exists, a chunk changes the image shape, or labels leave the class range.
     """
 
-    def __init__(self, out: Path, name: str, class_names: Iterable[str], source: str, shard_rows: int = 8192):
+    def __init__(self, out: Path, name: str, class_names: Iterable[str], source: str, shard_rows: int = SHARD_ROWS):
         if out.exists():
             raise DataError(f"{out} already exists; choose another folder or delete it first.")
         self.out, self.name, self.source, self.shard_rows = out, name, source, shard_rows
@@ -153,9 +155,16 @@ class ShardWriter:
         return manifest
 
 
-def write_shards(out: Path, name: str, class_names: Iterable[str], source: str, chunks: Iterator[Chunk]) -> Manifest:
+def write_shards(
+    out: Path,
+    name: str,
+    class_names: Iterable[str],
+    source: str,
+    chunks: Iterator[Chunk],
+    shard_rows: int = SHARD_ROWS,
+) -> Manifest:
     """Pack all chunks."""
-    with ShardWriter(out, name, class_names, source) as writer:
+    with ShardWriter(out, name, class_names, source, shard_rows) as writer:
         for chunk in chunks:
             writer.add(chunk)
         return writer.finish()

@@ -53,6 +53,8 @@ class SourceOptions:
     """Column mapping of ``parquet:`` and ``arrow:``, e.g. ``{"image": "img"}``."""
     captions: tuple[str, ...] = ()
     """Templates with ``{class}``, and where wanted ``{id}``, that become captions."""
+    shard_rows: int | None = None
+    """Rows of a shard that is written; absent: 8192."""
 
 
 def _arrays(split: Split, images: NDArray[np.uint8], labels: NDArray[np.int64], first_id: int) -> Iterator[Chunk]:

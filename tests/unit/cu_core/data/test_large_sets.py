@@ -125,15 +125,13 @@ def test_a_pool_is_the_rows_of_its_shards_without_the_forgotten(
 
 
 def ten_billion(packed: Path, shards: int) -> Path:
-    """The packed set among shards of which only the manifest knows; the real ones lie where a pool of four finds them."""
+    """The packed set among shards that only the manifest knows; the real ones lie where a pool of four finds them."""
     manifest = ShardReader(packed).manifest
     real = list(manifest.split_shards("train"))
     drawn = np.argsort(mix(np.arange(shards), SEED, 55), kind="stable")[:4]
     places = dict(zip([0, 1, *drawn.tolist()], real, strict=True))
-    rows = 10**10 // shards
-    missing = ShardInfo(
-        path="", split="train", batch_rows=(rows,), bytes=1, sha256="", ranges={"user_id": (10**6, 10**7)}
-    )
+    rows, ranges = 10**10 // shards, {"user_id": (10**6, 10**7)}
+    missing = ShardInfo(path="", split="train", batch_rows=(rows,), bytes=1, sha256="0" * 64, ranges=ranges)
     train = [places.get(n) or replace(missing, path=f"missing-{n}.arrow") for n in range(shards)]
     others = [shard for shard in manifest.shards if shard.split != "train"]
     write_manifest(packed, replace(manifest, shards=(*train, *others)))
