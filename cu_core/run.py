@@ -43,6 +43,8 @@ class Hooks:
     save: Callable[[TrainState], None] = lambda state: None
     latest: Callable[[], TrainState | None] = lambda: None
     on_step: Callable[[StepReport], None] = lambda report: None
+    wants_checkpoint: Callable[[], bool] = lambda: False
+    """Asked after every step on every rank: one that says yes makes all save."""
 
 
 def open_reader(config: RunConfig) -> ShardReader:
@@ -193,6 +195,7 @@ def run_unlearn(config: RunConfig, original: Path, forget_file: Path, folder: Pa
         checkpoint_every=config.workers.checkpoint_every,
         on_step=hooks.on_step,
         save=hooks.save,
+        wants_checkpoint=hooks.wants_checkpoint,
     )
     result = run_traced(loop, hooks.latest(), folder.parent if config.workers.profile else None)
     store_texts(model, config.store / "texts", config.model_by_content())

@@ -19,6 +19,7 @@ from cu_core.files import atomic_file
 from cu_core.run import Hooks, import_original, run_train, run_unlearn
 from cu_core.run_audit import run_audit
 from cu_core.types import StepReport
+from pipelines.notice import BoardDesk, Desk, HereDesk, notice
 from pipelines.plan import Plan, TrainJob
 from pipelines.progress import Bars, bars, board_step, console, describe, ray_board
 from pipelines.ray_train import train_workers
@@ -111,28 +112,29 @@ def _both(first: OnStep, second: OnStep) -> OnStep:
     return call
 
 
-def _local_hooks(plan: Plan, folder: RunFolder, on_step: OnStep, curves: Curves) -> Hooks:
+def _local_hooks(plan: Plan, folder: RunFolder, on_step: OnStep, curves: Curves, desk: Desk) -> Hooks:
     def save(state: TrainState) -> None:
         curves.flush()  # a restart from this checkpoint does not write these points again
         save_state(folder.checkpoints / f"step-{state.step:08d}", state, plan.digest)
+        desk.taken()
 
     def latest() -> TrainState | None:
         found = latest_checkpoint(folder)
         return load_state(found, plan.digest) if found else None
 
-    return Hooks(device=device_of(plan.config), save=save, latest=latest, on_step=on_step)
+    return Hooks(device=device_of(plan.config), save=save, latest=latest, on_step=on_step, wants_checkpoint=desk.asked)
 
 
-def unlearn_here(plan: Plan, folder: RunFolder, on_step: OnStep, curves: Curves) -> None:
+def unlearn_here(plan: Plan, folder: RunFolder, on_step: OnStep, curves: Curves, desk: Desk) -> None:
     """The whole unlearning in this process, checkpoints in the run's folder."""
-    hooks = _local_hooks(plan, folder, _both(on_step, curves), curves)
+    hooks = _local_hooks(plan, folder, _both(on_step, curves), curves, desk)
     run_unlearn(plan.config, plan.original.folder, plan.forget_file, folder.unlearned, hooks)
     curves.flush()
 
 
 @ray.remote
 def _unlearn_task(plan: Plan, folder: RunFolder, curves: Curves, board: Any) -> None:
-    unlearn_here(plan, folder, _both(board_step(board, "unlearn"), Watch(folder.name)), curves)
+    unlearn_here(plan, folder, _both(board_step(board, "unlearn"), Watch(folder.name)), curves, BoardDesk(board))
 
 
 @dataclass(frozen=True)
@@ -154,6 +156,7 @@ class WorkerJob:
         checkpoint: Path | None,
     ) -> None:
         digest = self.plan.digest
+        desk: Desk = BoardDesk(self.board) if self.board else HereDesk()
 
         def save(state: TrainState) -> None:
             if rank() != 0:
@@ -163,6 +166,7 @@ class WorkerJob:
             with tempfile.TemporaryDirectory() as place:
                 save_state(Path(place) / "state", state, digest)
                 report({"step": state.step}, Path(place) / "state")
+            desk.taken()
 
         def look(step: StepReport) -> None:
             if found := self.look(step):
@@ -179,6 +183,7 @@ class WorkerJob:
             save=save,
             on_step=on_step,
             latest=lambda: load_state(checkpoint, digest) if checkpoint else None,
+            wants_checkpoint=desk.asked if rank() == 0 else lambda: False,
         )
         plan = self.plan
         run_unlearn(plan.config, plan.original.folder, plan.forget_file, self.folder.unlearned, hooks)
@@ -195,12 +200,13 @@ def unlearn(plan: Plan, folder: RunFolder, curves: Curves, local: bool) -> None:
     count = plan.config.workers.count
     if local:
         console.print("unlearn: in this process")
-        with bars() as drawn:
-            unlearn_here(plan, folder, bar_step(drawn, "unlearn"), curves)
+        desk = HereDesk()
+        with bars() as drawn, notice(desk):
+            unlearn_here(plan, folder, bar_step(drawn, "unlearn"), curves, desk)
         return
     kind = "a Ray task (one worker)" if count == 1 else f"Ray Train, {count} workers (start-up takes about 15 s)"
     console.print(f"unlearn: {kind}")
-    with ray_board() as board:
+    with ray_board() as board, notice(BoardDesk(board)):
         if count == 1:
             ray.get(_unlearn_task.options(**task_options(plan.config)).remote(plan, folder, curves, board))
         else:

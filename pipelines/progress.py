@@ -65,6 +65,20 @@ class _Board:
 
     def __init__(self) -> None:
         self.latest: dict[str, tuple[int, int, str]] = {}
+        self.asked = self.was_taken = False
+
+    def ask(self) -> None:
+        """A checkpoint, as soon as can be."""
+        self.asked = True
+
+    def is_asked(self) -> bool:
+        return self.asked and not self.was_taken
+
+    def taken(self) -> None:
+        self.was_taken = self.asked
+
+    def is_taken(self) -> bool:
+        return self.was_taken
 
     def update(self, label: str, done: int, total: int, note: str) -> None:
         self.latest[label] = (done, total, note)

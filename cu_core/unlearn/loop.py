@@ -25,6 +25,8 @@ from cu_core.unlearn.optim import (
 )
 from cu_core.unlearn.stopping import Stopper
 
+WANTED = "checkpoint wanted"
+
 
 class NonFiniteError(ValueError):
     """A loss or gradient is not a number; the weights were not updated with it."""
@@ -50,6 +52,8 @@ class Loop:
     checkpoint_every: int = 0
     on_step: Callable[[StepReport], None] = lambda report: None
     save: Callable[[TrainState], None] = lambda state: None
+    wants_checkpoint: Callable[[], bool] = lambda: False
+    """Asked in every step on every rank: one that says yes makes all save after it."""
 
 
 @dataclass
@@ -107,6 +111,7 @@ def run_loop(loop: Loop, resume: TrainState | None = None) -> LoopResult:
         clock.lap("data")
         before = result.trained_rows
         values = {} if loop.method.closed_form else _step(loop, optimizer, state, result, batch, clock)
+        asked = values.pop(WANTED, 0.0) > 0
         result.steps = step + 1
         if loop.stopper is not None and loop.stopper.due(result.steps, max_steps):
             check = loop.stopper.judge(loop.model, result.steps)
@@ -120,7 +125,8 @@ def run_loop(loop: Loop, resume: TrainState | None = None) -> LoopResult:
         loop.on_step(StepReport(result.steps, max_steps, values, clock.read(result.trained_rows - before)))
         if loop.stopper is not None and loop.stopper.finished(result.steps):
             break
-        if loop.checkpoint_every and result.steps % loop.checkpoint_every == 0 and result.steps < max_steps:
+        due = asked or (loop.checkpoint_every and result.steps % loop.checkpoint_every == 0)
+        if due and result.steps < max_steps:
             loop.save(_snapshot(loop, optimizer, state, result))
         clock.restart()
     _finish(loop, result)
@@ -167,7 +173,7 @@ def _step(
     clock.lap("backward")
     loop.method.edit_gradients(context)
     norm = gradient_norm(loop.model.parameters(), loop.optimizer.clip_norm)
-    values = _shared_values(losses, rows)
+    values = _shared_values(losses, rows | {WANTED: int(loop.wants_checkpoint())})
     _check_finite(values | {"gradient_norm": float(norm)}, step)
     optimizer.step()
     optimizer.zero_grad(set_to_none=True)
