@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from cu_core.data.forget_split import ForgetSplit, RowSet
 from cu_core.data.order import Rows
 from cu_core.files import load_arrays, save_arrays
 from cu_core.metrics.ensembles import forgetting_epsilon, forgetting_quality, klom
-from cu_core.metrics.lira import auc_over_models, logit_margin, u_lira, u_rmia
+from cu_core.metrics.lira import auc_over_models, logit_margin, u_lira, u_lira_offline, u_rmia
 from cu_core.models.classifier import Classifier
 from cu_core.unlearn.evaluate import predict
 
@@ -21,6 +21,14 @@ Array = NDArray[np.float64]
 TARGETS = 1000
 """Most forget rows, and most unseen rows, that are looked at."""
 PERCENTILE = 95
+ATTACKS: dict[str, tuple[str, Callable[[Array, NDArray[np.bool_], Array], Array]]] = {
+    "u_lira_auc": ("U-LiRA AUC", lambda margins, unlearned, population: u_lira(margins, unlearned)),
+    "u_lira_offline_auc": (
+        "U-LiRA AUC, one-sided",
+        lambda margins, unlearned, population: u_lira_offline(margins, unlearned),
+    ),
+    "u_rmia_auc": ("U-RMIA AUC", u_rmia),
+}
 DRAWS = 500
 
 
@@ -129,21 +137,18 @@ def _percentile(values: Array) -> tuple[float, float, float]:
 
 
 def pool_b(pools: Mapping[str, Sequence[Margins]], trained_on_MT: NDArray[np.bool_]) -> list[StrongFigure]:
-    """U-LiRA and U-RMIA of ``original`` and ``unlearned`` models on random halves; ``trained_on_MT`` says which target
-    rows each model was trained on, and its unlearned form has forgotten.
+    """U-LiRA (either direction, and one-sided) and U-RMIA (one-sided) of ``original`` and ``unlearned`` models on random
+    halves; ``trained_on_MT`` says which target rows each model was trained on, and its unlearned form has forgotten.
 
     Raises: ValueError if there are too few models.
     """
     figures = []
-    for name, title in (("u_lira_auc", "U-LiRA AUC"), ("u_rmia_auc", "U-RMIA AUC")):
+    for name, (title, attack) in ATTACKS.items():
         found = {}
         for role, models in pools.items():
             margins = np.stack([m.target for m in models])
             population = np.stack([m.unseen for m in models])
-            scores = (
-                u_lira(margins, trained_on_MT) if name == "u_lira_auc" else u_rmia(margins, trained_on_MT, population)
-            )
-            found[role] = auc_over_models(scores, trained_on_MT)
+            found[role] = auc_over_models(attack(margins, trained_on_MT, population), trained_on_MT)
         value, low, high = found["unlearned"]
         figures.append(StrongFigure(name, title, value, low, high, found["original"][0], 0.5))
     return figures

@@ -44,6 +44,19 @@ def u_lira(margins_MT: Array, unlearned_MT: Mask) -> Array:
     return ratios
 
 
+def u_lira_offline(margins_MT: Array, unlearned_MT: Mask) -> Array:
+    """How far a row's margin lies above those of models that never saw it, in standard deviations, (M, T): one-sided,
+    and without models that have forgotten it (Carlini et al. 2022, arXiv 2112.03570, eq. 5); not a number where fewer
+    than two other models are without the row."""
+    models = len(margins_MT)
+    scores = np.full(margins_MT.shape, np.nan)
+    for m in range(models):
+        rest = np.arange(models) != m
+        mean, spread, enough = _gaussian(margins_MT[rest], ~unlearned_MT[rest], models < SHARED_UNDER)
+        scores[m] = np.where(enough, (margins_MT[m] - mean) / spread, np.nan)
+    return scores
+
+
 def _gaussian(margins: Array, side: Mask, shared: bool) -> tuple[Array, Array, Mask]:
     """Mean and standard deviation of each row over the models on this side, and where there are two or more."""
     count = side.sum(0)

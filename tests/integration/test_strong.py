@@ -66,6 +66,7 @@ def test_both_pools_are_made_and_announced(undisturbed: tuple[Path, str]) -> Non
     figures = {f["name"]: f for f in report["figures"]}
     assert set(figures) == {
         "u_lira_auc",
+        "u_lira_offline_auc",
         "u_rmia_auc",
         "klom_forget",
         "klom_unseen",

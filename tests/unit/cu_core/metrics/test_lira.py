@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
 from scipy.special import softmax
 from scipy.stats import norm
 
-from cu_core.metrics.lira import auc_over_models, logit_margin, pooled_auc, u_lira, u_rmia
+from cu_core.metrics.lira import auc_over_models, logit_margin, pooled_auc, u_lira, u_lira_offline, u_rmia
 
 MODELS, ROWS = 16, 120
 
@@ -41,6 +43,25 @@ def test_u_lira_by_hand() -> None:
     assert np.isnan(u_lira(values, unlearned)[3, 0])  # one other model without the row is not enough
 
 
+def test_one_sided_u_lira_by_hand() -> None:
+    """Row 0: the others' out margins -1, -3: mean -2, variance 2."""
+    values = np.array([[2.0], [1.0], [3.0], [-1.0], [-3.0]])
+    unlearned = np.array([[True], [True], [True], [False], [False]])
+    scores = u_lira_offline(values, unlearned)
+    assert scores[0, 0] == pytest.approx((2 + 2) / 2**0.5)
+    assert np.isnan(scores[3, 0])
+
+
+def test_rows_less_known_than_unseen_ones_are_told_apart_by_the_two_sided_attack_alone(
+    rng: np.random.Generator,
+) -> None:
+    unlearned = halves(rng)
+    values, population = margins(rng, unlearned, -2.0), unseen(rng)
+    assert pooled_auc(u_lira(values, unlearned), unlearned) > 0.7
+    assert pooled_auc(u_lira_offline(values, unlearned), unlearned) < 0.3
+    assert pooled_auc(u_rmia(values, unlearned, population), unlearned) < 0.3
+
+
 def test_no_model_is_judged_with_itself(rng: np.random.Generator) -> None:
     """Fitting and testing on the same models finds a difference where there is none."""
     unlearned = halves(rng)
@@ -57,7 +78,8 @@ def test_a_planted_memoriser_is_caught_and_an_honest_oracle_is_not(rng: np.rando
     population = unseen(rng)
     for trace, caught in ((4.0, True), (0.0, False)):
         values = margins(rng, unlearned, trace)
-        for scores in (u_lira(values, unlearned), u_rmia(values, unlearned, population)):
+        for attack in (u_lira, u_lira_offline, partial(u_rmia, population_MZ=population)):
+            scores = attack(values, unlearned)
             auc, low, high = auc_over_models(scores, unlearned)
             assert (auc > 0.95) == caught
             assert (low < 0.5 < high) == (not caught)
@@ -67,11 +89,12 @@ def test_both_attacks_rank_methods_alike(rng: np.random.Generator) -> None:
     unlearned = halves(rng)
     population = unseen(rng)
     aucs = []
-    for trace in (0.0, 0.7, 1.5, 3.0):
+    for trace in (-1.0, 0.0, 0.7, 1.5, 3.0):
         values = margins(rng, unlearned, trace)
-        scores = u_lira(values, unlearned), u_rmia(values, unlearned, population)
+        scores = u_lira(values, unlearned), u_lira_offline(values, unlearned), u_rmia(values, unlearned, population)
         aucs.append([pooled_auc(score, unlearned) for score in scores])
-    assert (np.diff(aucs, axis=0) > 0).all()
+    assert (np.diff(aucs[1:], axis=0) > 0).all()
+    assert (np.diff(np.array(aucs)[:, 1:], axis=0) > 0).all()  # the one-sided ones also below chance
 
 
 def test_rmia_by_hand() -> None:
