@@ -137,8 +137,8 @@ def _percentile(values: Array) -> tuple[float, float, float]:
 
 
 def pool_b(pools: Mapping[str, Sequence[Margins]], trained_on_MT: NDArray[np.bool_]) -> list[StrongFigure]:
-    """U-LiRA (either direction, and one-sided) and U-RMIA (one-sided) of ``original`` and ``unlearned`` models on random
-    halves; ``trained_on_MT`` says which target rows each model was trained on, and its unlearned form has forgotten.
+    """U-LiRA (either direction, and one-sided) and U-RMIA (one-sided) of ``original`` and ``unlearned`` models on
+    random halves; ``trained_on_MT`` says which target rows each was trained on, and its unlearned form has forgotten.
 
     Raises: ValueError if there are too few models.
     """
