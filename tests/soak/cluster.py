@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.soak.hosts import Hosts
-from tests.soak.s3_server import credentials
+from tests.soak.s3_server import LINK, PORTS, credentials
 
 PROGRAMS = Path(sys.executable).parent
 
@@ -54,6 +54,15 @@ class Cluster:
         while self.python(code):
             assert time.monotonic() < deadline, (self.folder / "python.log").read_text()[-2000:]
             time.sleep(1)
+
+    @property
+    def slowness(self) -> Path:
+        """Seconds that every piece sent to or from the object store waits; absent: none."""
+        return self.folder / "slowness"
+
+    def serve_link(self) -> None:
+        link = str(Path(__file__).with_name("slow_link.py"))
+        self.start(1, sys.executable, link, str(LINK), str(PORTS["proxy"]), str(self.slowness), log="link.log")
 
     def serve_mlflow(self) -> None:
         server = ["mlflow", "server", "--host", "0.0.0.0", "--port", "5000", "--workers", "1", "--allowed-hosts", "*"]

@@ -22,6 +22,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
         cluster = Cluster(hosts, folder)
         for number, words in enumerate(configure(programs.resolve(), folder / "s3")):
             cluster.start(1, *words, log=f"s3-{number}.log")
+        cluster.serve_link()
         cluster.serve_mlflow()
         cluster.join(1)
         cluster.wait(reachable(f"http://{cluster.head}:9020/healthcheck"))

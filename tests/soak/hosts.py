@@ -15,6 +15,7 @@ from pathlib import Path
 from types import TracebackType
 
 BRIDGE = "cu-bridge"
+CACHE_MB = 256
 ENTER = """
 mkdir -p /tmp/ray "$2"
 mount --bind "$1/ray" /tmp/ray
@@ -27,6 +28,10 @@ exec "$@"
 
 def _ip(*words: str) -> None:
     subprocess.run(["ip", *words], check=True)
+
+
+def _mount(*words: str) -> None:
+    subprocess.run(["mount", *words], check=True)
 
 
 class Hosts:
@@ -54,12 +59,14 @@ class Hosts:
             _ip("-n", name, "addr", "add", f"{self.address(host)}/24", "dev", "eth0")
             for part in ("ray", "cache"):
                 (own / part).mkdir(parents=True)
+            _mount("-t", "tmpfs", "-o", f"size={CACHE_MB}m", "tmpfs", str(own / "cache"))
             (own / "hosts").write_text(f"127.0.0.1 localhost\n{self.address(host)} {socket.gethostname()}\n")
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: object, trace: TracebackType | None) -> None:
         for host in range(1, self.count + 1):
             self.kill(host)
+            subprocess.run(["umount", "--lazy", str(self.folder / str(host) / "cache")], check=False)
             subprocess.run(["ip", "netns", "del", f"cu-host{host}"], check=False)
         subprocess.run(["ip", "netns", "del", BRIDGE], check=False)
 
@@ -88,7 +95,15 @@ class Hosts:
         """Cut a machine off, or let it back."""
         _ip("-n", f"cu-host{host}", "link", "set", "eth0", "up" if up else "down")
 
-    def delay(self, host: int, milliseconds: int) -> None:
-        """Slow down all that the machine sends."""
-        subprocess.run(["ip", "netns", "exec", f"cu-host{host}", "tc", "qdisc", "replace", "dev", "eth0", "root",
-                        "netem", "delay", f"{milliseconds}ms"], check=True)  # fmt: skip
+    def fill(self, host: int) -> None:
+        """Leave no room where a machine keeps its copies."""
+        with contextlib.suppress(OSError), self._ballast(host).open("wb") as out:
+            while True:
+                out.write(bytes(2**20))
+                out.flush()
+
+    def make_room(self, host: int) -> None:
+        self._ballast(host).unlink()
+
+    def _ballast(self, host: int) -> Path:
+        return self.folder / str(host) / "cache" / "ballast"

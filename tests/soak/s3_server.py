@@ -9,6 +9,8 @@ from pathlib import Path
 SWIFT = "swift==2.38.3"
 ACCESS, SECRET = "test:tester", "testing"  # those of the temporary authentication, of a server that lives for a test
 PORTS = {"object": 6200, "container": 6201, "account": 6202, "proxy": 9020}
+LINK = 9021
+"""Where clients reach the store: through a link that can be slowed down."""
 FILTERS = {
     "catch_errors": "",
     "gatekeeper": "",
@@ -61,7 +63,7 @@ def configure(programs: Path, folder: Path) -> list[list[str]]:
 def credentials(host: str) -> dict[str, str]:
     """Environment of its clients."""
     return {
-        "AWS_ENDPOINT_URL": f"http://{host}:{PORTS['proxy']}",
+        "AWS_ENDPOINT_URL": f"http://{host}:{LINK}",
         "AWS_ACCESS_KEY_ID": ACCESS,
         "AWS_SECRET_ACCESS_KEY": SECRET,
         "AWS_REGION": "us-east-1",

@@ -6,10 +6,10 @@ SOAK_TIMES=5 repeats each fault.
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import psutil
 import pytest
@@ -32,8 +32,8 @@ LONG = (
 )
 
 
-def start(cluster: Cluster, name: str) -> subprocess.Popen[str]:
-    words = [f"name={name}", f"tracking.uri={cluster.mlflow}", *LONG]
+def start(cluster: Cluster, name: str, *more: str) -> subprocess.Popen[str]:
+    words = [f"name={name}", f"tracking.uri={cluster.mlflow}", *LONG, *more]
     address = ["--address", f"http://{cluster.head}:8265", "--root", "s3://unlearning"]
     return cluster.start(
         1, str(PROGRAMS / "cu"), "submit", *address, "--", "unlearn", CONFIG, *words, log=f"{name}.log"
@@ -69,18 +69,18 @@ def workers(cluster: Cluster) -> list[tuple[int, psutil.Process]]:
     return [(h, p) for h in range(1, cluster.hosts.count + 1) for p in find(cluster, h, "ray::RayTrainWorker")]
 
 
-def kill_a_worker(cluster: Cluster) -> None:
+def kill_a_worker(cluster: Cluster, name: str) -> None:
     workers(cluster)[0][1].kill()
 
 
-def kill_a_machine(cluster: Cluster) -> None:
+def kill_a_machine(cluster: Cluster, name: str) -> None:
     """Never the head's, which holds the driver."""
     host = next((h for h, _ in workers(cluster) if h > 1), 3)
     cluster.hosts.kill(host)
     cluster.join(host)
 
 
-def kill_mlflow(cluster: Cluster) -> None:
+def kill_mlflow(cluster: Cluster, name: str) -> None:
     for process in find(cluster, 1, "mlflow"):
         if "server" in " ".join(process.cmdline()):
             process.kill()
@@ -88,24 +88,102 @@ def kill_mlflow(cluster: Cluster) -> None:
     cluster.serve_mlflow()
 
 
-FAULTS: list[Callable[[Cluster], None]] = [kill_a_worker, kill_a_machine, kill_mlflow]
+def cut_off_for_a_while(cluster: Cluster, name: str) -> None:
+    host = next((h for h, _ in workers(cluster) if h > 1), 3)
+    cluster.hosts.link(host, up=False)
+    time.sleep(12)
+    cluster.hosts.link(host, up=True)
 
 
-@pytest.mark.parametrize("number", range(int(os.environ.get("SOAK_TIMES", "1"))))
-@pytest.mark.parametrize("fault", FAULTS)
-def test_a_run_survives(
-    cluster: Cluster, quiet: dict[str, torch.Tensor], fault: Callable[[Cluster], None], number: int
-) -> None:
-    name = f"{fault.__name__}_{number}"
-    job = start(cluster, name)
-    listed = f"fs.FileSelector('unlearning/outputs/runs/{name}/ray', allow_not_found=True)"
-    cluster.wait(
+def cut_off_for_good(cluster: Cluster, name: str) -> None:
+    """The machine comes back after the run, as a new one."""
+    host = next((h for h, _ in workers(cluster) if h > 1), 3)
+    cluster.hosts.link(host, up=False)
+
+
+def slow_store(cluster: Cluster, name: str) -> None:
+    cluster.slowness.write_text("0.3")
+    time.sleep(30)
+    cluster.slowness.unlink()
+
+
+def corrupt_the_latest_checkpoint(cluster: Cluster, name: str) -> None:
+    """And kill a worker, so that it is read."""
+    latest = checkpoints(cluster, name)[-1]
+    code = f"from pyarrow import fs; s3 = fs.FileSystem.from_uri('s3://unlearning')[0]; " \
+           f"s3.open_output_stream('{latest}/state/state.safetensors').write(b'broken')"  # fmt: skip
+    assert cluster.python(code) == 0
+    kill_a_worker(cluster, name)
+
+
+def kill_the_driver(cluster: Cluster, name: str) -> None:
+    for process in find(cluster, 1, "pipelines.entry unlearn"):
+        process.kill()
+
+
+def kill_the_supervisor(cluster: Cluster, name: str) -> None:
+    for process in find(cluster, 1, "ray::JobSupervisor"):
+        process.kill()
+
+
+def notice(cluster: Cluster, name: str) -> None:
+    for process in find(cluster, 1, "pipelines.entry unlearn"):
+        process.send_signal(signal.SIGTERM)
+
+
+def full_disk(cluster: Cluster, name: str) -> None:
+    for host in range(1, cluster.hosts.count + 1):
+        cluster.hosts.fill(host)
+
+
+Fault = Callable[[Cluster, str], None]
+SURVIVED: list[Fault] = [
+    kill_a_worker, kill_a_machine, kill_mlflow, cut_off_for_a_while, cut_off_for_good, slow_store,
+    corrupt_the_latest_checkpoint,
+]  # fmt: skip
+RESUMED: list[Fault] = [kill_the_driver, kill_the_supervisor, notice, full_disk]
+TIMES = range(int(os.environ.get("SOAK_TIMES", "1")))
+
+
+def checkpoints(cluster: Cluster, name: str) -> list[str]:
+    """Paths in the store of the run's checkpoints, oldest first."""
+    out = cluster.folder / f"{name}.checkpoints"
+    code = (
         f"from pyarrow import fs; s3 = fs.FileSystem.from_uri('s3://unlearning')[0]; "
-        f"assert any('checkpoint' in f.base_name for f in s3.get_file_info({listed}))"
+        f"found = s3.get_file_info(fs.FileSelector('unlearning/outputs/runs/{name}/ray', allow_not_found=True)); "
+        f"open('{out}', 'w').write('\\n'.join(sorted(f.path for f in found if f.base_name.startswith('checkpoint_'))))"
     )
-    fault(cluster)
-    log = Path(cluster.folder) / f"{name}.log"
-    assert job.wait() == 0, log.read_text()[-3000:]
+    assert cluster.python(code) == 0
+    return out.read_text().split()
+
+
+def started(cluster: Cluster, name: str, *more: str) -> subprocess.Popen[str]:
+    """A run that has a checkpoint."""
+    job = start(cluster, name, *more)
+    while not checkpoints(cluster, name):
+        assert job.poll() is None, printed(cluster, name)
+        time.sleep(1)
+    return job
+
+
+def printed(cluster: Cluster, name: str) -> str:
+    return (cluster.folder / f"{name}.log").read_text()[-3000:]
+
+
+def recover(cluster: Cluster, fault: Fault) -> None:
+    """What its owner does after the run."""
+    for host in range(1, cluster.hosts.count + 1):
+        if fault is full_disk:
+            cluster.hosts.make_room(host)
+        if fault is cut_off_for_good and host > 1:
+            cluster.hosts.link(host, up=True)
+            if not find(cluster, host, "raylet/raylet"):
+                cluster.join(host)
+
+
+def check(cluster: Cluster, name: str, quiet: dict[str, torch.Tensor]) -> None:
+    """The end state: weights of the quiet run, one MLflow run, every point once, no worker left, nothing half-written
+    taken for whole."""
     for key, value in weights_of(cluster, name).items():
         assert torch.equal(value, quiet[key]), key
     client = MlflowClient(f"sqlite:///{cluster.folder}/m.db")
@@ -113,3 +191,58 @@ def test_a_run_survives(
     (run,) = client.search_runs([experiment.experiment_id], f"attributes.run_name = '{name}'")
     assert run.info.status == "FINISHED"
     assert [m.step for m in client.get_metric_history(run.info.run_id, "step/loss")] == list(range(1, STEPS + 1))
+    until = time.monotonic() + 60
+    while left := workers(cluster) + [(1, p) for p in find(cluster, 1, "pipelines.entry unlearn")]:
+        assert time.monotonic() < until, left
+        time.sleep(1)
+
+
+@pytest.mark.parametrize("number", TIMES)
+@pytest.mark.parametrize("fault", SURVIVED)
+def test_a_run_survives(cluster: Cluster, quiet: dict[str, torch.Tensor], fault: Fault, number: int) -> None:
+    name = f"{fault.__name__}_{number}"
+    job = started(cluster, name)
+    fault(cluster, name)
+    try:
+        assert job.wait() == 0, printed(cluster, name)
+    finally:
+        recover(cluster, fault)
+    check(cluster, name, quiet)
+    if fault is corrupt_the_latest_checkpoint:
+        assert "The checkpoint before is used." in printed(cluster, name)
+
+
+@pytest.mark.parametrize("number", TIMES)
+@pytest.mark.parametrize("fault", RESUMED)
+def test_a_run_is_resumed(cluster: Cluster, quiet: dict[str, torch.Tensor], fault: Fault, number: int) -> None:
+    name = f"{fault.__name__}_{number}"
+    job = started(cluster, name)
+    fault(cluster, name)
+    try:
+        assert job.wait() != 0
+    finally:
+        recover(cluster, fault)
+    if fault is notice:
+        assert "a checkpoint was taken" in printed(cluster, name)
+    if fault is full_disk:
+        assert "No space left on device" in printed(cluster, name)
+    assert start(cluster, name, "--resume", name).wait() == 0, printed(cluster, name)
+    check(cluster, name, quiet)
+
+
+@pytest.mark.parametrize("number", TIMES)
+def test_an_elastic_run_goes_on_with_fewer(cluster: Cluster, packed: None, number: int) -> None:  # noqa: F811
+    """Three workers on three machines, one of which is lost for good: the weights are those of a quiet run of three."""
+    elastic = ("workers.precision=float64", "workers.count=3", "workers.min_count=2", "workers.placement=STRICT_SPREAD")
+    if number == 0:
+        assert start(cluster, "elastic_quiet", *elastic).wait() == 0, printed(cluster, "elastic_quiet")
+    name = f"elastic_{number}"
+    job = started(cluster, name, *elastic)
+    cluster.hosts.kill(3)
+    try:
+        assert job.wait() == 0, printed(cluster, name)
+    finally:
+        cluster.join(3)
+    want = weights_of(cluster, "elastic_quiet")
+    for key, value in weights_of(cluster, name).items():
+        assert torch.allclose(value.double(), want[key].double(), atol=1e-8, rtol=0), key
