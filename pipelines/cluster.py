@@ -69,8 +69,8 @@ def read_cluster(path: Path | None, **flags: Any) -> ClusterConfig:
 def connect(cluster: ClusterConfig) -> JobSubmissionClient:
     """Raises: ConfigError if nothing answers there, or not to this token."""
     assert cluster.address is not None
-    for chatter in ("job.sdk", "dashboard_sdk"):
-        logging.getLogger(f"ray.dashboard.modules.{chatter}").setLevel(logging.WARNING)
+    for chatter in ("dashboard.modules.job.sdk", "dashboard.modules.dashboard_sdk", "_private.runtime_env.packaging"):
+        logging.getLogger(f"ray.{chatter}").setLevel(logging.WARNING)
     os.environ["RAY_API_SERVER_ADDRESS"] = cluster.address  # Ray prefers the environment to what it is told
     if cluster.token_file is not None:
         if not Path(cluster.token_file).expanduser().is_file():

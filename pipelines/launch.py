@@ -22,7 +22,7 @@ from cu_core.types import StepReport
 from pipelines.notice import BoardDesk, Desk, HereDesk, notice
 from pipelines.plan import Plan, TrainJob
 from pipelines.progress import Bars, bars, board_step, console, describe, ray_board
-from pipelines.ray_train import train_workers
+from pipelines.ray_train import Preemption, train_workers
 from pipelines.run_folder import RunFolder, latest_checkpoint
 from pipelines.watch import Watch
 
@@ -157,6 +157,7 @@ class WorkerJob:
     ) -> None:
         digest = self.plan.digest
         desk: Desk = BoardDesk(self.board) if self.board else HereDesk()
+        preempted = Preemption()
 
         def save(state: TrainState) -> None:
             if rank() != 0:
@@ -183,7 +184,7 @@ class WorkerJob:
             save=save,
             on_step=on_step,
             latest=lambda: load_state(checkpoint, digest) if checkpoint else None,
-            wants_checkpoint=desk.asked if rank() == 0 else lambda: False,
+            wants_checkpoint=lambda: any([preempted(), rank() == 0 and desk.asked()]),
         )
         plan = self.plan
         run_unlearn(plan.config, plan.original.folder, plan.forget_file, self.folder.unlearned, hooks)

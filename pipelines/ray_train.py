@@ -38,6 +38,25 @@ def _worker(settings: dict[str, Any]) -> None:
         job(get_device(), wrap, report, _newest_whole(held, settings["folder"]))
 
 
+class Preemption:
+    """Whether Ray says that a worker's machine is about to be taken away (Ray 2.60 and newer tell). Every worker must
+    ask equally often, for asking is a barrier: it is done in every tenth step."""
+
+    EVERY = 10
+
+    def __init__(self) -> None:
+        self.look = getattr(ray.train, "get_preemption_info", None)
+        self.calls, self.told = 0, False
+
+    def __call__(self) -> bool:
+        """True once: at the first look that finds it."""
+        self.calls += 1
+        if self.look is None or self.told or self.calls % self.EVERY:
+            return False
+        self.told = self.look() is not None
+        return self.told
+
+
 def _newest_whole(held: contextlib.ExitStack, run: RunFolder) -> Path | None:
     """The latest checkpoint that is not damaged, on this machine while ``held`` is open."""
     latest = ray.train.get_checkpoint()

@@ -18,17 +18,17 @@ from mlflow.tracking import MlflowClient
 from safetensors.torch import load_file
 
 from tests.soak.cluster import PROGRAMS, Cluster
-from tests.soak.test_jobs import AUDIT, CONFIG, packed  # noqa: F401 (a fixture)
+from tests.soak.test_jobs import CONFIG, packed  # noqa: F401 (a fixture)
 
 pytestmark = [pytest.mark.soak, pytest.mark.timeout(1500)]
-STEPS = 400
+STEPS = 240
 LONG = (
     "train.epochs=2",
     "workers.count=2",
-    "workers.checkpoint_every=50",
+    "workers.checkpoint_every=60",
     "batches={forget_batch: 16, retain_batch: 16}",
-    f"stop={{max_steps: {STEPS}, check_every: 200, further_steps: {STEPS}, utility_points: 100}}",
-    *AUDIT,
+    f"stop={{max_steps: {STEPS}, check_every: 120, further_steps: {STEPS}, utility_points: 100}}",
+    "audit={oracles: 0, audits: [accuracy], relearn_steps: 2}",
 )
 
 
@@ -76,6 +76,24 @@ def kill_a_worker(cluster: Cluster, name: str) -> None:
 def kill_a_machine(cluster: Cluster, name: str) -> None:
     """Never the head's, which holds the driver."""
     host = next((h for h, _ in workers(cluster) if h > 1), 3)
+    cluster.hosts.kill(host)
+    cluster.join(host)
+
+
+def take_a_machine_away(cluster: Cluster, name: str) -> None:
+    """With notice, as a cloud does: a checkpoint is taken in between."""
+    host = next((h for h, _ in workers(cluster) if h > 1), 3)
+    before = len(checkpoints(cluster, name))
+    nodes = (
+        f"import ray, subprocess; ray.init(address='{cluster.head}:6379', logging_level='ERROR'); "
+        f"(node,) = [n['NodeID'] for n in ray.nodes() if n['NodeManagerAddress'] == '{cluster.hosts.address(host)}' "
+        f"and n['Alive']]; subprocess.run(['ray', 'drain-node', '--address', '{cluster.head}:6379', '--node-id', node, "
+        f"'--reason', 'DRAIN_NODE_REASON_PREEMPTION', '--reason-message', 'test', '--deadline-remaining-seconds', '30'"
+        f"], check=True)"
+    )
+    assert cluster.python(nodes) == 0, (cluster.folder / "python.log").read_text()[-2000:]
+    time.sleep(20)
+    assert len(checkpoints(cluster, name)) >= min(before, 1)
     cluster.hosts.kill(host)
     cluster.join(host)
 
@@ -138,7 +156,7 @@ def full_disk(cluster: Cluster, name: str) -> None:
 
 Fault = Callable[[Cluster, str], None]
 SURVIVED: list[Fault] = [
-    kill_a_worker, kill_a_machine, kill_mlflow, cut_off_for_a_while, cut_off_for_good, slow_store,
+    kill_a_worker, kill_a_machine, take_a_machine_away, kill_mlflow, cut_off_for_a_while, cut_off_for_good, slow_store,
     corrupt_the_latest_checkpoint,
 ]  # fmt: skip
 RESUMED: list[Fault] = [kill_the_driver, kill_the_supervisor, notice, full_disk]
