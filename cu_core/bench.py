@@ -63,7 +63,7 @@ def fresh_loop(config: RunConfig, hooks: Hooks, steps: int) -> Loop:
     reference = frozen(copy.deepcopy(model).to(hooks.device)) if "frozen original" in needs else None
     untrained = fresh_model(config, reader, 1).to(hooks.device) if "untrained model" in needs else None
     set_batch_norm(model, config.batch_norm)
-    prepare_towers(model, config.trainable)
+    prepare_towers(model, config.trainable, config.workers.recompute)
     model.to(hooks.device)
     return Loop(
         model=model,

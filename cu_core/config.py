@@ -89,6 +89,8 @@ class WorkersConfig:
     rows_at_once: int | None = None
     """Image-text models: images or captions a worker forwards at once, for global batches that exceed its memory (the
     loss is that of the whole batch); absent: all."""
+    recompute: bool = False
+    """Image-text models: keep only the inputs of transformer blocks, and compute the rest again in the backward pass."""
     checkpoint_every: int = 100
     """Steps between two checkpoints of a run; 0: none, a restart then begins anew."""
     profile: bool = False
@@ -240,12 +242,13 @@ class RunConfig:
             self.trainable != Trainable()
             or self.train.trainable != TrainConfig().trainable
             or self.workers.rows_at_once is not None
+            or self.workers.recompute
             or self.audit.paraphrases
             or self.audit.other_data
         ):
             raise ValueError(
-                "trainable, train.trainable, workers.rows_at_once, audit.paraphrases and audit.other_data are for "
-                f"image-text models; model.name {self.model.name} is none"
+                "trainable, train.trainable, workers.rows_at_once, workers.recompute, audit.paraphrases and "
+                f"audit.other_data are for image-text models; model.name {self.model.name} is none"
             )
         if self.audit.paraphrases and self.asked != "class":
             raise ValueError("audit.paraphrases is for requests of a class or concept")

@@ -26,7 +26,7 @@ from cu_core.models.classifier import Classifier, JointForward
 from cu_core.models.image_text import ImageTextClassifier
 from cu_core.models.preprocess import Preprocess
 from cu_core.models.text_cache import recall_texts, store_texts
-from cu_core.models.trainable import Trainable, adapter_of, choose_trainable, merge_adapters
+from cu_core.models.trainable import Trainable, adapter_of, choose_trainable, merge_adapters, recompute_blocks
 from cu_core.types import StepReport
 from cu_core.unlearn.loop import Loop, LoopResult, frozen, run_loop
 from cu_core.unlearn.stopping import StopConfig, Stopper
@@ -129,7 +129,7 @@ def run_train(
     model = fresh_model(config, reader, seed)
     set_batch_norm(model, "per_rank" if config.batch_norm == "per_rank" else "synced")
     train = config.train
-    prepare_towers(model, train.trainable)
+    prepare_towers(model, train.trainable, config.workers.recompute)
     model.to(hooks.device)
     batch = min(train.batch, split.num_retain)
     batches = Batches(forget_batch=0, retain_batch=batch, omega=1, augment=train.augment)
@@ -153,10 +153,12 @@ def run_train(
     return result
 
 
-def prepare_towers(model: Classifier, trainable: Trainable) -> None:
+def prepare_towers(model: Classifier, trainable: Trainable, recompute: bool) -> None:
     """Image-text models: freeze what does not train, and put adapters in."""
     if isinstance(model, ImageTextClassifier):
         choose_trainable(model, trainable)
+        if recompute:
+            recompute_blocks(model)
 
 
 def import_original(config: RunConfig, folder: Path) -> None:
@@ -177,7 +179,7 @@ def run_unlearn(config: RunConfig, original: Path, forget_file: Path, folder: Pa
     reference = frozen(copy.deepcopy(model)) if "frozen original" in needs else None
     set_batch_norm(model, config.batch_norm)
     seed_everything(config.seed)
-    prepare_towers(model, config.trainable)
+    prepare_towers(model, config.trainable, config.workers.recompute)
     model.to(hooks.device)
     recall_texts(model, config.store / "texts", config.model_by_content())
     stream = UnlearnStream(split, config.batches, config.seed + 17, model.tokenize)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from cu_core.models.classifier import Classifier
 from cu_core.models.image_text import ImageTextClassifier
@@ -55,6 +57,14 @@ def choose_trainable(model: ImageTextClassifier, settings: Trainable) -> None:
     for tower in settings.each:
         for parameter in _chosen(towers, tower, settings):
             parameter.requires_grad_(True)
+
+
+def recompute_blocks(model: ImageTextClassifier) -> None:
+    """Transformer blocks keep their input alone, and do their forward pass again in the backward pass (Chen et al.
+    2016, arXiv 1604.06174): for towers whose activations exceed a worker's memory."""
+    for tower in ("image", "text"):
+        for block in model.body.blocks(tower):
+            block.forward = partial(checkpoint, block.forward, use_reentrant=False)  # type: ignore[method-assign]
 
 
 def _chosen(towers: Towers, tower: Tower, settings: Trainable) -> list[nn.Parameter]:

@@ -20,7 +20,7 @@ from cu_core.methods.random_label import RandomLabel
 from cu_core.models.classifier import JointForward
 from cu_core.models.image_text import ImageTextClassifier
 from cu_core.models.towers import open_clip_towers
-from cu_core.models.trainable import Trainable, choose_trainable
+from cu_core.models.trainable import Trainable, choose_trainable, recompute_blocks
 from cu_core.types import Batch, RequestKind, UnlearnBatch
 from tests.parity.ranks import on_ranks
 
@@ -66,11 +66,13 @@ def own(sizes: tuple[int, ...]) -> slice:
 
 
 def gradients(
-    config: Path, case: int, rows_at_once: int | None, forget: tuple[int, ...], retain: tuple[int, ...]
+    config: Path, case: int, rows_at_once: int | None, recompute: bool, forget: tuple[int, ...], retain: tuple[int, ...]
 ) -> tuple[dict[str, Tensor], float]:
     method, kind, trainable = CASES[case]
     model, frozen = make_model(config, trainable), make_model(config, None).eval()
     model.rows_at_once = rows_at_once
+    if recompute:
+        recompute_blocks(model)
     forward = data_parallel(JointForward(model), broadcast_buffers=False)
     state = {"floor": torch.tensor(0.05), "ceiling": torch.tensor(0.9)}
     reference = torch.no_grad()(JointForward(frozen))
@@ -85,18 +87,18 @@ def gradients(
 
 
 def all_cases(
-    config: Path, rows_at_once: int | None, forget: tuple[int, ...], retain: tuple[int, ...]
+    config: Path, rows_at_once: int | None, recompute: bool, forget: tuple[int, ...], retain: tuple[int, ...]
 ) -> list[tuple[dict[str, Tensor], float]]:
-    return [gradients(config, i, rows_at_once, forget, retain) for i in range(len(CASES))]
+    return [gradients(config, i, rows_at_once, recompute, forget, retain) for i in range(len(CASES))]
 
 
 @pytest.mark.parametrize("world", [1, 2, 4])
-def test_gradients_depend_neither_on_ranks_nor_on_chunks(world: int, clip_file: Path) -> None:
-    expected = all_cases(clip_file, None, (FORGET,), (RETAIN,))
+def test_gradients_depend_neither_on_ranks_nor_on_chunks_nor_on_recomputing(world: int, clip_file: Path) -> None:
+    expected = all_cases(clip_file, None, False, (FORGET,), (RETAIN,))
     assert all(any(g.abs().sum() > 0 for g in found.values()) for found, _ in expected)
-    for rows_at_once in (None, 3):
+    for rows_at_once, recompute in ((None, False), (3, False), (3, True)):
         for forget, retain in SPLITS.get(world, [((FORGET,), (RETAIN,))]):
-            got = on_ranks(world, all_cases, clip_file, rows_at_once, forget, retain)
+            got = on_ranks(world, all_cases, clip_file, rows_at_once, recompute, forget, retain)
             for (want, want_loss), (have, have_loss) in zip(expected, got, strict=True):
                 assert have_loss == pytest.approx(want_loss, rel=1e-10)
                 assert have.keys() == want.keys()
