@@ -90,7 +90,7 @@ class WorkersConfig:
     """Image-text models: images or captions a worker forwards at once, for global batches that exceed its memory (the
     loss is that of the whole batch); absent: all."""
     recompute: bool = False
-    """Image-text models: keep only the inputs of transformer blocks, and compute the rest again in the backward pass."""
+    """Image-text models: keep only the inputs of transformer blocks, compute the rest again in the backward pass."""
     checkpoint_every: int = 100
     """Steps between two checkpoints of a run; 0: none, a restart then begins anew."""
     profile: bool = False
