@@ -64,7 +64,7 @@ def recompute_blocks(model: ImageTextClassifier) -> None:
     2016, arXiv 1604.06174): for towers whose activations exceed a worker's memory."""
     for tower in ("image", "text"):
         for block in model.body.blocks(tower):
-            block.forward = partial(checkpoint, block.forward, use_reentrant=False)  # type: ignore[method-assign]
+            block.forward = partial(checkpoint, block.forward, use_reentrant=False)
 
 
 def _chosen(towers: Towers, tower: Tower, settings: Trainable) -> list[nn.Parameter]:
