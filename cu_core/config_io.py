@@ -37,6 +37,9 @@ def load_config(path: Path | None, overrides: Sequence[str] = ()) -> RunConfig:
         if not path.is_file():
             raise ConfigError(f"no configuration file {path}; complete ones are in tune_configs/base/.")
         values = parse_yaml(path.read_text(), str(path))
+        for key, command in (("space", "sweep"), ("methods", "compare")):
+            if key in values and "base" in values:
+                raise ConfigError(f"{path} is made for `cu {command}`; this command takes a run's configuration.")
     for override in overrides:
         values = merge(values, parse_override(override))
     return config_from(values)

@@ -23,6 +23,9 @@ from pipelines.progress import console, ray_board
 from pipelines.session import ray_session
 from pipelines.tables import command_line, machine
 
+FEWEST = 3
+"""Oracles that make a control."""
+
 
 @dataclass(frozen=True)
 class Trial:
@@ -56,8 +59,10 @@ def _gather(plan: Plan, roles: dict[str, Path]) -> Evidence:
 def calibrate(config: RunConfig, counts: Sequence[int], out: Path | None) -> list[Trial]:
     """Train ``audit.oracles`` oracles, audit them as if each had been unlearned, and table the verdicts.
 
-    Raises: ConfigError if there are too few oracles.
+    Raises: ConfigError if there are too few oracles, or fewer than three are to judge.
     """
+    if min(counts) < FEWEST:
+        raise ConfigError(f"--against {min(counts)}: a verdict needs at least {FEWEST} oracles.")
     if max(counts) >= config.audit.oracles:
         raise ConfigError(
             f"--against {max(counts)} needs more than {max(counts)} oracles; set audit.oracles higher, e.g. "

@@ -178,6 +178,8 @@ def audit(
         raise ConfigError("--tier strong takes a run (its configuration) or --config, not both, and no --local.")
     if models is not None:
         settings = config_of(model, config, overrides or []) if model else load_config(config, overrides or [])
+        if model:
+            console.print(f"of {model} only the configuration is used: the strong tier makes models of its own")
         console.print(table(strong_audit(settings, models, out)))
         console.print(f"written to {shown(out)}", soft_wrap=True, highlight=False)
         return

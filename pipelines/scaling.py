@@ -31,6 +31,7 @@ from pipelines.tables import command_line, machine
 
 PAYS = 0.9
 """The fewest workers are advised that reach this part of the highest rate."""
+MOST_A_CPU = 4
 HEADINGS = ("workers", "rows a second", "against one", "computing", "waiting", "MB a step and worker")
 
 
@@ -136,6 +137,11 @@ def run_scaling(config: RunConfig, counts: Sequence[int], steps: int, out: Path 
         have = ray.cluster_resources()
         if config.workers.gpu and max(counts) > have.get("GPU", 0):
             raise ConfigError(f"--workers {max(counts)}: the cluster has {have.get('GPU', 0):.0f} GPUs.")
+        if max(counts) > MOST_A_CPU * have["CPU"]:
+            raise ConfigError(
+                f"--workers {max(counts)}: the cluster has {have['CPU']:.0f} CPUs, and more than {MOST_A_CPU} workers on "
+                f"one show nothing."
+            )
         for count in sorted(set(counts)):
             console.print(f"measuring {count} (start-up takes about 15 s)", highlight=False)
             scales.append(measure(config, count, steps, have["CPU"]))

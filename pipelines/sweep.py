@@ -31,6 +31,7 @@ from pipelines.sweep_page import write_page
 from pipelines.sweep_space import Sweep
 from pipelines.sweep_trial import trial_cell
 from pipelines.swept import DEFAULT, WINNER, Swept
+from pipelines.tables import command_line, resumed
 
 
 def run_sweep(sweep: Sweep, name: str, resume: bool) -> Swept:
@@ -66,7 +67,7 @@ def run_sweep(sweep: Sweep, name: str, resume: bool) -> Swept:
             status = "FINISHED"
         except KeyboardInterrupt:
             status = "KILLED"
-            console.print(f"go on with: cu sweep ... --resume {name}")
+            console.print(f"\ngo on with: {resumed(command_line(), name)}", soft_wrap=True, highlight=False)
             raise
         finally:
             if status != "FINISHED":

@@ -45,7 +45,9 @@ def sweep(
         console.print(f"trial {trial.number} failed: {trial.reason}", highlight=False)
     console.print(conclusion(swept), highlight=False)
     if swept.rank_correlation is not None:
-        console.print(f"rank correlation of proxy and gap: {swept.rank_correlation:.2f}", highlight=False)
+        ranked = len([trial for trial in swept.trials if trial.state == "finished"])
+        told = f"rank correlation of proxy and gap: {swept.rank_correlation:.2f} over {ranked} finished trials"
+        console.print(told, highlight=False)
     report, winner = (shown(swept.folder / name) for name in ("report.html", "winner.yaml"))
     console.print(f"report  {report}\nwinner  cu unlearn {winner}", soft_wrap=True, highlight=False)
     if failed:

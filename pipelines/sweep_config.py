@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -91,7 +92,9 @@ class SweepConfig:
 def _check_range(key: str, drawn: Mapping[str, Sequence[Any]]) -> None:
     kind, values = next(iter(drawn.items()), ("", ()))
     if key.split(".")[0] not in (*OWN, "trainable"):
-        raise ValueError(f"space.{key}: only settings of the unlearning can be searched: {', '.join(OWN)}, trainable")
+        near = difflib.get_close_matches(key.split(".")[0], (*OWN, "trainable"), 1)
+        hint = f"; did you mean {near[0]}?" if near else f": {', '.join(OWN)}, trainable"
+        raise ValueError(f"space.{key}: only settings of the unlearning can be searched{hint}")
     if len(drawn) != 1 or kind not in KINDS:
         raise ValueError(f"space.{key}: must be one of {', '.join(KINDS)} with its values, got {dict(drawn)}")
     if kind == "choice":

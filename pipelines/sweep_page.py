@@ -22,7 +22,7 @@ from pipelines.plots import svg
 from pipelines.ray_tune import Tried
 from pipelines.sweep_objective import objectives
 from pipelines.swept import DEFAULT, WINNER, Swept
-from pipelines.tables import command_line, machine
+from pipelines.tables import command_line, from_nothing, machine
 
 STATES = {"finished": TrialState.COMPLETE, "stopped": TrialState.PRUNED, "failed": TrialState.FAIL}
 
@@ -131,9 +131,11 @@ def conclusion(swept: Swept) -> str:
     figure = "mean gap to the oracle" if swept.figure == "gap" else "proxy"
     count = len(series[WINNER])
     runs = f"on {count} run{'s' if count > 1 else ''} that decided nothing"
+    apart = series[DEFAULT] - series[WINNER]
+    chance = " The difference is smaller than its spread." if count > 1 and abs(apart.mean()) < apart.std() else ""
     if swept.better:
-        return f"The winner has a {figure} of {told[WINNER]}, the settings of base {told[DEFAULT]}, {runs}."
-    return f"The settings of base stand: {figure} {told[DEFAULT]}, the winner's {told[WINNER]}, {runs}."
+        return f"The winner has a {figure} of {told[WINNER]}, the settings of base {told[DEFAULT]}, {runs}.{chance}"
+    return f"The settings of base stand: {figure} {told[DEFAULT]}, the winner's {told[WINNER]}, {runs}.{chance}"
 
 
 def write_page(swept: Swept) -> None:
@@ -144,7 +146,7 @@ def write_page(swept: Swept) -> None:
     shown = frame.drop(columns=["begin", "end"]).sort_values("objective", na_position="last")
     html = page.render(
         name=swept.name,
-        command=command_line(),
+        command=from_nothing(command_line()),
         machine=machine(),
         config=swept.sweep.config,
         conclusion=conclusion(swept),

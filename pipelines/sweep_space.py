@@ -95,6 +95,13 @@ def _check_settings(sweep: Sweep) -> None:
             except ConfigError as error:
                 told = str(error)
                 raise ConfigError(f"space.{told}" if told.startswith(key) else f"space.{key}: {told}") from error
+    tuned = seeded(config.tuning.request, config.tuning.seed)
+    for request in config.reported.requests or [sweep.base.get("request", {})]:
+        if tuned in [seeded(request, seed) for seed in config.reported.seeds]:
+            raise ConfigError(
+                "tuning.request: what decides must not be reported; name another class (or seed), or other "
+                "reported.requests."
+            )
     oracle = config.objective == "gap" or config.objective in METRICS
     if oracle and not trial.audit.oracles:
         raise ConfigError(f"objective: {config.objective} needs an oracle; set audit.oracles, or objective=proxy.")

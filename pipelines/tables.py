@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import sys
 
 from rich.table import Table
@@ -14,6 +15,16 @@ from cu_core.audit.report import AuditReport
 def command_line() -> str:
     """What the user typed."""
     return "cu " + " ".join(f"'{a}'" if any(c in a for c in "|[]{}* ") else a for a in sys.argv[1:])
+
+
+def resumed(command: str, name: str) -> str:
+    """The command that goes on with what this one began."""
+    return command if "--resume" in command else f"{command} --resume {name}"
+
+
+def from_nothing(command: str) -> str:
+    """The command that does all of it again."""
+    return re.sub(r" --resume[ =]\S+", "", command)
 
 
 def machine() -> str:

@@ -4,20 +4,10 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
-from dataclasses import dataclass
 
+from cu_core.audit.explain_strong import STRONG
+from cu_core.audit.explanation import Explanation
 from cu_core.audit.table import METRICS
-
-
-@dataclass(frozen=True)
-class Explanation:
-    """One metric in words."""
-
-    definition: str
-    formula: str
-    source: str
-    pitfalls: str
-
 
 _SONG = "Song and Mittal 2021, USENIX Security, sec. 4"
 _CLASS_MATCHED = (
@@ -281,11 +271,13 @@ def explain(name: str) -> str:
 
     Raises: ValueError naming the metrics there are.
     """
+    if name in STRONG:
+        return "\n".join([f"{name}: a figure of --tier strong", *_lines(STRONG[name])])
     if name not in EXPLANATIONS:
-        near = difflib.get_close_matches(name, EXPLANATIONS, 1)
-        hint = f"did you mean {near[0]}?" if near else f"metrics: {', '.join(EXPLANATIONS)}."
+        near = difflib.get_close_matches(name, [*EXPLANATIONS, *STRONG], 1)
+        hint = f"did you mean {near[0]}?" if near else f"metrics: {', '.join([*EXPLANATIONS, *STRONG])}."
         raise ValueError(f"--explain: no metric {name!r}; {hint}")
-    metric, told = METRICS[name], EXPLANATIONS[name]
+    metric = METRICS[name]
     lower = {
         "forget": "above the oracle: under-forgotten; below: over-forgotten",
         "utility": "off the oracle in either direction: over-forgotten",
@@ -295,11 +287,17 @@ def explain(name: str) -> str:
     return "\n".join(
         [
             f"{name}: {metric.title}",
-            f"  definition  {told.definition}",
-            f"  formula     {told.formula}",
-            f"  source      {told.source}",
-            f"  pitfalls    {told.pitfalls}",
+            *_lines(EXPLANATIONS[name]),
             f"  verdict     {lower if metric.judged else 'shown, not judged'}",
             f"  requests    {', '.join(metric.kinds)}; audit {metric.audit}",
         ]
     )
+
+
+def _lines(told: Explanation) -> list[str]:
+    return [
+        f"  definition  {told.definition}",
+        f"  formula     {told.formula}",
+        f"  source      {told.source}",
+        f"  pitfalls    {told.pitfalls}",
+    ]

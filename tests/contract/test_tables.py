@@ -104,6 +104,7 @@ def test_every_metric_is_explained_and_every_audit_has_one() -> None:
         assert METRICS[name].title in explain(name)
     with pytest.raises(ValueError, match="no metric 'nothing'; metrics: forget_accuracy"):
         explain("nothing")
+    assert "one-sided" in explain("u_lira_offline_auc")
 
 
 @pytest.mark.parametrize("mode", ["synced", "per_rank", "retain", "frozen"])

@@ -133,7 +133,7 @@ CARELESS: list[tuple[list[str], str]] = [
     (["unlearn", "CONFIG", "request.kind=by_id", "request.path=IDS"], "ids are not in the training split, e.g. 999999"),
     (["unlearn", "CONFIG", "data.path=CORRUPT"], "train-00000.arrow must have"),
     (["unlearn", "CONFIG", "model.weights=OTHER"], "holds another model"),
-    (["unlearn", "CONFIG", "model.weights=IDS"], "cannot be read as weights"),
+    (["unlearn", "CONFIG", "model.weights=IDS"], "is no weights file"),
     (["unlearn", "CONFIG", "storage=FILE"], "is a file; name a folder"),
     (["unlearn", "CONFIG", "data.path=nowhere"], "not a packed data set"),
     (["unlearn", "CONFIG", "model.name=resnet19"], "unknown model 'resnet19'"),

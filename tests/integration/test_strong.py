@@ -15,6 +15,7 @@ import pytest
 import yaml
 from pydantic import TypeAdapter
 
+from cu_core.audit.explain_strong import STRONG
 from cu_core.config import RunConfig
 from tests.conftest import small
 
@@ -64,15 +65,7 @@ def test_both_pools_are_made_and_announced(undisturbed: tuple[Path, str]) -> Non
     assert "min and" in printed  # expected time and memory
     report = json.loads((place / "audit" / "strong.json").read_text())
     figures = {f["name"]: f for f in report["figures"]}
-    assert set(figures) == {
-        "u_lira_auc",
-        "u_lira_offline_auc",
-        "u_rmia_auc",
-        "klom_forget",
-        "klom_unseen",
-        "forgetting_quality",
-        "challenge_score",
-    }
+    assert set(figures) == set(STRONG)
     assert figures["u_lira_auc"]["low"] <= figures["u_lira_auc"]["unlearned"] <= figures["u_lira_auc"]["high"]
     assert all(0 <= figures[name]["unlearned"] <= 1 for name in figures if not name.startswith("klom"))
     assert report["targets"] == 120

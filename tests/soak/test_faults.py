@@ -28,7 +28,7 @@ LONG = (
     "workers.checkpoint_every=60",
     "batches={forget_batch: 16, retain_batch: 16}",
     f"stop={{max_steps: {STEPS}, check_every: 120, further_steps: {STEPS}, utility_points: 100}}",
-    "audit={oracles: 0, audits: [accuracy], relearn_steps: 2}",
+    "audit={oracles: 0, audits: [accuracy, membership]}",
 )
 
 
