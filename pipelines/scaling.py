@@ -139,7 +139,7 @@ def run_scaling(config: RunConfig, counts: Sequence[int], steps: int, out: Path 
             raise ConfigError(f"--workers {max(counts)}: the cluster has {have.get('GPU', 0):.0f} GPUs.")
         if max(counts) > MOST_A_CPU * have["CPU"]:
             raise ConfigError(
-                f"--workers {max(counts)}: the cluster has {have['CPU']:.0f} CPUs, and more than {MOST_A_CPU} workers on "
+                f"--workers {max(counts)}: the cluster has {have['CPU']:.0f} CPUs; more than {MOST_A_CPU} workers on "
                 f"one show nothing."
             )
         for count in sorted(set(counts)):
