@@ -21,11 +21,12 @@ from tests.soak.cluster import PROGRAMS, Cluster
 from tests.soak.test_jobs import CONFIG, packed  # noqa: F401 (a fixture)
 
 pytestmark = [pytest.mark.soak, pytest.mark.timeout(1500)]
-STEPS = 240
+STEPS, EVERY = 240, 60
 LONG = (
     "train.epochs=2",
     "workers.count=2",
-    "workers.checkpoint_every=60",
+    "workers.placement=SPREAD",
+    f"workers.checkpoint_every={EVERY}",
     "batches={forget_batch: 16, retain_batch: 16}",
     f"stop={{max_steps: {STEPS}, check_every: 120, further_steps: {STEPS}, utility_points: 100}}",
     "audit={oracles: 0, audits: [accuracy, membership]}",
@@ -83,7 +84,6 @@ def kill_a_machine(cluster: Cluster, name: str) -> None:
 def take_a_machine_away(cluster: Cluster, name: str) -> None:
     """With notice, as a cloud does: a checkpoint is taken in between."""
     host = next((h for h, _ in workers(cluster) if h > 1), 3)
-    before = len(checkpoints(cluster, name))
     nodes = (
         f"import ray, subprocess; ray.init(address='{cluster.head}:6379', logging_level='ERROR'); "
         f"(node,) = [n['NodeID'] for n in ray.nodes() if n['NodeManagerAddress'] == '{cluster.hosts.address(host)}' "
@@ -92,8 +92,10 @@ def take_a_machine_away(cluster: Cluster, name: str) -> None:
         f"], check=True)"
     )
     assert cluster.python(nodes) == 0, (cluster.folder / "python.log").read_text()[-2000:]
-    time.sleep(20)
-    assert len(checkpoints(cluster, name)) >= min(before, 1)
+    until = time.monotonic() + 28
+    while all(step % EVERY == 0 for step in saved_steps(cluster, name)):
+        assert time.monotonic() < until, "no checkpoint was taken upon the notice"
+        time.sleep(1)
     cluster.hosts.kill(host)
     cluster.join(host)
 
@@ -173,6 +175,19 @@ def checkpoints(cluster: Cluster, name: str) -> list[str]:
     )
     assert cluster.python(code) == 0
     return out.read_text().split()
+
+
+def saved_steps(cluster: Cluster, name: str) -> list[int]:
+    """Of the checkpoints that are there."""
+    out = cluster.folder / f"{name}.steps"
+    code = (
+        f"import json; from pyarrow import fs; s3 = fs.FileSystem.from_uri('s3://unlearning')[0]; "
+        f"places = [p + '/state/meta.json' for p in {checkpoints(cluster, name)}]; "
+        f"metas = [json.loads(s3.open_input_stream(p).read()) for p in places if s3.get_file_info(p).is_file]; "
+        f"open('{out}', 'w').write(' '.join(str(m['step']) for m in metas))"
+    )
+    assert cluster.python(code) == 0, (cluster.folder / "python.log").read_text()[-2000:]
+    return [int(step) for step in out.read_text().split()]
 
 
 def started(cluster: Cluster, name: str, *more: str) -> subprocess.Popen[str]:
