@@ -131,7 +131,7 @@ def corrupt_the_latest_checkpoint(cluster: Cluster, name: str) -> None:
     """And kill a worker, so that it is read."""
     latest = checkpoints(cluster, name)[-1]
     code = f"from pyarrow import fs; s3 = fs.FileSystem.from_uri('s3://unlearning')[0]; " \
-           f"s3.open_output_stream('{latest}/state/state.safetensors').write(b'broken')"  # fmt: skip
+           f"s3.open_output_stream('{latest}/state/model.safetensors').write(b'broken')"  # fmt: skip
     assert cluster.python(code) == 0
     kill_a_worker(cluster, name)
 

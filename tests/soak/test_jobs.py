@@ -6,43 +6,59 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from tests.conftest import FASHION
 from tests.soak.cluster import Cluster
 
 pytestmark = [pytest.mark.soak, pytest.mark.timeout(1200)]
 
 CONFIG = "tune_configs/base/digits_class.yaml"
 AUDIT = ("audit.oracles=1", "audit.rebound_steps=3", "audit.relearn_steps=2")
-SMALL = ("train.epochs=4", "workers.precision=float64", *AUDIT)
+SMALL = ("workers.precision=float64", *AUDIT)
+DATA = {
+    "digits": ("data.path=data/digits", "train.epochs=4"),
+    "fashion": ("data.path=data/fashion", "train.epochs=0.5", "model.width=8", "audit.max_rows=200"),
+}
 
 
 @pytest.fixture(scope="module")
 def packed(cluster: Cluster) -> None:
-    status, printed = cluster.cu("data", "pack", "digits", "s3://unlearning/data/digits", "--val-frac", "0.2")
-    assert status == 0, printed
+    for source, name, *more in (
+        ("digits", "digits"),
+        (f"fashion-mnist:{FASHION}", "fashion", "--train-rows", "3000", "--shard-rows", "500"),
+    ):
+        words = ["pack", source, f"s3://unlearning/data/{name}", "--val-frac", "0.2", *more]
+        status, printed = cluster.cu("data", *words)
+        assert status == 0, printed
 
 
-@pytest.fixture(scope="module")
-def local(cluster: Cluster, packed: None, tmp_path_factory: pytest.TempPathFactory) -> dict[str, torch.Tensor]:
+@pytest.fixture(scope="module", params=DATA)
+def local(
+    request: pytest.FixtureRequest, cluster: Cluster, packed: None, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[str, dict[str, torch.Tensor]]:
     """The same run in one process, from the same data."""
-    storage = tmp_path_factory.mktemp("local")
-    words = ["data.path=s3://unlearning/data/digits", f"storage={storage}", "name=local", *SMALL]
+    storage, name = tmp_path_factory.mktemp("local"), str(request.param)
+    (path, *more) = DATA[name]
+    words = [path.replace("=", "=s3://unlearning/"), f"storage={storage}", "name=local", *more, *SMALL]
     status, printed = cluster.cu("unlearn", CONFIG, "--local", *words)
     assert status == 0, printed
-    return load_file(storage / "runs" / "local" / "unlearned" / "model.safetensors")
+    return name, load_file(storage / "runs" / "local" / "unlearned" / "model.safetensors")
 
 
 @pytest.mark.parametrize("workers", [2, 3])
-def test_a_job_gives_what_a_local_run_gives(cluster: Cluster, local: dict[str, torch.Tensor], workers: int) -> None:
-    name = f"job{workers}"
-    words = [f"name={name}", f"workers.count={workers}", f"tracking.uri={cluster.mlflow}", *SMALL]
-    status, printed = cluster.submit("unlearn", CONFIG, *words)
+def test_a_job_gives_what_a_local_run_gives(
+    cluster: Cluster, local: tuple[str, dict[str, torch.Tensor]], workers: int
+) -> None:
+    data, want = local
+    name = f"{data}{workers}"
+    where = [f"workers.count={workers}", "workers.placement=SPREAD", f"tracking.uri={cluster.mlflow}"]
+    status, printed = cluster.submit("unlearn", CONFIG, f"name={name}", *where, *DATA[data], *SMALL)
     assert status == 0, printed
     here = cluster.folder / f"{name}.safetensors"
     address = f"s3://unlearning/outputs/runs/{name}/unlearned/model.safetensors"
     assert cluster.python(f"from pyarrow import fs; fs.copy_files('{address}', '{here}')") == 0
     weights = load_file(here)
-    assert weights.keys() == local.keys()
-    for key, value in local.items():
+    assert weights.keys() == want.keys()
+    for key, value in want.items():
         assert torch.allclose(weights[key].double(), value.double(), atol=1e-8, rtol=0), key
 
 
