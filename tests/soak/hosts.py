@@ -40,6 +40,7 @@ class Hosts:
     def __init__(self, folder: Path, count: int = 3):
         self.folder, self.count = folder, count
         self.cache = folder / "cache"
+        self.cut_off: set[int] = set()
 
     def address(self, host: int) -> str:
         return f"10.77.0.{host}"
@@ -93,6 +94,7 @@ class Hosts:
 
     def link(self, host: int, up: bool) -> None:
         """Cut a machine off, or let it back."""
+        (self.cut_off.discard if up else self.cut_off.add)(host)
         _ip("-n", f"cu-host{host}", "link", "set", "eth0", "up" if up else "down")
 
     def fill(self, host: int) -> None:
