@@ -60,8 +60,12 @@ def test_an_interrupted_local_run_is_resumed_once(
 
     monkeypatch.setattr(launch, "bar_step", real)
     starts: list[int] = []
-    monkeypatch.setattr("cu_core.unlearn.trace.run_loop", lambda loop, state=None: starts.append(state.step if state else 0)
-                        or real_loop(loop, state))  # fmt: skip
+
+    def started(loop: Loop, state: Any = None) -> Any:
+        starts.append(state.step if state else 0)
+        return real_loop(loop, state)
+
+    monkeypatch.setattr("cu_core.unlearn.trace.run_loop", started)
     assert cu(monkeypatch, "unlearn", config_file, "--local", "name=halves") == 2  # the name is in use
     assert "go on with --resume halves" in capsys.readouterr().err
     assert cu(monkeypatch, "unlearn", config_file, "seed=1", "--local", "--resume", "halves") == 2
