@@ -21,8 +21,7 @@ from cu_core.data.forget_split import ForgetSplit
 from cu_core.data.loader import UnlearnStream
 from cu_core.data.requests import resolve_request
 from cu_core.models.batch_norm import set_batch_norm
-from cu_core.models.classifier import JointForward
-from cu_core.run import Hooks, fresh_model, open_reader, prepare_towers
+from cu_core.run import Hooks, fresh_model, open_reader, over_workers, prepare_towers
 from cu_core.types import StepReport
 from cu_core.unlearn.loop import Loop, frozen, run_loop
 
@@ -67,7 +66,7 @@ def fresh_loop(config: RunConfig, hooks: Hooks, steps: int) -> Loop:
     model.to(hooks.device)
     return Loop(
         model=model,
-        forward=hooks.wrap(JointForward(model)),
+        forward=over_workers(model, config, hooks),
         method=config.method,
         optimizer=config.optimizer,
         stream=UnlearnStream(split, config.batches, config.seed, model.tokenize),
@@ -79,11 +78,15 @@ def fresh_loop(config: RunConfig, hooks: Hooks, steps: int) -> Loop:
     )
 
 
-def speeds(config: RunConfig, hooks: Hooks, steps: int) -> list[dict[str, float]]:
-    """Where the time of each step went on this rank, a first step left out."""
+def speeds(config: RunConfig, hooks: Hooks, steps: int) -> tuple[list[dict[str, float]], int]:
+    """Where the time of each step went on this rank, a first step left out; most memory (bytes) in the steps, weights
+    included, above what the process held before there was a model."""
     found: list[dict[str, float]] = []
-    run_loop(fresh_loop(config, replace(hooks, on_step=lambda report: found.append(dict(report.speed))), steps + 1))
-    return found[1:]
+    before = _peak(hooks.device, reset=True)
+    loop = fresh_loop(config, replace(hooks, on_step=lambda report: found.append(dict(report.speed))), steps + 1)
+    _peak(hooks.device, reset=True)
+    run_loop(loop)
+    return found[1:], _peak(hooks.device) - before
 
 
 def measure(config: RunConfig, steps: int) -> StepCost:

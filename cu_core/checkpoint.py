@@ -16,6 +16,7 @@ from torch import Tensor
 
 from cu_core.files import atomic_folder, file_sha256
 from cu_core.places import there
+from cu_core.sharding import whole
 
 Weights = dict[str, Tensor]
 META = "meta.json"
@@ -27,7 +28,8 @@ class DamagedFile(ValueError):
 
 
 def copy_weights(weights: Mapping[str, Tensor]) -> Weights:
-    return {name: value.detach().to("cpu", copy=True).contiguous() for name, value in weights.items()}
+    """On the host; of weights that are spread over workers every one must ask."""
+    return {name: whole(value.detach()).to("cpu", copy=True).contiguous() for name, value in weights.items()}
 
 
 def _seal(folder: Path, meta: Mapping[str, Any]) -> None:

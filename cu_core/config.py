@@ -91,6 +91,9 @@ class WorkersConfig:
     loss is that of the whole batch); absent: all."""
     recompute: bool = False
     """Image-text models: keep only the inputs of transformer blocks, compute the rest again in the backward pass."""
+    shard: bool = False
+    """Image-text models: spread weights, gradients and optimizer state of the image tower over the workers (FSDP2), for
+    towers that exceed a worker's memory. The result is the same."""
     checkpoint_every: int = 100
     """Steps between two checkpoints of a run; 0: none, a restart then begins anew."""
     profile: bool = False
@@ -101,6 +104,10 @@ class WorkersConfig:
     def __post_init__(self) -> None:
         if self.min_count is not None and not 2 <= self.min_count <= self.count:
             raise ValueError(f"min_count must be between 2 and count, {self.count}, got {self.min_count}")
+        if self.shard and self.count < 2:
+            raise ValueError("shard spreads weights over workers: count must be at least 2, got 1")
+        if self.shard and self.rows_at_once is not None:
+            raise ValueError("shard and rows_at_once cannot be had together; recompute saves memory beside shard")
         if (
             min(self.count, self.models_per_gpu, self.rows_at_once or 1) < 1
             or self.cpus <= 0
@@ -243,13 +250,16 @@ class RunConfig:
             or self.train.trainable != TrainConfig().trainable
             or self.workers.rows_at_once is not None
             or self.workers.recompute
+            or self.workers.shard
             or self.audit.paraphrases
             or self.audit.other_data
         ):
             raise ValueError(
-                "trainable, train.trainable, workers.rows_at_once, workers.recompute, audit.paraphrases and "
-                f"audit.other_data are for image-text models; model.name {self.model.name} is none"
+                "trainable, train.trainable, workers.rows_at_once, workers.recompute, workers.shard, audit.paraphrases "
+                f"and audit.other_data are for image-text models; model.name {self.model.name} is none"
             )
+        if self.workers.shard:
+            self._check_shard()
         if self.audit.paraphrases and self.asked != "class":
             raise ValueError("audit.paraphrases is for requests of a class or concept")
         if (self.audit.paraphrases or self.audit.other_data) and "retrieval" not in (
@@ -260,3 +270,14 @@ class RunConfig:
             )
         if self.batches.forget_batch < 1:
             raise ValueError("batches.forget_batch must be at least 1")
+
+    def _check_shard(self) -> None:
+        if self.trainable.towers != "image" or self.trainable.tune in ("lora", "head"):
+            raise ValueError(
+                "workers.shard spreads an image tower that trains: set trainable.towers=image and trainable.tune=full "
+                f"or last_blocks, got {self.trainable.towers} and {self.trainable.tune}"
+            )
+        if self.method.whole_weights:
+            raise ValueError(
+                f"workers.shard: {self.method.name} looks at weights one by one and needs them whole on every worker"
+            )

@@ -12,21 +12,22 @@ import numpy as np
 import torch
 from torch import nn
 
-from cu_core.checkpoint import TrainState, load_weights, read_meta, save_model
+from cu_core.checkpoint import TrainState, copy_weights, load_weights, read_meta, save_model
 from cu_core.config import TRAINING_VERSION, RunConfig
 from cu_core.data.forget_split import ForgetSplit
 from cu_core.data.loader import Batches, UnlearnStream
 from cu_core.data.requests import ForgetSet, load_forget_set
 from cu_core.data.shard_reader import ShardReader
-from cu_core.dist import rank, seed_everything
+from cu_core.dist import rank, seed_everything, world_size
 from cu_core.methods.finetune import FineTune
 from cu_core.models.batch_norm import set_batch_norm
 from cu_core.models.build import build_model, preprocess_for, restore, restore_foreign
-from cu_core.models.classifier import Classifier, JointForward
+from cu_core.models.classifier import Classifier, Forward, JointForward
 from cu_core.models.image_text import ImageTextClassifier
 from cu_core.models.preprocess import Preprocess
 from cu_core.models.text_cache import recall_texts, store_texts
 from cu_core.models.trainable import Trainable, adapter_of, choose_trainable, merge_adapters, recompute_blocks
+from cu_core.sharding import shard
 from cu_core.types import StepReport
 from cu_core.unlearn.loop import Loop, LoopResult, frozen, run_loop
 from cu_core.unlearn.stopping import StopConfig, Stopper
@@ -109,6 +110,7 @@ def foreign_model(config: RunConfig, reader: ShardReader) -> Classifier:
 def _save(folder: Path, model: Classifier, config: RunConfig, meta: Mapping[str, Any]) -> None:
     adapter = adapter_of(model)
     merge_adapters(model)
+    weights = copy_weights(model.state_dict())
     if rank() == 0:
         record = {
             "preprocess": asdict(model.preprocess),
@@ -116,7 +118,7 @@ def _save(folder: Path, model: Classifier, config: RunConfig, meta: Mapping[str,
             "version": TRAINING_VERSION,
             **meta,
         }
-        save_model(folder, model.state_dict(), record, adapter)
+        save_model(folder, weights, record, adapter)
 
 
 def run_train(
@@ -161,6 +163,15 @@ def prepare_towers(model: Classifier, trainable: Trainable, recompute: bool) -> 
             recompute_blocks(model)
 
 
+def over_workers(model: Classifier, config: RunConfig, hooks: Hooks) -> Forward:
+    """The forward pass of the model, already on its device, whose gradient is that of all workers together."""
+    if config.workers.shard and world_size() > 1:
+        assert isinstance(model, ImageTextClassifier)
+        shard(model.body.units())
+        return JointForward(model)
+    return hooks.wrap(JointForward(model))
+
+
 def import_original(config: RunConfig, folder: Path) -> None:
     """Take the weights named in ``model.weights`` as the original."""
     reader = open_reader(config)
@@ -185,7 +196,7 @@ def run_unlearn(config: RunConfig, original: Path, forget_file: Path, folder: Pa
     stream = UnlearnStream(split, config.batches, config.seed + 17, model.tokenize)
     loop = Loop(
         model=model,
-        forward=hooks.wrap(JointForward(model)),
+        forward=over_workers(model, config, hooks),
         method=method,
         optimizer=config.optimizer,
         stream=stream,

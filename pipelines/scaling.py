@@ -32,7 +32,15 @@ from pipelines.tables import command_line, machine
 PAYS = 0.9
 """The fewest workers are advised that reach this part of the highest rate."""
 MOST_A_CPU = 4
-HEADINGS = ("workers", "rows a second", "against one", "computing", "waiting", "MB a step and worker")
+HEADINGS = (
+    "workers",
+    "rows a second",
+    "against one",
+    "computing",
+    "waiting",
+    "MB a step and worker",
+    "peak memory (MiB)",
+)
 
 
 @dataclass(frozen=True)
@@ -47,6 +55,8 @@ class Scale:
     """Share of the step that waits for collectives."""
     bytes: float
     """Handed to collectives by a worker in a step."""
+    peak_bytes: int
+    """Most memory of a worker in its steps, weights included."""
     threads: int
     workers_per_cpu: float
 
@@ -60,16 +70,17 @@ class _Job:
     target: Path
 
     def __call__(self, device: torch.device, wrap: Any, report: Callable[..., None], checkpoint: Path | None) -> None:
-        found = speeds(self.config, Hooks(device=device, wrap=wrap), self.steps)
+        found, peak = speeds(self.config, Hooks(device=device, wrap=wrap), self.steps)
         if rank() == 0:
-            write_text(self.target, json.dumps({"speeds": found, "threads": torch.get_num_threads()}))
+            write_text(self.target, json.dumps({"speeds": found, "peak": peak, "threads": torch.get_num_threads()}))
 
 
 def measure(config: RunConfig, count: int, steps: int, cpus: float) -> Scale:
     """The step of ``config`` on ``count`` Ray Train workers. Where the cluster has fewer than so many CPUs, several
     workers share one."""
     cpu = min(config.workers.cpus, cpus / count)
-    config = replace(config, workers=replace(config.workers, count=count, min_count=None, cpus=cpu))
+    shard = config.workers.shard and count > 1
+    config = replace(config, workers=replace(config.workers, count=count, min_count=None, cpus=cpu, shard=shard))
     place = RunFolder(config.store / "bench" / f"workers-{count}")
     target = place.path / "speeds.json"
     train_workers(_Job(config, steps, target), config, place)
@@ -89,6 +100,7 @@ def measure(config: RunConfig, count: int, steps: int, cpus: float) -> Scale:
         share("forward", "backward"),
         share("communication"),
         median(step["communicated_bytes"] for step in found),
+        seen["peak"],
         seen["threads"],
         1 / cpu if cpu < 1 else 1.0,
     )
@@ -118,6 +130,7 @@ def _cells(scale: Scale, first: Scale) -> list[str]:
         f"{100 * scale.computing:.0f}%",
         f"{100 * scale.communicating:.0f}%",
         f"{scale.bytes / 1e6:.2f}",
+        f"{scale.peak_bytes / 2**20:,.0f}",
     ]
 
 
@@ -131,9 +144,10 @@ def run_scaling(config: RunConfig, counts: Sequence[int], steps: int, out: Path 
         raise ConfigError("--steps and every --workers must be at least 1.")
     if config.method.closed_form:
         raise ConfigError(f"method.name={config.method.name} takes no steps: there is nothing to measure.")
-    config = absolute(replace(config, workers=replace(config.workers, count=1)))
+    config = absolute(config)
     scales: list[Scale] = []
-    with ray_session(config):
+    alone = replace(config, workers=replace(config.workers, count=1, min_count=None, shard=False))
+    with ray_session(alone):
         have = ray.cluster_resources()
         if config.workers.gpu and max(counts) > have.get("GPU", 0):
             raise ConfigError(f"--workers {max(counts)}: the cluster has {have.get('GPU', 0):.0f} GPUs.")
@@ -160,12 +174,15 @@ def _show(config: RunConfig, scales: Sequence[Scale], steps: int, out: Path | No
     for scale in scales:
         shown.add_row(*_cells(scale, scales[0]))
     console.print(shown)
-    for line in advice(scales):
+    lines = advice(scales)
+    if config.workers.shard:
+        lines.append("Weights are spread over workers: waits for weights and gradients count as computing.")
+    for line in lines:
         console.print(line, highlight=False)
     if out is not None:
         rows = [f"| {' | '.join(HEADINGS)} |", "|" + "---|" * len(HEADINGS)]
         rows += [f"| {' | '.join(_cells(scale, scales[0]))} |" for scale in scales]
         about = f"{title}; {steps} steps after a first one; {machine()}."
-        text = "\n\n".join([f"```\n{command_line()}\n```", about, "\n".join(rows), "\n".join(advice(scales))])
+        text = "\n\n".join([f"```\n{command_line()}\n```", about, "\n".join(rows), "\n".join(lines)])
         write_text(out, text + "\n")
         console.print(f"written to {out}")

@@ -101,6 +101,8 @@ class Method(ABC):
     """Whether it tells rows apart by their class; pairs may have none."""
     image_tower_only: ClassVar[bool] = False
     """Whether it has no gradient for the text tower of an image-text model."""
+    whole_weights: ClassVar[bool] = False
+    """Whether it reads or changes weights or their gradients one by one; they then cannot be spread over workers."""
     control: ClassVar[bool] = False
     """Not meant to unlearn: it stands in a comparison to show what a figure cannot tell, and is never its best."""
     version: ClassVar[int] = 1
@@ -142,6 +144,7 @@ class ClosedForm(Method):
     """A method that edits the weights once, in ``prepare``."""
 
     closed_form: ClassVar[bool] = True
+    whole_weights: ClassVar[bool] = True
 
     def rows_per_step(self, forget: int, retain: int) -> float:
         return 0

@@ -22,6 +22,7 @@ class SalUn(RandomLabel):
     name: Literal["salun"] = "salun"  # type: ignore[assignment]
     source: ClassVar[str] = "Fan et al. 2024, arXiv 2310.12508, eq. 3 to 5"
     image_tower_only: ClassVar[bool] = True
+    whole_weights: ClassVar[bool] = True
     mask_frac: float = 0.5
     """Share of the weights that may change, in (0, 1]: those of largest gradient (0.5 in the paper)."""
 

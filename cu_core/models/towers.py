@@ -72,6 +72,10 @@ class Towers(nn.Module, ABC):
         named = [(n, p) for n, p in self.body.named_parameters() if n not in ("logit_scale", "logit_bias")]
         return [p for name, p in named if name.startswith(self.image_parts) == (tower == "image")]
 
+    def units(self) -> list[nn.Module]:
+        """The modules of the image tower that are spread over workers, each as one piece; inner ones first."""
+        return self.blocks("image") + [m for name, m in self.body.named_children() if f"{name}." in self.image_parts]
+
     @abstractmethod
     def _embed_images(self, pixels: Tensor) -> Tensor: ...
 

@@ -14,6 +14,7 @@ from cu_core.data.loader import UnlearnStream
 from cu_core.dist import global_counts, rank, sum_over_ranks, world_size
 from cu_core.methods.base import Method, MethodState, Preparation, StepContext
 from cu_core.models.classifier import Classifier, Forward, ImageSets, JointForward
+from cu_core.sharding import gathered, load_optimizer, load_weights, optimizer_state, whole
 from cu_core.types import TEXTS, Losses, Outputs, StepReport, UnlearnBatch
 from cu_core.unlearn.clock import StepClock
 from cu_core.unlearn.optim import (
@@ -136,7 +137,8 @@ def run_loop(loop: Loop, resume: TrainState | None = None) -> LoopResult:
 def _prepare(loop: Loop, state: MethodState) -> int:
     """The method's own work before the first step; rows forwarded over all ranks."""
     loop.model.eval()
-    rows = loop.method.prepare(Preparation(loop.model, loop.untrained, loop.stream.split, loop.stream.seed, state))
+    with gathered(loop.model):
+        rows = loop.method.prepare(Preparation(loop.model, loop.untrained, loop.stream.split, loop.stream.seed, state))
     return global_counts(rows, device=next(loop.model.parameters()).device)[0]
 
 
@@ -231,7 +233,7 @@ def _snapshot(loop: Loop, optimizer: torch.optim.Optimizer, state: MethodState, 
     return TrainState(
         step=result.steps,
         model=copy_weights(loop.model.state_dict()),
-        optimizer=optimizer.state_dict(),
+        optimizer=optimizer_state(optimizer),
         method=dict(state),
         rng=torch.get_rng_state(),
         progress=progress,
@@ -242,8 +244,8 @@ def _snapshot(loop: Loop, optimizer: torch.optim.Optimizer, state: MethodState, 
 def _restore(
     loop: Loop, optimizer: torch.optim.Optimizer, state: MethodState, result: LoopResult, saved: TrainState
 ) -> None:
-    loop.model.load_state_dict(saved.model)
-    optimizer.load_state_dict(saved.optimizer)
+    load_weights(loop.model, saved.model)
+    load_optimizer(optimizer, saved.optimizer)
     state.update({k: v.to(next(loop.model.parameters()).device) for k, v in saved.method.items()})
     torch.set_rng_state(saved.rng)
     vars(result).update(saved.progress["result"])
@@ -264,7 +266,7 @@ def _finish(loop: Loop, result: LoopResult) -> None:
     if loop.stopper is not None:
         result.stop = loop.stopper.state_dict()
         if loop.stopper.kept is not None:
-            loop.model.load_state_dict(loop.stopper.kept)
+            load_weights(loop.model, loop.stopper.kept)
     loop.model.eval()
-    if not all(bool(torch.isfinite(p).all()) for p in loop.model.parameters()):
+    if not all(bool(torch.isfinite(whole(p.detach())).all()) for p in loop.model.parameters()):
         raise NonFiniteError(f"step {result.steps}: weights are not finite after the last update.")

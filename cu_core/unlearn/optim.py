@@ -10,6 +10,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from cu_core.sharding import whole
+
 
 @dataclass(frozen=True, kw_only=True)
 class OptimizerConfig:
@@ -63,4 +65,4 @@ def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
 def gradient_norm(parameters: Iterable[nn.Parameter], clip_norm: float | None) -> Tensor:
     """Norm of the whole gradient, after which it is clipped to ``clip_norm`` where given."""
     trained = [p for p in parameters if p.grad is not None]
-    return nn.utils.clip_grad_norm_(trained, clip_norm if clip_norm is not None else math.inf)
+    return whole(nn.utils.clip_grad_norm_(trained, clip_norm if clip_norm is not None else math.inf))

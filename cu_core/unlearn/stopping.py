@@ -10,6 +10,7 @@ from cu_core.data.forget_split import ForgetSplit, RowSet
 from cu_core.metrics.accuracy import wilson_interval
 from cu_core.models.classifier import Classifier
 from cu_core.models.image_text import ImageTextClassifier
+from cu_core.sharding import gathered
 from cu_core.types import RequestKind
 from cu_core.unlearn.evaluate import shared_accuracy, shared_recall
 
@@ -111,7 +112,8 @@ class Stopper:
 
     def judge(self, model: Classifier, step: int) -> StopCheck:
         """Look, update the rule's state, and keep the weights where they satisfy it."""
-        check = self.look(model, step)
+        with gathered(model):
+            check = self.look(model, step)
         state = self.state
         if state.baseline_utility is None:
             state.baseline_utility = check.utility

@@ -51,6 +51,8 @@ def test_the_dump_is_the_resolved_whole(tmp_path: Path) -> None:
         ("seed", "must have the form key.path=value"),
         ("train=5", "train: must hold keys and values, got 5"),
         ("workers.count=0", "workers: count, models_per_gpu and rows_at_once must be at least 1, cpus more than 0"),
+        ("workers.shard=true", "shard spreads weights over workers: count must be at least 2, got 1"),
+        ("workers={shard: true, count: 2}", "workers.shard, audit.paraphrases and audit.other_data are for image-text"),
         ("batches.forget_batch=0", "forget_batch must be at least 1"),
     ],
 )
@@ -76,3 +78,20 @@ def test_yaml_is_loaded_safely(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="not valid YAML"):
         load_config(path)
     assert yaml.safe_load("1e-4") == "1e-4"  # what pydantic turns into a number
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("trainable.towers=both", "spreads an image tower that trains"),
+        ("trainable.tune=lora", "spreads an image tower that trains"),
+        ("method.name=salun", "salun looks at weights one by one"),
+        ("method.name=null_space", "null_space looks at weights one by one"),
+        ("workers.rows_at_once=8", "shard and rows_at_once cannot be had together"),
+    ],
+)
+def test_weights_that_cannot_be_spread(override: str, message: str) -> None:
+    spread = ["model.name=open_clip:ViT-B-32", "workers.count=2", "workers.shard=true"]
+    assert load_config(None, spread).workers.shard
+    with pytest.raises(ConfigError, match=message):
+        load_config(None, [*spread, override])

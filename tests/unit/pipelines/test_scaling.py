@@ -6,7 +6,7 @@ from pipelines.scaling import Scale, advice
 
 
 def scale(workers: int, rate: float, communicating: float = 0.0, workers_per_cpu: float = 1.0) -> Scale:
-    return Scale(workers, rate, 0.5, communicating, 1e6, 1, workers_per_cpu)
+    return Scale(workers, rate, 0.5, communicating, 1e6, 2**20, 1, workers_per_cpu)
 
 
 def test_the_fewest_that_come_near_the_highest_rate() -> None:

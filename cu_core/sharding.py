@@ -1,0 +1,94 @@
+"""Weights spread over workers (FSDP2 of torch; Zhao et al. 2023, arXiv 2304.11277): each worker holds a part of every
+weight, of its gradient and of the optimizer's state, and gathers a block's weights while it computes with them.
+
+What is saved is whole, so that any number of workers goes on from it. On modules that are not spread all of this does
+nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import FSDPModule, fully_shard
+from torch.distributed.tensor import DTensor, distribute_tensor
+
+from cu_core.traffic import TRAFFIC
+
+
+def shard(units: Sequence[nn.Module]) -> None:
+    """Spread these modules, inner ones first; each is gathered as one piece. Gradients are averaged over workers, as
+    data-parallel wrappers do."""
+    mesh = init_device_mesh(next(units[-1].parameters()).device.type, (dist.get_world_size(),))
+    for unit in units:
+        fully_shard(unit, mesh=mesh)
+        unit.register_forward_pre_hook(_count)
+
+
+def _count(unit: nn.Module, args: Any) -> None:
+    """What a worker hands over in a training step: its parts, forward and backward, and the gradient."""
+    if not torch.is_grad_enabled():
+        return
+    inner = {id(p) for m in unit.modules() if m is not unit and isinstance(m, FSDPModule) for p in m.parameters()}
+    for p in unit.parameters():
+        if id(p) not in inner:
+            local = p.to_local() if isinstance(p, DTensor) else p
+            TRAFFIC.bytes += local.element_size() * (2 * local.numel() + (p.numel() if p.requires_grad else 0))
+
+
+@contextmanager
+def gathered(module: nn.Module) -> Iterator[None]:
+    """Whole weights on every worker while this is open, so that each may forward as many rows as it has. Not for
+    training."""
+    units = [unit for unit in module.modules() if isinstance(unit, FSDPModule)]
+    with torch.no_grad():
+        for unit in units:
+            unit.set_reshard_after_forward(False, recurse=False)
+            unit.unshard()
+    yield
+    for unit in units:
+        unit.reshard()
+        unit.set_reshard_after_forward(True, recurse=False)
+
+
+def whole(value: Tensor) -> Tensor:
+    """All of a tensor; every worker must ask."""
+    return value.full_tensor() if isinstance(value, DTensor) else value
+
+
+def _like(value: Tensor, target: Tensor | None) -> Tensor:
+    """This worker's part of a whole tensor, where ``target`` is spread."""
+    if not isinstance(target, DTensor) or value.shape != target.shape:
+        return value
+    return distribute_tensor(value.to(target.device), target.device_mesh, target.placements, src_data_rank=None)
+
+
+def load_weights(module: nn.Module, weights: Mapping[str, Tensor]) -> None:
+    """``load_state_dict`` of whole tensors."""
+    own = module.state_dict()
+    module.load_state_dict({name: _like(value, own.get(name)) for name, value in weights.items()})
+
+
+def optimizer_state(optimizer: torch.optim.Optimizer) -> dict[str, Any]:
+    """``state_dict`` with whole tensors; every worker must ask."""
+    return _each(optimizer.state_dict(), lambda number, value: whole(value))
+
+
+def load_optimizer(optimizer: torch.optim.Optimizer, state: Mapping[str, Any]) -> None:
+    """Take over what ``optimizer_state`` returned."""
+    trained = [p for group in optimizer.param_groups for p in group["params"]]
+    optimizer.load_state_dict(_each(state, lambda number, value: _like(value, trained[number])))
+
+
+def _each(state: Mapping[str, Any], change: Any) -> dict[str, Any]:
+    """The tensors of each parameter's state, changed by (the parameter's number, tensor)."""
+    kept = {
+        number: {key: change(number, value) if isinstance(value, Tensor) else value for key, value in held.items()}
+        for number, held in state["state"].items()
+    }
+    return {**state, "state": kept}
