@@ -82,8 +82,11 @@ def load_weights(path: Path) -> Weights:
         if path.suffix == ".safetensors":
             return dict(load_file(path))
         loaded = torch.load(path, map_location="cpu", weights_only=True)
-    except (SafetensorError, UnpicklingError, RuntimeError, EOFError, OSError) as error:
-        raise DamagedFile(f"{path} is no weights file, neither safetensors nor a state dict of tensors.") from error
+    except (SafetensorError, UnpicklingError, RuntimeError, EOFError) as error:
+        (reason, *_) = [*str(error).strip().splitlines(), type(error).__name__]
+        raise DamagedFile(
+            f"{path} is no weights file, neither safetensors nor a state dict of tensors: {reason}"
+        ) from error
     loaded = loaded.get("state_dict", loaded) if isinstance(loaded, dict) else loaded
     if not isinstance(loaded, dict) or not all(isinstance(v, Tensor) for v in loaded.values()):
         raise ValueError(f"{path} must hold a state dict (names to tensors).")

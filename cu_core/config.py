@@ -21,10 +21,12 @@ from cu_core.places import place
 from cu_core.types import RequestKind
 from cu_core.unlearn.optim import OptimizerConfig
 from cu_core.unlearn.stopping import StopConfig
+from cu_core.unlearn.trace import SKIPPED, TRACED, WARM_UP
 
 TRAINING_VERSION = 1
 """Raised when a change of the code changes what a cached original or oracle would be."""
 UNLEARNING_VERSION = 2
+PROFILED_STEPS = SKIPPED + WARM_UP + TRACED
 """Raised when it changes what an unlearned model would be; originals and oracles stay."""
 
 
@@ -37,7 +39,8 @@ class DataConfig:
     half: int | None = None
     """Train on a random half of the training rows, drawn with this key; pools of models for audits are made so."""
     retain_shards: int | None = None
-    """Draw retain rows from so many training shards, chosen by the seed, and open no others for them; absent: from all.
+    """Draw retain rows from so many training shards, chosen by the seed, and open no others for them (but a few for the
+    audit's retain figures, whose rows did not train); absent: from all.
     For sets too large to be read whole. Originals and oracles are trained on all rows all the same."""
 
     def __post_init__(self) -> None:
@@ -77,7 +80,8 @@ class WorkersConfig:
     """With fewer machines left, go on with as few as this, and with more again when there are; absent: wait for all.
     Batches and their order stay the same."""
     cpus: float = 1.0
-    """CPUs of a worker of an unlearning run, also how many threads it computes with; less than 1: several share one."""
+    """CPUs of a worker of an unlearning run or trial, also how many threads it computes with; less than 1: several
+    share one. Trainings, audits and cells of comparisons take one."""
     placement: Literal["PACK", "SPREAD", "STRICT_PACK", "STRICT_SPREAD"] = "PACK"
     """Workers on as few machines as possible, or on as many; the strict forms wait until that can be had."""
     gpu: bool = False
@@ -270,6 +274,11 @@ class RunConfig:
             )
         if self.batches.forget_batch < 1:
             raise ValueError("batches.forget_batch must be at least 1")
+        if self.workers.profile and (self.method.closed_form or self.stop.max_steps < PROFILED_STEPS):
+            raise ValueError(
+                f"workers.profile traces steps 3 to {PROFILED_STEPS}: {self.method.name} takes "
+                f"{1 if self.method.closed_form else self.stop.max_steps}"
+            )
 
     def _check_shard(self) -> None:
         if self.trainable.towers != "image" or self.trainable.tune in ("lora", "head"):

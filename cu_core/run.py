@@ -45,7 +45,7 @@ class Hooks:
     latest: Callable[[], TrainState | None] = lambda: None
     on_step: Callable[[StepReport], None] = lambda report: None
     wants_checkpoint: Callable[[], bool] = lambda: False
-    """Asked after every step on every rank: one that says yes makes all save."""
+    """Asked in every step on every rank: one that says yes makes all save after it."""
 
 
 def open_reader(config: RunConfig) -> ShardReader:

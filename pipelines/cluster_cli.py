@@ -37,8 +37,13 @@ def _check(words: list[str], root: str | None) -> None:
 
     if not words or words[0] not in SENT:
         raise ConfigError(f"after -- comes the command to run there: {', '.join(SENT)}; got {' '.join(words[:1])!r}.")
-    group: Any = typer.main.get_command(app)
-    context = group.commands[words[0]].make_context(f"cu {words[0]}", words[1:], resilient_parsing=False)
+    command: Any = typer.main.get_command(app)
+    rest = list(words)
+    while hasattr(command, "commands"):
+        if not rest or rest[0] not in command.commands:
+            raise ConfigError(f"cu {' '.join(words)}: after it comes one of {', '.join(command.commands)}.")
+        command = command.commands[rest.pop(0)]
+    context = command.make_context("cu " + " ".join(words[: len(words) - len(rest)]), rest, resilient_parsing=False)
     config, overrides = context.params.get("config"), list(context.params.get("overrides") or [])
     if words[0] in ("compare", "sweep", "audit", "repeat") or config is None:
         if config is not None and not Path(config).is_file():

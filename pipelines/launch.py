@@ -19,7 +19,7 @@ from cu_core.files import atomic_file
 from cu_core.run import Hooks, import_original, run_train, run_unlearn
 from cu_core.run_audit import run_audit
 from cu_core.types import StepReport
-from pipelines.notice import BoardDesk, Desk, HereDesk, notice
+from pipelines.notice import Announce, BoardDesk, Desk, HereDesk, notice
 from pipelines.plan import Plan, TrainJob
 from pipelines.progress import Bars, bars, board_step, console, describe, ray_board
 from pipelines.ray_train import Preemption, train_workers
@@ -112,6 +112,12 @@ def _both(first: OnStep, second: OnStep) -> OnStep:
     return call
 
 
+def _going_on(folder: RunFolder, state: TrainState) -> TrainState:
+    if rank() == 0:
+        folder.note(f"goes on after step {state.step}")
+    return state
+
+
 def _local_hooks(plan: Plan, folder: RunFolder, on_step: OnStep, curves: Curves, desk: Desk) -> Hooks:
     def save(state: TrainState) -> None:
         curves.flush()  # a restart from this checkpoint does not write these points again
@@ -120,7 +126,7 @@ def _local_hooks(plan: Plan, folder: RunFolder, on_step: OnStep, curves: Curves,
 
     def latest() -> TrainState | None:
         found = latest_checkpoint(folder)
-        return load_state(found, plan.digest) if found else None
+        return _going_on(folder, load_state(found, plan.digest)) if found else None
 
     return Hooks(device=device_of(plan.config), save=save, latest=latest, on_step=on_step, wants_checkpoint=desk.asked)
 
@@ -134,6 +140,7 @@ def unlearn_here(plan: Plan, folder: RunFolder, on_step: OnStep, curves: Curves,
 
 @ray.remote
 def _unlearn_task(plan: Plan, folder: RunFolder, curves: Curves, board: Any) -> None:
+    torch.set_num_threads(max(1, int(plan.config.workers.cpus)))  # Ray says it too late for a process that is reused
     unlearn_here(plan, folder, _both(board_step(board, "unlearn"), Watch(folder.name)), curves, BoardDesk(board))
 
 
@@ -167,7 +174,7 @@ class WorkerJob:
             with tempfile.TemporaryDirectory() as place:
                 save_state(Path(place) / "state", state, digest)
                 report({"step": state.step}, Path(place) / "state")
-            desk.taken()
+            desk.saved()
 
         def look(step: StepReport) -> None:
             if found := self.look(step):
@@ -183,7 +190,7 @@ class WorkerJob:
             wrap=wrap,
             save=save,
             on_step=on_step,
-            latest=lambda: load_state(checkpoint, digest) if checkpoint else None,
+            latest=lambda: _going_on(self.folder, load_state(checkpoint, digest)) if checkpoint else None,
             wants_checkpoint=lambda: any([preempted(), rank() == 0 and desk.asked()]),
         )
         plan = self.plan
@@ -207,13 +214,16 @@ def unlearn(plan: Plan, folder: RunFolder, curves: Curves, local: bool) -> None:
         return
     kind = "a Ray task (one worker)" if count == 1 else f"Ray Train, {count} workers (start-up takes about 15 s)"
     console.print(f"unlearn: {kind}")
+    noted = len(folder.notes)
     with ray_board() as board, notice(BoardDesk(board)):
         if count == 1:
-            ray.get(_unlearn_task.options(**task_options(plan.config)).remote(plan, folder, curves, board))
+            options = task_options(plan.config) | {"num_cpus": plan.config.workers.cpus}
+            ray.get(_unlearn_task.options(**options).remote(plan, folder, curves, board))
         else:
-            train_workers(WorkerJob(plan, folder, curves, board), plan.config, folder)
-            for line in folder.notes:
-                console.print(line, highlight=False)
+            announce = Announce(BoardDesk(board))
+            train_workers(WorkerJob(plan, folder, curves, board), plan.config, folder, [announce])
+    for line in folder.notes[noted:]:
+        console.print(line, highlight=False)
 
 
 def audit_here(plan: Plan, unlearned: Path, samples_file: Path | None, progress: Callable[[str], None]) -> AuditReport:

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 import ray
 from ray.exceptions import RayError
+from ray.train import UserCallback
 
 from pipelines.progress import console
 
@@ -26,6 +27,9 @@ class Desk(Protocol):
     def ask(self) -> None: ...
 
     def asked(self) -> bool: ...
+
+    def saved(self) -> None:
+        """A worker has handed its state over, and need not be asked again."""
 
     def taken(self) -> None: ...
 
@@ -44,6 +48,9 @@ class HereDesk:
     def asked(self) -> bool:
         return self._asked.is_set() and not self._taken.is_set()
 
+    def saved(self) -> None:
+        self.taken()
+
     def taken(self) -> None:
         if self._asked.is_set():
             self._taken.set()
@@ -56,7 +63,7 @@ class BoardDesk:
     """The same on a board of Ray; a worker looks twice a second, in a thread of its own."""
 
     def __init__(self, board: Any):
-        self.board, self._seen, self._looking = board, False, False
+        self.board, self._seen, self._looking, self._saved = board, False, False, False
 
     def ask(self) -> None:
         ray.get(self.board.ask.remote())
@@ -65,7 +72,10 @@ class BoardDesk:
         if not self._looking:
             self._looking = True
             threading.Thread(target=self._look, daemon=True).start()
-        return self._seen
+        return self._seen and not self._saved
+
+    def saved(self) -> None:
+        self._saved = self._seen
 
     def _look(self) -> None:
         while True:
@@ -76,11 +86,22 @@ class BoardDesk:
             time.sleep(LOOK)
 
     def taken(self) -> None:
-        self._seen = False
+        self.saved()
         self.board.taken.remote()
 
     def is_taken(self) -> bool:
         return bool(ray.get(self.board.is_taken.remote()))
+
+
+class Announce(UserCallback):
+    """A checkpoint of Ray Train is taken once its controller knows of it: earlier, a restart would not find it."""
+
+    def __init__(self, desk: Desk):
+        self.desk = desk
+
+    def after_report(self, run_context: Any, metrics: Any, checkpoint: Any) -> None:
+        if checkpoint is not None:
+            self.desk.taken()
 
 
 @contextmanager
@@ -88,14 +109,18 @@ def notice(desk: Desk) -> Iterator[None]:
     """While the block runs, SIGTERM asks for a checkpoint, and the block ends by KeyboardInterrupt once it is there."""
 
     def wait() -> None:
-        desk.ask()
-        until = time.monotonic() + PATIENCE
-        while not desk.is_taken() and time.monotonic() < until:
-            time.sleep(LOOK)
-        console.print("a checkpoint was taken" if desk.is_taken() else "no checkpoint could be taken in time")
+        try:
+            desk.ask()
+            until = time.monotonic() + PATIENCE
+            while not desk.is_taken() and time.monotonic() < until:
+                time.sleep(LOOK)
+            console.print("a checkpoint was taken" if desk.is_taken() else "no checkpoint could be taken in time")
+        except RayError:  # the unlearning ended meanwhile, and its board with it: what it made is there
+            console.print("the unlearning has ended")
         os.kill(os.getpid(), signal.SIGINT)
 
     def handle(number: int, frame: object) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # once is enough
         console.print("SIGTERM: taking a checkpoint", highlight=False)
         threading.Thread(target=wait, daemon=True).start()
 

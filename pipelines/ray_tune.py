@@ -104,11 +104,15 @@ def run_trials(sweep: Sweep, folder: Path, callback: tune.Callback) -> list[Trie
     have = ray.cluster_resources()
     # A trial of several workers is a driver: the workers of its Train run take the resources, it must take none.
     takes = (
-        {"CPU": 1, "GPU": launch.gpu_share(config) if workers.gpu else 0}
+        {"CPU": workers.cpus, "GPU": launch.gpu_share(config) if workers.gpu else 0}
         if workers.count == 1
         else {"CPU": 0, "memory": 1}
     )
-    places = have.get("GPU", 0) * (workers.models_per_gpu if workers.count == 1 else 1) if workers.gpu else have["CPU"]
+    places = (
+        have.get("GPU", 0) * (workers.models_per_gpu if workers.count == 1 else 1)
+        if workers.gpu
+        else have["CPU"] / workers.cpus
+    )
     at_once = max(1, int(places // workers.count))
     trainable = tune.with_resources(tune.with_parameters(run_trial, sweep=sweep), takes)
     earlier = folder / "tune"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -26,7 +27,7 @@ from pipelines.plan import absolute
 from pipelines.progress import console
 from pipelines.ray_train import train_workers
 from pipelines.run_folder import RunFolder
-from pipelines.session import ray_session
+from pipelines.session import check_room, ray_session
 from pipelines.tables import command_line, machine
 
 PAYS = 0.9
@@ -81,12 +82,15 @@ def measure(config: RunConfig, count: int, steps: int, cpus: float) -> Scale:
     cpu = min(config.workers.cpus, cpus / count)
     shard = config.workers.shard and count > 1
     config = replace(config, workers=replace(config.workers, count=count, min_count=None, cpus=cpu, shard=shard))
-    place = RunFolder(config.store / "bench" / f"workers-{count}")
+    check_room(config.workers)
+    place = RunFolder(config.store / "bench" / f"workers-{count}-{uuid.uuid4().hex[:8]}")
     target = place.path / "speeds.json"
-    train_workers(_Job(config, steps, target), config, place)
-    there(target)
-    seen = json.loads(target.read_text())
-    shutil.rmtree(place.path)
+    try:
+        train_workers(_Job(config, steps, target), config, place)
+        there(target)
+        seen = json.loads(target.read_text())
+    finally:
+        shutil.rmtree(place.path, ignore_errors=True)
     found: list[dict[str, float]] = seen["speeds"]
 
     def share(*parts: str) -> float:

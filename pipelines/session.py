@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +12,7 @@ from pathlib import Path
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from cu_core.config import RunConfig
+from cu_core.config import RunConfig, WorkersConfig
 from cu_core.config_io import ConfigError
 from cu_core.files import write_text
 from cu_core.places import address
@@ -31,21 +32,33 @@ def ray_session(config: RunConfig) -> Iterator[None]:
     if started:
         _start_ray(os.environ.get("RAY_ADDRESS", "local"))
     try:
-        workers, have = config.workers, ray.cluster_resources()
-        least = workers.min_count or workers.count
-        if least * workers.cpus > have.get("CPU", 0):
-            needs = f"{least} workers of {workers.cpus:g} CPUs" if workers.cpus != 1 else f"workers.count={least}"
-            raise ConfigError(f"{needs} needs {least * workers.cpus:g} CPUs, the cluster has {have.get('CPU', 0):.0f}.")
-        if workers.gpu and least > have.get("GPU", 0):
-            raise ConfigError(
-                f"workers.gpu: {least} GPUs are needed, the cluster has {have.get('GPU', 0):.0f}; "
-                f"set workers.gpu=false."
-            )
+        check_room(config.workers)
         check_shared(config)
         yield
     finally:
         if started:
             ray.shutdown()
+
+
+def check_room(workers: WorkersConfig) -> None:
+    """Raises: ConfigError if the cluster's machines do not hold so many workers (they would be waited for for ever)."""
+    least, have = workers.min_count or workers.count, ray.cluster_resources()
+    machines = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    if workers.gpu and least > have.get("GPU", 0):
+        raise ConfigError(
+            f"workers.gpu: {least} GPUs are needed, the cluster has {have.get('GPU', 0):.0f}; set workers.gpu=false."
+        )
+    gpus = [m.get("GPU", 0) if workers.gpu else math.inf for m in machines]
+    room = sum(
+        min(math.floor(m.get("CPU", 0) / workers.cpus + 1e-9), gpu) for m, gpu in zip(machines, gpus, strict=True)
+    )
+    if least > room:
+        needs = f"{least} workers of {workers.cpus:g} CPUs" if workers.cpus != 1 else f"workers.count={least}"
+        each = ", ".join(f"{m.get('CPU', 0):g}" for m in machines[:8])
+        raise ConfigError(
+            f"{needs}{' and a GPU each' if workers.gpu else ''}: the cluster has room for {room:g}; CPUs of its "
+            f"{len(machines)} machines: {each}{', ...' if len(machines) > 8 else ''}."
+        )
 
 
 @ray.remote(num_cpus=0)

@@ -6,7 +6,7 @@ from __future__ import annotations
 import functools
 import logging
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from ray.util.metrics import Gauge
@@ -15,7 +15,6 @@ from cu_core.dist import rank
 from cu_core.types import StepReport
 
 LOG = logging.getLogger("cu")
-LOG.setLevel(logging.INFO)
 LOG_SECONDS = 10.0
 GAUGES = {
     "cu_step": ("Steps finished.", ()),
@@ -44,8 +43,11 @@ class Watch:
 
     run: str
     next_line: float = 0.0
+    parts: set[str] = field(default_factory=set)
+    """Parts of a step seen so far: one that a step does not have took no time, not that of the step before."""
 
     def __post_init__(self) -> None:
+        LOG.setLevel(logging.INFO)
         for handler in logging.getLogger().handlers:  # Ray's, which in a task lets nothing below errors pass
             handler.setLevel(logging.INFO)
 
@@ -56,10 +58,12 @@ class Watch:
         if rank() == 0:
             for name, value in report.values.items():
                 _gauge("cu_value").set(value, own | {"name": name})
+        seconds = {k.removesuffix("_seconds"): v for k, v in report.speed.items() if k.endswith("_seconds")}
+        self.parts |= seconds.keys()
+        for part in self.parts:
+            _gauge("cu_seconds").set(seconds.get(part, 0.0), own | {"part": part})
         for name, value in report.speed.items():
-            if name.endswith("_seconds"):
-                _gauge("cu_seconds").set(value, own | {"part": name.removesuffix("_seconds")})
-            else:
+            if not name.endswith("_seconds"):
                 _gauge(f"cu_{name}").set(value, own)
         if time.monotonic() > self.next_line or "stop_forget" in report.values or report.step == report.max_steps:
             self.next_line = time.monotonic() + LOG_SECONDS

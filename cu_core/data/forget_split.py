@@ -10,11 +10,13 @@ from numpy.typing import NDArray
 
 from cu_core.data.order import EpochOrder, Rows, mix
 from cu_core.data.requests import ForgetSet
-from cu_core.data.retain_pool import retain_pool
+from cu_core.data.retain_pool import retain_pool, two_pools
 from cu_core.data.schema import DataError, Split
 from cu_core.data.shard_reader import ShardReader
 
 FEWEST_HALVED = 20
+MEASURED_SHARDS = 10
+"""Shards that retain figures are measured on, where retain rows are drawn from a part of the shards only."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,7 @@ class ForgetSplit:
     (``forget_set``, all rows of the request, is the one exception).
 
     With ``retain_shards`` retain rows are those of so many training shards, drawn with ``seed``; no other is opened for
-    them.
+    them, but for a few whose rows are measured: those that were trained on again and again say little of the rest.
 
     Raises: DataError if the data has no val or no test split, or not so many shards.
     """
@@ -65,9 +67,12 @@ class ForgetSplit:
         self.reader, self.forget, self.seed = reader, forget, seed
         self.stop_rows, self.max_rows, self.tuning = stop_rows, max_rows, tuning
         self.num_train = reader.num_rows("train")
-        whole = np.zeros(1, np.int64), np.array([self.num_train], np.int64)
-        spans = whole if retain_shards is None else reader.shard_spans()
-        self.pool = retain_pool(*spans, forget.rows, retain_shards, seed)
+        if retain_shards is None:
+            self.pool = retain_pool(np.zeros(1, np.int64), np.array([self.num_train]), forget.rows)
+            self.measured = self.pool
+        else:
+            spans = reader.shard_spans()
+            self.pool, self.measured = two_pools(*spans, forget.rows, retain_shards, MEASURED_SHARDS, seed)
 
     @property
     def num_retain(self) -> int:
@@ -114,8 +119,9 @@ class ForgetSplit:
     @cached_property
     def retain_train(self) -> RowSet:
         """Retain rows on which accuracy and attacks are measured."""
-        count = min(self.num_retain, self.max_rows)
-        return RowSet("train", np.sort(self.retain_rows(EpochOrder(self.num_retain, self.seed + 101).at(0, count))))
+        pool = self.measured
+        order = EpochOrder(pool.size, self.seed + 101).at(0, min(pool.size, self.max_rows))
+        return RowSet("train", np.sort(pool.rows(order)))
 
     def _in_class(self, rows: RowSet) -> NDArray[np.bool_]:
         labels = self.reader.labels(rows.split, rows.rows)

@@ -18,20 +18,26 @@ LONGEST = 64
 
 
 def ranges_of(batches: Sequence[pa.RecordBatch]) -> Ranges:
-    """Of columns of numbers and short texts that have a value in every row."""
+    """Of columns of whole numbers, doubles and short texts that have a value in every row."""
     table = pa.Table.from_batches(batches)
     named = zip(table.column_names, table.columns, strict=True)
     return {name: tuple(pc.min_max(column).as_py().values()) for name, column in named if _has_range(column)}
 
 
+def _comparable(kind: pa.DataType) -> bool:
+    """Whether a comparison rules a shard out by its bounds only where it rules out every row: rows of float32 are
+    compared in float32, bounds in float64, and the bounds of uint64 may exceed what is compared."""
+    return kind in (pa.float64(), pa.string()) or (pa.types.is_integer(kind) and kind != pa.uint64())
+
+
 def _has_range(column: pa.ChunkedArray) -> bool:
-    if not len(column) or column.null_count:
+    if not len(column) or column.null_count or not _comparable(column.type):
         return False
     if pa.types.is_floating(column.type):
         return not pc.any(pc.is_nan(column)).as_py()
     if pa.types.is_string(column.type):
         return bool(pc.max(pc.utf8_length(column)).as_py() <= LONGEST)
-    return bool(pa.types.is_integer(column.type))
+    return True
 
 
 def may_hold(shards: Sequence[ShardInfo], schema: pa.Schema, expression: pc.Expression) -> list[ShardInfo]:
@@ -40,9 +46,12 @@ def may_hold(shards: Sequence[ShardInfo], schema: pa.Schema, expression: pc.Expr
     Raises: pyarrow's own for an expression that does not fit the columns.
     """
     everything = pc.scalar(True)
+    ranged = {field.name for field in schema if _comparable(field.type)}
     known = []
     for shard in shards:
-        bounds = ((pc.field(n) >= low) & (pc.field(n) <= high) for n, (low, high) in shard.ranges.items())
+        bounds = (
+            (pc.field(n) >= low) & (pc.field(n) <= high) for n, (low, high) in shard.ranges.items() if n in ranged
+        )
         known.append(functools.reduce(operator.and_, bounds, everything))
     source = ds.FileSystemDataset.from_paths(
         [str(number) for number in range(len(shards))],

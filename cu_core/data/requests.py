@@ -10,7 +10,6 @@ from typing import Annotated, Any, Literal
 import numpy as np
 import pyarrow as pa
 import pyarrow.csv
-import pyarrow.dataset
 import pyarrow.parquet as pq
 from pydantic import Discriminator
 

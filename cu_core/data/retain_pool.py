@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from cu_core.data.order import Rows, mix, skip_rows
 from cu_core.data.schema import DataError
@@ -33,20 +34,38 @@ class RetainPool:
         return found
 
 
-def retain_pool(firsts: Rows, counts: Rows, forget: Rows, chosen: int | None, seed: int) -> RetainPool:
-    """All shards (``firsts`` and ``counts`` of their rows), or ``chosen`` of them, drawn by a hash with ``seed``.
+def retain_pool(firsts: Rows, counts: Rows, forget: Rows) -> RetainPool:
+    """What is retained of these stretches, ``counts`` rows from ``firsts`` on, ascending."""
+    stretch, inside = _stretches(firsts, counts, forget)
+    before = np.cumsum(counts) - counts
+    return RetainPool(firsts, counts, before[stretch] + forget[inside] - firsts[stretch])
 
-    Raises: DataError if there are fewer shards, or nothing in them is retained.
-    """
-    if chosen is not None:
-        if chosen > len(firsts):
-            raise DataError(f"data.retain_shards={chosen}: the training split has {len(firsts)} shards.")
-        drawn = np.sort(np.argsort(mix(np.arange(len(firsts)), seed, 55), kind="stable")[:chosen])
-        firsts, counts = firsts[drawn], counts[drawn]
+
+def _stretches(firsts: Rows, counts: Rows, forget: Rows) -> tuple[Rows, NDArray[np.bool_]]:
+    """(stretch of each forget row that lies in one, which forget rows do)."""
     stretch = np.searchsorted(firsts, forget, side="right") - 1
     inside = (stretch >= 0) & (forget < (firsts + counts)[stretch])
-    before = np.cumsum(counts) - counts
-    pool = RetainPool(firsts, counts, before[stretch[inside]] + forget[inside] - firsts[stretch[inside]])
-    if chosen is not None and pool.size == 0:
-        raise DataError(f"data.retain_shards={chosen}: all rows of those shards are to be forgotten; take more.")
-    return pool
+    return stretch[inside], inside
+
+
+def two_pools(
+    firsts: Rows, counts: Rows, forget: Rows, chosen: int, others: int, seed: int
+) -> tuple[RetainPool, RetainPool]:
+    """Of ``chosen`` shards, drawn by a hash with ``seed`` among those with retained rows, and of up to ``others`` that
+    were not chosen (the first again, where all were).
+
+    Raises: DataError if there are fewer shards.
+    """
+    kept = counts - np.bincount(_stretches(firsts, counts, forget)[0], minlength=len(counts))
+    order = np.argsort(mix(np.arange(len(firsts)), seed, 55), kind="stable")
+    order = order[kept[order] > 0]
+    if chosen > len(order):
+        raise DataError(
+            f"data.retain_shards={chosen}: of the {len(firsts)} training shards {len(order)} hold retained rows."
+        )
+
+    def pool(shards: Rows) -> RetainPool:
+        return retain_pool(firsts[shards], counts[shards], forget)
+
+    first, rest = np.sort(order[:chosen]), np.sort(order[chosen : chosen + others])
+    return pool(first), pool(rest if len(rest) else first)

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from cu_core.data.order import mix
+from cu_core.data.ranges import ranges_of
 from cu_core.data.schema import SPLITS, DataError, ShardInfo
 from cu_core.data.shard_reader import ShardReader, decode, encoded_view
 from cu_core.files import file_sha256
@@ -44,6 +45,13 @@ def _check_shard(reader: ShardReader, shard: ShardInfo) -> Iterator[str]:
     if file_sha256(reader.shard_path(shard)) != shard.sha256:
         yield f"shard {shard.path}: its sha256 differs from the manifest's (a flipped byte)."
         return
+    for name, (least, greatest) in ranges_of(batches).items():
+        low, high = shard.ranges.get(name, (least, greatest))
+        if low > least or high < greatest:  # type: ignore[operator]
+            yield (
+                f"shard {shard.path}: column {name} holds {least} to {greatest}, the manifest says {low} to {high}: "
+                f"requests would pass over its rows."
+            )
     first = 0
     for batch in batches:
         labels = batch.column(reader.manifest.column("label")).to_numpy()

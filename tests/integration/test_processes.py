@@ -82,6 +82,7 @@ def test_sigterm_takes_a_checkpoint_and_the_run_resumes(digits: Path, storage: P
 
     again = subprocess.run([*words, "--resume", "noticed"], capture_output=True, check=False)
     assert again.returncode == 0, again.stderr.decode()
+    assert f"goes on after step {int(checkpoint.name.removeprefix('step-'))}" in again.stderr.decode()
     taken = json.loads((run / "steps.json").read_text())
     assert [number for number, _ in taken] == list(range(1, 601))
 

@@ -28,15 +28,18 @@ from mlflow.tracking import MlflowClient
 from ray.util.state import list_actors
 from safetensors.torch import load_file
 
-from cu_core.config import RunConfig
+from cu_core.config import RunConfig, WorkersConfig
+from cu_core.config_io import ConfigError
+from cu_core.models.towers import open_clip_towers
 from cu_core.run import import_original, load_model, open_reader
 from cu_core.types import StepReport
 from pipelines.job import Finished, run_job
 from pipelines.plan import make_plan
-from pipelines.session import ray_session
+from pipelines.scaling import measure
+from pipelines.session import check_room, ray_session
 from pipelines.tracking import tracking_uri
 from pipelines.watch import GAUGES, Watch
-from tests.conftest import small
+from tests.conftest import small, small_clip
 
 STEPS = 120
 
@@ -239,3 +242,29 @@ def test_a_killed_worker_changes_nothing(undisturbed: Finished, config: RunConfi
     client = MlflowClient(tracking_uri(config))
     points = [m.step for m in client.get_metric_history(disturbed.folder.record()["mlflow_run_id"], "step/loss")]
     assert points == list(range(1, disturbed.report.cost["steps"] + 1))
+
+
+@pytest.mark.parametrize(
+    ("workers", "message"),
+    [
+        ({"count": 3}, "workers.count=3: the cluster has room for 2; CPUs of its 1 machines: 2"),
+        ({"cpus": 3.0}, "1 workers of 3 CPUs: the cluster has room for 0"),
+        ({"count": 2, "gpu": True}, "2 GPUs are needed, the cluster has 0"),
+    ],
+)
+def test_workers_that_no_machine_holds(session: None, workers: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        check_room(WorkersConfig(**workers))
+
+
+def test_the_step_is_measured_on_two_workers_that_share_the_weights(
+    session: None, captions: Path, storage: Path, clip_file: Path
+) -> None:
+    config = small_clip(captions, storage, clip_file, workers={"count": 2, "shard": True})
+    found = measure(config, 2, steps=2, cpus=2)
+    assert (found.workers, found.threads, found.workers_per_cpu) == (2, 1, 1.0)
+    assert found.rows_per_second > 0
+    weights = sum(p.numel() for p in open_clip_towers(str(clip_file)).parameters_of("image"))
+    assert found.bytes > 4 * weights  # each hands over its half twice, and all of the gradient
+    assert found.peak_bytes > 0
+    assert not list((storage / "bench").iterdir())

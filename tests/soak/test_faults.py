@@ -6,6 +6,7 @@ SOAK_TIMES=5 repeats each fault.
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import time
@@ -260,6 +261,10 @@ def test_a_run_is_resumed(cluster: Cluster, quiet: dict[str, torch.Tensor], faul
     if fault is full_disk:
         assert "No space left on device" in printed(cluster, name)
     assert start(cluster, name, "--resume", name).wait() == 0, printed(cluster, name)
+    if fault is notice:  # from the checkpoint that was asked for, not from one that was due
+        steps = re.findall(r"goes on after step (\d+)", printed(cluster, name))
+        assert steps, printed(cluster, name)
+        assert int(steps[-1]) % EVERY, steps
     check(cluster, name, quiet)
 
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import gzip
 import io
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ import pytest
 from PIL import Image
 
 from cu_core.data.convert import SplitPlan, pack
-from cu_core.data.schema import DataError, read_manifest
+from cu_core.data.schema import DataError, read_manifest, write_manifest
 from cu_core.data.shard_reader import ShardReader
 from cu_core.data.sources import SourceOptions
 from cu_core.data.verify import verify
@@ -184,3 +185,15 @@ def test_sources_that_are_not_there(source: str, message: str, tmp_path: Path) -
     with pytest.raises(DataError, match=message):
         pack(source, tmp_path / "out", SplitPlan(), SourceOptions(), no_progress)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_verify_names_ranges_that_would_hide_rows(tmp_path: Path) -> None:
+    packed = pack_quietly("digits", tmp_path / "d")
+    manifest = read_manifest(packed)
+    first = manifest.shards[0]
+    wider, narrower = {"label": (0, 12)}, {"label": (0, 8)}
+    for ranges, problems in ((wider, 0), (narrower, 1)):
+        write_manifest(packed, replace(manifest, shards=(replace(first, ranges=ranges), *manifest.shards[1:])))
+        found = verify(packed, no_progress)
+        assert len(found) == problems
+    assert "column label holds 0 to 9, the manifest says 0 to 8" in found[0]

@@ -16,9 +16,10 @@ from hypothesis import strategies as st
 from cu_core.data.forget_split import ForgetSplit
 from cu_core.data.loader import Batches, UnlearnStream
 from cu_core.data.order import mix
+from cu_core.data.predicate import parse_predicate
 from cu_core.data.ranges import ranges_of
 from cu_core.data.requests import ByClass, ByIds, ByPredicate, ForgetRequest, resolve_request
-from cu_core.data.retain_pool import retain_pool
+from cu_core.data.retain_pool import two_pools
 from cu_core.data.schema import DataError, Manifest, ShardInfo, write_manifest
 from cu_core.data.shard_reader import ShardReader
 from cu_core.data.shard_writer import Chunk, ShardWriter
@@ -109,19 +110,18 @@ def test_a_pool_is_the_rows_of_its_shards_without_the_forgotten(
     sizes = np.array(counts)
     firsts = np.cumsum(sizes) - sizes
     gone = np.array(sorted(row for row in forget if row < sizes.sum()), np.int64)
-    if chosen > len(counts):
-        with pytest.raises(DataError, match="shards"):
-            retain_pool(firsts, sizes, gone, chosen, seed)
+    drawn = [int(s) for s in np.argsort(mix(np.arange(len(counts)), seed, 55), kind="stable")]
+    rows = {s: set(range(int(firsts[s]), int(firsts[s] + sizes[s]))) - set(gone.tolist()) for s in drawn}
+    drawn = [s for s in drawn if rows[s]]
+    if chosen > len(drawn):
+        with pytest.raises(DataError, match=f"shards {len(drawn)} hold retained rows"):
+            two_pools(firsts, sizes, gone, chosen, 2, seed)
         return
-    shards = np.argsort(mix(np.arange(len(counts)), seed, 55), kind="stable")[:chosen]
-    want = sorted({int(firsts[s]) + k for s in shards for k in range(counts[s])} - set(gone.tolist()))
-    if not want:
-        with pytest.raises(DataError, match="take more"):
-            retain_pool(firsts, sizes, gone, chosen, seed)
-        return
-    pool = retain_pool(firsts, sizes, gone, chosen, seed)
-    assert pool.size == len(want)
-    np.testing.assert_array_equal(pool.rows(np.arange(pool.size)), want)
+    pools = two_pools(firsts, sizes, gone, chosen, 2, seed)
+    for pool, shards in zip(pools, (drawn[:chosen], drawn[chosen : chosen + 2] or drawn[:chosen]), strict=True):
+        want = sorted(set().union(*(rows[s] for s in shards)))
+        assert pool.size == len(want)
+        np.testing.assert_array_equal(pool.rows(np.arange(pool.size)), want)
 
 
 def ten_billion(packed: Path, shards: int) -> Path:
@@ -160,3 +160,32 @@ def test_a_manifest_survives_its_file(packed: Path) -> None:
     assert manifest.split_shards("train")[1].ranges["source"] == ("s0", "s6")
     written = json.loads((packed / "manifest.json").read_text())
     assert written == json.loads(json.dumps(dataclasses.asdict(manifest))) | {"half": None}
+
+
+@pytest.mark.parametrize(
+    "kind", [pa.int8(), pa.int64(), pa.uint8(), pa.uint64(), pa.float16(), pa.float32(), pa.float64(), pa.string()]
+)
+def test_ranges_pass_over_no_row(kind: pa.DataType, tmp_path: Path) -> None:
+    """With and without them a request finds the same, whatever the type of its column."""
+    values = [3, 7, 20, 40] if pa.types.is_integer(kind) else [0.1, 0.2, 0.3, 0.7]
+    ids = np.arange(40)
+    column = pa.array([values[i // 10] for i in ids]).cast(kind)
+    folder = tmp_path / "set"
+    with ShardWriter(folder, "set", ["a", "b"], "test", shard_rows=10) as writer:
+        for split in ("train", "val", "test"):
+            images = np.zeros((40, 1, 8, 8), np.uint8)
+            writer.add(Chunk(split, images, ids % 2, ids, pa.table({"value": column})))  # type: ignore[arg-type]
+            ids = ids + 100
+        writer.finish()
+    packed = ShardReader(folder).manifest
+    told = [{"value": (column[10 * n].as_py(),) * 2} for n in range(4)] * 3  # as another tool may say
+    low, high = (f"'{v}'" if kind == pa.string() else str(v) for v in values[1:3])
+    wanted = [f"value in [{low}]", f"not value in [{low}]", f"value == {low}", f"value != {high}", f"value < {high}"]
+    for where in ["label == 1", *(wanted if kind != pa.float16() else [])]:  # Arrow compares no float16
+        found = []
+        for ranges in ([s.ranges for s in packed.shards], [{}] * len(packed.shards), told):
+            shards = tuple(replace(s, ranges=r) for s, r in zip(packed.shards, ranges, strict=True))
+            write_manifest(folder, replace(packed, shards=shards))
+            found.append(ShardReader(folder).rows_where(parse_predicate(where, ["value", "label"])))
+        np.testing.assert_array_equal(found[0], found[1], err_msg=where)
+        np.testing.assert_array_equal(found[2], found[1], err_msg=where)
