@@ -1,7 +1,6 @@
-"""Weights spread over workers (FSDP2 of torch; Zhao et al. 2023, arXiv 2304.11277): each worker holds a part of every
-weight, of its gradient and of the optimizer's state, and gathers a block's weights while it computes with them.
+"""Weights spread over workers (FSDP2): each holds a part of every weight, its gradient and its optimizer state.
 
-What is saved is whole, so that any number of workers goes on from it. On modules that are not spread all of this does
+A block's weights are gathered while a worker computes with them (Zhao et al. 2023, arXiv 2304.11277). What is saved is whole, so that any number of workers goes on from it. On modules that are not spread all of this does
 nothing.
 """
 
