@@ -20,6 +20,8 @@ from cu_core.sharding import whole
 
 Weights = dict[str, Tensor]
 META = "meta.json"
+PICKLED = (b"P", b"\x80")
+"""How files of ``torch.save`` begin: as an archive, or, of old versions, as a pickle."""
 ADAPTER = ("adapter_model.safetensors", "adapter_config.json")
 
 
@@ -81,8 +83,11 @@ def load_weights(path: Path) -> Weights:
     try:
         if path.suffix == ".safetensors":
             return dict(load_file(path))
+        with path.open("rb") as file:
+            if file.read(1) not in PICKLED:
+                raise UnpicklingError("it does not begin as torch.save writes")
         loaded = torch.load(path, map_location="cpu", weights_only=True)
-    except (SafetensorError, UnpicklingError, RuntimeError, EOFError) as error:
+    except (SafetensorError, UnpicklingError, RuntimeError, EOFError, LookupError) as error:
         (reason, *_) = [*str(error).strip().splitlines(), type(error).__name__]
         raise DamagedFile(
             f"{path} is no weights file, neither safetensors nor a state dict of tensors: {reason}"

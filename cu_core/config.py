@@ -196,6 +196,8 @@ class RunConfig:
     def _training(self) -> dict[str, Any]:
         model = self.model_by_content()
         model["weights"] = "pretrained" if self.model.weights == "pretrained" else None
+        if not self.model.start:  # names of a file that is audited do not change what is trained
+            model["key_map"] = {}
         return {
             "model": model,
             "train": asdict(self.train),

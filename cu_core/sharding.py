@@ -1,7 +1,7 @@
 """Weights spread over workers (FSDP2): each holds a part of every weight, its gradient and its optimizer state.
 
-A block's weights are gathered while a worker computes with them (Zhao et al. 2023, arXiv 2304.11277). What is saved is whole, so that any number of workers goes on from it. On modules that are not spread all of this does
-nothing.
+A block's weights are gathered while a worker computes with them (Zhao et al. 2023, arXiv 2304.11277). What is saved is
+whole, so that any number of workers goes on from it. On modules that are not spread all of this does nothing.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -34,13 +35,22 @@ def config_of(model: str, file: Path | None, overrides: Sequence[str]) -> RunCon
         return load_config(_config_in_mlflow(own, model), overrides)
     if model.endswith((".yaml", ".yml")):
         raise ConfigError(f"{model} is a configuration, not a model: cu audit MODEL --config {model}.")
-    for folder in [own.store / "runs" / model, *list(Path(model).parents)[:2]]:
+    for folder in [own.store / "runs" / model, Path(model), *list(Path(model).parents)[:2]]:
         if there(folder / "config.yaml"):
             return load_config(folder / "config.yaml", overrides)
+    if not Path(model).exists():
+        raise ConfigError(_unknown(own, model))
     raise ConfigError(
-        f"{model} is no run in {own.store / 'runs'} and has no config.yaml beside it; say with --config which data, "
-        f"request and original it is audited against."
+        f"{model} has no config.yaml beside it; say with --config which data, request and original belong to it."
     )
+
+
+def _unknown(config: RunConfig, model: str) -> str:
+    runs = config.store / "runs"
+    known = sorted(p.name for p in runs.iterdir()) if runs.is_dir() else []
+    near = difflib.get_close_matches(model, known, 1)
+    hint = f"; did you mean {near[0]}?" if near else f"; runs there: {', '.join(known[:8])}." if known else "."
+    return f"{model}: no run of that name in {runs}, no folder and no file{hint}"
 
 
 def _config_in_mlflow(own: RunConfig, model: str) -> Path:
@@ -59,11 +69,11 @@ def _config_in_mlflow(own: RunConfig, model: str) -> Path:
 def find_model(plan: Plan, model: str) -> Path:
     """A run's name or a model folder as it is; a weights file or MLflow URI is taken into the store first."""
     run = plan.config.store / "runs" / model / "unlearned"
-    for folder in (run, Path(model)):
+    for folder in (run, Path(model), Path(model) / "unlearned"):
         if there(folder / "meta.json"):
             return folder.resolve()
     if not Path(model).exists() and not is_mlflow(model):
-        raise ConfigError(f"{model}: no run of that name in {plan.config.store / 'runs'}, no folder and no file.")
+        raise ConfigError(_unknown(plan.config, model))
     config = absolute(replace(plan.config, model=replace(plan.config.model, weights=model)))
     folder = config.store / "models" / config.original_key(plan.manifest.digest)
     if not there(folder / "meta.json"):

@@ -319,8 +319,8 @@ def main() -> None:
     except SystemExit as stop:
         if stop.code == INTERRUPTED:
             console.print(
-                "interrupted; what is finished is kept: start the same command again (cu unlearn and cu sweep go on "
-                "with --resume and the name they printed)."
+                "interrupted; what is finished is kept. cu unlearn and cu sweep go on with --resume and the name they "
+                "printed, other commands when they are started again."
             )
         raise
     except Exception as error:

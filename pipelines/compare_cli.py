@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -55,7 +56,9 @@ def comparison_digest(comparison: Comparison) -> str:
 
 
 def check_out(out: Path | None) -> None:
-    """Raises: ConfigError if the file could not be written at the end."""
+    """Raises: ConfigError if the file could not be written at the end, or is there and no table of ours."""
+    if out is not None and out.is_file() and not re.search(r"^(# )?cu \w+", out.read_text(errors="replace"), re.M):
+        raise ConfigError(f"--out: {out} exists and is no table of this program; name another file.")
     if out is not None and (out.is_dir() or out.parent.is_file()):
         raise ConfigError(f"--out: {out} must be a file that can be written; it is a folder, or lies in a file.")
 

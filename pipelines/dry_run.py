@@ -71,8 +71,8 @@ def describe_run(config: RunConfig) -> None:
         f"{about_request(scratch)}\n"
         f"{scratch.config.workers.count} worker(s); about {memory / 2**20:.0f} MiB a worker above the libraries' own\n"
         f"would write under {real.store}: requests/{scratch.forget.digest}, "
-        + ", ".join(f"models/{k}" for k in keys.values() if not there(real.store / "models" / k / "meta.json"))
-        + f", runs/{config.name or '(named by data, time and hash)'} (config.yaml, checkpoints, unlearned, audit.json, "
+        + "".join(f"models/{k}, " for k in keys.values() if not there(real.store / "models" / k / "meta.json"))
+        + f"runs/{config.name or '(named by data, time and hash)'} (config.yaml, checkpoints, unlearned, audit.json, "
         "samples.parquet, report.html, result.json) and the MLflow run",
         highlight=False,
     )

@@ -6,6 +6,7 @@ import logging
 import math
 import os
 import shutil
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -98,6 +99,7 @@ def run_trials(sweep: Sweep, folder: Path, callback: tune.Callback) -> list[Trie
     os.environ["TUNE_DISABLE_STRICT_METRIC_CHECKING"] = "1"  # the checkpoint of a Train run is no look
     os.environ["RAY_AIR_NEW_OUTPUT"] = "0"  # the table is drawn here
     optuna.logging.set_verbosity(optuna.logging.WARNING)
+    warnings.filterwarnings("ignore", message="The reported value is ignored")  # a trial that is resumed looks again
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # failures are told by the trials themselves
     config = sweep.trial_config(sweep.first)
     workers = config.workers

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import json
+import re
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -58,6 +59,14 @@ class RunFolder:
         write_text(self.path / "run.json", json.dumps({**old, **values}, indent=1))
 
 
+def check_name(name: str) -> None:
+    """Raises: ConfigError for what is no plain name of a folder."""
+    if not re.fullmatch(r"\w[\w .+=@-]*", name):
+        raise ConfigError(
+            f"name: must begin with a letter or digit and hold these, spaces and .+=@-_ only, got {name!r}."
+        )
+
+
 def _default_name(config: RunConfig, digest: str) -> str:
     now = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
     return f"{Path(config.data.path).name}-{config.request.kind}-{now}-{digest[:6]}"
@@ -69,6 +78,7 @@ def open_run(config: RunConfig, digest: str, resume: str | None) -> tuple[RunCon
     Raises: ConfigError for a name in use, and for resuming what is finished, absent or of another configuration.
     """
     runs = config.store / "runs"
+    check_name(resume or config.name or "none")
     if resume is None:
         folder = RunFolder(runs / (config.name or _default_name(config, digest)))
         if folder.path.exists() or there(folder.path / "run.json"):

@@ -14,6 +14,7 @@ from rich.table import Table
 
 from cu_core import __version__
 from cu_core.audit import strong
+from cu_core.audit.explain_strong import STRONG
 from cu_core.audit.strong import StrongFigure
 from cu_core.config import RunConfig
 from cu_core.config_io import ConfigError, as_plain
@@ -23,6 +24,7 @@ from pipelines.pools import pool_a, pool_b, run_members, target_rows, trained_on
 from pipelines.tables import command_line, machine
 
 LEAST_MODELS = 8
+RESOLVED = 16
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,9 +99,16 @@ def table(report: StrongReport) -> Table:
 def markdown(report: StrongReport) -> str:
     lines = [f"| {' | '.join(HEADINGS)} |", "|" + "---|" * len(HEADINGS)]
     lines += [f"| {' | '.join(_cells(figure))} |" for figure in report.figures]
+    told = [f"- *{f.title}* (`cu audit --explain {f.name}`): {STRONG[f.name].definition}" for f in report.figures]
+    if report.models < RESOLVED:
+        told.append(f"- With fewer than {RESOLVED} models a pool, KLoM tells nothing apart.")
     return (
         f"```\n{command_line()}\n```\n\n"
         f"{report.method} on {report.targets} target rows; {report.models} seeds (KLoM, forgetting quality: half of "
         f"them against the other half of the oracles) and {report.models} models on random halves of the training "
-        f"rows (U-LiRA, U-RMIA: leave-one-out, 0.5 is chance); {machine()}.\n\n" + "\n".join(lines) + "\n"
+        f"rows (U-LiRA, U-RMIA: leave-one-out, 0.5 is chance); {machine()}.\n\n"
+        + "\n".join(lines)
+        + "\n\n"
+        + "\n".join(told)
+        + "\n"
     )

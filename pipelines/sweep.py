@@ -24,6 +24,7 @@ from pipelines.job import register
 from pipelines.plan import make_plan
 from pipelines.progress import console
 from pipelines.ray_tune import Tried, run_trials
+from pipelines.run_folder import check_name
 from pipelines.session import ray_session
 from pipelines.sweep_board import Board
 from pipelines.sweep_objective import PARETO, pareto_front, recommended
@@ -42,6 +43,7 @@ def run_sweep(sweep: Sweep, name: str, resume: bool) -> Swept:
     plan = make_plan(sweep.trial_config(sweep.first))
     config = plan.config
     sweep = replace(sweep, base=_absolute(sweep, config))
+    check_name(name)
     folder = config.store / "sweeps" / name
     digest = digest_of([sweep.base, asdict(sweep.config), sweep.calibrate])
     _check_name(folder, digest, resume)

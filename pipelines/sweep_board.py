@@ -49,14 +49,14 @@ class Board(Callback):
 
     def on_step_end(self, iteration: int, trials: list[Trial], **info: Any) -> None:
         self.states = [_state(trial) for trial in trials]
+        done = [t for t in trials if t.last_result.get("finished")]
+        self.best = min(done, key=lambda t: t.last_result["objective"], default=None)
 
     def on_experiment_end(self, trials: list[Trial], **info: Any) -> None:
         self.states = [_state(trial) for trial in trials]
 
     def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
-        done = [t for t in trials if t.last_result.get("finished")]
-        self.best = min(done, key=lambda t: t.last_result["objective"], default=None)
-        if trial in done:
+        if trial.last_result.get("finished"):
             self.recorder(trial_cell(self.sweep, trial.config))
 
     @property

@@ -64,19 +64,25 @@ class SweepConfig:
         for key, drawn in self.space.items():
             _check_range(key, drawn)
         if self.objective not in ("gap", "proxy", "pareto", *METRICS):
-            raise ValueError(f"objective: {self.objective!r} is none of gap, proxy, pareto and the metrics")
+            raise ValueError(
+                f"objective: {self.objective!r} is none of gap, proxy, pareto and the metrics{self._near()}"
+            )
         if self.objective == "pareto" and self.scheduler != "none":
             raise ValueError("scheduler: three objectives have no order by which trials could end early; set none")
         if self.algorithm == "grid":
             if self.trials is not None or any("choice" not in drawn for drawn in self.space.values()):
-                raise ValueError("algorithm: grid runs all combinations of choices; leave trials out")
+                raise ValueError("algorithm: grid runs all combinations of choices; trials must be null")
         elif self.trials is None or self.trials < 1:
-            raise ValueError("trials must be at least 1")
+            raise ValueError(f"trials must be at least 1, got {self.trials}")
         elif self.trials > self.combinations:
             raise ValueError(f"trials: {self.trials}, but there are {self.combinations:.0f} combinations; use grid")
         seeds = self.reported.seeds
         if self.tuning.seed in seeds or not seeds or len({*seeds}) < len(seeds):
             raise ValueError("reported.seeds must be different numbers, at least one, and not the tuning seed")
+
+    def _near(self) -> str:
+        near = difflib.get_close_matches(self.objective, ("gap", "proxy", "pareto", *METRICS), 1)
+        return f"; did you mean {near[0]}?" if near else f": {', '.join(METRICS)}"
 
     @property
     def count(self) -> int:

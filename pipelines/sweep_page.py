@@ -10,7 +10,7 @@ import matplotlib.pyplot as plt
 import optuna
 import pandas as pd
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.importance import FanovaImportanceEvaluator
 from optuna.trial import TrialState, create_trial
@@ -24,6 +24,13 @@ from pipelines.sweep_objective import objectives
 from pipelines.swept import DEFAULT, WINNER, Swept
 from pipelines.tables import command_line, from_nothing, machine
 
+LABELS = {
+    "forgetting": "forgetting, distance to the goal (points)",
+    "utility": "utility lost (points)",
+    "cost": "cost (rows forwarded)",
+}
+ENOUGH = 10
+"""Finished trials from which importances say something."""
 STATES = {"finished": TrialState.COMPLETE, "stopped": TrialState.PRUNED, "failed": TrialState.FAIL}
 
 
@@ -63,15 +70,25 @@ def study_of(swept: Swept) -> optuna.Study:
 
 def _picture(plot: Callable[..., Any], *given: Any, **named: Any) -> str:
     """SVG of what one of Optuna's functions draws (they are marked experimental, and draw into pyplot)."""
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), plt.style.context("default"):
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         plot(*given, **named)
         figure: Figure = plt.gcf()
         figure.set_size_inches(11, 4.5)
         for axes in figure.axes:
+            axes.set_facecolor("white")
             axes.tick_params(labelsize=8, which="both")
             axes.set_xlabel(axes.get_xlabel(), fontsize=9)
-            axes.xaxis.set_minor_formatter(NullFormatter())  # of narrow logarithmic axes they overlap
+            for axis, scale in ((axes.xaxis, axes.get_xscale()), (axes.yaxis, axes.get_yscale())):
+                axis.set_minor_formatter(NullFormatter())  # of narrow logarithmic axes they overlap
+                if scale == "log":
+                    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+                    axis.set_major_formatter(FuncFormatter(lambda value, place: f"{value:g}"))
+            for drawn in axes.collections:
+                if drawn.get_array() is not None:  # Optuna's blues end in white
+                    drawn.set_cmap("viridis")
+            for label in axes.get_yticklabels():  # lines of other settings pass behind
+                label.set_bbox({"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1})
         drawn = svg(figure)
         plt.close("all")
     return drawn
@@ -80,12 +97,12 @@ def _picture(plot: Callable[..., Any], *given: Any, **named: Any) -> str:
 def _front(swept: Swept) -> tuple[str, str]:
     """Caption and SVG of the Pareto front."""
     finished = [t for t in swept.trials if t.state == "finished"]
-    figure = Figure(figsize=(8, 4))
+    figure = Figure(figsize=(9, 4), layout="constrained")
     for axes, (x, y) in zip(figure.subplots(1, 2), (("forgetting", "utility"), ("forgetting", "cost")), strict=True):
         axes.scatter([t.found[x] for t in finished], [t.found[y] for t in finished], color="#9aa0a6")
         axes.scatter([t.found[x] for t in swept.front], [t.found[y] for t in swept.front], color="#d6336c")
         axes.scatter(swept.winner.found[x], swept.winner.found[y], marker="*", s=160, color="#d6336c")
-        axes.set(xlabel=f"{x} (points)", ylabel=f"{y} ({'rows' if y == 'cost' else 'points'})")
+        axes.set(xlabel=LABELS[x], ylabel=LABELS[y])
     return (
         "Pink: no other trial is better in one figure without being worse in another. Star: recommended, the "
         "pink point nearest to the best of each figure, each scaled to its range among the pink ones.",
@@ -100,13 +117,18 @@ def pictures(swept: Swept) -> list[tuple[str, str]]:
     finished = [t for t in swept.trials if t.state == "finished"]
     for place, name in enumerate(names):
         named = (
-            {"target": lambda t, i=place: t.values[i], "target_name": name} if len(names) > 1 else {"target_name": name}
+            {"target": lambda t, i=place: t.values[i], "target_name": LABELS[name]}
+            if len(names) > 1
+            else {"target_name": name}
         )
-        found.append((f"Every finished trial is a line through its settings; dark: low {name}.",
+        name = LABELS.get(name, name)
+        found.append((f"Every finished trial is a line through its settings; dark: low {name}, which is best.",
                       _picture(draw.plot_parallel_coordinate, study, **named)))  # fmt: skip
         found.append((f"{name} against each setting.", _picture(draw.plot_slice, study, **named)))
-        if len(finished) > 3 and len({t.found[name] for t in finished}) > 1:
-            found.append((f"How much of the differences in {name} each setting explains (fANOVA).",
+        if len(finished) > 3 and len({t.found[names[place]] for t in finished}) > 1:
+            few = "; so few say little" if len(finished) < ENOUGH else ""
+            found.append((f"How much of the differences in {name} each setting explains, by {len(finished)} finished "
+                          f"trials (fANOVA){few}.",
                           _picture(draw.plot_param_importances, study, evaluator=FanovaImportanceEvaluator(seed=0),
                                    **named)))  # fmt: skip
     if len(names) == 1 and any(t.looks for t in swept.trials):
@@ -124,6 +146,12 @@ def trial_frame(trials: list[Tried]) -> pd.DataFrame:
     )  # fmt: skip
 
 
+def _clear(swept: Swept) -> bool:
+    """Whether winner and base differ by more than the spread of their difference over seeds."""
+    apart = pd.Series(swept.again[DEFAULT]) - pd.Series(swept.again[WINNER])
+    return len(apart) > 1 and abs(apart.mean()) >= apart.std()
+
+
 def conclusion(swept: Swept) -> str:
     """What the search found, in a sentence."""
     series = {name: pd.Series(values) for name, values in swept.again.items()}
@@ -131,8 +159,7 @@ def conclusion(swept: Swept) -> str:
     figure = "mean gap to the oracle" if swept.figure == "gap" else "proxy"
     count = len(series[WINNER])
     runs = f"on {count} run{'s' if count > 1 else ''} that decided nothing"
-    apart = series[DEFAULT] - series[WINNER]
-    chance = " The difference is smaller than its spread." if count > 1 and abs(apart.mean()) < apart.std() else ""
+    chance = "" if count == 1 or _clear(swept) else " The difference is smaller than its spread."
     if swept.better:
         return f"The winner has a {figure} of {told[WINNER]}, the settings of base {told[DEFAULT]}, {runs}.{chance}"
     return f"The settings of base stand: {figure} {told[DEFAULT]}, the winner's {told[WINNER]}, {runs}.{chance}"
@@ -150,6 +177,7 @@ def write_page(swept: Swept) -> None:
         machine=machine(),
         config=swept.sweep.config,
         conclusion=conclusion(swept),
+        clear=_clear(swept),
         winner=" ".join(f"{key}={_shown(value)}" for key, value in swept.winner.drawn.items()),
         number=swept.winner.number,
         correlation=swept.rank_correlation,

@@ -93,8 +93,9 @@ def _check_settings(sweep: Sweep) -> None:
             try:
                 trial = sweep.trial_config({**first, key: value})
             except ConfigError as error:
-                told = str(error)
-                raise ConfigError(f"space.{told}" if told.startswith(key) else f"space.{key}: {told}") from error
+                told = str(error)  # of this key, or of another, whose first value stands beside it
+                own = any(told.startswith(f"{other}:") for other in config.space)
+                raise ConfigError(f"space.{told}" if own else f"space.{key}: {told}") from error
     tuned = seeded(config.tuning.request, config.tuning.seed)
     for request in config.reported.requests or [sweep.base.get("request", {})]:
         if tuned in [seeded(request, seed) for seed in config.reported.seeds]:

@@ -27,7 +27,8 @@ from pipelines.sweep_space import Sweep
 
 
 def trial_cell(sweep: Sweep, drawn: Mapping[str, Any]) -> Cell:
-    return Cell(" ".join(f"{k.split('.')[-1]}={v}" for k, v in drawn.items()), make_plan(sweep.trial_config(drawn)))
+    told = {k.split(".")[-1]: f"{v:.4g}" if isinstance(v, float) else v for k, v in drawn.items()}
+    return Cell(" ".join(f"{k}={v}" for k, v in told.items()), make_plan(sweep.trial_config(drawn)))
 
 
 def run_trial(drawn: dict[str, Any], sweep: Sweep) -> None:

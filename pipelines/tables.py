@@ -18,13 +18,14 @@ def command_line() -> str:
 
 
 def resumed(command: str, name: str) -> str:
-    """The command that goes on with what this one began."""
+    """The command that goes on with the sweep that this one began."""
+    command = re.sub(r" --name[ =]\S+", "", command)
     return command if "--resume" in command else f"{command} --resume {name}"
 
 
 def from_nothing(command: str) -> str:
-    """The command that does all of it again."""
-    return re.sub(r" --resume[ =]\S+", "", command)
+    """The command that makes the sweep again."""
+    return re.sub(r" --resume[ =](\S+)", r" --name \1", command)
 
 
 def machine() -> str:

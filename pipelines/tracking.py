@@ -27,6 +27,8 @@ from cu_core.models.classifier import Classifier, Predictor
 from cu_core.places import address, place, shown
 
 PIP = ["torch", "torchvision"]
+KIND = {"mlflow.experimentKind": "custom_model_development"}
+"""MLflow's page then opens on runs, not on traces of language models."""
 
 
 def tracking_uri(config: RunConfig) -> str:
@@ -93,7 +95,7 @@ def start_run(config: RunConfig, settings: dict[str, Any], tags: dict[str, str],
         number = (
             experiment.experiment_id
             if experiment
-            else client.create_experiment(config.tracking.experiment, artifact_location=artifacts)
+            else client.create_experiment(config.tracking.experiment, artifact_location=artifacts, tags=KIND)
         )
         run = client.create_run(number, run_name=config.name, tags=tags | {"git_commit": git_commit()})
         client.log_batch(run.info.run_id, params=[Param(k, v) for k, v in flat(settings).items()])

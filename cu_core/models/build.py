@@ -237,8 +237,8 @@ def _own_model(config: ModelConfig, num_classes: int, preprocess: Preprocess) ->
     return Classifier(build(num_classes), *layers, preprocess)
 
 
-def restore(model: Classifier, weights: Weights, source: str) -> None:
-    """Put stored weights into the model.
+def restore(model: Classifier, weights: Weights, source: str, added: str = "") -> None:
+    """Put stored weights into the model; ``added`` was put before the names of the file.
 
     Raises: ValueError with the first names or shapes that do not fit.
     """
@@ -250,11 +250,13 @@ def restore(model: Classifier, weights: Weights, source: str) -> None:
     ]
     missing, unknown = sorted(own.keys() - weights.keys()), sorted(weights.keys() - own.keys())
     if wrong or missing or unknown:
-        what = wrong[:1] or [
-            f"lacks {len(missing)} tensors and has {len(unknown)} unknown ones (e.g. "
-            f"{', '.join((missing + unknown)[:2])})"
-        ]
-        raise ValueError(f"{source} holds another model: {what[0]}; check model.* or map names with model.key_map.")
+        sides = [(missing, "lacks"), (unknown, "has unknown")]
+        names = [f"{how} {names[0].removeprefix(added)} and {len(names) - 1} more" for names, how in sides if names]
+        what = wrong[:1] or [", ".join(names)]
+        raise ValueError(
+            f"{source} holds another model: {what[0]}; check model.*, or map the beginnings of names with "
+            f'\'model.key_map={{"theirs.": ""}}\'.'
+        )
     model.load_state_dict(weights)
 
 
@@ -266,6 +268,5 @@ def restore_foreign(model: Classifier, config: ModelConfig, weights: Weights) ->
     for old, new in config.key_map.items():
         weights = {new + k.removeprefix(old) if k.startswith(old) else k: v for k, v in weights.items()}
     prefix = model.foreign_prefix
-    if not any(k.startswith(prefix) for k in weights):
-        weights = {prefix + k: v for k, v in weights.items()}
-    restore(model, weights, str(config.start or config.weights))
+    added = "" if any(k.startswith(prefix) for k in weights) else prefix
+    restore(model, {added + k: v for k, v in weights.items()}, str(config.start or config.weights), added)

@@ -231,8 +231,8 @@ def check(cluster: Cluster, name: str, quiet: dict[str, torch.Tensor]) -> None:
         time.sleep(1)
 
 
-@pytest.mark.parametrize("number", TIMES)
 @pytest.mark.parametrize("fault", SURVIVED)
+@pytest.mark.parametrize("number", TIMES)
 def test_a_run_survives(cluster: Cluster, quiet: dict[str, torch.Tensor], fault: Fault, number: int) -> None:
     name = f"{fault.__name__}_{number}"
     job = started(cluster, name)
@@ -246,8 +246,8 @@ def test_a_run_survives(cluster: Cluster, quiet: dict[str, torch.Tensor], fault:
         assert "The checkpoint before is used." in printed(cluster, name)
 
 
-@pytest.mark.parametrize("number", TIMES)
 @pytest.mark.parametrize("fault", RESUMED)
+@pytest.mark.parametrize("number", TIMES)
 def test_a_run_is_resumed(cluster: Cluster, quiet: dict[str, torch.Tensor], fault: Fault, number: int) -> None:
     name = f"{fault.__name__}_{number}"
     job = started(cluster, name)

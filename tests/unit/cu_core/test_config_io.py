@@ -95,3 +95,12 @@ def test_weights_that_cannot_be_spread(override: str, message: str) -> None:
     assert load_config(None, spread).workers.shard
     with pytest.raises(ConfigError, match=message):
         load_config(None, [*spread, override])
+
+
+def test_names_of_an_audited_file_do_not_change_what_is_trained(tmp_path: Path) -> None:
+    mapped = ['model.key_map={"module.": ""}']
+    assert load_config(None, mapped).original_key("d") == load_config(None).original_key("d")
+    assert load_config(None, mapped).oracle_key("d", "f", 0) == load_config(None).oracle_key("d", "f", 0)
+    (tmp_path / "start.pt").write_bytes(b"1")
+    begun = ["model.name=open_clip:ViT-B-32", f"model.start={tmp_path / 'start.pt'}"]
+    assert load_config(None, [*begun, *mapped]).original_key("d") != load_config(None, begun).original_key("d")
