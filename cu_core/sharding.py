@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import torch
@@ -24,20 +25,23 @@ def shard(units: Sequence[nn.Module]) -> None:
     """Spread these modules, inner ones first; each is gathered as one piece. Gradients are averaged over workers, as
     data-parallel wrappers do."""
     mesh = init_device_mesh(next(units[-1].parameters()).device.type, (dist.get_world_size(),))
+    spread: set[int] = set()
     for unit in units:
+        own = [p for p in unit.parameters() if id(p) not in spread]
         fully_shard(unit, mesh=mesh)
-        unit.register_forward_pre_hook(_count)
+        spread |= {id(p) for p in unit.parameters()}
+        unit.register_forward_pre_hook(partial(_count, _handed_over(own)))
 
 
-def _count(unit: nn.Module, args: Any) -> None:
-    """What a worker hands over in a training step: its parts, forward and backward, and the gradient."""
-    if not torch.is_grad_enabled():
-        return
-    inner = {id(p) for m in unit.modules() if m is not unit and isinstance(m, FSDPModule) for p in m.parameters()}
-    for p in unit.parameters():
-        if id(p) not in inner:
-            local = p.to_local() if isinstance(p, DTensor) else p
-            TRAFFIC.bytes += local.element_size() * (2 * local.numel() + (p.numel() if p.requires_grad else 0))
+def _handed_over(parameters: Sequence[nn.Parameter]) -> int:
+    """Bytes of a worker in a training step: its part of the weights, forward and backward, and the whole gradient."""
+    parts = 2 / dist.get_world_size()
+    return round(sum(p.element_size() * p.numel() * (parts + p.requires_grad) for p in parameters))
+
+
+def _count(size: int, unit: nn.Module, args: Any) -> None:
+    if torch.is_grad_enabled():
+        TRAFFIC.bytes += size
 
 
 @contextmanager
