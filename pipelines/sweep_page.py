@@ -77,6 +77,8 @@ def _picture(plot: Callable[..., Any], *given: Any, **named: Any) -> str:
         figure.set_size_inches(11, 4.5)
         for axes in figure.axes:
             axes.set_facecolor("white")
+            for line in [*axes.get_xgridlines(), *axes.get_ygridlines()]:
+                line.set_color("#dde1e6")
             axes.tick_params(labelsize=8, which="both")
             axes.set_xlabel(axes.get_xlabel(), fontsize=9)
             for axis, scale in ((axes.xaxis, axes.get_xscale()), (axes.yaxis, axes.get_yscale())):
