@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import FASHION
 from tests.soak.cluster import Cluster, reachable
 from tests.soak.hosts import Hosts
 from tests.soak.s3_server import configure, install
@@ -32,3 +33,14 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
         assert cluster.python(MAKE_BUCKET) == 0, (folder / "python.log").read_text()
         cluster.wait(reachable(f"{cluster.mlflow}/health"))
         yield cluster
+
+
+@pytest.fixture(scope="session")
+def packed(cluster: Cluster) -> None:
+    for source, name, *more in (
+        ("digits", "digits"),
+        (f"fashion-mnist:{FASHION}", "fashion", "--train-rows", "3000", "--shard-rows", "500"),
+    ):
+        words = ["pack", source, f"s3://unlearning/data/{name}", "--val-frac", "0.2", *more]
+        status, printed = cluster.cu("data", *words)
+        assert status == 0, printed

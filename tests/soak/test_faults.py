@@ -19,7 +19,7 @@ from mlflow.tracking import MlflowClient
 from safetensors.torch import load_file
 
 from tests.soak.cluster import PROGRAMS, Cluster
-from tests.soak.test_jobs import CONFIG, packed  # noqa: F401 (a fixture)
+from tests.soak.test_jobs import CONFIG
 
 pytestmark = [pytest.mark.soak, pytest.mark.timeout(1500)]
 STEPS, EVERY = 240, 60
@@ -50,7 +50,7 @@ def weights_of(cluster: Cluster, name: str) -> dict[str, torch.Tensor]:
 
 
 @pytest.fixture(scope="module")
-def quiet(cluster: Cluster, packed: None) -> dict[str, torch.Tensor]:  # noqa: F811
+def quiet(cluster: Cluster, packed: None) -> dict[str, torch.Tensor]:
     assert start(cluster, "quiet").wait() == 0, (cluster.folder / "quiet.log").read_text()[-3000:]
     return weights_of(cluster, "quiet")
 
@@ -269,7 +269,7 @@ def test_a_run_is_resumed(cluster: Cluster, quiet: dict[str, torch.Tensor], faul
 
 
 @pytest.mark.parametrize("number", TIMES)
-def test_an_elastic_run_goes_on_with_fewer(cluster: Cluster, packed: None, number: int) -> None:  # noqa: F811
+def test_an_elastic_run_goes_on_with_fewer(cluster: Cluster, packed: None, number: int) -> None:
     """Three workers on three machines, one of which is lost for good: the weights are those of a quiet run of three."""
     elastic = ("workers.precision=float64", "workers.count=3", "workers.min_count=2", "workers.cpus=2")
     if number == 0:

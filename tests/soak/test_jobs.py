@@ -6,7 +6,6 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from tests.conftest import FASHION
 from tests.soak.cluster import Cluster
 
 pytestmark = [pytest.mark.soak, pytest.mark.timeout(1200)]
@@ -18,17 +17,6 @@ DATA = {
     "digits": ("data.path=data/digits", "train.epochs=4"),
     "fashion": ("data.path=data/fashion", "train.epochs=0.5", "model.width=8", "audit.max_rows=200"),
 }
-
-
-@pytest.fixture(scope="module")
-def packed(cluster: Cluster) -> None:
-    for source, name, *more in (
-        ("digits", "digits"),
-        (f"fashion-mnist:{FASHION}", "fashion", "--train-rows", "3000", "--shard-rows", "500"),
-    ):
-        words = ["pack", source, f"s3://unlearning/data/{name}", "--val-frac", "0.2", *more]
-        status, printed = cluster.cu("data", *words)
-        assert status == 0, printed
 
 
 @pytest.fixture(scope="module", params=DATA)
