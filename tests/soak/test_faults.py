@@ -131,8 +131,10 @@ def slow_store(cluster: Cluster, name: str) -> None:
 def corrupt_the_latest_checkpoint(cluster: Cluster, name: str) -> None:
     """And kill a worker, so that it is read."""
     latest = checkpoints(cluster, name)[-1]
-    code = f"from pyarrow import fs; s3 = fs.FileSystem.from_uri('s3://unlearning')[0]; " \
-           f"s3.open_output_stream('{latest}/state/model.safetensors').write(b'broken')"  # fmt: skip
+    code = (
+        "from pyarrow import fs; s3 = fs.FileSystem.from_uri('s3://unlearning')[0]; "
+        f"out = s3.open_output_stream('{latest}/model.safetensors'); out.write(b'broken'); out.close()"
+    )
     assert cluster.python(code) == 0
     kill_a_worker(cluster, name)
 
@@ -172,7 +174,7 @@ def checkpoints(cluster: Cluster, name: str) -> list[str]:
     code = (
         f"from pyarrow import fs; s3 = fs.FileSystem.from_uri('s3://unlearning')[0]; "
         f"found = s3.get_file_info(fs.FileSelector('unlearning/outputs/runs/{name}/ray', allow_not_found=True)); "
-        f"open('{out}', 'w').write('\\n'.join(sorted(f.path for f in found if f.base_name.startswith('checkpoint_'))))"
+        f"open('{out}', 'w').write('\\n'.join(sorted(f.path for f in found if f.base_name.startswith('checkpoint_2'))))"
     )
     assert cluster.python(code) == 0
     return out.read_text().split()
@@ -183,7 +185,7 @@ def saved_steps(cluster: Cluster, name: str) -> list[int]:
     out = cluster.folder / f"{name}.steps"
     code = (
         f"import json; from pyarrow import fs; s3 = fs.FileSystem.from_uri('s3://unlearning')[0]; "
-        f"places = [p + '/state/meta.json' for p in {checkpoints(cluster, name)}]; "
+        f"places = [p + '/meta.json' for p in {checkpoints(cluster, name)}]; "
         f"metas = [json.loads(s3.open_input_stream(p).read()) for p in places if s3.get_file_info(p).is_file]; "
         f"open('{out}', 'w').write(' '.join(str(m['step']) for m in metas))"
     )
