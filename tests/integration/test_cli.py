@@ -96,17 +96,22 @@ def test_audit_takes_a_run_a_folder_a_weights_file_and_a_registered_model(
     assert cu(monkeypatch, "unlearn", config_file, "name=audited", "--local") == 0
     model = storage / "runs" / "audited" / "unlearned"
     registered = "models:/digits-resnet10@unlearned"
-    for number, name in enumerate(("audited", model, model / "model.safetensors", registered)):
+    for number, name in enumerate(("audited", model, model.parent, model / "model.safetensors", registered)):
         out = tmp_path / f"audit{number}"
         assert cu(monkeypatch, "audit", name, f"storage={storage}", "--out", out, "--local") == 0
         assert {p.name for p in out.iterdir()} == {"audit.json", "report.html", "samples.parquet"}
-    texts = [(tmp_path / f"audit{n}" / "audit.json").read_text() for n in (0, 1)]
-    assert texts[0] == texts[1]
+    texts = [(tmp_path / f"audit{n}" / "audit.json").read_text() for n in (0, 1, 2)]
+    assert texts[0] == texts[1] == texts[2]
     words = ("--config", config_file, "--local", "--out")
     assert cu(monkeypatch, "audit", "audited", *words, tmp_path / "audit0") == 2
     assert cu(monkeypatch, "audit", "nothing", *words, tmp_path / "x") == 2
     assert "no run of that name" in capsys.readouterr().err
-    assert cu(monkeypatch, "audit", "nothing") == 2
+    assert cu(monkeypatch, "audit", "audite", f"storage={storage}") == 2
+    assert "no run of that name" in (said := capsys.readouterr().err)
+    assert "did you mean audited?" in said
+    alone = tmp_path / "alone.safetensors"
+    alone.write_bytes((model / "model.safetensors").read_bytes())
+    assert cu(monkeypatch, "audit", alone) == 2
     assert "say with --config" in capsys.readouterr().err
     assert cu(monkeypatch, "audit", config_file) == 2
     assert "is a configuration, not a model" in capsys.readouterr().err
