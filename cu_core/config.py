@@ -266,6 +266,8 @@ class RunConfig:
             )
         if self.workers.shard:
             self._check_shard()
+        if self.workers.profile:
+            self._check_profile()
         if self.audit.paraphrases and self.asked != "class":
             raise ValueError("audit.paraphrases is for requests of a class or concept")
         if (self.audit.paraphrases or self.audit.other_data) and "retrieval" not in (
@@ -276,10 +278,12 @@ class RunConfig:
             )
         if self.batches.forget_batch < 1:
             raise ValueError("batches.forget_batch must be at least 1")
-        if self.workers.profile and (self.method.closed_form or self.stop.max_steps < PROFILED_STEPS):
+
+    def _check_profile(self) -> None:
+        steps = 1 if self.method.closed_form else self.stop.max_steps
+        if steps < PROFILED_STEPS:
             raise ValueError(
-                f"workers.profile traces steps 3 to {PROFILED_STEPS}: {self.method.name} takes "
-                f"{1 if self.method.closed_form else self.stop.max_steps}"
+                f"workers.profile traces steps 3 to {PROFILED_STEPS}: {self.method.name} takes at most {steps}"
             )
 
     def _check_shard(self) -> None:

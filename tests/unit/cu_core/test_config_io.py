@@ -111,3 +111,10 @@ def test_a_pool_of_shards_changes_the_result_and_not_what_is_trained_on_all_rows
     assert some.result_digest("d") != whole.result_digest("d")
     assert some.original_key("d") == whole.original_key("d")
     assert some.oracle_key("d", "f", 1) == whole.oracle_key("d", "f", 1)
+
+
+@pytest.mark.parametrize("short", ["stop.max_steps=4", "method.name=logit_mask"])
+def test_a_trace_needs_its_steps(short: str) -> None:
+    assert load_config(None, ["workers.profile=true"]).workers.profile
+    with pytest.raises(ConfigError, match="workers.profile traces steps 3 to 5"):
+        load_config(None, ["workers.profile=true", short])
