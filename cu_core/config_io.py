@@ -79,6 +79,18 @@ def dump_config(config: RunConfig) -> str:
     return yaml.safe_dump(as_plain(config), sort_keys=False)
 
 
+def differences(old: Mapping[str, Any], new: Mapping[str, Any], path: str = "") -> list[str]:
+    """Settings in which two resolved configurations differ, e.g. ``seed was 0, is 1``."""
+    found = []
+    for key in dict.fromkeys([*old, *new]):
+        was, now = old.get(key), new.get(key)
+        if isinstance(was, Mapping) and isinstance(now, Mapping):
+            found += differences(was, now, f"{path}{key}.")
+        elif was != now:
+            found.append(f"{path}{key} was {was}, is {now}")
+    return found
+
+
 def parse_yaml(text: str, source: str) -> dict[str, Any]:
     try:
         loaded = yaml.safe_load(text)

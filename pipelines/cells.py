@@ -27,6 +27,7 @@ from pipelines.progress import console, ray_board
 from pipelines.ray_train import train_workers
 from pipelines.run_folder import RunFolder
 from pipelines.session import ray_session
+from pipelines.tables import counted
 
 REPORTS = TypeAdapter(AuditReport)
 
@@ -128,7 +129,8 @@ def run_cells(cells: Sequence[Cell], finished: Callable[[Cell], None] = lambda c
     todo = [cell for cell in unique.values() if cell.outcome is None]
     missing = {job.folder: (cell.plan.config, job) for cell in todo for job in cell.plan.missing}
     console.print(
-        f"{len(unique)} cells: {len(unique) - len(todo)} found, {len(todo)} to run, {len(missing)} models to train"
+        f"{counted(len(unique), 'cell')}: {len(unique) - len(todo)} found, {len(todo)} to run, "
+        f"{counted(len(missing), 'model')} to train"
     )
     for cell in unique.values():
         if cell.outcome is not None:

@@ -17,7 +17,7 @@ from pipelines.compare_config import Competitor, Settings
 from pipelines.compare_table import NOTHING, ORACLE, Entry, ResultTable, cell_frame, tables
 from pipelines.html_report import environment
 from pipelines.plots import COLOURS, svg
-from pipelines.tables import machine
+from pipelines.tables import counted, machine
 
 LEGEND = (
     "Mean ± standard deviation over requests and seeds. Best of a column (least distance) bold, ties within the spread "
@@ -89,7 +89,7 @@ def markdown(finished: Finished, made: Sequence[ResultTable], command: str) -> s
     config = finished.comparison.config
     head = [
         f"```\n{command}\n```",
-        f"{len(finished.results)} runs on {machine()}; budget {config.budget_rows:,} rows a run; seeds "
+        f"{counted(len(finished.results), 'run')} on {machine()}; budget {config.budget_rows:,} rows a run; seeds "
         f"{', '.join(map(str, config.seeds))}. {LEGEND}",
     ]
     settings = "\n".join(f"- {line}" for line in settings_lines(finished))

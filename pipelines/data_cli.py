@@ -17,6 +17,7 @@ from cu_core.data.sources import SourceOptions
 from cu_core.data.verify import verify
 from cu_core.places import place
 from pipelines.progress import bars, console
+from pipelines.tables import counted
 
 app = typer.Typer(no_args_is_help=True)
 Packed = Annotated[
@@ -77,7 +78,9 @@ def pack_command(
             lambda done, total: drawn.update("pack", done, total),
         )
     rows = ", ".join(f"{s} {manifest.num_rows(s)}" for s in SPLITS)
-    console.print(f"{out}: {rows} rows in {len(manifest.shards)} shards, digest {manifest.digest}")
+    console.print(
+        f"{out}: {counted(rows, 'row')} in {counted(len(manifest.shards), 'shard')}, digest {manifest.digest}"
+    )
 
 
 @app.command()
@@ -115,5 +118,5 @@ def verify_command(
     if problems:
         for line in problems[:50]:
             print(line)
-        raise DataError(f"{folder}: {len(problems)} problem{'s' if len(problems) > 1 else ''} found.")
+        raise DataError(f"{folder}: {counted(len(problems), 'problem')} found.")
     console.print(f"{folder}: sound.")

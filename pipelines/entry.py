@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+import signal
 import sys
+import threading
+
+
+def interrupt_on_sigterm() -> None:
+    """SIGTERM ends a command as Ctrl-C does, until something else is made of it."""
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, lambda number, frame: signal.raise_signal(signal.SIGINT))
 
 
 def main() -> None:
+    interrupt_on_sigterm()
     try:
         from pipelines.cli import main as run
 

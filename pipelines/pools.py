@@ -27,6 +27,7 @@ from pipelines.dry_run import rows_per_second
 from pipelines.plan import Plan, TrainJob, make_plan
 from pipelines.progress import console, ray_board
 from pipelines.session import ray_session
+from pipelines.tables import counted
 
 Role = Literal["original", "unlearned", "oracle"]
 
@@ -169,7 +170,8 @@ def announce(members: Sequence[Member], todo: Sequence[Member], jobs: Sequence[t
             f"aside for tasks; take smaller batches."
         )
     console.print(
-        f"{len(members)} members: {len(members) - len(todo)} found, {len(todo)} to make; {len(jobs)} models to train; "
+        f"{counted(len(members), 'member')}: {len(members) - len(todo)} found, {len(todo)} to make; "
+        f"{counted(len(jobs), 'model')} to train; "
         f"{slots} at a time, about {seconds / slots / 60:.0f} min and {slots * memory / 2**30:.1f} GiB in all",
         highlight=False,
         soft_wrap=True,

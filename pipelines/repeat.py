@@ -15,7 +15,7 @@ from pipelines.cells import Cell, Failure, run_cells
 from pipelines.compare_cli import check_out
 from pipelines.plan import make_plan
 from pipelines.progress import console
-from pipelines.tables import command_line, machine
+from pipelines.tables import command_line, counted, machine
 
 
 def expand(config: Path, overrides: Sequence[str], vary: Sequence[str]) -> list[Cell]:
@@ -75,8 +75,8 @@ def markdown(reports: Sequence[AuditReport]) -> str:
     kept = sum(r.stop.get("kept_holds", False) for r in reports)
     lines += [
         "",
-        f"Stop rule fired in {fired} of {len(reports)} runs, a state satisfying rule and guard was kept in {kept}; "
-        f"forget rows found in the retain stream: {sum(r.leaks for r in reports)}.",
+        f"Stop rule fired in {fired} of {counted(len(reports), 'run')}, a state satisfying rule and guard was kept "
+        f"in {kept}; forget rows found in the retain stream: {sum(r.leaks for r in reports)}.",
     ]
     return "\n".join(lines)
 
@@ -87,7 +87,7 @@ def run_repeat(config: Path, overrides: list[str], vary: list[str], out: Path | 
     outcomes = run_cells(cells)
     failed = [f"{c.label}: {o.reason}" for c, o in zip(cells, outcomes, strict=True) if isinstance(o, Failure)]
     if failed:
-        raise ValueError(f"{len(failed)} of {len(cells)} runs cannot be finished; {failed[0]}")
+        raise ValueError(f"{len(failed)} of {counted(len(cells), 'run')} cannot be finished; {failed[0]}")
     reports = [o for o in outcomes if not isinstance(o, Failure)]
     each = "\n".join(
         f"- {c.label}: gap {r.gap.mean:.2f}, {r.verdict.word}" if r.gap else f"- {c.label}"
@@ -95,7 +95,7 @@ def run_repeat(config: Path, overrides: list[str], vary: list[str], out: Path | 
     )
     text = (
         f"```\n{command_line()}\n```\n\n"
-        f"{len(cells)} runs on {machine()}; mean ± standard deviation over the runs.\n\n"
+        f"{counted(len(cells), 'run')} on {machine()}; mean ± standard deviation over the runs.\n\n"
         f"{markdown(reports)}\n\n{each}\n"
     )
     print(text)

@@ -12,7 +12,7 @@ from typing import Any
 
 from cu_core.checkpoint import DamagedFile, read_meta
 from cu_core.config import RunConfig
-from cu_core.config_io import ConfigError, dump_config
+from cu_core.config_io import ConfigError, as_plain, differences, dump_config, parse_yaml
 from cu_core.files import write_text
 from cu_core.places import there
 
@@ -96,9 +96,11 @@ def open_run(config: RunConfig, digest: str, resume: str | None) -> tuple[RunCon
     if folder.finished:
         raise ConfigError(f"--resume {resume}: that run is finished; its report is {folder.path / 'report.html'}.")
     if folder.record()["config_digest"] != digest:
+        old = parse_yaml((folder.path / "config.yaml").read_text(), f"{folder.path / 'config.yaml'}")
+        what = differences(old, as_plain(replace(config, name=resume))) or ["its data or the version of this project"]
         raise ConfigError(
-            f"--resume {resume}: that run has another configuration ({folder.path / 'config.yaml'}); "
-            f"use that file, or start a new run."
+            f"--resume {resume}: that run has another configuration ({'; '.join(what)}); "
+            f"use {folder.path / 'config.yaml'}, or start a new run."
         )
     return replace(config, name=resume), folder
 

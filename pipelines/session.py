@@ -16,6 +16,7 @@ from cu_core.config import RunConfig, WorkersConfig
 from cu_core.config_io import ConfigError
 from cu_core.files import write_text
 from cu_core.places import address
+from pipelines.entry import interrupt_on_sigterm
 
 
 @contextmanager
@@ -102,3 +103,4 @@ def _start_ray(address: str) -> None:
     finally:
         root.handlers[:], level = before
         root.setLevel(level)
+    interrupt_on_sigterm()  # Ray's own handler ends the process at once

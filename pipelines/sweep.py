@@ -32,7 +32,7 @@ from pipelines.sweep_page import write_page
 from pipelines.sweep_space import Sweep
 from pipelines.sweep_trial import trial_cell
 from pipelines.swept import DEFAULT, WINNER, Swept
-from pipelines.tables import command_line, resumed
+from pipelines.tables import command_line, counted, resumed
 
 
 def run_sweep(sweep: Sweep, name: str, resume: bool) -> Swept:
@@ -53,7 +53,7 @@ def run_sweep(sweep: Sweep, name: str, resume: bool) -> Swept:
         status = "FAILED"
         try:
             launch.train_missing(config, plan.missing, local=False)
-            console.print(f"sweep {name}: {sweep.config.count} trials, {sweep.config.objective} minimised")
+            console.print(f"sweep {name}: {counted(sweep.config.count, 'trial')}, {sweep.config.objective} minimised")
             with Board(sweep, recorder) as board:
                 trials = run_trials(sweep, folder, board)
                 if board.interrupted:

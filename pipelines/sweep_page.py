@@ -22,7 +22,7 @@ from pipelines.plots import svg
 from pipelines.ray_tune import Tried
 from pipelines.sweep_objective import objectives
 from pipelines.swept import DEFAULT, WINNER, Swept
-from pipelines.tables import command_line, from_nothing, machine
+from pipelines.tables import command_line, counted, from_nothing, machine
 
 LABELS = {
     "forgetting": "forgetting, distance to the goal (points)",
@@ -160,7 +160,7 @@ def conclusion(swept: Swept) -> str:
     told = {n: f"{s.mean():.2f}" + (f" ± {s.std():.2f}" if len(s) > 1 else "") for n, s in series.items()}
     figure = "mean gap to the oracle" if swept.figure == "gap" else "proxy"
     count = len(series[WINNER])
-    runs = f"on {count} run{'s' if count > 1 else ''} that decided nothing"
+    runs = f"on {counted(count, 'run')} that decided nothing"
     chance = "" if count == 1 or _clear(swept) else " The difference is smaller than its spread."
     if swept.better:
         return f"The winner has a {figure} of {told[WINNER]}, the settings of base {told[DEFAULT]}, {runs}.{chance}"

@@ -28,6 +28,11 @@ def from_nothing(command: str) -> str:
     return re.sub(r" --resume[ =](\S+)", r" --name \1", command)
 
 
+def counted(number: int, noun: str) -> str:
+    """``1 run``, ``2 runs``."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
 def machine() -> str:
     return f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}"
 

@@ -69,7 +69,7 @@ def test_an_interrupted_local_run_is_resumed_once(
     assert cu(monkeypatch, "unlearn", config_file, "--local", "name=halves") == 2  # the name is in use
     assert "go on with --resume halves" in capsys.readouterr().err
     assert cu(monkeypatch, "unlearn", config_file, "seed=1", "--local", "--resume", "halves") == 2
-    assert "has another configuration" in capsys.readouterr().err
+    assert "has another configuration (seed was 0, is 1); use " in capsys.readouterr().err
     assert cu(monkeypatch, "unlearn", config_file, "--local", "--resume", "halves") == 0
     assert starts[0] == 8
     assert (folder.path / "report.html").read_text().startswith("<!doctype html>")

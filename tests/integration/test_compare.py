@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import psutil
 import pytest
 import yaml
 from mlflow.tracking import MlflowClient
@@ -140,6 +141,25 @@ def test_killed_and_started_again_it_gives_the_same_table(
         for p in (undisturbed[0], tmp_path)
     )
     pd.testing.assert_frame_equal(want, have, check_exact=True)
+
+
+def test_sigterm_ends_it_as_ctrl_c_does(digits: Path, tmp_path: Path) -> None:
+    path = write_comparison(tmp_path, digits)
+    process = subprocess.Popen([*CU, "compare", path], stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    while "models to train" not in process.stderr.readline():
+        assert process.poll() is None, "the comparison ended before it began"
+    family = psutil.Process(process.pid).children(recursive=True)
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 130, errors
+    assert "interrupted; what is finished is kept" in errors
+    assert "Traceback" not in errors
+    _, alive = psutil.wait_procs(family, timeout=30)
+    assert not alive
+    client = MlflowClient(f"sqlite:///{tmp_path / 'out' / 'mlflow.db'}")
+    (parent,) = client.search_runs([client.get_experiment_by_name("contrastive-unlearning").experiment_id])
+    assert parent.info.status == "KILLED"
 
 
 def test_memorised_rows_are_scored_and_a_case_that_ranks_nobody_is_said_to(digits: Path, tmp_path: Path) -> None:
