@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -47,7 +48,10 @@ def read_meta(folder: Path, verify: bool = True) -> dict[str, Any]:
     path = folder / META
     if not there(path):
         raise DamagedFile(f"{folder} holds no {META}: it is not a folder that this tool saved.")
-    meta: dict[str, Any] = json.loads(path.read_text())
+    try:
+        meta: dict[str, Any] = json.loads(path.read_text())
+    except ValueError as error:
+        raise DamagedFile(f"{path} is damaged (it is no JSON); use an earlier copy.") from error
     for name, expected in meta["files"].items() if verify else ():
         if not there(folder / name) or file_sha256(folder / name) != expected:
             raise DamagedFile(f"{folder / name} is damaged (its sha256 differs from {META}); use an earlier copy.")
@@ -87,7 +91,7 @@ def load_weights(path: Path) -> Weights:
             if file.read(1) not in PICKLED:
                 raise UnpicklingError("it does not begin as torch.save writes")
         loaded = torch.load(path, map_location="cpu", weights_only=True)
-    except (SafetensorError, UnpicklingError, RuntimeError, EOFError, LookupError) as error:
+    except (SafetensorError, UnpicklingError, RuntimeError, EOFError, LookupError, ValueError, struct.error) as error:
         (reason, *_) = [*str(error).strip().splitlines(), type(error).__name__]
         raise DamagedFile(
             f"{path} is no weights file, neither safetensors nor a state dict of tensors: {reason}"

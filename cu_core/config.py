@@ -224,8 +224,13 @@ class RunConfig:
         return model
 
     def result_digest(self, data_digest: str) -> str:
-        """Hash of what an unlearning result depends on: not the name, the places, the tracker or the workers;
-        of the audit only the stop set."""
+        """Hash of what an unlearning result depends on."""
+        own = [self.method.version] if self.method.version > 1 else []
+        return digest_of([self.of_the_result(), data_digest, TRAINING_VERSION, UNLEARNING_VERSION, *own])
+
+    def of_the_result(self) -> dict[str, Any]:
+        """Settings on which an unlearning result depends: not the name, the places, the tracker or the workers; of the
+        audit only the stop set."""
         content = asdict(self)
         for part in ("name", "storage", "tracking", "data", "audit"):
             del content[part]
@@ -234,8 +239,7 @@ class RunConfig:
         content["stop_rows"] = self.audit.stop_rows
         if self.data.retain_shards is not None:
             content["retain_shards"] = self.data.retain_shards
-        own = [self.method.version] if self.method.version > 1 else []
-        return digest_of([content, data_digest, TRAINING_VERSION, UNLEARNING_VERSION, *own])
+        return content
 
     def __post_init__(self) -> None:
         model = "image-text" if self.model.reads_captions else "classifier"

@@ -80,9 +80,11 @@ def dump_config(config: RunConfig) -> str:
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any], path: str = "") -> list[str]:
-    """Settings in which two resolved configurations differ, e.g. ``seed was 0, is 1``."""
+    """Settings in which two mappings of them differ, e.g. ``seed was 0, is 1``; of another method or request only which
+    it was."""
     found = []
-    for key in dict.fromkeys([*old, *new]):
+    keys = [tag for tag in ("kind", "name") if old.get(tag) != new.get(tag)] or dict.fromkeys([*old, *new])
+    for key in keys:
         was, now = old.get(key), new.get(key)
         if isinstance(was, Mapping) and isinstance(now, Mapping):
             found += differences(was, now, f"{path}{key}.")

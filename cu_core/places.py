@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 from filelock import FileLock
@@ -12,6 +14,8 @@ from pyarrow import fs
 HERE = fs.LocalFileSystem()
 LAST = ("manifest.json", "meta.json", "result.json")
 """Files that say that their folder is whole: sent after the others."""
+GROWING = ("run.json", "notes.txt", "steps.json")
+"""Files that are written again and again, by one machine after another: a copy may be old."""
 GIGABYTE = 10**9
 SCHEMES = ("s3", "gs", "file")
 
@@ -69,24 +73,29 @@ def there(path: Path) -> bool:
     return path.is_file()
 
 
-def fetch(path: Path) -> None:
-    """Bring a file from its address where this machine lacks it; several processes of a machine bring it once. Nothing
-    happens where the address lacks it too.
+def fetch(path: Path, check: Callable[[Path], None] = lambda copy: None) -> None:
+    """Bring a file from its address where this machine lacks it, or where it grows; several processes of a machine
+    bring it once, ``check`` refuses a copy by raising. Nothing happens where the address lacks it too.
 
     Raises: OSError if the address does not answer.
     """
     remote = _remote(path)
-    if remote is None or path.exists():
+    if remote is None or (path.exists() and path.name not in GROWING):
         return
     filesystem, key = remote
     if filesystem.get_file_info(key).type != fs.FileType.File:
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(path.with_name(f".{path.name}.lock")):
-        if not path.exists():
-            partial = path.with_name(f".{path.name}.fetched")
+        if path.exists() and path.name not in GROWING:
+            return
+        partial = path.with_name(f".{path.name}.fetched")
+        try:
             fs.copy_files(key, str(partial), source_filesystem=filesystem, destination_filesystem=HERE)
+            check(partial)
             partial.rename(path)
+        finally:
+            partial.unlink(missing_ok=True)
 
 
 def publish(path: Path) -> None:
@@ -112,8 +121,13 @@ def make_room(new: Path) -> None:
     """Drop the copies of shards that were used longest ago until all are within CU_CACHE_GB (absent: no limit); ``new``
     stays. A process that has one mapped keeps it."""
     limit = float(os.environ.get("CU_CACHE_GB") or "inf")
-    used = {p: p.stat() for p in cache().rglob("*.arrow") if p != new}
-    held = new.stat().st_size
+    used: dict[Path, os.stat_result] = {}
+    held = 0
+    for shard in cache().rglob("*.arrow"):
+        with contextlib.suppress(FileNotFoundError):  # a neighbour makes room too
+            used[shard] = shard.stat()
+    if new in used:
+        held += used.pop(new).st_size
     for shard in sorted(used, key=lambda p: used[p].st_mtime_ns, reverse=True):
         held += used[shard].st_size
         if held > limit * GIGABYTE:

@@ -20,6 +20,7 @@ from cu_core.run import import_original
 from pipelines import launch, tracking
 from pipelines.html_report import write_report
 from pipelines.plan import Plan, absolute, is_mlflow, make_plan
+from pipelines.run_folder import names_in
 from pipelines.session import ray_session
 
 
@@ -49,8 +50,8 @@ def _unknown(config: RunConfig, model: str) -> str:
     runs = config.store / "runs"
     known = sorted(p.name for p in runs.iterdir()) if runs.is_dir() else []
     near = difflib.get_close_matches(model, known, 1)
-    hint = f"; did you mean {near[0]}?" if near else f"; runs there: {', '.join(known[:8])}." if known else "."
-    return f"{model}: no run of that name in {runs}, no folder and no file{hint}"
+    hint = f"did you mean {near[0]}?" if near else f"runs there: {names_in(runs)}."
+    return f"{model}: no run of that name in {runs}, no folder and no file; {hint}"
 
 
 def _config_in_mlflow(own: RunConfig, model: str) -> Path:
@@ -72,6 +73,11 @@ def find_model(plan: Plan, model: str) -> Path:
     for folder in (run, Path(model), Path(model) / "unlearned"):
         if there(folder / "meta.json"):
             return folder.resolve()
+    for folder in (run.parent, Path(model)):
+        if there(folder / "run.json"):
+            raise ConfigError(
+                f"{model}: that run has not made a model; cu unlearn goes on with --resume {folder.name}."
+            )
     if not Path(model).exists() and not is_mlflow(model):
         raise ConfigError(_unknown(plan.config, model))
     config = absolute(replace(plan.config, model=replace(plan.config.model, weights=model)))

@@ -99,7 +99,7 @@ def _audit_task(cell: Cell) -> None:
 def _audit_cell(cell: Cell) -> None:
     roles: list[str] = []
     try:
-        report = launch.audit_here(cell.plan, cell.folder / "unlearned", None, roles.append)
+        report, _ = launch.audit_here(cell.plan, cell.folder / "unlearned", roles.append)
     except NonFiniteError as error:
         _fail(cell, f"while the {roles[-1]} model was audited: {error}")
         return

@@ -17,8 +17,10 @@ from ray.job_submission import JobDetails, JobStatus, JobSubmissionClient
 from cu_core.config_io import ConfigError, check_keys, one_line, parse_yaml
 
 FILE = Path("cluster.yaml")
-LEFT_OUT = (".git", ".venv", "data", "outputs", "mlruns", "build", "**/__pycache__", ".*_cache", ".hypothesis")
-"""What is not sent along with a job."""
+LEFT_OUT = (
+    ".git", ".venv", "/data", "/shared", "/outputs", "/mlruns", "/build", "**/__pycache__", ".*_cache", ".hypothesis",
+)  # fmt: skip
+"""What is not sent along with a job, as in a .gitignore: /data is this folder's own, not that of a package."""
 ENDED = frozenset({JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.STOPPED})
 
 
@@ -76,6 +78,7 @@ def connect(cluster: ClusterConfig) -> JobSubmissionClient:
         if not Path(cluster.token_file).expanduser().is_file():
             raise ConfigError(f"token_file: no file {cluster.token_file}.")
         os.environ["RAY_AUTH_TOKEN_PATH"] = str(Path(cluster.token_file).expanduser())
+        os.environ.pop("RAY_AUTH_TOKEN", None)  # Ray would prefer it
     if os.environ.get("RAY_AUTH_TOKEN_PATH") or os.environ.get("RAY_AUTH_TOKEN"):
         os.environ.setdefault("RAY_AUTH_MODE", "token")
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import datetime
 import shlex
 import time
@@ -94,14 +95,25 @@ def _wait(client: JobSubmissionClient, job: str) -> int:
     """Print what the job prints until it ends; its exit status."""
     from pipelines.cluster import ENDED, follow, job_info
 
+    shown = 0
+
     async def show() -> None:
+        nonlocal shown
+        seen = 0
         async for text in follow(client, job):
-            print(text, end="", flush=True)
+            print(text[max(0, shown - seen) :], end="", flush=True)
+            seen += len(text)
+            shown = max(shown, seen)
 
     try:
-        asyncio.run(show())
-        while (info := job_info(client, job)).status not in ENDED:
+        while True:  # a stream that breaks off begins anew, from the first line
+            ended = job_info(client, job).status in ENDED
+            with contextlib.suppress(RuntimeError, ConnectionError):
+                asyncio.run(show())
+            if ended:
+                break
             time.sleep(0.5)
+        info = job_info(client, job)
     except KeyboardInterrupt:
         console.print(f"the job goes on; what it prints: cu jobs {job}   end it: cu stop {job}", highlight=False)
         raise

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -12,7 +11,7 @@ from rich.console import Console
 
 from cu_core.config_io import ConfigError
 from cu_core.files import digest_of, write_text
-from cu_core.places import shown
+from cu_core.places import shown, there
 from pipelines.compare import Finished, check, run_comparison
 from pipelines.compare_config import CompareConfig, Comparison, read_comparison
 from pipelines.compare_page import LEGEND, terminal_table, write_files
@@ -57,7 +56,7 @@ def comparison_digest(comparison: Comparison) -> str:
 
 def check_out(out: Path | None) -> None:
     """Raises: ConfigError if the file could not be written at the end, or is there and no table of ours."""
-    if out is not None and out.is_file() and not re.search(r"^(# )?cu \w+", out.read_text(errors="replace"), re.M):
+    if out is not None and there(out) and not out.read_text(errors="replace").startswith("```\ncu "):
         raise ConfigError(f"--out: {out} exists and is no table of this program; name another file.")
     if out is not None and (out.is_dir() or out.parent.is_file()):
         raise ConfigError(f"--out: {out} must be a file that can be written; it is a folder, or lies in a file.")

@@ -77,6 +77,7 @@ class CurveWriter:
             with _impatient():
                 self.sent = deliver(self.log.steps, self.uri, self.run_id, self.sent)
         except MlflowException:
+            self.sent = None  # it may have taken them all the same, and is asked
             self.next_flush = time.monotonic() + self.pause_seconds
 
 

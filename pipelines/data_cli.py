@@ -78,9 +78,7 @@ def pack_command(
             lambda done, total: drawn.update("pack", done, total),
         )
     rows = ", ".join(f"{s} {manifest.num_rows(s)}" for s in SPLITS)
-    console.print(
-        f"{out}: {counted(rows, 'row')} in {counted(len(manifest.shards), 'shard')}, digest {manifest.digest}"
-    )
+    console.print(f"{out}: {rows} rows in {counted(len(manifest.shards), 'shard')}, digest {manifest.digest}")
 
 
 @app.command()

@@ -2,15 +2,9 @@
 
 from __future__ import annotations
 
-import signal
 import sys
-import threading
 
-
-def interrupt_on_sigterm() -> None:
-    """SIGTERM ends a command as Ctrl-C does, until something else is made of it."""
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, lambda number, frame: signal.raise_signal(signal.SIGINT))
+from pipelines.signals import interrupt_on_sigterm
 
 
 def main() -> None:

@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import ray
 import torch
 
@@ -41,8 +43,13 @@ def device_of(config: RunConfig) -> torch.device:
     return torch.device("cuda" if config.workers.gpu else "cpu")
 
 
+def _is_import(config: RunConfig, job: TrainJob) -> bool:
+    """Whether the model is taken from a file, which this machine alone may have."""
+    return job.forget_file is None and config.model.weights not in (None, "pretrained")
+
+
 def _train(config: RunConfig, job: TrainJob, on_step: OnStep) -> None:
-    if job.forget_file is None and config.model.weights not in (None, "pretrained"):
+    if _is_import(config, job):
         import_original(config, job.folder)
     else:
         hooks = Hooks(device=device_of(config), on_step=on_step)
@@ -92,12 +99,15 @@ def start_training(jobs: Sequence[tuple[RunConfig, TrainJob]], board: Any, memor
     """Start a task for each model, ``memory`` bytes set aside for each; their references, which other tasks may wait
     for."""
     labels = [job.label for _, job in jobs]
-    return [
-        _train_task.options(**task_options(config), memory=memory).remote(
-            config, job, board, job.label if labels.count(job.label) == 1 else f"{job.label} ({job.folder.name[:5]})"
-        )
-        for config, job in jobs
-    ]
+
+    def start(config: RunConfig, job: TrainJob) -> Any:
+        if _is_import(config, job):
+            import_original(config, job.folder)
+            return ray.put(None)
+        label = job.label if labels.count(job.label) == 1 else f"{job.label} ({job.folder.name[:5]})"
+        return _train_task.options(**task_options(config), memory=memory).remote(config, job, board, label)
+
+    return [start(config, job) for config, job in jobs]
 
 
 def bar_step(drawn: Bars, label: str) -> OnStep:
@@ -226,40 +236,35 @@ def unlearn(plan: Plan, folder: RunFolder, curves: Curves, local: bool) -> None:
         console.print(line, highlight=False)
 
 
-def audit_here(plan: Plan, unlearned: Path, samples_file: Path | None, progress: Callable[[str], None]) -> AuditReport:
-    """The audit in this process; the per-sample table is written to ``samples_file``."""
-    import pyarrow.parquet as pq
-
+def audit_here(
+    plan: Plan, unlearned: Path, progress: Callable[[str], None], samples: bool = False
+) -> tuple[AuditReport, pa.Table | None]:
+    """The audit in this process, with the per-sample table if it is wanted."""
     folders = {"original": plan.original.folder, "unlearned": unlearned}
     oracles = [job.folder for job in plan.oracles]
-    report, samples = run_audit(
-        plan.config,
-        plan.forget_file,
-        folders,
-        oracles,
-        device_of(plan.config),
-        progress,
-        samples=samples_file is not None,
-    )
-    if samples is not None and samples_file is not None:
-        with atomic_file(samples_file) as partial:
-            pq.write_table(samples, partial)
-    return report
+    return run_audit(plan.config, plan.forget_file, folders, oracles, device_of(plan.config), progress, samples=samples)
 
 
 @ray.remote
-def _audit_task(plan: Plan, unlearned: Path, samples_file: Path | None, board: Any) -> AuditReport:
+def _audit_task(plan: Plan, unlearned: Path, board: Any) -> tuple[AuditReport, pa.Table | None]:
     roles: list[str] = []
 
     def progress(role: str) -> None:
         roles.append(role)
         board.update.remote("audit", len(roles), 2 + len(plan.oracles), role)
 
-    return audit_here(plan, unlearned, samples_file, progress)
+    return audit_here(plan, unlearned, progress, samples=True)
 
 
-def audit(plan: Plan, unlearned: Path, samples_file: Path | None, local: bool) -> AuditReport:
-    """Audit all models of the plan."""
+def audit(plan: Plan, unlearned: Path, samples_file: Path, local: bool) -> AuditReport:
+    """Audit all models of the plan; the per-sample table is written to ``samples_file`` of this machine."""
+    report, samples = _audit(plan, unlearned, local)
+    with atomic_file(samples_file) as partial:
+        pq.write_table(samples, partial)
+    return report
+
+
+def _audit(plan: Plan, unlearned: Path, local: bool) -> tuple[AuditReport, pa.Table | None]:
     if local:
         with bars() as drawn:
             roles: list[str] = []
@@ -268,8 +273,8 @@ def audit(plan: Plan, unlearned: Path, samples_file: Path | None, local: bool) -
                 roles.append(role)
                 drawn.update("audit", len(roles), 2 + len(plan.oracles), role)
 
-            return audit_here(plan, unlearned, samples_file, progress)
+            return audit_here(plan, unlearned, progress, samples=True)
     with ray_board() as board:
         task = _audit_task.options(**task_options(plan.config))
-        report: AuditReport = ray.get(task.remote(plan, unlearned, samples_file, board))
-        return report
+        found: tuple[AuditReport, pa.Table | None] = ray.get(task.remote(plan, unlearned, board))
+        return found

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import FrameType
 from typing import Any, Protocol
 
 import ray
@@ -15,6 +16,7 @@ from ray.exceptions import RayError
 from ray.train import UserCallback
 
 from pipelines.progress import console
+from pipelines.signals import interrupt
 
 PATIENCE = 25.0
 """Seconds that a checkpoint is waited for; clusters kill after 30."""
@@ -108,6 +110,8 @@ class Announce(UserCallback):
 def notice(desk: Desk) -> Iterator[None]:
     """While the block runs, SIGTERM asks for a checkpoint, and the block ends by KeyboardInterrupt once it is there."""
 
+    asked, done = threading.Event(), threading.Event()
+
     def wait() -> None:
         try:
             desk.ask()
@@ -117,12 +121,16 @@ def notice(desk: Desk) -> Iterator[None]:
             console.print("a checkpoint was taken" if desk.is_taken() else "no checkpoint could be taken in time")
         except RayError:  # the unlearning ended meanwhile, and its board with it: what it made is there
             console.print("the unlearning has ended")
-        os.kill(os.getpid(), signal.SIGINT)
+        done.set()
+        os.kill(os.getpid(), signal.SIGTERM)  # the second, which ends the block
 
-    def handle(number: int, frame: object) -> None:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # once is enough
-        console.print("SIGTERM: taking a checkpoint", highlight=False)
-        threading.Thread(target=wait, daemon=True).start()
+    def handle(number: int, frame: FrameType | None) -> None:
+        if done.is_set():
+            interrupt(number, frame)
+        elif not asked.is_set():
+            asked.set()
+            console.print("SIGTERM: taking a checkpoint", highlight=False)
+            threading.Thread(target=wait, daemon=True).start()
 
     if threading.current_thread() is not threading.main_thread():
         yield

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from cu_core.config_io import ConfigError
 from cu_core.data.concepts import ByConcept, find_concept
 from cu_core.data.requests import ForgetSet, resolve_request, save_forget_set
 from cu_core.data.schema import Manifest
+from cu_core.files import atomic_file, file_sha256
 from cu_core.places import place, there
 from cu_core.run import foreign_model, fresh_model, open_reader, open_split
 from pipelines.tracking import tracking_uri, use_server
@@ -83,7 +85,7 @@ def absolute(config: RunConfig) -> RunConfig:
                 f"model.weights: {weights} must hold one .safetensors file, it holds {len(files)}; "
                 f"models that `cu` registered hold it."
             )
-        weights = str(files[0])
+        weights = str(_kept(files[0], config.store))
     elif weights not in (None, "pretrained"):
         weights = str(Path(str(weights)).resolve())
     return replace(
@@ -93,6 +95,17 @@ def absolute(config: RunConfig) -> RunConfig:
         model=replace(config.model, weights=weights, name=_absolute_name(config), start=_absolute_start(config)),
         audit=replace(config.audit, other_data=tuple(str(place(p)) for p in config.audit.other_data)),
     )
+
+
+def _kept(file: Path, store: Path) -> Path:
+    """A download under a name that it has again next time, as results depend on it."""
+    if store in file.parents:
+        return file
+    kept = store / "downloads" / f"{file_sha256(file)[:16]}.safetensors"
+    if not there(kept):
+        with atomic_file(kept) as partial:
+            shutil.copyfile(file, partial)
+    return kept
 
 
 def _check_kind(config: RunConfig, forget: ForgetSet, manifest: Manifest) -> None:

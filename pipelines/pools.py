@@ -26,7 +26,7 @@ from pipelines import launch
 from pipelines.dry_run import rows_per_second
 from pipelines.plan import Plan, TrainJob, make_plan
 from pipelines.progress import console, ray_board
-from pipelines.session import ray_session
+from pipelines.session import ray_session, resources
 from pipelines.tables import counted
 
 Role = Literal["original", "unlearned", "oracle"]
@@ -161,12 +161,12 @@ def announce(members: Sequence[Member], todo: Sequence[Member], jobs: Sequence[t
     shares = [0.5 if settings.data.half is not None else 1.0 for settings, _ in jobs]
     seconds = sum(shares) * _training_seconds(members, train_rows / speed)
     seconds += len(todo) * config.stop.max_steps * rows / speed
-    resources = ray.cluster_resources()
-    slots = resources["GPU"] / launch.gpu_share(config) if config.workers.gpu else resources["CPU"]
-    slots = int(min(slots, resources["memory"] // memory))
+    have = resources()
+    slots = have["GPU"] / launch.gpu_share(config) if config.workers.gpu else have["CPU"]
+    slots = int(min(slots, have["memory"] // memory))
     if slots < 1:
         raise ConfigError(
-            f"one model needs about {memory / 2**30:.1f} GiB, the cluster sets {resources['memory'] / 2**30:.1f} GiB "
+            f"one model needs about {memory / 2**30:.1f} GiB, the cluster sets {have['memory'] / 2**30:.1f} GiB "
             f"aside for tasks; take smaller batches."
         )
     console.print(

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import optuna
-import ray
 from ray import tune
 from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler, MedianStoppingRule, TrialScheduler
 from ray.tune.search import BasicVariantGenerator, Searcher
@@ -23,6 +22,7 @@ from cu_core.audit.table import METRICS
 from pipelines import launch
 from pipelines.errors import explain, root_cause
 from pipelines.ray_train import own_interrupt
+from pipelines.session import resources
 from pipelines.sweep_objective import ALL, objectives
 from pipelines.sweep_space import Sweep
 from pipelines.sweep_trial import run_trial
@@ -103,7 +103,7 @@ def run_trials(sweep: Sweep, folder: Path, callback: tune.Callback) -> list[Trie
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # failures are told by the trials themselves
     config = sweep.trial_config(sweep.first)
     workers = config.workers
-    have = ray.cluster_resources()
+    have = resources()
     # A trial of several workers is a driver: the workers of its Train run take the resources, it must take none.
     takes = (
         {"CPU": workers.cpus, "GPU": launch.gpu_share(config) if workers.gpu else 0}
@@ -111,7 +111,7 @@ def run_trials(sweep: Sweep, folder: Path, callback: tune.Callback) -> list[Trie
         else {"CPU": 0, "memory": 1}
     )
     places = (
-        have.get("GPU", 0) * (workers.models_per_gpu if workers.count == 1 else 1)
+        have["GPU"] * (workers.models_per_gpu if workers.count == 1 else 1)
         if workers.gpu
         else have["CPU"] / workers.cpus
     )

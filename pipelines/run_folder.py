@@ -12,9 +12,9 @@ from typing import Any
 
 from cu_core.checkpoint import DamagedFile, read_meta
 from cu_core.config import RunConfig
-from cu_core.config_io import ConfigError, as_plain, differences, dump_config, parse_yaml
+from cu_core.config_io import ConfigError, differences, dump_config, load_config
 from cu_core.files import write_text
-from cu_core.places import there
+from cu_core.places import fetch, there
 
 
 @dataclass(frozen=True)
@@ -61,15 +61,20 @@ class RunFolder:
 
 def check_name(name: str) -> None:
     """Raises: ConfigError for what is no plain name of a folder."""
-    if not re.fullmatch(r"\w[\w .+=@-]*", name):
-        raise ConfigError(
-            f"name: must begin with a letter or digit and hold these, spaces and .+=@-_ only, got {name!r}."
-        )
+    if not re.fullmatch(r"\w[\w.+=@-]*", name):
+        raise ConfigError(f"name: must begin with a letter, digit or _ and hold these and .+=@- only, got {name!r}.")
+
+
+def names_in(folder: Path) -> str:
+    """What lies there, for who named something else."""
+    names = sorted(p.name for p in folder.iterdir() if not p.name.startswith(".")) if folder.is_dir() else []
+    return f"{', '.join(names[:8])}{' and more' if len(names) > 8 else ''}" or "none"
 
 
 def _default_name(config: RunConfig, digest: str) -> str:
     now = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
-    return f"{Path(config.data.path).name}-{config.request.kind}-{now}-{digest[:6]}"
+    data = re.sub(r"\W", "-", Path(config.data.path).name)
+    return f"{data}-{config.request.kind}-{now}-{digest[:6]}"
 
 
 def open_run(config: RunConfig, digest: str, resume: str | None) -> tuple[RunConfig, RunFolder]:
@@ -78,8 +83,8 @@ def open_run(config: RunConfig, digest: str, resume: str | None) -> tuple[RunCon
     Raises: ConfigError for a name in use, and for resuming what is finished, absent or of another configuration.
     """
     runs = config.store / "runs"
-    check_name(resume or config.name or "none")
     if resume is None:
+        check_name(config.name or _default_name(config, digest))
         folder = RunFolder(runs / (config.name or _default_name(config, digest)))
         if folder.path.exists() or there(folder.path / "run.json"):
             state = "is finished" if folder.finished else f"was interrupted: go on with --resume {folder.name}"
@@ -91,16 +96,16 @@ def open_run(config: RunConfig, digest: str, resume: str | None) -> tuple[RunCon
         return config, folder
     folder = RunFolder(runs / resume)
     if not there(folder.path / "run.json"):
-        known = ", ".join(sorted(p.name for p in runs.iterdir())) if runs.is_dir() else "none"
-        raise ConfigError(f"--resume {resume}: no such run in {runs}; runs there: {known}.")
+        raise ConfigError(f"--resume {resume}: no such run in {runs}; runs there: {names_in(runs)}.")
     if folder.finished:
         raise ConfigError(f"--resume {resume}: that run is finished; its report is {folder.path / 'report.html'}.")
     if folder.record()["config_digest"] != digest:
-        old = parse_yaml((folder.path / "config.yaml").read_text(), f"{folder.path / 'config.yaml'}")
-        what = differences(old, as_plain(replace(config, name=resume))) or ["its data or the version of this project"]
+        own = folder.path / "config.yaml"
+        fetch(own)
+        what = differences(load_config(own).of_the_result(), config.of_the_result())
         raise ConfigError(
-            f"--resume {resume}: that run has another configuration ({'; '.join(what)}); "
-            f"use {folder.path / 'config.yaml'}, or start a new run."
+            f"--resume {resume}: that run has another configuration "
+            f"({'; '.join(what) or 'other data, or another version of this project'}); use {own}, or start a new run."
         )
     return replace(config, name=resume), folder
 

@@ -11,7 +11,6 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-import ray
 import torch
 from rich.table import Table
 
@@ -27,7 +26,7 @@ from pipelines.plan import absolute
 from pipelines.progress import console
 from pipelines.ray_train import train_workers
 from pipelines.run_folder import RunFolder
-from pipelines.session import check_room, ray_session
+from pipelines.session import check_room, ray_session, resources
 from pipelines.tables import command_line, machine
 
 PAYS = 0.9
@@ -152,9 +151,9 @@ def run_scaling(config: RunConfig, counts: Sequence[int], steps: int, out: Path 
     scales: list[Scale] = []
     alone = replace(config, workers=replace(config.workers, count=1, min_count=None, shard=False))
     with ray_session(alone):
-        have = ray.cluster_resources()
-        if config.workers.gpu and max(counts) > have.get("GPU", 0):
-            raise ConfigError(f"--workers {max(counts)}: the cluster has {have.get('GPU', 0):.0f} GPUs.")
+        have = resources()
+        if config.workers.gpu and max(counts) > have["GPU"]:
+            raise ConfigError(f"--workers {max(counts)}: the cluster has {have['GPU']:.0f} GPUs.")
         if max(counts) > MOST_A_CPU * have["CPU"]:
             raise ConfigError(
                 f"--workers {max(counts)}: the cluster has {have['CPU']:.0f} CPUs; more than {MOST_A_CPU} workers on "

@@ -16,7 +16,7 @@ from cu_core.config import RunConfig, WorkersConfig
 from cu_core.config_io import ConfigError
 from cu_core.files import write_text
 from cu_core.places import address
-from pipelines.entry import interrupt_on_sigterm
+from pipelines.signals import interrupt_on_sigterm
 
 
 @contextmanager
@@ -41,14 +41,26 @@ def ray_session(config: RunConfig) -> Iterator[None]:
             ray.shutdown()
 
 
+def resources() -> dict[str, float]:
+    """What the cluster has, or grows to where its head starts machines as they are asked for (CU_MOST_CPUS,
+    CU_MOST_GPUS)."""
+    have = {"CPU": 0.0, "GPU": 0.0, "memory": 0.0} | ray.cluster_resources()
+    most = {"CPU": float(os.environ.get("CU_MOST_CPUS") or 0), "GPU": float(os.environ.get("CU_MOST_GPUS") or 0)}
+    if any(most.values()):
+        most["memory"] = math.inf  # of machines that are not there nothing else is known
+    return have | {name: max(have[name], value) for name, value in most.items()}
+
+
 def check_room(workers: WorkersConfig) -> None:
     """Raises: ConfigError if the cluster's machines do not hold so many workers (they would be waited for for ever)."""
-    least, have = workers.min_count or workers.count, ray.cluster_resources()
+    least, have = workers.min_count or workers.count, resources()
     machines = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    if workers.gpu and least > have.get("GPU", 0):
+    if workers.gpu and least > have["GPU"]:
         raise ConfigError(
-            f"workers.gpu: {least} GPUs are needed, the cluster has {have.get('GPU', 0):.0f}; set workers.gpu=false."
+            f"workers.gpu: {least} GPUs are needed, the cluster has {have['GPU']:.0f}; set workers.gpu=false."
         )
+    if have["memory"] == math.inf and least * workers.cpus <= have["CPU"]:
+        return
     gpus = [m.get("GPU", 0) if workers.gpu else math.inf for m in machines]
     room = sum(
         min(math.floor(m.get("CPU", 0) / workers.cpus + 1e-9), gpu) for m, gpu in zip(machines, gpus, strict=True)

@@ -24,7 +24,7 @@ from pipelines.job import register
 from pipelines.plan import make_plan
 from pipelines.progress import console
 from pipelines.ray_tune import Tried, run_trials
-from pipelines.run_folder import check_name
+from pipelines.run_folder import check_name, names_in
 from pipelines.session import ray_session
 from pipelines.sweep_board import Board
 from pipelines.sweep_objective import PARETO, pareto_front, recommended
@@ -43,10 +43,9 @@ def run_sweep(sweep: Sweep, name: str, resume: bool) -> Swept:
     plan = make_plan(sweep.trial_config(sweep.first))
     config = plan.config
     sweep = replace(sweep, base=_absolute(sweep, config))
-    check_name(name)
     folder = config.store / "sweeps" / name
     digest = digest_of([sweep.base, asdict(sweep.config), sweep.calibrate])
-    _check_name(folder, digest, resume)
+    _check_folder(folder, digest, resume)
     with ray_session(config):
         write_text(folder / "sweep.json", json.dumps({"digest": digest}))
         recorder = Recorder(config, f"sweep {name}", asdict(sweep.config), f"{name} {digest}")
@@ -84,17 +83,19 @@ def _absolute(sweep: Sweep, config: RunConfig) -> dict[str, Any]:
     return merge(sweep.base, paths | {"audit": {"other_data": list(config.audit.other_data)}})
 
 
-def _check_name(folder: Path, digest: str, resume: bool) -> None:
+def _check_folder(folder: Path, digest: str, resume: bool) -> None:
     record = folder / "sweep.json"
     if not resume:
+        check_name(folder.name)
         if folder.exists():
             raise ConfigError(
                 f"a sweep {folder.name!r} exists; --resume {folder.name} goes on with it, --name names another."
             )
         return
     if not there(record):
-        known = ", ".join(sorted(p.name for p in folder.parent.iterdir())) if folder.parent.is_dir() else "none"
-        raise ConfigError(f"--resume {folder.name}: no such sweep in {folder.parent}; sweeps there: {known}.")
+        raise ConfigError(
+            f"--resume {folder.name}: no such sweep in {folder.parent}; sweeps there: {names_in(folder.parent)}."
+        )
     if json.loads(record.read_text())["digest"] != digest:
         raise ConfigError(f"--resume {folder.name}: that sweep has other settings; use its file, or name a new one.")
 

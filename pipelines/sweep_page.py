@@ -86,9 +86,9 @@ def _picture(plot: Callable[..., Any], *given: Any, **named: Any) -> str:
                 if scale == "log":
                     axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
                     axis.set_major_formatter(FuncFormatter(lambda value, place: f"{value:g}"))
-            for drawn in axes.collections:
-                if drawn.get_array() is not None:  # Optuna's blues end in white
-                    drawn.set_cmap("viridis")
+            for marks in axes.collections:
+                if marks.get_array() is not None:  # Optuna's blues end in white
+                    marks.set_cmap("viridis")
             for label in axes.get_yticklabels():  # lines of other settings pass behind
                 label.set_bbox({"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1})
         drawn = svg(figure)
@@ -123,13 +123,13 @@ def pictures(swept: Swept) -> list[tuple[str, str]]:
             if len(names) > 1
             else {"target_name": name}
         )
-        name = LABELS.get(name, name)
-        found.append((f"Every finished trial is a line through its settings; dark: low {name}, which is best.",
+        label = LABELS.get(name, name)
+        found.append((f"Every finished trial is a line through its settings; dark: low {label}, which is best.",
                       _picture(draw.plot_parallel_coordinate, study, **named)))  # fmt: skip
-        found.append((f"{name} against each setting.", _picture(draw.plot_slice, study, **named)))
-        if len(finished) > 3 and len({t.found[names[place]] for t in finished}) > 1:
+        found.append((f"{label} against each setting.", _picture(draw.plot_slice, study, **named)))
+        if len(finished) > 3 and len({t.found[name] for t in finished}) > 1:
             few = "; so few say little" if len(finished) < ENOUGH else ""
-            found.append((f"How much of the differences in {name} each setting explains, by {len(finished)} finished "
+            found.append((f"How much of the differences in {label} each setting explains, by {len(finished)} finished "
                           f"trials (fANOVA){few}.",
                           _picture(draw.plot_param_importances, study, evaluator=FanovaImportanceEvaluator(seed=0),
                                    **named)))  # fmt: skip
@@ -149,9 +149,10 @@ def trial_frame(trials: list[Tried]) -> pd.DataFrame:
 
 
 def _clear(swept: Swept) -> bool:
-    """Whether winner and base differ by more than the spread of their difference over seeds."""
+    """Whether winner and base differ by more than the spread of their difference over seeds; a run that diverged (its
+    figure is infinite) is a difference."""
     apart = pd.Series(swept.again[DEFAULT]) - pd.Series(swept.again[WINNER])
-    return len(apart) > 1 and abs(apart.mean()) >= apart.std()
+    return len(apart) > 1 and not abs(apart.mean()) < apart.std()
 
 
 def conclusion(swept: Swept) -> str:

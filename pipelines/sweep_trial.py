@@ -27,8 +27,8 @@ from pipelines.sweep_space import Sweep
 
 
 def trial_cell(sweep: Sweep, drawn: Mapping[str, Any]) -> Cell:
-    told = {k.split(".")[-1]: f"{v:.4g}" if isinstance(v, float) else v for k, v in drawn.items()}
-    return Cell(" ".join(f"{k}={v}" for k, v in told.items()), make_plan(sweep.trial_config(drawn)))
+    told = [f"{key.split('.')[-1]}={f'{v:.4g}' if isinstance(v, float) else v}" for key, v in drawn.items()]
+    return Cell(" ".join(told), make_plan(sweep.trial_config(drawn)))
 
 
 def run_trial(drawn: dict[str, Any], sweep: Sweep) -> None:
@@ -69,7 +69,7 @@ def audit_trial(cell: Cell, objective: str) -> dict[str, float]:
     if isinstance(report, Failure):
         raise NonFiniteError(report.reason)
     if report is None:
-        report = launch.audit_here(plan, unlearned, None, lambda role: None)
+        report, _ = launch.audit_here(plan, unlearned, lambda role: None)
         write_text(cell.folder / "audit.json", REPORTS.dump_json(report, indent=1).decode())
     parts = run_proxy(plan.config, plan.forget_file, plan.original.folder, unlearned, launch.device_of(plan.config))
     return judge(report, parts, objective)

@@ -24,7 +24,7 @@ from cu_core.config import RunConfig
 from cu_core.config_io import ConfigError
 from cu_core.data.schema import Manifest
 from cu_core.models.classifier import Classifier, Predictor
-from cu_core.places import address, place, shown
+from cu_core.places import address, fetch, place, shown
 
 PIP = ["torch", "torchvision"]
 KIND = {"mlflow.experimentKind": "custom_model_development"}
@@ -127,6 +127,7 @@ def log_figures(config: RunConfig, run_id: str, values: dict[str, float], tags: 
 def log_files(config: RunConfig, run_id: str, folder: Path, names: list[str]) -> None:
     client = MlflowClient(tracking_uri(config))
     for name in names:
+        fetch(folder / name)  # another machine may have written it
         client.log_artifact(run_id, str(folder / name))
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -79,16 +81,22 @@ class ShardReader:
         """
         if shard.path not in self._batches:
             path = self.shard_path(shard)
-            self._bring(path, shard)
-            if not path.is_file() or path.stat().st_size != shard.bytes:
-                came = f"{path.stat().st_size} bytes" if path.is_file() else "no file"
-                raise DataError(f"shard {path} must have {shard.bytes} bytes, found {came}; pack the data again.")
             try:
-                file = pa.ipc.open_file(pa.memory_map(str(path)))
+                file = pa.ipc.open_file(self._mapped(path, shard))
                 self._batches[shard.path] = [file.get_batch(i) for i in range(file.num_record_batches)]
             except (pa.ArrowInvalid, OSError) as error:
                 raise DataError(f"shard {path} is damaged: {str(error).splitlines()[0]}") from error
         return self._batches[shard.path]
+
+    def _mapped(self, path: Path, shard: ShardInfo) -> pa.MemoryMappedFile:
+        came = "no file"
+        for _ in range(3):  # a neighbour may drop it, to make room, before it is opened here
+            self._bring(path, shard)
+            with contextlib.suppress(FileNotFoundError):
+                if (size := path.stat().st_size) == shard.bytes:
+                    return pa.memory_map(str(path))
+                came = f"{size} bytes"
+        raise DataError(f"shard {path} must have {shard.bytes} bytes, found {came}; pack the data again.")
 
     def _bring(self, path: Path, shard: ShardInfo) -> None:
         """A shard at an address: a whole copy on this machine, marked as used.
@@ -97,15 +105,18 @@ class ShardReader:
         """
         if address(path) is None:
             return
-        if path.is_file():
-            path.touch()
+        with contextlib.suppress(FileNotFoundError):
+            os.utime(path)
             return
-        fetch(path)
-        if path.is_file() and file_sha256(path) != shard.sha256:
-            path.unlink()
-            raise DataError(f"shard {address(path)} is damaged: its sha256 differs from the manifest's; pack it again.")
-        if path.is_file():
-            make_room(path)
+
+        def check(copy: Path) -> None:
+            if file_sha256(copy) != shard.sha256:
+                raise DataError(
+                    f"shard {address(path)} is damaged: its sha256 differs from the manifest's; pack it again."
+                )
+
+        fetch(path, check)
+        make_room(path)
 
     @cached_property
     def _index(self) -> dict[str, tuple[list[tuple[ShardInfo, int]], Rows]]:

@@ -19,7 +19,7 @@ from mlflow.tracking import MlflowClient
 
 from pipelines.compare_config import read_comparison
 
-CU = [sys.executable, "-m", "pipelines.cli"]
+CU = [sys.executable, "-m", "pipelines.entry"]
 TIMES = ["seconds"]
 SAMPLES: dict[str, Any] = {"tuning": None, "methods": {"finetune": {}}}
 

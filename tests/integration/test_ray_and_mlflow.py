@@ -257,6 +257,16 @@ def test_workers_that_no_machine_holds(session: None, workers: dict[str, Any], m
         check_room(WorkersConfig(**workers))
 
 
+def test_where_machines_come_as_they_are_asked_for(session: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CU_MOST_CPUS", "64")
+    monkeypatch.setenv("CU_MOST_GPUS", "8")
+    check_room(WorkersConfig(count=8, cpus=8, gpu=True))
+    with pytest.raises(ConfigError, match="9 GPUs are needed, the cluster has 8"):
+        check_room(WorkersConfig(count=9, gpu=True))
+    with pytest.raises(ConfigError, match="9 workers of 8 CPUs"):
+        check_room(WorkersConfig(count=9, cpus=8))
+
+
 def test_the_step_is_measured_on_two_workers_that_share_the_weights(
     session: None, captions: Path, storage: Path, clip_file: Path
 ) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from cu_core.config_io import ConfigError, dump_config, load_config
+from cu_core.config_io import ConfigError, differences, dump_config, load_config
 
 CONFIGS = sorted((Path(__file__).parents[3] / "tune_configs" / "base").glob("*.yaml"))
 
@@ -118,3 +118,12 @@ def test_a_trace_needs_its_steps(short: str) -> None:
     assert load_config(None, ["workers.profile=true"]).workers.profile
     with pytest.raises(ConfigError, match="workers.profile traces steps 3 to 5"):
         load_config(None, ["workers.profile=true", short])
+
+
+def test_what_another_result_comes_from() -> None:
+    one, other = load_config(None, []), load_config(None, ["method.name=scrub", "seed=3", "workers.count=2", "name=x"])
+    found = differences(one.of_the_result(), other.of_the_result())
+    assert "seed was 0, is 3" in found
+    assert "method.name was contrastive, is scrub" in found
+    assert not [line for line in found if line.startswith(("workers", "name", "method.l"))]
+    assert not differences(one.of_the_result(), load_config(None, ["workers.count=2"]).of_the_result())

@@ -12,7 +12,7 @@ import torch
 from cu_core.checkpoint import load_weights, save_model
 from cu_core.config_io import config_from
 from cu_core.data.convert import SplitPlan, pack
-from cu_core.data.schema import DataError
+from cu_core.data.schema import DataError, ShardInfo
 from cu_core.data.shard_reader import ShardReader
 from cu_core.data.sources import SourceOptions
 from cu_core.files import write_text
@@ -108,3 +108,37 @@ def test_a_file_written_again_replaces_the_one_at_the_address(bucket: str, tmp_p
     write_text(place(f"{bucket}/runs/a") / "run.json", "1")
     write_text(place(f"{bucket}/runs/a") / "run.json", "2")
     assert (tmp_path / "bucket" / "runs" / "a" / "run.json").read_text() == "2"
+
+
+def test_what_grows_is_read_as_the_last_machine_wrote_it(
+    bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = place(f"{bucket}/runs/a") / "steps.json"
+    write_text(first, "1")
+    another_machine(tmp_path, monkeypatch)
+    second = place(f"{bucket}/runs/a") / "steps.json"
+    assert there(second)
+    write_text(second, "1 2")
+    monkeypatch.setenv("CU_CACHE", str(tmp_path / "first"))
+    assert there(first)
+    assert first.read_text() == "1 2"
+
+
+def test_a_shard_that_a_neighbour_dropped_is_brought_again(
+    bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = ShardReader(packed(bucket))
+    another_machine(tmp_path, monkeypatch)
+    reader = ShardReader(place(f"{bucket}/data/digits"))
+    bring, dropped = ShardReader._bring, []
+
+    def dropping(self: ShardReader, path: Path, shard: ShardInfo) -> None:
+        bring(self, path, shard)
+        if not dropped:
+            dropped.append(path)
+            path.unlink()
+
+    monkeypatch.setattr(ShardReader, "_bring", dropping)
+    rows = np.arange(5)
+    assert torch.equal(reader.images("train", rows), here.images("train", rows))
+    assert dropped

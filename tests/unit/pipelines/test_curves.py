@@ -1,0 +1,31 @@
+"""Points that MLflow may or may not have taken."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mlflow.exceptions import MlflowException
+
+from cu_core.types import StepReport
+from pipelines import curves
+from pipelines.curves import CurveWriter, StepLog
+
+
+def test_after_a_failure_mlflow_is_asked_what_it_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server may commit a batch and not say so; sent again, its points would be there twice."""
+    asked: list[int | None] = []
+
+    def deliver(steps: Sequence[Any], uri: str, run_id: str, sent: int | None) -> int:
+        asked.append(sent)
+        if len(asked) == 2:
+            raise MlflowException("no answer in time")
+        return len(steps)
+
+    monkeypatch.setattr(curves, "deliver", deliver)
+    writer = CurveWriter(StepLog(tmp_path), "http://nowhere", "run", flush_seconds=0, pause_seconds=0)
+    for step in (1, 2, 3):
+        writer(StepReport(step=step, max_steps=9, values={"loss": 1.0}))
+    assert asked == [None, 1, None]
