@@ -10,11 +10,12 @@ settings=$(mktemp)
 cat > "$settings" <<INI
 [mlflow]
 default_permission = READ
-database_uri = $DATABASE
+database_uri = ${DATABASE//%/%%}
 admin_username = ${MLFLOW_AUTH_ADMIN_USERNAME:-admin}
-admin_password = $MLFLOW_AUTH_ADMIN_PASSWORD
+admin_password = ${MLFLOW_AUTH_ADMIN_PASSWORD//%/%%}
 authorization_function = mlflow.server.auth:authenticate_request_basic_auth
 INI
 export MLFLOW_AUTH_CONFIG_PATH=$settings
-exec mlflow server --app-name basic-auth --backend-store-uri "$DATABASE" --artifacts-destination "$ARTIFACTS" \
+export MLFLOW_BACKEND_STORE_URI=$DATABASE  # as an argument every process of the machine could read its password
+exec mlflow server --app-name basic-auth --artifacts-destination "$ARTIFACTS" \
   --host "${HOST:-0.0.0.0}" --port "${PORT:-5000}" --workers "${WORKERS:-2}" --allowed-hosts "${ALLOWED_HOSTS:-*}"

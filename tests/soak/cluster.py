@@ -27,7 +27,11 @@ class Cluster:
 
     @property
     def environment(self) -> dict[str, str]:
-        return credentials(self.head) | {"PATH": f"{PROGRAMS}:/usr/sbin:/usr/bin:/sbin:/bin", "OMP_NUM_THREADS": "1"}
+        return (
+            credentials(self.head)
+            | {"PATH": f"{PROGRAMS}:/usr/sbin:/usr/bin:/sbin:/bin", "OMP_NUM_THREADS": "1"}
+            | {"RAY_JOB_STOP_WAIT_TIME_S": "30"}
+        )
 
     @property
     def mlflow(self) -> str:
