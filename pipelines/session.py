@@ -14,9 +14,11 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from cu_core.config import RunConfig, WorkersConfig
 from cu_core.config_io import ConfigError
+from cu_core.data.schema import MANIFEST
 from cu_core.files import write_text
-from cu_core.places import address
+from cu_core.places import address, place
 from pipelines.signals import interrupt_on_sigterm
+from pipelines.tables import counted
 
 
 @contextmanager
@@ -66,11 +68,13 @@ def check_room(workers: WorkersConfig) -> None:
         min(math.floor(m.get("CPU", 0) / workers.cpus + 1e-9), gpu) for m, gpu in zip(machines, gpus, strict=True)
     )
     if least > room:
-        needs = f"{least} workers of {workers.cpus:g} CPUs" if workers.cpus != 1 else f"workers.count={least}"
+        needs = (
+            f"{counted(least, 'worker')} of {workers.cpus:g} CPUs" if workers.cpus != 1 else f"workers.count={least}"
+        )
         each = ", ".join(f"{m.get('CPU', 0):g}" for m in machines[:8])
         raise ConfigError(
             f"{needs}{' and a GPU each' if workers.gpu else ''}: the cluster has room for {room:g}; CPUs of its "
-            f"{len(machines)} machines: {each}{', ...' if len(machines) > 8 else ''}."
+            f"{counted(len(machines), 'machine')}: {each}{', ...' if len(machines) > 8 else ''}."
         )
 
 
@@ -80,24 +84,32 @@ def _sees(file: Path) -> bool:
 
 
 def check_shared(config: RunConfig) -> None:
-    """On several machines, what one writes the others must see.
+    """On several machines, what one writes the others must see, and all the data.
 
     Raises: ConfigError naming a machine that does not.
     """
-    nodes = [node for node in ray.nodes() if node["Alive"]]
-    if len(nodes) < 2 or address(config.store):
+    if sum(node["Alive"] for node in ray.nodes()) < 2:
         return
-    mark = config.store / f".seen-{os.getpid()}"
-    write_text(mark, "written to find out which machines see this folder\n")
-    try:
-        strategies = [NodeAffinitySchedulingStrategy(node["NodeID"], soft=False) for node in nodes]
-        seen = ray.get([_sees.options(scheduling_strategy=one).remote(mark) for one in strategies])
-    finally:
-        mark.unlink(missing_ok=True)
+    if not address(config.store):
+        mark = config.store / f".seen-{os.getpid()}"
+        write_text(mark, "written to find out which machines see this folder\n")
+        try:
+            _check_seen("storage", mark)
+        finally:
+            mark.unlink(missing_ok=True)
+    data = place(config.data.path)
+    if not address(data):
+        _check_seen("data.path", data / MANIFEST)
+
+
+def _check_seen(setting: str, file: Path) -> None:
+    nodes = [node for node in ray.nodes() if node["Alive"]]
+    strategies = [NodeAffinitySchedulingStrategy(node["NodeID"], soft=False) for node in nodes]
+    seen = ray.get([_sees.options(scheduling_strategy=one).remote(file) for one in strategies])
     blind = [node["NodeManagerAddress"] for node, sees in zip(nodes, seen, strict=True) if not sees]
     if blind:
         raise ConfigError(
-            f"storage: {config.store} is not shared: {', '.join(blind)} of {len(nodes)} machines lack it; name a "
+            f"{setting}: {file.parent} is not shared: {', '.join(blind)} of {len(nodes)} machines lack it; name a "
             f"folder that all machines mount, or an address such as s3://bucket/folder."
         )
 

@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from mlflow.exceptions import MlflowException
+from mlflow.server import get_app_client
 from mlflow.tracking import MlflowClient
 
 PROGRAMS = max(Path("/usr/lib/postgresql").glob("*/bin"), default=None)
@@ -24,7 +26,7 @@ pytestmark = pytest.mark.skipif(
     PROGRAMS is None or os.getuid() != 0, reason="needs PostgreSQL (Debian: apt-get install postgresql) and root"
 )
 SERVE = Path("infra/mlflow/serve.sh").resolve()
-SECRETS = {"MLFLOW_AUTH_ADMIN_PASSWORD": "a-password-of-a-test", "MLFLOW_FLASK_SERVER_SECRET_KEY": "a-key-of-a-test"}
+SECRETS = {"MLFLOW_AUTH_ADMIN_PASSWORD": "100%-of-a-test", "MLFLOW_FLASK_SERVER_SECRET_KEY": "a-key-of-a-test"}
 USER = {"MLFLOW_TRACKING_USERNAME": "admin", "MLFLOW_TRACKING_PASSWORD": SECRETS["MLFLOW_AUTH_ADMIN_PASSWORD"]}
 RUNS, STEPS = 8, 60
 WRITE = """
@@ -119,6 +121,25 @@ def test_nobody_is_let_in_without_a_password(server: Server) -> None:
     with pytest.raises(urllib.error.HTTPError) as refused:
         urllib.request.urlopen(f"{server.uri}/api/2.0/mlflow/experiments/search?max_results=1")
     assert refused.value.code == 401
+
+
+def test_jobs_work_under_a_user_who_rules_nothing(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in USER.items():
+        monkeypatch.setenv(name, value)
+    get_app_client("basic-auth", server.uri).create_user("jobs", "a-password-of-jobs")
+    monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "jobs")
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "a-password-of-jobs")
+    client = MlflowClient(server.uri)
+    run = client.create_run(client.create_experiment("of jobs")).info.run_id
+    client.log_metric(run, "step/loss", 1.0, step=1)
+    (tmp_path / "report.html").write_text("whole")
+    client.log_artifact(run, str(tmp_path / "report.html"))
+    client.create_registered_model("digits")
+    assert [a.path for a in client.list_artifacts(run)] == ["report.html"]
+    with pytest.raises(MlflowException, match="(?i)permission"):
+        get_app_client("basic-auth", server.uri).create_user("another", "a-password-of-another")
 
 
 def test_a_server_killed_under_eight_runs_loses_nothing(

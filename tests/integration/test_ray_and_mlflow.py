@@ -247,8 +247,8 @@ def test_a_killed_worker_changes_nothing(undisturbed: Finished, config: RunConfi
 @pytest.mark.parametrize(
     ("workers", "message"),
     [
-        ({"count": 3}, "workers.count=3: the cluster has room for 2; CPUs of its 1 machines: 2"),
-        ({"cpus": 3.0}, "1 workers of 3 CPUs: the cluster has room for 0"),
+        ({"count": 3}, "workers.count=3: the cluster has room for 2; CPUs of its 1 machine: 2"),
+        ({"cpus": 3.0}, "1 worker of 3 CPUs: the cluster has room for 0"),
         ({"count": 2, "gpu": True}, "2 GPUs are needed, the cluster has 0"),
     ],
 )
