@@ -11,8 +11,7 @@ quickstart: $(STAMP)
 	$(BIN)/cu quickstart
 
 test: $(STAMP)
-	$(BIN)/pytest -q -n 2 --dist loadfile tests/unit tests/contract tests/parity
-	$(BIN)/pytest -q tests/integration
+	$(BIN)/pytest -q -n 2 --dist loadfile
 
 lint: $(STAMP)
 	$(BIN)/ruff format --check .

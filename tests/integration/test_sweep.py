@@ -1,4 +1,4 @@
-"""`cu sweep` as a process: trials that fail, a driver that is killed, and trials of two workers on two CPUs."""
+"""`cu sweep` as a process: trials that fail, a driver that is killed."""
 
 from __future__ import annotations
 
@@ -140,11 +140,3 @@ def test_a_killed_driver_goes_on_and_a_killed_trial_costs_itself_alone(digits: P
     _, printed = third.communicate()
     assert third.returncode == 2
     assert "--resume small goes on with it" in printed
-
-
-def test_trials_of_two_workers_do_not_block_each_other_on_two_cpus(digits: Path, tmp_path: Path) -> None:
-    place = write_sweep(tmp_path, digits, workers=2, trials=2, objective="proxy")
-    process = start(place)
-    _, printed = process.communicate(timeout=1200)
-    assert process.returncode == 0, printed
-    assert set(trials(place)["state"]) <= {"finished", "stopped"}
