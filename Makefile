@@ -11,7 +11,8 @@ quickstart: $(STAMP)
 	$(BIN)/cu quickstart
 
 test: $(STAMP)
-	$(BIN)/pytest -q -n 2 --dist loadfile
+	$(BIN)/pytest -q -n 2 --dist loadfile tests/unit tests/contract tests/parity
+	$(BIN)/pytest -q -n 2 --dist loadfile tests/integration
 
 lint: $(STAMP)
 	$(BIN)/ruff format --check .
