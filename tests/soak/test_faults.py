@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import psutil
 import pytest
@@ -56,13 +56,13 @@ def quiet(cluster: Cluster, packed: None) -> dict[str, torch.Tensor]:
     return weights_of(cluster, "quiet")
 
 
-def find(cluster: Cluster, host: int, *titles: str, but: str = "\0") -> list[psutil.Process]:
-    """Processes of a machine with one of ``titles`` in their command line, and not ``but``."""
+def find(cluster: Cluster, host: int, *titles: str, but: Sequence[str] = ()) -> list[psutil.Process]:
+    """Processes of a machine with one of ``titles`` in their command line, and none of ``but``."""
     found = []
     for pid in cluster.hosts.processes(host):
         with contextlib.suppress(psutil.NoSuchProcess):
             line = " ".join((process := psutil.Process(pid)).cmdline())
-            if any(title in line for title in titles) and but not in line:
+            if any(title in line for title in titles) and not any(title in line for title in but):
                 found.append(process)
     return found
 
@@ -230,10 +230,14 @@ def recover(cluster: Cluster, fault: Fault) -> None:
             cluster.join(host)
 
 
+OF_RAY = ("ray::IDLE", "ray::DashboardAgent", "ray::RuntimeEnvAgent", "ray::_AutoscalingCoordinatorActor")
+"""What Ray keeps on a machine, and one actor of a cluster, when no job runs."""
+
+
 def at_work(cluster: Cluster) -> list[psutil.Process]:
     """On all machines: drivers, and whatever Ray runs for a job."""
     hosts = range(1, cluster.hosts.count + 1)
-    return [p for host in hosts for p in find(cluster, host, "pipelines.entry", "ray::", but="ray::IDLE")]
+    return [p for host in hosts for p in find(cluster, host, "pipelines.entry", "ray::", but=OF_RAY)]
 
 
 def check(cluster: Cluster, name: str, quiet: dict[str, torch.Tensor], apart: float = 0) -> None:
