@@ -216,7 +216,7 @@ def started(cluster: Cluster, name: str, *more: str) -> subprocess.Popen[str]:
 
 
 def printed(cluster: Cluster, name: str) -> str:
-    return (cluster.folder / f"{name}.log").read_text()[-3000:]
+    return (cluster.folder / f"{name}.log").read_text()
 
 
 def recover(cluster: Cluster, fault: Fault) -> None:
