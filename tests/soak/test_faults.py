@@ -172,10 +172,8 @@ SURVIVED: list[Fault] = [
     kill_a_worker, kill_a_machine, take_a_machine_away, kill_mlflow, cut_off_for_a_while, cut_off_for_good, slow_store,
     corrupt_the_latest_checkpoint,
 ]  # fmt: skip
-RESTARTED: list[Fault] = [
-    kill_a_worker, kill_a_machine, take_a_machine_away, cut_off_for_good, corrupt_the_latest_checkpoint,
-]  # fmt: skip
-"""After which workers are started anew."""
+RESTARTED: list[Fault] = [kill_a_worker, kill_a_machine, take_a_machine_away, cut_off_for_good]
+"""After which workers go on from a checkpoint."""
 RESUMED: list[Fault] = [kill_the_driver, kill_the_supervisor, notice, full_disk]
 TIMES = range(int(os.environ.get("SOAK_TIMES", "1")))
 
