@@ -14,7 +14,7 @@ from pyarrow import fs
 HERE = fs.LocalFileSystem()
 LAST = ("manifest.json", "meta.json", "result.json")
 """Files that say that their folder is whole: sent after the others."""
-GROWING = ("run.json", "notes.txt", "steps.json")
+GROWING = ("run.json", "notes.txt", "steps.json", "driver.json")
 """Files that are written again and again, by one machine after another: a copy may be old."""
 GIGABYTE = 10**9
 SCHEMES = ("s3", "gs", "file")

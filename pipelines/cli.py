@@ -15,7 +15,7 @@ from cu_core.audit.report import AuditReport
 from cu_core.config_io import ConfigError, dump_config, load_config
 from cu_core.places import place, shown
 from pipelines.bench_cli import app as bench_app
-from pipelines.cluster_cli import jobs, stop, submit
+from pipelines.cluster_cli import INTERRUPTED, jobs, stop, submit
 from pipelines.data_cli import app as data_app
 from pipelines.progress import console
 from pipelines.sweep_cli import sweep
@@ -31,7 +31,6 @@ app = typer.Typer(
 app.add_typer(data_app, name="data", help="Pack, look at and verify data sets in Arrow shards.")
 app.add_typer(bench_app, name="bench", help="Measure a step, and how many workers pay.")
 
-INTERRUPTED = 130  # what typer makes of Ctrl-C
 Config = Annotated[Path, typer.Argument(help="Configuration file, e.g. tune_configs/base/digits_class.yaml.")]
 Overrides = Annotated[
     list[str] | None,
@@ -317,7 +316,7 @@ def main() -> None:
     try:
         app()
     except SystemExit as stop:
-        if stop.code == INTERRUPTED:
+        if stop.code == INTERRUPTED and sys.argv[1:2] not in (["submit"], ["jobs"]):  # whose job goes on
             console.print(
                 "interrupted; what is finished is kept. cu unlearn and cu sweep go on with --resume and the name they "
                 "printed, other commands when they are started again."

@@ -71,24 +71,30 @@ def read_cluster(path: Path | None, **flags: Any) -> ClusterConfig:
 def connect(cluster: ClusterConfig) -> JobSubmissionClient:
     """Raises: ConfigError if nothing answers there, or not to this token."""
     assert cluster.address is not None
-    for chatter in ("dashboard.modules.job.sdk", "dashboard.modules.dashboard_sdk", "_private.runtime_env.packaging"):
-        logging.getLogger(f"ray.{chatter}").setLevel(logging.WARNING)
+    for chatter in ("dashboard.modules.job.sdk", "dashboard.modules.dashboard_sdk", "_private.runtime_env"):
+        logging.getLogger(f"ray.{chatter}").setLevel(logging.ERROR)
     os.environ["RAY_API_SERVER_ADDRESS"] = cluster.address  # Ray prefers the environment to what it is told
-    if cluster.token_file is not None:
-        if not Path(cluster.token_file).expanduser().is_file():
-            raise ConfigError(f"token_file: no file {cluster.token_file}.")
-        os.environ["RAY_AUTH_TOKEN_PATH"] = str(Path(cluster.token_file).expanduser())
-        os.environ.pop("RAY_AUTH_TOKEN", None)  # Ray would prefer it
-    if os.environ.get("RAY_AUTH_TOKEN_PATH") or os.environ.get("RAY_AUTH_TOKEN"):
-        os.environ.setdefault("RAY_AUTH_MODE", "token")
+    token, source = _token(cluster)
     try:
-        return JobSubmissionClient(cluster.address)
+        headers = {"Authorization": f"Bearer {token}"} if token else None
+        return JobSubmissionClient(cluster.address, headers=headers)
     except AuthenticationError as error:
-        raise ConfigError(
-            f"the cluster at {cluster.address} wants a token: give --token-file, or set RAY_AUTH_TOKEN_PATH."
-        ) from error
+        wanted = f"refuses the token of {source}" if token else "wants a token, or another one: give --token-file"
+        raise ConfigError(f"the cluster at {cluster.address} {wanted}.") from error
     except (ConnectionError, RuntimeError) as error:
         raise ConfigError(f"no cluster answers at {cluster.address}: {str(error).splitlines()[0][:200]}") from error
+
+
+def _token(cluster: ClusterConfig) -> tuple[str, str]:
+    """The token, empty where there is none, and where it was found."""
+    if cluster.token_file is None:
+        return os.environ.get("RAY_AUTH_TOKEN", ""), "RAY_AUTH_TOKEN"
+    file = Path(cluster.token_file).expanduser()
+    if not file.is_file():
+        raise ConfigError(f"token_file: no file {file}.")
+    if not (token := file.read_text().strip()):
+        raise ConfigError(f"token_file: {file} is empty.")
+    return token, str(file)
 
 
 def submit(client: JobSubmissionClient, cluster: ClusterConfig, words: Sequence[str], name: str | None) -> str:

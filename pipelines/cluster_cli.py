@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     from pipelines.cluster import ClusterConfig
 
+INTERRUPTED = 130
+"""What typer makes of Ctrl-C."""
 SENT = ("unlearn", "train", "audit", "compare", "sweep", "calibrate", "repeat", "score", "bench")
 Address = Annotated[str | None, typer.Option(help="Dashboard of the cluster, e.g. http://127.0.0.1:8265.")]
 TokenFile = Annotated[Path | None, typer.Option(help="File with the cluster's token.")]
@@ -86,12 +88,18 @@ def submit(
     job = send(client, settings, words, name)
     console.print(f"job {job}: cu {shlex.join(words)}", highlight=False, soft_wrap=True)
     if detach:
-        console.print(f"what it prints: cu jobs {job}   end it: cu stop {job}", highlight=False)
+        _tell(job, address)
         return
-    raise typer.Exit(_wait(client, job))
+    raise typer.Exit(_wait(client, job, address))
 
 
-def _wait(client: JobSubmissionClient, job: str) -> int:
+def _tell(job: str, address: str | None) -> None:
+    where = f" --address {address}" if address else ""
+    for what, command in (("what it prints", "jobs"), ("end it", "stop")):
+        console.print(f"{what}: cu {command} {job}{where}", highlight=False, soft_wrap=True)
+
+
+def _wait(client: JobSubmissionClient, job: str, address: str | None) -> int:
     """Print what the job prints until it ends; its exit status."""
     from pipelines.cluster import ENDED, follow, job_info
 
@@ -115,8 +123,9 @@ def _wait(client: JobSubmissionClient, job: str) -> int:
             time.sleep(0.5)
         info = job_info(client, job)
     except KeyboardInterrupt:
-        console.print(f"the job goes on; what it prints: cu jobs {job}   end it: cu stop {job}", highlight=False)
-        raise
+        console.print("the job goes on")
+        _tell(job, address)
+        return INTERRUPTED
     console.print(f"job {job} {str(info.status.value).lower()}", highlight=False)
     if info.driver_exit_code is None and info.message:
         console.print(info.message, highlight=False, markup=False)
@@ -142,7 +151,7 @@ def jobs(
     client, _ = _connect(cluster, address=address, token_file=token_file)
     if job is not None:
         job_info(client, job)
-        raise typer.Exit(_wait(client, job))
+        raise typer.Exit(_wait(client, job, address))
     table = Table(Column("job", no_wrap=True), "state", "began", "took", "command")
     for one in list_jobs(client):
         began = (one.start_time or 0) / 1000

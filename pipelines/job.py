@@ -18,6 +18,7 @@ from cu_core.files import write_text
 from cu_core.places import there
 from cu_core.run import load_model, open_reader
 from pipelines import launch, tracking
+from pipelines.claim import claim
 from pipelines.curves import CurveWriter, StepLog, deliver, loss_curves, read_steps
 from pipelines.html_report import write_report
 from pipelines.plan import Plan, about_request, make_plan
@@ -66,6 +67,7 @@ def run_job(config: RunConfig, *, local: bool = False, resume: str | None = None
     settings = as_plain(config)
     console.print(f"run {folder.name}: {about_request(plan)}", highlight=False)
     with contextlib.ExitStack() as stack:
+        stack.enter_context(claim(folder.path))
         if not local:
             stack.enter_context(ray_session(config))
         uri, run_id = tracking.tracking_uri(config), stack.enter_context(mlflow_run(plan, folder, settings))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -22,6 +23,8 @@ from rich.progress import (
 from cu_core.types import StepReport
 
 console = Console(stderr=True)
+LINE_SECONDS = 30.0
+"""Between two lines about a bar that cannot be drawn."""
 
 
 def new_progress() -> Progress:
@@ -41,11 +44,15 @@ class Bars:
 
     def __init__(self, progress: Progress):
         self.progress, self.tasks = progress, {}
+        self.next_line = time.monotonic() + LINE_SECONDS
 
     def update(self, label: str, done: int, total: int, note: str = "") -> None:
         if label not in self.tasks:
             self.tasks[label] = self.progress.add_task(label, total=total, note=note)
         self.progress.update(self.tasks[label], completed=done, total=total, note=note)
+        if not console.is_terminal and time.monotonic() > self.next_line:  # a log has no bars until they end
+            self.next_line = time.monotonic() + LINE_SECONDS
+            console.print(f"{label}: {done} of {total}  {note}", highlight=False)
 
 
 @contextmanager
