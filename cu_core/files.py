@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from cu_core.places import publish
+from cu_core.places import guard, publish
 
 
 @contextlib.contextmanager
@@ -47,8 +47,9 @@ def atomic_file(target: Path) -> Iterator[Path]:
     partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
     try:
         yield partial
-        partial.replace(target)
-        publish(target)
+        with guard(target):
+            partial.replace(target)
+            publish(target)
     finally:
         partial.unlink(missing_ok=True)
 

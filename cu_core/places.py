@@ -86,7 +86,7 @@ def fetch(path: Path, check: Callable[[Path], None] = lambda copy: None) -> None
     if filesystem.get_file_info(key).type != fs.FileType.File:
         return
     path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(path.with_name(f".{path.name}.lock")):
+    with _lock(path):
         if path.exists() and path.name not in GROWING:
             return
         partial = path.with_name(f".{path.name}.fetched")
@@ -96,6 +96,15 @@ def fetch(path: Path, check: Callable[[Path], None] = lambda copy: None) -> None
             partial.rename(path)
         finally:
             partial.unlink(missing_ok=True)
+
+
+def _lock(path: Path) -> FileLock:
+    return FileLock(path.with_name(f".{path.name}.lock"))
+
+
+def guard(path: Path) -> contextlib.AbstractContextManager[object]:
+    """While a file that grows is replaced here and at its address, nobody on this machine fetches the older one."""
+    return _lock(path) if path.name in GROWING and _remote(path) else contextlib.nullcontext()
 
 
 def publish(path: Path) -> None:
@@ -110,7 +119,11 @@ def publish(path: Path) -> None:
     for file in [path] if path.is_file() else _files(path):
         target = key if file == path else f"{key}/{file.relative_to(path).as_posix()}"
         filesystem.create_dir(target.rpartition("/")[0], recursive=True)
-        fs.copy_files(str(file), target, source_filesystem=HERE, destination_filesystem=filesystem)
+        # Object stores show a file when it is whole; a shared disk shows it as it grows.
+        sent = f"{target}.partial" if isinstance(filesystem, fs.LocalFileSystem) else target
+        fs.copy_files(str(file), sent, source_filesystem=HERE, destination_filesystem=filesystem)
+        if sent != target:
+            filesystem.move(sent, target)
 
 
 def _files(folder: Path) -> list[Path]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import _thread
 import contextlib
 import json
 import os
 import socket
 import threading
 import time
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -23,60 +25,85 @@ BEAT = 5.0
 """Seconds between two signs of life."""
 PATIENCE = 6
 """Beats that a driver elsewhere is waited for."""
+SETTLE = 2.0
+"""Seconds after which, of two that took over at once, one finds the other's name."""
 FILE = "driver.json"
 
 
 @contextlib.contextmanager
 def claim(folder: Path) -> Iterator[None]:
-    """While the block runs, this process says in the run's folder that it is the one that works there.
+    """While the block runs, this process says in the run's folder that it is the one that works there. Where another
+    has taken over all the same (this one did not get to say so for long), the block is interrupted.
 
-    Raises: ConfigError if another one does.
+    Raises: ConfigError if another one works there.
     """
-    if (other := _read(folder)) and _lives(folder, other):
-        raise ConfigError(
-            f"--resume {folder.name}: process {other['pid']} on {other['host']} is at work on that run; wait for it, "
-            f"or end it (a job: cu stop)."
-        )
-    ended = threading.Event()
-
-    def beat() -> None:
-        number = 0
-        while not ended.is_set():
-            number += 1
-            with contextlib.suppress(OSError):  # what the run itself cannot write, it says itself
-                _write(folder, number)
-            ended.wait(BEAT)
-
-    thread = threading.Thread(target=beat, daemon=True)
+    own, ended = uuid.uuid4().hex, threading.Event()
+    if other := _read(folder):
+        if _lives(folder, other):
+            raise _refusal(folder, other)
+        _write(folder, own, 0)
+        time.sleep(SETTLE)
+        if (other := _read(folder)) and other["id"] != own:
+            raise _refusal(folder, other)
+    _write(folder, own, 0)
+    thread = threading.Thread(target=_beat, args=(folder, own, ended), daemon=True)
     thread.start()
     try:
         yield
     finally:
         ended.set()
         thread.join()
+        with contextlib.suppress(OSError):  # what the run itself cannot write, it says itself
+            if _read(folder).get("id") == own:
+                _write(folder, own, None)
+
+
+def _refusal(folder: Path, other: dict[str, Any]) -> ConfigError:
+    return ConfigError(
+        f"--resume {folder.name}: process {other['pid']} on {other['host']} is at work on that run; wait for it, or "
+        f"end it (a job: cu stop)."
+    )
+
+
+def _beat(folder: Path, own: str, ended: threading.Event) -> None:
+    number = 0
+    while not ended.wait(BEAT):
+        number += 1
         with contextlib.suppress(OSError):
-            _write(folder, None)
+            if (said := _read(folder)) and said["id"] != own:
+                console.print(f"process {said['pid']} on {said['host']} has taken this run over", highlight=False)
+                _thread.interrupt_main()
+                return
+            _write(folder, own, number)
 
 
 def _read(folder: Path) -> dict[str, Any]:
-    """What the last driver said; empty where it has ended or there was none."""
+    """What the last driver said; empty where it has ended, there was none, or it was cut short."""
     if not there(folder / FILE):
         return {}
-    said: dict[str, Any] = json.loads((folder / FILE).read_text())
+    try:
+        said: dict[str, Any] = json.loads((folder / FILE).read_text())
+    except ValueError:
+        return {}
     return said if said["beat"] is not None else {}
 
 
-def _write(folder: Path, number: int | None) -> None:
-    own = {"host": socket.gethostname(), "pid": os.getpid(), "began": psutil.Process().create_time()}
-    write_text(folder / FILE, json.dumps({**own, "beat": number}))
+def _machine() -> dict[str, Any]:
+    boot = Path("/proc/sys/kernel/random/boot_id")
+    return {"host": socket.gethostname(), "boot": boot.read_text().strip() if boot.is_file() else ""}
+
+
+def _write(folder: Path, own: str, number: int | None) -> None:
+    said = {**_machine(), "pid": os.getpid(), "began": psutil.Process().create_time(), "id": own, "beat": number}
+    write_text(folder / FILE, json.dumps(said))
 
 
 def _lives(folder: Path, other: dict[str, Any]) -> bool:
-    if other["host"] == socket.gethostname():
+    if _machine().items() <= other.items():
         with contextlib.suppress(psutil.NoSuchProcess):
-            return (
-                abs(psutil.Process(other["pid"]).create_time() - other["began"]) < 1
-            )  # else its number was given anew
+            process = psutil.Process(other["pid"])
+            same = abs(process.create_time() - other["began"]) < 1  # else its number was given anew
+            return same and process.status() != psutil.STATUS_ZOMBIE
         return False
     console.print(
         f"looking whether the driver on {other['host']} still works ({BEAT * PATIENCE:.0f} s)", highlight=False

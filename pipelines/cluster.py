@@ -58,6 +58,8 @@ def read_cluster(path: Path | None, **flags: Any) -> ClusterConfig:
     names = {"address": "RAY_API_SERVER_ADDRESS", "token_file": "RAY_AUTH_TOKEN_PATH", "root": "CU_ROOT"}
     found = {key: os.environ[name] for key, name in names.items() if os.environ.get(name)}
     cluster = replace(cluster, **(found | {key: value for key, value in flags.items() if value is not None}))
+    if os.environ.get("RAY_AUTH_TOKEN") and "token_file" not in found and flags.get("token_file") is None:
+        cluster = replace(cluster, token_file=None)
     if cluster.address is None:
         raise ConfigError(
             "which cluster? give --address http://HEAD:8265, set RAY_API_SERVER_ADDRESS, or write address: to "

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import datetime
 import shlex
 import time
@@ -21,6 +20,8 @@ if TYPE_CHECKING:
 
     from pipelines.cluster import ClusterConfig
 
+FAILURES = 60
+"""So often in a row, half a second apart, a cluster may not answer before it is given up."""
 INTERRUPTED = 130
 """What typer makes of Ctrl-C."""
 SENT = ("unlearn", "train", "audit", "compare", "sweep", "calibrate", "repeat", "score", "bench")
@@ -86,21 +87,28 @@ def submit(
     _check(words, settings.root)
     client = connect(settings)
     job = send(client, settings, words, name)
+    flags = _given(address=address, **{"token-file": token_file}, cluster=cluster)
     console.print(f"job {job}: cu {shlex.join(words)}", highlight=False, soft_wrap=True)
     if detach:
-        _tell(job, address)
+        _tell(job, flags)
         return
-    raise typer.Exit(_wait(client, job, address))
+    raise typer.Exit(_wait(client, job, flags))
 
 
-def _tell(job: str, address: str | None) -> None:
-    where = f" --address {address}" if address else ""
+def _given(**flags: object) -> str:
+    """Flags to say again in a command about the same cluster."""
+    return shlex.join(word for name, value in flags.items() if value for word in (f"--{name}", str(value)))
+
+
+def _tell(job: str, flags: str) -> None:
     for what, command in (("what it prints", "jobs"), ("end it", "stop")):
-        console.print(f"{what}: cu {command} {job}{where}", highlight=False, soft_wrap=True)
+        console.print(f"{what}: cu {command} {job} {flags}", highlight=False, soft_wrap=True)
 
 
-def _wait(client: JobSubmissionClient, job: str, address: str | None) -> int:
+def _wait(client: JobSubmissionClient, job: str, flags: str) -> int:
     """Print what the job prints until it ends; its exit status."""
+    import aiohttp
+
     from pipelines.cluster import ENDED, follow, job_info
 
     shown = 0
@@ -114,17 +122,22 @@ def _wait(client: JobSubmissionClient, job: str, address: str | None) -> int:
             shown = max(shown, seen)
 
     try:
-        while True:  # a stream that breaks off begins anew, from the first line
-            ended = job_info(client, job).status in ENDED
-            with contextlib.suppress(RuntimeError, ConnectionError):
+        ended, failures = False, 0
+        while not ended:  # a stream that breaks off begins anew, from the first line
+            try:
+                ended = client.get_job_status(job) in ENDED
                 asyncio.run(show())
-            if ended:
-                break
+                failures = 0
+            except (RuntimeError, OSError, aiohttp.ClientError) as error:
+                ended, failures = False, failures + 1
+                if failures == FAILURES:
+                    _tell(job, flags)
+                    raise ConfigError(f"the cluster does not answer any more; the job goes on ({error}).") from error
             time.sleep(0.5)
         info = job_info(client, job)
     except KeyboardInterrupt:
         console.print("the job goes on")
-        _tell(job, address)
+        _tell(job, flags)
         return INTERRUPTED
     console.print(f"job {job} {str(info.status.value).lower()}", highlight=False)
     if info.driver_exit_code is None and info.message:
@@ -151,7 +164,7 @@ def jobs(
     client, _ = _connect(cluster, address=address, token_file=token_file)
     if job is not None:
         job_info(client, job)
-        raise typer.Exit(_wait(client, job, address))
+        raise typer.Exit(_wait(client, job, _given(address=address, **{"token-file": token_file}, cluster=cluster)))
     table = Table(Column("job", no_wrap=True), "state", "began", "took", "command")
     for one in list_jobs(client):
         began = (one.start_time or 0) / 1000

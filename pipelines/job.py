@@ -13,7 +13,7 @@ from pydantic import TypeAdapter
 
 from cu_core.audit.report import AuditReport
 from cu_core.config import RunConfig
-from cu_core.config_io import as_plain
+from cu_core.config_io import ConfigError, as_plain
 from cu_core.files import write_text
 from cu_core.places import there
 from cu_core.run import load_model, open_reader
@@ -47,9 +47,9 @@ def mlflow_run(plan: Plan, folder: RunFolder, settings: dict[str, Any]) -> Itera
         "run_folder": str(folder.path),
     }
     run_id = tracking.start_run(config, settings, tags, folder.record().get("mlflow_run_id"))
-    folder.write_record(mlflow_run_id=run_id)
     status = "FAILED"
     try:
+        folder.write_record(mlflow_run_id=run_id)
         yield run_id
         status = "FINISHED"
     except KeyboardInterrupt:
@@ -68,6 +68,8 @@ def run_job(config: RunConfig, *, local: bool = False, resume: str | None = None
     console.print(f"run {folder.name}: {about_request(plan)}", highlight=False)
     with contextlib.ExitStack() as stack:
         stack.enter_context(claim(folder.path))
+        if folder.finished:  # by another driver, while this one looked whether it lives
+            raise ConfigError(f"--resume {folder.name}: that run is finished by now.")
         if not local:
             stack.enter_context(ray_session(config))
         uri, run_id = tracking.tracking_uri(config), stack.enter_context(mlflow_run(plan, folder, settings))

@@ -163,7 +163,7 @@ def announce(members: Sequence[Member], todo: Sequence[Member], jobs: Sequence[t
     seconds += len(todo) * config.stop.max_steps * rows / speed
     have = resources()
     slots = have["GPU"] / launch.gpu_share(config) if config.workers.gpu else have["CPU"]
-    slots = int(min(slots, have["memory"] // memory))
+    slots = int(min(slots, have["memory"] / memory))
     if slots < 1:
         raise ConfigError(
             f"one model needs about {memory / 2**30:.1f} GiB, the cluster sets {have['memory'] / 2**30:.1f} GiB "

@@ -44,15 +44,18 @@ class Bars:
 
     def __init__(self, progress: Progress):
         self.progress, self.tasks = progress, {}
-        self.next_line = time.monotonic() + LINE_SECONDS
+        self.lines: dict[str, tuple[float, int]] = {}
+        """When a bar was last told of in a line, and what it stood at."""
 
     def update(self, label: str, done: int, total: int, note: str = "") -> None:
         if label not in self.tasks:
             self.tasks[label] = self.progress.add_task(label, total=total, note=note)
         self.progress.update(self.tasks[label], completed=done, total=total, note=note)
-        if not console.is_terminal and time.monotonic() > self.next_line:  # a log has no bars until they end
-            self.next_line = time.monotonic() + LINE_SECONDS
-            console.print(f"{label}: {done} of {total}  {note}", highlight=False)
+        if not console.is_terminal:  # a log has no bars until they end
+            when, stood = self.lines.setdefault(label, (time.monotonic(), done))
+            if time.monotonic() > when + LINE_SECONDS and done != stood:
+                self.lines[label] = time.monotonic(), done
+                console.print(f"{label}: {done} of {total}  {note}", highlight=False)
 
 
 @contextmanager

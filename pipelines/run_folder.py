@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import json
 import re
@@ -73,7 +74,7 @@ def names_in(folder: Path) -> str:
 
 def _default_name(config: RunConfig, digest: str) -> str:
     now = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
-    data = re.sub(r"\W", "-", Path(config.data.path).name)
+    data = re.sub(r"\W", "-", Path(config.data.path).name).strip("-") or "data"
     return f"{data}-{config.request.kind}-{now}-{digest[:6]}"
 
 
@@ -102,7 +103,9 @@ def open_run(config: RunConfig, digest: str, resume: str | None) -> tuple[RunCon
     if folder.record()["config_digest"] != digest:
         own = folder.path / "config.yaml"
         fetch(own)
-        what = differences(load_config(own).of_the_result(), config.of_the_result())
+        what = []
+        with contextlib.suppress(ConfigError):  # of another version, with other settings
+            what = differences(load_config(own).of_the_result(), config.of_the_result())
         raise ConfigError(
             f"--resume {resume}: that run has another configuration "
             f"({'; '.join(what) or 'other data, or another version of this project'}); use {own}, or start a new run."

@@ -43,6 +43,8 @@ def run_sweep(sweep: Sweep, name: str, resume: bool) -> Swept:
     plan = make_plan(sweep.trial_config(sweep.first))
     config = plan.config
     sweep = replace(sweep, base=_absolute(sweep, config))
+    if not resume:
+        check_name(name)
     folder = config.store / "sweeps" / name
     digest = digest_of([sweep.base, asdict(sweep.config), sweep.calibrate])
     _check_folder(folder, digest, resume)
@@ -86,7 +88,6 @@ def _absolute(sweep: Sweep, config: RunConfig) -> dict[str, Any]:
 def _check_folder(folder: Path, digest: str, resume: bool) -> None:
     record = folder / "sweep.json"
     if not resume:
-        check_name(folder.name)
         if folder.exists():
             raise ConfigError(
                 f"a sweep {folder.name!r} exists; --resume {folder.name} goes on with it, --name names another."

@@ -81,8 +81,9 @@ class ShardReader:
         """
         if shard.path not in self._batches:
             path = self.shard_path(shard)
+            mapped = self._mapped(path, shard)
             try:
-                file = pa.ipc.open_file(self._mapped(path, shard))
+                file = pa.ipc.open_file(mapped)
                 self._batches[shard.path] = [file.get_batch(i) for i in range(file.num_record_batches)]
             except (pa.ArrowInvalid, OSError) as error:
                 raise DataError(f"shard {path} is damaged: {str(error).splitlines()[0]}") from error

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import psutil
@@ -20,10 +21,12 @@ from pipelines.claim import FILE, claim
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "BEAT", 0.05)
+    monkeypatch.setattr(module, "SETTLE", 0.2)
 
 
-def said(folder: Path, host: str, pid: int, began: float = 0.0) -> None:
-    (folder / FILE).write_text(json.dumps({"host": host, "pid": pid, "began": began, "beat": 7}))
+def said(folder: Path, pid: int, began: float = 0.0, **machine: str) -> None:
+    whole = {**module._machine(), **machine, "pid": pid, "began": began, "id": "other", "beat": 7}
+    (folder / FILE).write_text(json.dumps(whole))
 
 
 def test_a_living_driver_elsewhere_refuses_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -35,21 +38,50 @@ def test_a_living_driver_elsewhere_refuses_another(tmp_path: Path, monkeypatch: 
 
 def test_a_living_driver_here_refuses_another_at_once(tmp_path: Path) -> None:
     process = psutil.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    said(tmp_path, socket.gethostname(), process.pid, process.create_time())
+    said(tmp_path, process.pid, process.create_time())
     with pytest.raises(ConfigError, match=f"process {process.pid} on"), claim(tmp_path):
         pass
     process.kill()
-    process.wait()
+    while process.status() != psutil.STATUS_ZOMBIE:
+        time.sleep(0.01)
     with claim(tmp_path):
         pass
+    process.wait()
 
 
-def test_a_driver_that_died_elsewhere_is_waited_for_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    said(tmp_path, "elsewhere", 1)
+@pytest.mark.parametrize("machine", [{"host": "elsewhere"}, {"boot": "another of that name"}])
+def test_a_driver_that_died_elsewhere_is_waited_for_once(
+    machine: dict[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said(tmp_path, 1, **machine)
     with claim(tmp_path):
-        assert json.loads((tmp_path / FILE).read_text())["pid"] in (1, os.getpid())
+        assert json.loads((tmp_path / FILE).read_text())["pid"] == os.getpid()
     assert json.loads((tmp_path / FILE).read_text())["beat"] is None
-    assert "looking whether the driver on elsewhere" in capsys.readouterr().err
+    assert "looking whether the driver on" in capsys.readouterr().err
     with claim(tmp_path):
         pass
     assert not capsys.readouterr().err
+
+
+def test_of_two_that_take_over_at_once_one_is_refused(tmp_path: Path) -> None:
+    said(tmp_path, 1, host="elsewhere")
+    threading.Timer(0.4, lambda: said(tmp_path, 2, host="third")).start()  # 0.3 s: the wait for the one that died
+    with pytest.raises(ConfigError, match="process 2 on third"), claim(tmp_path):
+        pass
+
+
+def test_a_driver_that_was_taken_over_ends(tmp_path: Path) -> None:
+    def work() -> None:
+        with claim(tmp_path):
+            said(tmp_path, 2, host="third")
+            time.sleep(5)
+
+    with pytest.raises(KeyboardInterrupt):
+        work()
+    assert json.loads((tmp_path / FILE).read_text())["id"] == "other"
+
+
+def test_half_a_sign_of_life_is_none(tmp_path: Path) -> None:
+    (tmp_path / FILE).write_text('{"host": ')
+    with claim(tmp_path):
+        pass

@@ -20,7 +20,7 @@ def test_names_that_are_refused(name: str) -> None:
 def test_a_run_is_named_after_its_data_whatever_they_are_called(tmp_path: Path) -> None:
     config = config_from({"storage": str(tmp_path), "data": {"path": "data/my photos (2024)"}})
     named, _ = open_run(config, "d" * 16, None)
-    assert str(named.name).startswith("my-photos--2024--by_class-")
+    assert str(named.name).startswith("my-photos--2024-by_class-")
     again, _ = open_run(config, "d" * 16, named.name)
     assert again.name == named.name
 

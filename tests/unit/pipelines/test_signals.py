@@ -13,8 +13,8 @@ import signal, sys, time
 from pipelines.signals import interrupt_on_sigterm
 {before}
 interrupt_on_sigterm()
-print("ready", flush=True)
 try:
+    print("ready", flush=True)
     time.sleep(60)
 except KeyboardInterrupt:
     sys.exit(130)
