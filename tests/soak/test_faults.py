@@ -209,6 +209,7 @@ def started(cluster: Cluster, name: str, *more: str) -> subprocess.Popen[str]:
     while not checkpoints(cluster, name):
         assert job.poll() is None, printed(cluster, name)
         time.sleep(1)
+    time.sleep(2)  # it is in the store; what starts workers again hears of it a little later
     assert workers(cluster), "all steps were taken before the fault"
     return job
 
