@@ -90,19 +90,26 @@ def start_run(config: RunConfig, settings: dict[str, Any], tags: dict[str, str],
         if run_id is not None:
             client.update_run(run_id, "RUNNING")
             return run_id
-        experiment = client.get_experiment_by_name(config.tracking.experiment)
         artifacts = (config.store / "mlartifacts").resolve().as_uri() if uri.startswith("sqlite") else None
-        number = (
-            experiment.experiment_id
-            if experiment
-            else client.create_experiment(config.tracking.experiment, artifact_location=artifacts, tags=KIND)
-        )
+        number = _experiment(client, config.tracking.experiment, artifacts)
         run = client.create_run(number, run_name=config.name, tags=tags | {"git_commit": git_commit()})
         client.log_batch(run.info.run_id, params=[Param(k, v) for k, v in flat(settings).items()])
         return str(run.info.run_id)
     except MlflowException as error:
         reason = str(error).splitlines()[0][:200]
         raise ConfigError(f"tracking.uri: MLflow at {uri} cannot be used: {reason}") from error
+
+
+def _experiment(client: MlflowClient, name: str, artifacts: str | None) -> str:
+    """Its id; it is made where there is none, unless another run has just made it."""
+    found = client.get_experiment_by_name(name)
+    try:
+        number = found.experiment_id if found else client.create_experiment(name, artifacts, tags=KIND)
+    except MlflowException:
+        if (found := client.get_experiment_by_name(name)) is None:
+            raise
+        number = found.experiment_id
+    return str(number)
 
 
 def log_data(config: RunConfig, run_id: str, manifest: Manifest) -> None:
@@ -196,8 +203,10 @@ def register(
             info = mlflow.pytorch.log_model(
                 model, name=role, input_example=example, pip_requirements=PIP, extra_files=[weights]
             )
-        if not client.search_registered_models(f"name='{name}'"):
+        try:
             client.create_registered_model(name)
+        except MlflowException:  # it is there, maybe since a moment ago
+            client.get_registered_model(name)
         made = client.create_model_version(
             name, info.model_uri, run_id, tags={"weights": digest, "role": role}, model_id=info.model_id
         )
