@@ -255,19 +255,8 @@ class RunConfig:
                 f"trainable.towers={self.trainable.towers}: {self.method.name} changes the image tower only"
             )
         self.method.check(self.asked)
-        if not self.model.reads_captions and (
-            self.trainable != Trainable()
-            or self.train.trainable != TrainConfig().trainable
-            or self.workers.rows_at_once is not None
-            or self.workers.recompute
-            or self.workers.shard
-            or self.audit.paraphrases
-            or self.audit.other_data
-        ):
-            raise ValueError(
-                "trainable, train.trainable, workers.rows_at_once, workers.recompute, workers.shard, audit.paraphrases "
-                f"and audit.other_data are for image-text models; model.name {self.model.name} is none"
-            )
+        if not self.model.reads_captions:
+            self._check_classifier()
         if self.workers.shard:
             self._check_shard()
         if self.workers.profile:
@@ -282,6 +271,21 @@ class RunConfig:
             )
         if self.batches.forget_batch < 1:
             raise ValueError("batches.forget_batch must be at least 1")
+
+    def _check_classifier(self) -> None:
+        if (
+            self.trainable != Trainable()
+            or self.train.trainable != TrainConfig().trainable
+            or self.workers.rows_at_once is not None
+            or self.workers.recompute
+            or self.workers.shard
+            or self.audit.paraphrases
+            or self.audit.other_data
+        ):
+            raise ValueError(
+                "trainable, train.trainable, workers.rows_at_once, workers.recompute, workers.shard, audit.paraphrases "
+                f"and audit.other_data are for image-text models; model.name {self.model.name} is none"
+            )
 
     def _check_profile(self) -> None:
         steps = 1 if self.method.closed_form else self.stop.max_steps

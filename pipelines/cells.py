@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -138,28 +138,26 @@ def run_cells(cells: Sequence[Cell], finished: Callable[[Cell], None] = lambda c
     if todo:
         with ray_session(todo[0].plan.config), ray_board() as board:
             trained = dict(zip(missing, launch.start_training(list(missing.values()), board), strict=True))
-            small = [cell for cell in todo if cell.plan.config.workers.count == 1]
-            pending = {}
-            for cell in small:
-                models = [trained[job.folder] for job in cell.plan.missing]
-                pending[_run_cell.options(**launch.task_options(cell.plan.config)).remote(cell, *models)] = cell
-            done = 0
-
-            def count(cell: Cell) -> None:
-                nonlocal done
-                done += 1
+            for done, cell in enumerate(_as_they_end(todo, trained, board), 1):
                 board.update.remote("cells", done, len(todo), cell.label)
                 finished(cell)
-
-            while pending:
-                ready, _ = ray.wait(list(pending))
-                ray.get(ready)
-                for task in ready:
-                    count(pending.pop(task))
-            for cell in [c for c in todo if c not in small]:
-                ray.get([trained[job.folder] for job in cell.plan.missing if job.folder in trained])
-                _run_large(cell, board)
-                count(cell)
     outcomes = [cell.outcome for cell in cells]
     assert all(outcome is not None for outcome in outcomes)
     return [outcome for outcome in outcomes if outcome is not None]
+
+
+def _as_they_end(todo: Sequence[Cell], trained: Mapping[Path, Any], board: Any) -> Iterator[Cell]:
+    """Run cells of one worker side by side, then those of several, each when its models in ``trained`` are there."""
+    pending = {}
+    for cell in [c for c in todo if c.plan.config.workers.count == 1]:
+        models = [trained[job.folder] for job in cell.plan.missing]
+        pending[_run_cell.options(**launch.task_options(cell.plan.config)).remote(cell, *models)] = cell
+    while pending:
+        ready, _ = ray.wait(list(pending))
+        ray.get(ready)
+        for task in ready:
+            yield pending.pop(task)
+    for cell in [c for c in todo if c.plan.config.workers.count > 1]:
+        ray.get([trained[job.folder] for job in cell.plan.missing])
+        _run_large(cell, board)
+        yield cell

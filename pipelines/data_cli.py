@@ -38,10 +38,7 @@ def _columns(pairs: list[str]) -> dict[str, str]:
 
 @app.command("pack")
 def pack_command(
-    source: Annotated[
-        str,
-        typer.Argument(help=SOURCES_HELP),
-    ],
+    source: Annotated[str, typer.Argument(help=SOURCES_HELP)],
     out: Annotated[
         Path, typer.Argument(parser=place, metavar="OUT", help="New folder or address (s3://...) for the shards.")
     ],
@@ -82,9 +79,7 @@ def pack_command(
 
 
 @app.command()
-def inspect(
-    folder: Packed,
-) -> None:
+def inspect(folder: Packed) -> None:
     """Show splits, classes, columns and checksums' digest."""
     manifest = read_manifest(folder)
     reader = ShardReader(folder)

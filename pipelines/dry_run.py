@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import tempfile
 import time
+from collections.abc import Iterable
 
 import psutil
 import torch
@@ -38,14 +39,12 @@ def describe_run(config: RunConfig) -> None:
         scratch = make_plan(dataclasses.replace(config, storage=place))
         split: ForgetSplit = open_split(scratch.config, open_reader(scratch.config), scratch.forget_file)
         real = dataclasses.replace(scratch.config, storage=str(config.store))
-        digest = scratch.manifest.digest
-        keys = {scratch.original.label: real.original_key(digest)} | {
-            job.label: real.oracle_key(digest, scratch.forget.digest, job.number) for job in scratch.oracles
-        }
+        data, request = scratch.manifest.digest, scratch.forget.digest
+        oracles = {job.label: real.oracle_key(data, request, job.number) for job in scratch.oracles}
+        keys = {scratch.original.label: real.original_key(data), **oracles}
         stop_rows = len(split.stop_forget) + len(split.forget_stop) + len(split.stop_retain)
         test_rows = len(split.retain_test) + len(split.forget_test) + len(split.holdout) + len(split.retain_train)
-    forget_batch = min(config.batches.forget_batch, len(scratch.forget.rows))
-    step_rows = forget_batch + config.batches.retain_batch
+    step_rows = min(config.batches.forget_batch, len(scratch.forget.rows)) + config.batches.retain_batch
     speed, memory = rows_per_second(scratch.config, step_rows)
     steps = config.stop.max_steps
     checks = steps // config.stop.check_every + 1 if config.stop.rule != "none" else 0
@@ -70,9 +69,13 @@ def describe_run(config: RunConfig) -> None:
     console.print(
         f"{about_request(scratch)}\n"
         f"{scratch.config.workers.count} worker(s); about {memory / 2**20:.0f} MiB a worker above the libraries' own\n"
-        f"would write under {real.store}: requests/{scratch.forget.digest}, "
-        + "".join(f"models/{k}, " for k in keys.values() if not there(real.store / "models" / k / "meta.json"))
-        + f"runs/{config.name or '(named by data, time and hash)'} (config.yaml, checkpoints, unlearned, audit.json, "
-        "samples.parquet, report.html, result.json) and the MLflow run",
+        f"would write under {real.store}: {_written(real, request, keys.values())}",
         highlight=False,
     )
+
+
+def _written(config: RunConfig, request: str, keys: Iterable[str]) -> str:
+    models = [f"models/{key}" for key in keys if not there(config.store / "models" / key / "meta.json")]
+    run = f"runs/{config.name or '(named by data, time and hash)'}"
+    files = "config.yaml, checkpoints, unlearned, audit.json, samples.parquet, report.html, result.json"
+    return ", ".join([f"requests/{request}", *models, f"{run} ({files})"]) + " and the MLflow run"

@@ -186,20 +186,11 @@ class WorkerJob:
                 report({"step": state.step}, Path(place) / "state")
             desk.saved()
 
-        def look(step: StepReport) -> None:
-            if found := self.look(step):
-                if rank() == 0:
-                    self.curves.flush()  # a trial that is ended here does not come back
-                report(found, None)
-
-        drawn = board_step(self.board, "unlearn") if self.board else lambda step: None
-        everywhere = _both(Watch(self.folder.name), look)
-        on_step = _both(_both(drawn, self._curves), everywhere) if rank() == 0 else everywhere
         hooks = Hooks(
             device=device,
             wrap=wrap,
             save=save,
-            on_step=on_step,
+            on_step=self._on_step(report),
             latest=lambda: _going_on(self.folder, load_state(checkpoint, digest)) if checkpoint else None,
             wants_checkpoint=lambda: any([preempted(), rank() == 0 and desk.asked()]),
         )
@@ -207,6 +198,19 @@ class WorkerJob:
         run_unlearn(plan.config, plan.original.folder, plan.forget_file, self.folder.unlearned, hooks)
         if rank() == 0:
             self.curves.flush()
+
+    def _on_step(self, report: Callable[[dict[str, float], Path | None], None]) -> Callable[[StepReport], None]:
+        """What this rank does after a step."""
+
+        def look(step: StepReport) -> None:
+            if found := self.look(step):
+                if rank() == 0:
+                    self.curves.flush()  # a trial that is ended here does not come back
+                report(found, None)
+
+        everywhere = _both(Watch(self.folder.name), look)
+        drawn = board_step(self.board, "unlearn") if self.board else lambda step: None
+        return _both(_both(drawn, self._curves), everywhere) if rank() == 0 else everywhere
 
     def _curves(self, step: StepReport) -> None:
         """With the number of workers, which an elastic run changes."""

@@ -19,6 +19,7 @@ from ray.tune.search import BasicVariantGenerator, Searcher
 from ray.tune.search.optuna import OptunaSearch
 
 from cu_core.audit.table import METRICS
+from cu_core.config import RunConfig
 from pipelines import launch
 from pipelines.errors import explain, root_cause
 from pipelines.ray_train import own_interrupt
@@ -101,21 +102,7 @@ def run_trials(sweep: Sweep, folder: Path, callback: tune.Callback) -> list[Trie
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     warnings.filterwarnings("ignore", message="The reported value is ignored")  # a trial that is resumed looks again
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # failures are told by the trials themselves
-    config = sweep.trial_config(sweep.first)
-    workers = config.workers
-    have = resources()
-    # A trial of several workers is a driver: the workers of its Train run take the resources, it must take none.
-    takes = (
-        {"CPU": workers.cpus, "GPU": launch.gpu_share(config) if workers.gpu else 0}
-        if workers.count == 1
-        else {"CPU": 0, "memory": 1}
-    )
-    places = (
-        have["GPU"] * (workers.models_per_gpu if workers.count == 1 else 1)
-        if workers.gpu
-        else have["CPU"] / workers.cpus
-    )
-    at_once = max(1, int(places // workers.count))
+    takes, at_once = _share(sweep.trial_config(sweep.first))
     trainable = tune.with_resources(tune.with_parameters(run_trial, sweep=sweep), takes)
     earlier = folder / "tune"
     if list(earlier.glob("experiment_state-*.json")):
@@ -136,6 +123,18 @@ def run_trials(sweep: Sweep, folder: Path, callback: tune.Callback) -> list[Trie
         )
     with own_interrupt():
         return [_tried(number, result) for number, result in enumerate(tuner.fit())]
+
+
+def _share(config: RunConfig) -> tuple[dict[str, float], int]:
+    """What a trial takes of the cluster, and how many run side by side."""
+    workers, have = config.workers, resources()
+    if workers.count == 1:
+        takes = {"CPU": float(workers.cpus), "GPU": launch.gpu_share(config) if workers.gpu else 0.0}
+        places = have["GPU"] * workers.models_per_gpu if workers.gpu else have["CPU"] / workers.cpus
+        return takes, max(1, int(places))
+    # A trial of several workers is a driver: the workers of its Train run take the resources, it must take none.
+    places = have["GPU"] if workers.gpu else have["CPU"] / workers.cpus
+    return {"CPU": 0.0, "memory": 1.0}, max(1, int(places // workers.count))
 
 
 def _tried(number: int, result: tune.Result) -> Tried:

@@ -37,13 +37,13 @@ def expand(config: Path, overrides: Sequence[str], vary: Sequence[str]) -> list[
     return cells
 
 
+def _mean(values: Sequence[float], digits: int = 1) -> str:
+    spread = f" ± {np.std(values, ddof=1):.{digits}f}" if len(values) > 1 else ""
+    return f"{np.mean(values):.{digits}f}{spread}"
+
+
 def markdown(reports: Sequence[AuditReport]) -> str:
     """Mean and standard deviation over the cells; the difference is taken within each cell."""
-
-    def cell(values: Sequence[float], digits: int = 1) -> str:
-        spread = f" ± {np.std(values, ddof=1):.{digits}f}" if len(values) > 1 else ""
-        return f"{np.mean(values):.{digits}f}{spread}"
-
     lines = [
         "| metric | original | unlearned | oracle | unlearned - oracle | above / below the oracle |",
         "|---|---|---|---|---|---|",
@@ -54,23 +54,23 @@ def markdown(reports: Sequence[AuditReport]) -> str:
         oracles = [float(np.mean(r.oracles)) for r in rows if r.oracles]
         sides = f"{sum(g > 0 for g in gaps)} / {sum(g < 0 for g in gaps)}"
         lines.append(
-            f"| {row.title} | {cell([r.original for r in rows])} | {cell([r.unlearned for r in rows])} | "
-            f"{cell(oracles) if oracles else 'none'} | {cell(gaps) if gaps else 'none'} | {sides} |"
+            f"| {row.title} | {_mean([r.original for r in rows])} | {_mean([r.unlearned for r in rows])} | "
+            f"{_mean(oracles) if oracles else 'none'} | {_mean(gaps) if gaps else 'none'} | {sides} |"
         )
     gaps = [r.gap.mean for r in reports if r.gap]
     nothing = [r.doing_nothing_gap.mean for r in reports if r.doing_nothing_gap]
     if gaps:
-        lines.append(f"| **mean gap** | {cell(nothing, 2)} | {cell(gaps, 2)} | 0 |  |  |")
+        lines.append(f"| **mean gap** | {_mean(nothing, 2)} | {_mean(gaps, 2)} | 0 |  |  |")
         share = [100 * r.cost["rows_frac"] for r in reports]
         own = [r.cost["forget_rows"] + r.cost["retain_rows"] for r in reports]
         lines.append(
-            f"| training rows read |  | {cell(own, 0)} ({cell(share)}% of retraining) | "
-            f"{cell([r.cost['retrain_rows'] for r in reports], 0)} |  |  |"
+            f"| training rows read |  | {_mean(own, 0)} ({_mean(share)}% of retraining) | "
+            f"{_mean([r.cost['retrain_rows'] for r in reports], 0)} |  |  |"
         )
     frozen = [r.cost["frozen_rows"] + r.cost["prepare_rows"] for r in reports]
     if any(frozen):
-        lines.append(f"| rows through frozen models |  | {cell(frozen, 0)} |  |  |  |")
-    lines.append(f"| stop-check rows read |  | {cell([r.cost['stop_rows'] for r in reports], 0)} |  |  |  |")
+        lines.append(f"| rows through frozen models |  | {_mean(frozen, 0)} |  |  |  |")
+    lines.append(f"| stop-check rows read |  | {_mean([r.cost['stop_rows'] for r in reports], 0)} |  |  |  |")
     fired = sum(r.stop.get("fired_at") is not None for r in reports)
     kept = sum(r.stop.get("kept_holds", False) for r in reports)
     lines += [

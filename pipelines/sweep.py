@@ -65,8 +65,7 @@ def run_sweep(sweep: Sweep, name: str, resume: bool) -> Swept:
             if isinstance(cell.outcome, AuditReport):
                 tags = {"sweep": name, "better_than_base": str(swept.better)}
                 register(cell.plan, recorder.parent, "swept", cell.folder / "unlearned", tags)
-            means = {f"reported/{label}": float(np.mean(values)) for label, values in swept.again.items()}
-            recorder.finish("FINISHED", folder, means)
+            recorder.finish("FINISHED", folder, {f"reported/{k}": float(np.mean(v)) for k, v in swept.again.items()})
             status = "FINISHED"
         except KeyboardInterrupt:
             status = "KILLED"

@@ -17,6 +17,7 @@ from mlflow.data.dataset_source_registry import resolve_dataset_source
 from mlflow.data.meta_dataset import MetaDataset
 from mlflow.entities import DatasetInput, Metric, Param
 from mlflow.exceptions import MlflowException
+from mlflow.models.model import ModelInfo
 from mlflow.tracking import MlflowClient
 
 from cu_core.checkpoint import read_meta
@@ -194,15 +195,7 @@ def register(
         version = str(versions[0].version)
     else:
         use_server(uri)
-        example = np.zeros((2, *example_shape), np.float32)
-        model = Predictor(load(folder)).float().eval()
-        with warnings.catch_warnings(), mlflow.start_run(run_id=run_id):
-            # torch.export of weights whose memory format is channels-last; the archive holds them whole (tested).
-            warnings.filterwarnings("ignore", message="No complete tensor found in the group")
-            weights = str(folder / "model.safetensors")  # what `model.weights=models:/...` reads
-            info = mlflow.pytorch.log_model(
-                model, name=role, input_example=example, pip_requirements=PIP, extra_files=[weights]
-            )
+        info = _log_model(run_id, role, folder, load(folder), example_shape)
         try:
             client.create_registered_model(name)
         except MlflowException:  # it is there, maybe since a moment ago
@@ -215,3 +208,18 @@ def register(
         client.set_model_version_tag(name, version, key, value)
     client.set_registered_model_alias(name, role, version)
     return f"models:/{name}@{role}"
+
+
+def _log_model(run_id: str, role: str, folder: Path, model: Classifier, example_shape: tuple[int, ...]) -> ModelInfo:
+    """The program, with the weights of ``folder`` beside it: those `model.weights=models:/...` reads."""
+    example = np.zeros((2, *example_shape), np.float32)
+    with warnings.catch_warnings(), mlflow.start_run(run_id=run_id):
+        # torch.export of weights whose memory format is channels-last; the archive holds them whole (tested).
+        warnings.filterwarnings("ignore", message="No complete tensor found in the group")
+        return mlflow.pytorch.log_model(
+            Predictor(model).float().eval(),
+            name=role,
+            input_example=example,
+            pip_requirements=PIP,
+            extra_files=[str(folder / "model.safetensors")],
+        )

@@ -13,7 +13,7 @@ from cu_core.data.captions import captioned, coco, webdataset
 from cu_core.data.order import EpochOrder
 from cu_core.data.parquet_files import parquet
 from cu_core.data.ranges import ranges_of
-from cu_core.data.schema import CAPTION, MANIFEST, DataError, Manifest, ShardInfo, Split, write_manifest
+from cu_core.data.schema import CAPTION, DataError, Manifest, ShardInfo, Split, write_manifest
 from cu_core.data.shard_reader import tensor_view
 from cu_core.data.shard_writer import SHARD_ROWS, Chunk, write_shards
 from cu_core.data.sources import Source, SourceOptions, digits, fashion_mnist, folder, split_of, torchvision_set
@@ -122,30 +122,19 @@ def register_arrow(folder: Path, out: Path, options: SourceOptions, progress: Pr
         raise DataError(f"arrow:{folder}: no *.arrow file there.")
     if out.exists():
         raise DataError(f"{out} already exists; choose another folder or delete it first.")
-    if options.captions:
-        raise DataError("--caption needs rows that are written; arrow: only registers shards where they lie.")
-    if options.shard_rows:
-        raise DataError("--shard-rows needs rows that are written; arrow: only registers shards where they lie.")
-    given = options.columns or {}
-    columns = {c: given.get(c, c) for c in ("sample_id", "image", "label")}
+    for flag, given in (("--caption", options.captions), ("--shard-rows", options.shard_rows)):
+        if given:
+            raise DataError(f"{flag} needs rows that are written; arrow: only registers shards where they lie.")
+    named = options.columns or {}
+    columns = {c: named.get(c, c) for c in ("sample_id", "image", "label")}
     shards: list[ShardInfo] = []
     top_label = -1
     for number, path in enumerate(paths):
         file = _open_arrow(path)
-        _check_columns(path, file.schema, {**columns, **given})
+        _check_columns(path, file.schema, {**columns, **named})
         batches = [file.get_batch(i) for i in range(file.num_record_batches)]
         top_label = max([top_label, *(b.column(columns["label"]).to_numpy().max() for b in batches if b.num_rows)])
-        split = split_of(path.parent.name if path.parent != folder else path.name)
-        shards.append(
-            ShardInfo(
-                path=str(path.resolve()),
-                split=split,
-                batch_rows=tuple(b.num_rows for b in batches),
-                bytes=path.stat().st_size,
-                sha256=file_sha256(path),
-                ranges=ranges_of(batches),
-            )
-        )
+        shards.append(_shard(path, split_of(path.parent.name if path.parent != folder else path.name), batches))
         progress(number + 1, len(paths))
     image = batches[0].column(columns["image"])
     shape = tensor_view(image).shape[1:] if isinstance(image.type, pa.FixedShapeTensorType) else None
@@ -153,7 +142,7 @@ def register_arrow(folder: Path, out: Path, options: SourceOptions, progress: Pr
     manifest = Manifest(
         name=folder.name,
         source=f"arrow:{folder}",
-        columns={k: v for k, v in {**columns, **given}.items() if k != v},
+        columns={k: v for k, v in {**columns, **named}.items() if k != v},
         image_kind="tensor" if shape else "encoded",
         image_shape=shape,
         shards=tuple(shards),
@@ -165,8 +154,18 @@ def register_arrow(folder: Path, out: Path, options: SourceOptions, progress: Pr
     write_manifest(partial, manifest)
     partial.rename(out)
     publish(out)
-    assert (out / MANIFEST).is_file()
     return manifest
+
+
+def _shard(path: Path, split: Split, batches: list[pa.RecordBatch]) -> ShardInfo:
+    return ShardInfo(
+        path=str(path.resolve()),
+        split=split,
+        batch_rows=tuple(b.num_rows for b in batches),
+        bytes=path.stat().st_size,
+        sha256=file_sha256(path),
+        ranges=ranges_of(batches),
+    )
 
 
 def _open_arrow(path: Path) -> pa.ipc.RecordBatchFileReader:

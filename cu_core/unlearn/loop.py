@@ -96,13 +96,7 @@ def run_loop(loop: Loop, resume: TrainState | None = None) -> LoopResult:
     if resume is not None:
         _restore(loop, optimizer, state, result, resume)
     else:
-        began = time.perf_counter()
-        if loop.stopper is not None and loop.stopper.config.rule != "none":
-            loop.stopper.judge(loop.model, 0)
-        result.prepare_rows = _prepare(loop, state)
-        if "unseen rows" in loop.method.needs():
-            result.unseen_rows = len(loop.stream.split.stop_retain)
-        result.seconds = time.perf_counter() - began
+        _begin(loop, state, result)
     loop.model.train()
     began = time.perf_counter() - result.seconds
     clock = StepClock(device)
@@ -116,11 +110,7 @@ def run_loop(loop: Loop, resume: TrainState | None = None) -> LoopResult:
         result.steps = step + 1
         if loop.stopper is not None and loop.stopper.due(result.steps, max_steps):
             check = loop.stopper.judge(loop.model, result.steps)
-            values |= {
-                "stop_forget": check.forget,
-                "stop_target": check.target,
-                "stop_utility": check.utility,
-            }
+            values |= {"stop_forget": check.forget, "stop_target": check.target, "stop_utility": check.utility}
             clock.lap("stop_check")
         result.seconds = time.perf_counter() - began
         loop.on_step(StepReport(result.steps, max_steps, values, clock.read(result.trained_rows - before)))
@@ -132,6 +122,17 @@ def run_loop(loop: Loop, resume: TrainState | None = None) -> LoopResult:
         clock.restart()
     _finish(loop, result)
     return result
+
+
+def _begin(loop: Loop, state: MethodState, result: LoopResult) -> None:
+    """What precedes the first step: the stop rule's first look, and the method's own work."""
+    began = time.perf_counter()
+    if loop.stopper is not None and loop.stopper.config.rule != "none":
+        loop.stopper.judge(loop.model, 0)
+    result.prepare_rows = _prepare(loop, state)
+    if "unseen rows" in loop.method.needs():
+        result.unseen_rows = len(loop.stream.split.stop_retain)
+    result.seconds = time.perf_counter() - began
 
 
 def _prepare(loop: Loop, state: MethodState) -> int:
@@ -151,23 +152,10 @@ def _step(
     clock: StepClock,
 ) -> dict[str, float]:
     """One update of the weights; the values to report, summed over ranks."""
-    step, split = result.steps, loop.stream.split
+    step = result.steps
     set_learning_rate(optimizer, rate := learning_rate(loop.optimizer, step, loop.max_steps))
     rows = dict.fromkeys(("forget_rows", "retain_rows", "frozen_rows"), 0)
-    context = StepContext(
-        forward=_counted(loop, loop.forward, rows),
-        model=loop.model,
-        reference=_counted(loop, loop.reference, rows, "frozen_rows") if loop.reference else None,
-        untrained=_counted(loop, frozen(loop.untrained), rows, "frozen_rows") if loop.untrained else None,
-        request_kind=split.forget.kind,
-        forget_classes=split.forget.classes,
-        num_classes=split.reader.manifest.num_classes,
-        seed=loop.stream.seed,
-        step=step,
-        max_steps=loop.max_steps,
-        learning_rate=rate,
-        state=state,
-    )
+    context = _context(loop, state, step, rate, rows)
     losses = loop.method.losses(context, batch)
     clock.lap("forward")
     # Data-parallel wrappers average gradients over ranks; the share times the world size makes that a sum.
@@ -183,6 +171,25 @@ def _step(
     for name in rows:
         setattr(result, name, getattr(result, name) + round(values.pop(name)))
     return values | {"gradient_norm": float(norm), "learning_rate": rate}
+
+
+def _context(loop: Loop, state: MethodState, step: int, rate: float, rows: dict[str, int]) -> StepContext:
+    """What the method sees of a step; its forward passes are counted into ``rows``."""
+    split = loop.stream.split
+    return StepContext(
+        forward=_counted(loop, loop.forward, rows),
+        model=loop.model,
+        reference=_counted(loop, loop.reference, rows, "frozen_rows") if loop.reference else None,
+        untrained=_counted(loop, frozen(loop.untrained), rows, "frozen_rows") if loop.untrained else None,
+        request_kind=split.forget.kind,
+        forget_classes=split.forget.classes,
+        num_classes=split.reader.manifest.num_classes,
+        seed=loop.stream.seed,
+        step=step,
+        max_steps=loop.max_steps,
+        learning_rate=rate,
+        state=state,
+    )
 
 
 def frozen(model: Classifier) -> Forward:
