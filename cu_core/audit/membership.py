@@ -7,9 +7,6 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
 from cu_core.audit.subject import Findings, Subject
 from cu_core.metrics.accuracy import accuracy, wilson_interval
@@ -46,6 +43,10 @@ def membership(subject: Subject) -> Findings:
     attack is fitted on retain rows against one half of the holdout set and scored on forget rows against the other
     half. Holdout rows are weighted to the class shares of the forget set.
     """
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
     target, holdout = subject.forget_train, subject.holdout
     weights = class_match_weights(holdout.labels, target.labels)
     inside, outside = (attack_features(p.logits, p.labels) for p in (target, holdout))

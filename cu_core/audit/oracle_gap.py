@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import t as student_t
+from scipy.special import stdtrit
 
 from cu_core.audit.table import METRICS
 from cu_core.types import MetricResult
@@ -92,7 +92,7 @@ def band(name: str, oracles: Sequence[Figures], margin: float, error: float) -> 
     if prior + weight == 0:
         return None
     spread = float(np.sqrt((measured + prior * float(np.mean(sampling or [0.0]))) / (weight + prior)))
-    quantile = float(student_t.ppf(1 - error / 2, weight + prior))
+    quantile = float(stdtrit(weight + prior, 1 - error / 2))
     return Band(quantile * spread * float(np.sqrt(1 + 1 / len(values))), spread, margin)
 
 

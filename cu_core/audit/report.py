@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from sklearn.manifold import TSNE
 
 from cu_core.audit.oracle_gap import Band, Figures, OracleGap, difference, oracle_gap
 from cu_core.audit.pair_samples import pair_columns
@@ -199,6 +198,8 @@ def _prompts(role: str, model: ImageTextClassifier) -> pa.Table:
 
 
 def _map(subject: Subject, names: Sequence[str], sets: Mapping[str, Any]) -> dict[int, tuple[float, float]]:
+    from sklearn.manifold import TSNE
+
     each = MAP_ROWS // len(names) if len(names) > 1 else MAP_ROWS
     parts = [
         (p.embedding[: each if n == "test" else each // 3], p.sample_ids[: each if n == "test" else each // 3])

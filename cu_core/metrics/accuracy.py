@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import binomtest
 
 from cu_core.types import MetricResult
 
@@ -13,6 +12,8 @@ def wilson_interval(correct: int, count: int) -> tuple[float, float]:
     """95% Wilson score interval of a rate (Wilson 1927); (0, 1) for no rows."""
     if count == 0:
         return 0.0, 1.0
+    from scipy.stats import binomtest  # takes a second, which processes that train need not wait
+
     interval = binomtest(correct, count).proportion_ci(method="wilson")
     return float(interval.low), float(interval.high)
 

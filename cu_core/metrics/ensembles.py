@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import norm
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -64,6 +63,8 @@ def _threshold_attack(values: Array, truth: Mask, held_out: int) -> Mask:
 
 def _gaussian_attack(values: Array, truth: Mask, held_out: int) -> Mask:
     """The same by the likelihood ratio of two normal distributions."""
+    from scipy.stats import norm
+
     rest, labels = np.delete(values, held_out, axis=0), np.delete(truth, held_out)
     logs = []
     for side in (labels, ~labels):

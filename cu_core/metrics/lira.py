@@ -8,8 +8,6 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit, logsumexp
-from scipy.stats import norm
-from sklearn.metrics import roc_auc_score
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -32,6 +30,8 @@ def u_lira(margins_MT: Array, unlearned_MT: Mask) -> Array:
     """Log likelihood ratio of "unlearned" against "never seen" for every model and row, (M, T); not a number where
     fewer than two other models are on either side (Hayes et al. 2024, arXiv 2403.01218, algorithm 1; Carlini et al.
     2022, arXiv 2112.03570, eq. 4)."""
+    from scipy.stats import norm
+
     models = len(margins_MT)
     ratios = np.full(margins_MT.shape, np.nan)
     for m in range(models):
@@ -94,6 +94,8 @@ def pooled_auc(scores_MT: Array, unlearned_MT: Mask) -> float:
 
     Raises: ValueError where a side is empty.
     """
+    from sklearn.metrics import roc_auc_score
+
     there = np.isfinite(scores_MT)
     truth = unlearned_MT[there]
     if truth.all() or not truth.any():

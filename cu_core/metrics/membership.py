@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import log_softmax
-from sklearn.metrics import roc_auc_score, roc_curve
 
 Scores = NDArray[np.float64]
 
@@ -45,6 +44,8 @@ def attack_auc(members: Scores, non_members: Scores, weights: Scores) -> float:
 
     Raises: ValueError where a side is empty.
     """
+    from sklearn.metrics import roc_auc_score
+
     if len(members) == 0 or weights.sum() == 0:
         raise ValueError("a membership attack needs forget rows and held-out rows of the same classes.")
     truth = np.r_[np.ones(len(members)), np.zeros(len(non_members))]
@@ -62,6 +63,8 @@ def auc_interval(auc: float, num_members: int, num_non_members: int) -> tuple[fl
 
 def tpr_at_fpr(members: Scores, non_members: Scores, weights: Scores, fpr: float) -> float:
     """Share of members caught by the loosest threshold whose false-positive rate is at most ``fpr``."""
+    from sklearn.metrics import roc_curve
+
     truth = np.r_[np.ones(len(members)), np.zeros(len(non_members))]
     rates, caught, _ = roc_curve(
         truth, np.r_[members, non_members], sample_weight=np.r_[np.ones(len(members)), weights]

@@ -4,10 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.linear_model import LogisticRegression
-from sklearn.neighbors import KNeighborsClassifier
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
 Features = NDArray[np.float32]
 Labels = NDArray[np.int64]
@@ -15,6 +11,10 @@ Labels = NDArray[np.int64]
 
 def linear_probe(train_ND: Features, labels: Labels, test_ND: Features, test_labels: Labels) -> NDArray[np.bool_]:
     """Fit a class-balanced multinomial logistic regression on standardised features; correctness per test row."""
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
     probe = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=300, class_weight="balanced"))
     probe.fit(train_ND, labels)
     return np.asarray(probe.predict(test_ND) == test_labels)
@@ -29,6 +29,8 @@ def nearest_neighbours(
     train_ND: Features, labels: Labels, test_ND: Features, test_labels: Labels, neighbours: int
 ) -> NDArray[np.bool_]:
     """Majority of the ``neighbours`` nearest train rows by cosine; correctness per test row."""
+    from sklearn.neighbors import KNeighborsClassifier
+
     vote = KNeighborsClassifier(neighbours, metric="cosine").fit(train_ND, labels)
     return np.asarray(vote.predict(test_ND) == test_labels)
 
