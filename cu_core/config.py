@@ -17,7 +17,7 @@ from cu_core.methods.table import METHODS, MethodConfig
 from cu_core.models.batch_norm import BatchNormMode
 from cu_core.models.build import ModelConfig
 from cu_core.models.trainable import Trainable
-from cu_core.places import place
+from cu_core.places import named_file, place
 from cu_core.types import RequestKind
 from cu_core.unlearn.optim import OptimizerConfig
 from cu_core.unlearn.stopping import StopConfig
@@ -99,7 +99,8 @@ class WorkersConfig:
     """Image-text models: spread weights, gradients and optimizer state of the image tower over the workers (FSDP2), for
     towers that exceed a worker's memory. The result is the same."""
     checkpoint_every: int = 100
-    """Steps between two checkpoints of a run; 0: none, a restart then begins anew."""
+    """Steps between two checkpoints of a run (originals and oracles: one in five minutes); 0: none, a restart then
+    begins anew."""
     profile: bool = False
     """Write a torch profiler trace of steps 3 to 5 of each worker into the run's folder, trace-rank-N.json."""
     max_failures: int = 3
@@ -180,14 +181,21 @@ class RunConfig:
 
         Raises: ValueError if the weights file is not there.
         """
-        if self.model.weights in (None, "pretrained"):
+        path = self.weights_file
+        if path is None:
             return digest_of(["original", self._training(), data_digest])
-        path = Path(str(self.model.weights))
-        path = path / "model.safetensors" if path.is_dir() else path
         if not path.is_file():
             raise ValueError(f"model.weights: no file {path}.")
         model = self.model_by_content() | {"weights": file_sha256(path)}
         return digest_of(["imported", model, self.workers.precision])
+
+    @property
+    def weights_file(self) -> Path | None:
+        """The file that ``model.weights`` names; it may not be there."""
+        if self.model.weights in (None, "pretrained"):
+            return None
+        path = Path(str(self.model.weights))
+        return path / "model.safetensors" if path.is_dir() else path
 
     def oracle_key(self, data_digest: str, forget_digest: str, number: int) -> str:
         """Digest of everything oracle ``number`` depends on."""
@@ -230,11 +238,15 @@ class RunConfig:
 
     def of_the_result(self) -> dict[str, Any]:
         """Settings on which an unlearning result depends: not the name, the places, the tracker or the workers; of the
-        audit only the stop set."""
+        audit only the stop set; of files what they hold."""
         content = asdict(self)
         for part in ("name", "storage", "tracking", "data", "audit"):
             del content[part]
         content["model"] = self.model_by_content() | {"weights": self.model.weights}
+        if (weights := self.weights_file) and weights.is_file():
+            content["model"]["weights"] = file_sha256(weights)
+        if "path" in content["request"] and (named := named_file(content["request"]["path"])).is_file():
+            content["request"]["path"] = file_sha256(named)
         content["workers"] = {"precision": self.workers.precision}
         content["stop_rows"] = self.audit.stop_rows
         if self.data.retain_shards is not None:

@@ -17,6 +17,7 @@ from cu_core.config import RunConfig
 from cu_core.data.requests import RESOLVERS
 from cu_core.methods.table import METHODS
 from cu_core.models.build import IMAGE_TEXT
+from cu_core.places import named_file
 from cu_core.presets import preset_for
 from cu_core.types import RequestKind
 
@@ -25,6 +26,11 @@ RUN_CONFIG = TypeAdapter(RunConfig)
 
 class ConfigError(ValueError):
     """A configuration that cannot be used."""
+
+
+def config_file(text: str) -> Path:
+    """A configuration file that a user names, fetched where it lies at an address."""
+    return named_file(text) if "://" in text else Path(text)
 
 
 def load_config(path: Path | None, overrides: Sequence[str] = ()) -> RunConfig:

@@ -36,6 +36,11 @@ def seed_everything(seed: int) -> None:
     torch.manual_seed(seed)
 
 
+def use_cpus(cpus: float) -> None:
+    """Compute with as many threads as a worker has CPUs, whatever OMP_NUM_THREADS says."""
+    torch.set_num_threads(max(1, int(cpus)))
+
+
 def sum_over_ranks(value: Tensor) -> Tensor:
     """Sum over ranks, without gradient."""
     value = value.detach().clone()

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from cu_core.places import guard, publish
+from cu_core.places import fetch, guard, publish
 
 
 @contextlib.contextmanager
@@ -67,6 +67,7 @@ def save_arrays(target: Path, arrays: Mapping[str, Any]) -> None:
 
 
 def load_arrays(path: Path) -> dict[str, Any]:
+    fetch(path)
     with np.load(path, allow_pickle=False) as stored:
         return dict(stored)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -107,6 +108,17 @@ def guard(path: Path) -> contextlib.AbstractContextManager[object]:
     return _lock(path) if path.name in GROWING and _remote(path) else contextlib.nullcontext()
 
 
+def named_file(text: str) -> Path:
+    """A file that a user names: as it is from here, else under CU_ROOT or at its address; it may not be there.
+
+    Raises: ValueError for an address of another kind, OSError if the address does not answer.
+    """
+    if "://" not in text and Path(text).is_file():
+        return Path(text).resolve()
+    fetch(place(text))
+    return place(text)
+
+
 def publish(path: Path) -> None:
     """Send a file or folder to its address, if it has one; what says that a folder is whole goes last.
 
@@ -126,6 +138,30 @@ def publish(path: Path) -> None:
             filesystem.move(sent, target)
 
 
+def names(folder: Path) -> list[str]:
+    """What lies in a folder, here or at its address, in order; hidden names are left out.
+
+    Raises: OSError if the address does not answer.
+    """
+    found = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+    if remote := _remote(folder):
+        filesystem, key = remote
+        found |= {info.base_name for info in filesystem.get_file_info(fs.FileSelector(key, allow_not_found=True))}
+    return sorted(name for name in found if not name.startswith("."))
+
+
+def remove(folder: Path) -> None:
+    """Delete a folder here and at its address.
+
+    Raises: OSError if the address does not answer.
+    """
+    if remote := _remote(folder):
+        filesystem, key = remote
+        if filesystem.get_file_info(key).type == fs.FileType.Directory:
+            filesystem.delete_dir(key)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
 def _files(folder: Path) -> list[Path]:
     return sorted((p for p in folder.rglob("*") if p.is_file()), key=lambda p: (p.name in LAST, p))
 
@@ -137,6 +173,8 @@ def make_room(new: Path) -> None:
     used: dict[Path, os.stat_result] = {}
     held = 0
     for shard in cache().rglob("*.arrow"):
+        if any(part.startswith(".") for part in shard.relative_to(cache()).parts):  # not whole, or not sent yet
+            continue
         with contextlib.suppress(FileNotFoundError):  # a neighbour makes room too
             used[shard] = shard.stat()
     if new in used:

@@ -145,9 +145,9 @@ def run_train(
             stream=UnlearnStream(split, batches, seed, model.tokenize),
             max_steps=max(1, round(train.epochs * split.num_retain / batch)),
             autocast=config.workers.precision == "bfloat16",
-            checkpoint_every=config.workers.checkpoint_every,
             on_step=hooks.on_step,
             save=hooks.save,
+            wants_checkpoint=hooks.wants_checkpoint,
         ),
         hooks.latest(),
     )

@@ -7,11 +7,17 @@ from typing import Annotated
 
 import typer
 
-from cu_core.config_io import load_config
+from cu_core.config_io import config_file, load_config
 from cu_core.places import place
 
 app = typer.Typer(no_args_is_help=True)
-Config = Annotated[Path, typer.Argument(help="Configuration file, e.g. tune_configs/base/digits_class.yaml.")]
+Config = Annotated[
+    Path,
+    typer.Argument(
+        parser=config_file,
+        help="Configuration file or its address, e.g. tune_configs/base/digits_class.yaml.",
+    ),
+]
 Overrides = Annotated[
     list[str] | None, typer.Argument(metavar="[KEY.PATH=VALUE]...", help="Settings that replace the file's.")
 ]

@@ -14,6 +14,7 @@ from cu_core.audit.explain import explain as explain_metric
 from cu_core.audit.report import AuditReport
 from cu_core.config_io import ConfigError, dump_config, load_config
 from cu_core.places import place, shown
+from pipelines.bench_cli import Config
 from pipelines.bench_cli import app as bench_app
 from pipelines.cluster_cli import INTERRUPTED, jobs, stop, submit
 from pipelines.data_cli import app as data_app
@@ -31,7 +32,6 @@ app = typer.Typer(
 app.add_typer(data_app, name="data", help="Pack, look at and verify data sets in Arrow shards.")
 app.add_typer(bench_app, name="bench", help="Measure a step, and how many workers pay.")
 
-Config = Annotated[Path, typer.Argument(help="Configuration file, e.g. tune_configs/base/digits_class.yaml.")]
 Overrides = Annotated[
     list[str] | None,
     typer.Argument(

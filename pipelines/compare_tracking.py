@@ -6,10 +6,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from mlflow.exceptions import MlflowException
+
 from cu_core.config import RunConfig
-from cu_core.config_io import as_plain
+from cu_core.config_io import ConfigError, as_plain
 from pipelines.cells import Cell, Failure, Outcome
-from pipelines.curves import deliver, read_steps
+from pipelines.curves import deliver, impatient, read_steps
 from pipelines.job import figures
 from pipelines.tracking import end_run, log_figures, log_files, open_client, start_run, tracking_uri
 
@@ -25,6 +27,8 @@ class Recorder:
         self.client = open_client(config)
         self.parent = start_run(self.config, settings, {"compare_digest": digest}, self._earlier(digest))
         self.there = self._children()
+        self.late: list[tuple[Cell, Outcome, str | None]] = []
+        """What MLflow did not take when it came."""
 
     def _find(self, condition: str) -> list[tuple[str, dict[str, str]]]:
         experiment = self.client.get_experiment_by_name(self.config.tracking.experiment)
@@ -58,8 +62,15 @@ class Recorder:
 
     def add(self, cell: Cell, outcome: Outcome, status: str | None = None) -> None:
         """``status`` of MLflow, absent: FINISHED or FAILED by the outcome."""
-        if cell.digest in self.there:
+        if cell.digest in self.there or cell.digest in [waiting.digest for waiting, _, _ in self.late]:
             return
+        try:
+            with impatient():
+                self._write(cell, outcome, status)
+        except (MlflowException, ConfigError):
+            self.late.append((cell, outcome, status))
+
+    def _write(self, cell: Cell, outcome: Outcome, status: str | None) -> None:
         config = replace(cell.plan.config, name=cell.label)
         settings = as_plain(config)
         tags = {PARENT: self.parent, DIGEST: cell.digest, "method": cell.plan.config.method.name}
@@ -74,7 +85,16 @@ class Recorder:
         self.there.add(cell.digest)
 
     def finish(self, status: str, folder: Path | None = None, means: dict[str, float] | None = None) -> None:
-        """End the parent; with ``folder``, its files are kept as artifacts, with ``means``, these are its metrics."""
+        """End the parent; with ``folder``, its files are kept as artifacts, with ``means``, these are its metrics.
+
+        Raises: MlflowException, ConfigError if MLflow still does not answer, some minutes long.
+        """
+        if self.late and status == "FINISHED":  # else whoever goes on with it finds the cells, and brings them
+            self.there = self._children()
+            for cell, outcome, own in self.late:
+                if cell.digest not in self.there:
+                    self._write(cell, outcome, own)
+            self.late = []
         if means:
             log_figures(self.config, self.parent, means, {})
         if folder is not None:

@@ -23,6 +23,8 @@ IMPATIENT = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOU
 """Between two steps nobody waits for a server; at the end of the run MLflow's own patience holds, some minutes."""
 STEPS = "steps.json"
 SPEED = "speed/"
+EVERY = f"{SPEED}rows_per_second"
+"""A curve that every step has, whatever the method."""
 LIMIT = 1000
 """Points that MLflow takes at once."""
 
@@ -74,7 +76,7 @@ class CurveWriter:
         self.log.flush()
         self.next_flush = max(self.next_flush, time.monotonic() + self.flush_seconds)
         try:
-            with _impatient():
+            with impatient():
                 self.sent = deliver(self.log.steps, self.uri, self.run_id, self.sent)
         except MlflowException:
             self.sent = None  # it may have taken them all the same, and is asked
@@ -82,7 +84,8 @@ class CurveWriter:
 
 
 @contextmanager
-def _impatient() -> Iterator[None]:
+def impatient() -> Iterator[None]:
+    """MLflow is not waited for."""
     before = {name: os.environ.get(name) for name in IMPATIENT}
     os.environ |= IMPATIENT
     try:
@@ -102,7 +105,7 @@ def deliver(steps: Steps, uri: str, run_id: str, sent: int | None = None) -> int
     """
     client = MlflowClient(uri)
     if sent is None:
-        sent = max((m.step for m in client.get_metric_history(run_id, "step/loss")), default=0)
+        sent = max((m.step for m in client.get_metric_history(run_id, EVERY)), default=0)
     now = int(time.time() * 1000)
     new = [[Metric(_curve(k), v, now, step) for k, v in values.items()] for step, values in steps if step > sent]
     at_once = max(1, LIMIT // max(map(len, new), default=1) or 1)

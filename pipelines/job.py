@@ -15,7 +15,7 @@ from cu_core.audit.report import AuditReport
 from cu_core.config import RunConfig
 from cu_core.config_io import ConfigError, as_plain
 from cu_core.files import write_text
-from cu_core.places import there
+from cu_core.places import shown, there
 from cu_core.run import load_model, open_reader
 from pipelines import launch, tracking
 from pipelines.claim import claim
@@ -44,7 +44,7 @@ def mlflow_run(plan: Plan, folder: RunFolder, settings: dict[str, Any]) -> Itera
         "data_digest": plan.manifest.digest,
         "request_digest": plan.forget.digest,
         "config_digest": plan.digest,
-        "run_folder": str(folder.path),
+        "run_folder": shown(folder.path),
     }
     run_id = tracking.start_run(config, settings, tags, folder.record().get("mlflow_run_id"))
     status = "FAILED"
@@ -72,12 +72,12 @@ def run_job(config: RunConfig, *, local: bool = False, resume: str | None = None
             raise ConfigError(f"--resume {folder.name}: that run is finished by now.")
         if not local:
             stack.enter_context(ray_session(config))
-        uri, run_id = tracking.tracking_uri(config), stack.enter_context(mlflow_run(plan, folder, settings))
+        run_id = stack.enter_context(mlflow_run(plan, folder, settings))
         tracking.log_data(config, run_id, plan.manifest)
         launch.train_missing(config, plan.missing, local)
         if not there(folder.unlearned / "meta.json"):
-            launch.unlearn(plan, folder, CurveWriter(StepLog(folder.path), uri, run_id), local)
-        deliver(read_steps(folder.path), uri, run_id)  # what MLflow missed on the way
+            curves = CurveWriter(StepLog(folder.path), tracking.tracking_uri(config), run_id)
+            launch.unlearn(plan, folder, curves, local)
         report = launch.audit(plan, folder.unlearned, folder.path / "samples.parquet", local)
         record(plan, folder, run_id, report)
     return Finished(report, folder, config)
@@ -89,14 +89,15 @@ def record(plan: Plan, folder: RunFolder, run_id: str, report: AuditReport) -> N
     write_text(folder.path / "audit.json", TypeAdapter(AuditReport).dump_json(report, indent=1).decode())
     curves = loss_curves(folder.path)
     write_report(folder.path / "report.html", report, folder.path / "samples.parquet", folder.name, curves)
+    deliver(read_steps(folder.path), tracking.tracking_uri(config), run_id)  # what MLflow missed on the way
     tags = {"verdict": report.verdict.word, "verdict_reason": report.verdict.reason}
-    tracking.log_figures(config, run_id, figures(report), tags)
     tracking.log_files(config, run_id, folder.path, ["config.yaml", "audit.json", "samples.parquet", "report.html"])
     tracking.log_files(config, run_id, plan.forget_file.parent, [plan.forget_file.name])
     models = {"original": plan.original.folder, "unlearned": folder.unlearned}
     if plan.oracles:
         models["oracle"] = plan.oracles[0].folder
     uris = {r: register(plan, run_id, r, path, tags if r == "unlearned" else {}) for r, path in models.items()}
+    tracking.log_figures(config, run_id, figures(report), tags)  # again by a run that is resumed: as late as can be
     write_text(folder.path / "result.json", json.dumps({"models": uris, "verdict": asdict(report.verdict)}, indent=1))
 
 

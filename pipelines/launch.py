@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import functools
+import sys
 import tempfile
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,19 +19,22 @@ import torch
 from cu_core.audit.report import AuditReport
 from cu_core.checkpoint import TrainState, load_state, save_state
 from cu_core.config import RunConfig
-from cu_core.dist import rank, world_size
+from cu_core.dist import rank, use_cpus, world_size
 from cu_core.files import atomic_file
 from cu_core.run import Hooks, import_original, run_train, run_unlearn
 from cu_core.run_audit import run_audit
 from cu_core.types import StepReport
+from pipelines.checkpoints import Checkpoints
 from pipelines.notice import Announce, BoardDesk, Desk, HereDesk, notice
 from pipelines.plan import Plan, TrainJob
 from pipelines.progress import Bars, bars, board_step, console, describe, ray_board
 from pipelines.ray_train import Preemption, train_workers
-from pipelines.run_folder import RunFolder, latest_checkpoint
+from pipelines.run_folder import RunFolder
 from pipelines.watch import Watch
 
 OnStep = Callable[[StepReport], None]
+TRAINING_PAUSE = 300.0
+"""Seconds between two checkpoints of an original or oracle."""
 
 
 class Curves(Protocol):
@@ -51,9 +57,28 @@ def _is_import(config: RunConfig, job: TrainJob) -> bool:
 def _train(config: RunConfig, job: TrainJob, on_step: OnStep) -> None:
     if _is_import(config, job):
         import_original(config, job.folder)
-    else:
-        hooks = Hooks(device=device_of(config), on_step=on_step)
-        run_train(config, job.folder, hooks, forget_file=job.forget_file, number=job.number)
+        return
+    key = job.folder.name
+    say = functools.partial(print, f"{job.label}:", file=sys.stderr)
+    kept = Checkpoints(config.store / "training" / key, key, say)
+    due = _every(TRAINING_PAUSE) if config.workers.checkpoint_every else lambda: False
+    hooks = Hooks(device=device_of(config), on_step=on_step, save=kept.save, latest=kept.latest, wants_checkpoint=due)
+    run_train(config, job.folder, hooks, forget_file=job.forget_file, number=job.number)
+    kept.clear()
+
+
+def _every(seconds: float) -> Callable[[], bool]:
+    """Whether so long has passed since it was last true."""
+    last = time.monotonic()
+
+    def due() -> bool:
+        nonlocal last
+        if time.monotonic() < last + seconds:
+            return False
+        last = time.monotonic()
+        return True
+
+    return due
 
 
 def gpu_share(config: RunConfig) -> float:
@@ -71,6 +96,7 @@ def task_options(config: RunConfig) -> dict[str, Any]:
 
 @ray.remote
 def _train_task(config: RunConfig, job: TrainJob, board: Any, label: str) -> None:
+    use_cpus(1)
     _train(config, job, _both(board_step(board, label), Watch(job.folder.name)))
 
 
@@ -129,16 +155,15 @@ def _going_on(folder: RunFolder, state: TrainState) -> TrainState:
 
 
 def _local_hooks(plan: Plan, folder: RunFolder, on_step: OnStep, curves: Curves, desk: Desk) -> Hooks:
+    kept = Checkpoints(folder.checkpoints, plan.digest, folder.note)
+
     def save(state: TrainState) -> None:
         curves.flush()  # a restart from this checkpoint does not write these points again
-        save_state(folder.checkpoints / f"step-{state.step:08d}", state, plan.digest)
+        kept.save(state)
         desk.taken()
 
-    def latest() -> TrainState | None:
-        found = latest_checkpoint(folder)
-        return _going_on(folder, load_state(found, plan.digest)) if found else None
-
-    return Hooks(device=device_of(plan.config), save=save, latest=latest, on_step=on_step, wants_checkpoint=desk.asked)
+    device = device_of(plan.config)
+    return Hooks(device=device, save=save, latest=kept.latest, on_step=on_step, wants_checkpoint=desk.asked)
 
 
 def unlearn_here(plan: Plan, folder: RunFolder, on_step: OnStep, curves: Curves, desk: Desk) -> None:
@@ -150,7 +175,7 @@ def unlearn_here(plan: Plan, folder: RunFolder, on_step: OnStep, curves: Curves,
 
 @ray.remote
 def _unlearn_task(plan: Plan, folder: RunFolder, curves: Curves, board: Any) -> None:
-    torch.set_num_threads(max(1, int(plan.config.workers.cpus)))  # Ray says it too late for a process that is reused
+    use_cpus(plan.config.workers.cpus)  # Ray says it too late for a process that is reused
     unlearn_here(plan, folder, _both(board_step(board, "unlearn"), Watch(folder.name)), curves, BoardDesk(board))
 
 
@@ -251,6 +276,7 @@ def audit_here(
 
 @ray.remote
 def _audit_task(plan: Plan, unlearned: Path, board: Any) -> tuple[AuditReport, pa.Table | None]:
+    use_cpus(1)
     roles: list[str] = []
 
     def progress(role: str) -> None:

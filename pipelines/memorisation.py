@@ -24,7 +24,7 @@ from cu_core.data.forget_split import RowSet
 from cu_core.data.order import mix
 from cu_core.data.requests import ForgetSet, save_forget_set
 from cu_core.files import atomic_file, digest_of
-from cu_core.places import there
+from cu_core.places import fetch, there
 from cu_core.run import load_model, open_reader
 from cu_core.unlearn.evaluate import predict
 from pipelines import launch
@@ -129,5 +129,6 @@ def score_rows(config: RunConfig, out: Path) -> None:
         raise ConfigError(f"--out: {out} exists; name a new file.")
     scoring = plan_scoring(config)
     make_scores([scoring])
+    fetch(scoring.file)  # another machine may have written it
     with atomic_file(out) as partial:
         shutil.copyfile(scoring.file, partial)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from mlflow.artifacts import download_artifacts
 from mlflow.exceptions import MlflowException
@@ -16,7 +17,7 @@ from cu_core.data.concepts import ByConcept, find_concept
 from cu_core.data.requests import ForgetSet, resolve_request, save_forget_set
 from cu_core.data.schema import Manifest
 from cu_core.files import atomic_file, file_sha256
-from cu_core.places import place, there
+from cu_core.places import named_file, place, shown, there
 from cu_core.run import foreign_model, fresh_model, open_reader, open_split
 from pipelines.tracking import tracking_uri, use_server
 
@@ -70,8 +71,8 @@ def is_mlflow(weights: str) -> bool:
 
 
 def absolute(config: RunConfig) -> RunConfig:
-    """The same run with absolute paths, so that workers anywhere on this machine find them; MLflow URIs of weights
-    become local files."""
+    """The same run with absolute paths and addresses, which workers anywhere find; MLflow URIs of weights become local
+    files."""
     weights = config.model.weights
     if weights and is_mlflow(weights):
         try:
@@ -88,12 +89,16 @@ def absolute(config: RunConfig) -> RunConfig:
         weights = str(_kept(files[0], config.store))
     elif weights not in (None, "pretrained"):
         weights = str(Path(str(weights)).resolve())
+    request: Any = config.request
+    if hasattr(request, "path"):
+        request = replace(request, path=shown(named_file(request.path)))
     return replace(
         config,
-        storage=str(config.store),
-        data=replace(config.data, path=str(place(config.data.path))),
+        storage=shown(config.store),
+        data=replace(config.data, path=shown(place(config.data.path))),
         model=replace(config.model, weights=weights, name=_absolute_name(config), start=_absolute_start(config)),
-        audit=replace(config.audit, other_data=tuple(str(place(p)) for p in config.audit.other_data)),
+        request=request,
+        audit=replace(config.audit, other_data=tuple(shown(place(p)) for p in config.audit.other_data)),
     )
 
 

@@ -17,16 +17,17 @@ from ray.train.torch import TorchTrainer, get_device
 
 from cu_core.checkpoint import DamagedFile, read_meta
 from cu_core.config import RunConfig
-from cu_core.dist import data_parallel, rank
+from cu_core.dist import data_parallel, rank, use_cpus
 from cu_core.places import shown
+from pipelines.checkpoints import KEPT_CHECKPOINTS
 from pipelines.run_folder import RunFolder
 
 WorkerFunction = Callable[[torch.device, Any, Callable[[dict[str, float], Path | None], None], Path | None], None]
-KEPT_CHECKPOINTS = 2
 
 
 def _worker(settings: dict[str, Any]) -> None:
     job: WorkerFunction = settings["job"]
+    use_cpus(settings["cpus"])
 
     def report(metrics: dict[str, float], folder: Path | None) -> None:
         ray.train.report(metrics, checkpoint=ray.train.Checkpoint.from_directory(folder) if folder else None)
@@ -86,7 +87,12 @@ def train_workers(
     workers = config.workers
     trainer = TorchTrainer(
         _worker,
-        train_loop_config={"job": job, "folder": folder, "per_rank_statistics": config.batch_norm == "per_rank"},
+        train_loop_config={
+            "job": job,
+            "folder": folder,
+            "per_rank_statistics": config.batch_norm == "per_rank",
+            "cpus": workers.cpus,
+        },
         scaling_config=ray.train.ScalingConfig(
             num_workers=(workers.min_count, workers.count) if workers.min_count else workers.count,
             use_gpu=workers.gpu,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import math
 import os
-import shutil
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from ray.tune.search.optuna import OptunaSearch
 
 from cu_core.audit.table import METRICS
 from cu_core.config import RunConfig
+from cu_core.places import remove, shown
 from pipelines import launch
 from pipelines.errors import explain, root_cause
 from pipelines.ray_train import own_interrupt
@@ -104,11 +104,11 @@ def run_trials(sweep: Sweep, folder: Path, callback: tune.Callback) -> list[Trie
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # failures are told by the trials themselves
     takes, at_once = _share(sweep.trial_config(sweep.first))
     trainable = tune.with_resources(tune.with_parameters(run_trial, sweep=sweep), takes)
-    earlier = folder / "tune"
-    if list(earlier.glob("experiment_state-*.json")):
-        tuner = tune.Tuner.restore(str(earlier), trainable, resume_unfinished=True, restart_errored=False)
+    earlier = shown(folder / "tune")
+    if tune.Tuner.can_restore(earlier):
+        tuner = tune.Tuner.restore(earlier, trainable, resume_unfinished=True, restart_errored=False)
     else:
-        shutil.rmtree(earlier, ignore_errors=True)  # killed before its first snapshot
+        remove(folder / "tune")  # killed before its first snapshot
         grid = sweep.config.algorithm == "grid"
         tuner = tune.Tuner(
             trainable,
@@ -119,7 +119,7 @@ def run_trials(sweep: Sweep, folder: Path, callback: tune.Callback) -> list[Trie
                 num_samples=1 if grid else sweep.config.count,
                 max_concurrent_trials=at_once,
             ),
-            run_config=tune.RunConfig(name="tune", storage_path=str(folder), verbose=0, callbacks=[callback]),
+            run_config=tune.RunConfig(name="tune", storage_path=shown(folder), verbose=0, callbacks=[callback]),
         )
     with own_interrupt():
         return [_tried(number, result) for number, result in enumerate(tuner.fit())]

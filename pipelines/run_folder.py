@@ -11,11 +11,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from cu_core.checkpoint import DamagedFile, read_meta
 from cu_core.config import RunConfig
 from cu_core.config_io import ConfigError, differences, dump_config, load_config
 from cu_core.files import write_text
-from cu_core.places import fetch, there
+from cu_core.places import fetch, names, there
 
 
 @dataclass(frozen=True)
@@ -68,8 +67,8 @@ def check_name(name: str) -> None:
 
 def names_in(folder: Path) -> str:
     """What lies there, for who named something else."""
-    names = sorted(p.name for p in folder.iterdir() if not p.name.startswith(".")) if folder.is_dir() else []
-    return f"{', '.join(names[:8])}{' and more' if len(names) > 8 else ''}" or "none"
+    found = names(folder)
+    return f"{', '.join(found[:8])}{' and more' if len(found) > 8 else ''}" or "none"
 
 
 def _default_name(config: RunConfig, digest: str) -> str:
@@ -111,15 +110,3 @@ def open_run(config: RunConfig, digest: str, resume: str | None) -> tuple[RunCon
             f"({'; '.join(what) or 'other data, or another version of this project'}); use {own}, or start a new run."
         )
     return replace(config, name=resume), folder
-
-
-def latest_checkpoint(folder: RunFolder) -> Path | None:
-    """Newest checkpoint of a run in this process that is not damaged (Ray keeps its own)."""
-    for found in sorted(folder.checkpoints.glob("step-*"), reverse=True):
-        try:
-            read_meta(found)
-        except DamagedFile as error:
-            folder.note(f"{error} The checkpoint before is used.")
-        else:
-            return found
-    return None

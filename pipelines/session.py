@@ -8,6 +8,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
@@ -64,16 +65,17 @@ def check_room(workers: WorkersConfig) -> None:
     if have["memory"] == math.inf and least * workers.cpus <= have["CPU"]:
         return
     gpus = [m.get("GPU", 0) if workers.gpu else math.inf for m in machines]
-    room = sum(
-        min(math.floor(m.get("CPU", 0) / workers.cpus + 1e-9), gpu) for m, gpu in zip(machines, gpus, strict=True)
-    )
+    rooms = [min(math.floor(m.get("CPU", 0) / workers.cpus + 1e-9), gpu) for m, gpu in zip(machines, gpus, strict=True)]
+    room = {"STRICT_PACK": max(rooms), "STRICT_SPREAD": sum(r >= 1 for r in rooms)}.get(workers.placement, sum(rooms))
     if least > room:
         needs = (
             f"{counted(least, 'worker')} of {workers.cpus:g} CPUs" if workers.cpus != 1 else f"workers.count={least}"
         )
         each = ", ".join(f"{m.get('CPU', 0):g}" for m in machines[:8])
+        strict = f" by workers.placement={workers.placement}" if "STRICT" in workers.placement else ""
+        needs += " and a GPU each" if workers.gpu else ""
         raise ConfigError(
-            f"{needs}{' and a GPU each' if workers.gpu else ''}: the cluster has room for {room:g}; CPUs of its "
+            f"{needs}: the cluster has room for {room:g}{strict}; CPUs of its "
             f"{counted(len(machines), 'machine')}: {each}{', ...' if len(machines) > 8 else ''}."
         )
 
@@ -88,7 +90,7 @@ def check_shared(config: RunConfig) -> None:
 
     Raises: ConfigError naming a machine that does not.
     """
-    if sum(node["Alive"] for node in ray.nodes()) < 2:
+    if not _others():
         return
     if not address(config.store):
         mark = config.store / f".seen-{os.getpid()}"
@@ -102,15 +104,25 @@ def check_shared(config: RunConfig) -> None:
         _check_seen("data.path", data / MANIFEST)
 
 
-def _check_seen(setting: str, file: Path) -> None:
+def _others() -> dict[str, dict[str, Any]]:
+    """Machines, by what they are called, and the options of a task that runs there: all of several, or the first that a
+    cluster starts which begins with its head."""
     nodes = [node for node in ray.nodes() if node["Alive"]]
-    strategies = [NodeAffinitySchedulingStrategy(node["NodeID"], soft=False) for node in nodes]
-    seen = ray.get([_sees.options(scheduling_strategy=one).remote(file) for one in strategies])
-    blind = [node["NodeManagerAddress"] for node, sees in zip(nodes, seen, strict=True) if not sees]
+    if len(nodes) > 1:
+        pinned = [NodeAffinitySchedulingStrategy(node["NodeID"], soft=False) for node in nodes]
+        return {n["NodeManagerAddress"]: {"scheduling_strategy": p} for n, p in zip(nodes, pinned, strict=True)}
+    grows = resources()["memory"] == math.inf and not nodes[0]["Resources"].get("CPU")
+    return {"the first that was started": {"num_cpus": 1}} if grows else {}
+
+
+def _check_seen(setting: str, file: Path) -> None:
+    machines = _others()
+    seen = ray.get([_sees.options(**options).remote(file) for options in machines.values()])
+    blind = [machine for machine, sees in zip(machines, seen, strict=True) if not sees]
     if blind:
         raise ConfigError(
-            f"{setting}: {file.parent} is not shared: {', '.join(blind)} of {len(nodes)} machines lack it; name a "
-            f"folder that all machines mount, or an address such as s3://bucket/folder."
+            f"{setting}: {file.parent} is not shared: {', '.join(blind)} of {counted(len(machines), 'machine')} lack "
+            f"it; name a folder that all machines mount, or an address such as s3://bucket/folder."
         )
 
 

@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import ray
 
 from cu_core.audit.proxy import proxy_score
 from cu_core.audit.report import AuditReport
 from cu_core.config import RunConfig
 from cu_core.config_io import ConfigError, dump_config, merge
 from cu_core.files import digest_of, write_text
-from cu_core.places import there
+from cu_core.places import shown, there
 from cu_core.run_audit import run_proxy
 from pipelines import launch
 from pipelines.cells import Cell, Failure, run_cells
@@ -127,21 +128,27 @@ def _finish(sweep: Sweep, name: str, trials: list[Tried], folder: Path) -> tuple
     cells = {label: [Cell(f"{label} seed {c.seed}", make_plan(c)) for c in sweep.reported_configs(drawn)]
              for label, drawn in ((DEFAULT, {}), (WINNER, winner.drawn))}  # fmt: skip
     run_cells([cell for both in cells.values() for cell in both])
-    again = {label: [_reported(cell) for cell in own] for label, own in cells.items()}
+    again = {label: ray.get([_reported(cell) for cell in own]) for label, own in cells.items()}
     config = replace(cells[WINNER][0].plan.config, name=None)
-    write_text(folder / "winner.yaml", f"# cu unlearn {folder / 'winner.yaml'}\n{dump_config(config)}")
+    write_text(folder / "winner.yaml", f"# cu unlearn {shown(folder / 'winner.yaml')}\n{dump_config(config)}")
     figure = "gap" if config.audit.oracles else "proxy"
     return Swept(sweep, name, trials, winner, front, again, figure, folder), next(
         (c for c in cells[WINNER] if isinstance(c.outcome, AuditReport)), cells[WINNER][0]
     )
 
 
-def _reported(cell: Cell) -> float:
-    """On rows that decided nothing; infinite where the run diverged."""
-    outcome, plan = cell.outcome, cell.plan
+def _reported(cell: Cell) -> Any:
+    """On rows that decided nothing; infinite where the run diverged. A reference to be."""
+    outcome = cell.outcome
     if not isinstance(outcome, AuditReport):
-        return float("inf")
+        return ray.put(float("inf"))
     if outcome.gap is not None:
-        return outcome.gap.mean
-    unlearned, device = cell.folder / "unlearned", launch.device_of(plan.config)
+        return ray.put(outcome.gap.mean)
+    return _proxy_task.options(**launch.task_options(cell.plan.config)).remote(cell)
+
+
+@ray.remote
+def _proxy_task(cell: Cell) -> float:
+    plan, unlearned = cell.plan, cell.folder / "unlearned"
+    device = launch.device_of(plan.config)
     return proxy_score(run_proxy(plan.config, plan.forget_file, plan.original.folder, unlearned, device))

@@ -15,6 +15,7 @@ from cu_core.config import RunConfig
 from cu_core.config_io import ConfigError, config_from, merge, one_line
 from cu_core.methods.contrastive import Contrastive
 from cu_core.models.build import IMAGE_TEXT
+from cu_core.places import named_file, shown
 from pipelines.compare_config import DRAWN, Settings, read_base, read_values, with_settings
 from pipelines.sweep_config import Space, SweepConfig
 
@@ -67,6 +68,11 @@ def seeded(request: Settings, seed: int) -> dict[str, Any]:
     return {**({"seed": seed} if request.get("kind") in DRAWN else {}), **request}
 
 
+def _named(request: Settings) -> Settings:
+    """With a path that holds in trials too, which run in folders of their own."""
+    return {**request, "path": shown(named_file(str(request["path"])))} if "path" in request else request
+
+
 def read_sweep(path: Path, overrides: Sequence[str] = (), calibrate: bool = False) -> Sweep:
     """Read and check the file and both ends of every range; ``calibrate``: see ``Sweep``.
 
@@ -78,6 +84,11 @@ def read_sweep(path: Path, overrides: Sequence[str] = (), calibrate: bool = Fals
     except ValidationError as error:
         raise ConfigError(one_line(error)) from error
     base = read_base(path, config.base, config.set)
+    if isinstance(base.get("request"), dict):
+        base = {**base, "request": _named(base["request"])}
+    requests = [_named(request) for request in config.reported.requests]
+    tuning = replace(config.tuning, request=_named(config.tuning.request))
+    config = replace(config, tuning=tuning, reported=replace(config.reported, requests=requests))
     if calibrate:  # over all trials, bad ones too
         config = replace(config, scheduler="none")
     sweep = Sweep(config, base, config.space, calibrate)

@@ -10,6 +10,7 @@ import ray
 from ray import tune
 from ray.tune.integration.ray_train import TuneReportCallback
 
+from cu_core.dist import use_cpus
 from cu_core.files import write_text
 from cu_core.places import there
 from cu_core.run import Hooks, run_unlearn
@@ -45,6 +46,7 @@ def run_trial(drawn: dict[str, Any], sweep: Sweep) -> None:
 
     if not there(unlearned / "meta.json"):
         if config.workers.count == 1:
+            use_cpus(config.workers.cpus)
             hooks = Hooks(device=launch.device_of(config), on_step=on_step)
             run_unlearn(config, cell.plan.original.folder, cell.plan.forget_file, unlearned, hooks)
         else:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -89,7 +87,7 @@ def digests_of(folders: tuple[str, ...]) -> list[str]:
 
     Raises: DataError if one is not there or has no classes.
     """
-    manifests = [ShardReader(Path(folder)).manifest for folder in folders]
+    manifests = [ShardReader(folder).manifest for folder in folders]
     for folder, manifest in zip(folders, manifests, strict=True):
         if manifest.num_classes < 2 or not manifest.num_rows("test") or not manifest.num_rows("val"):
             raise DataError(f"audit.other_data: {folder} must hold data with classes, a val and a test split.")

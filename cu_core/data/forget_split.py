@@ -42,7 +42,8 @@ class ForgetSplit:
     (``forget_set``, all rows of the request, is the one exception).
 
     With ``retain_shards`` retain rows are those of so many training shards, drawn with ``seed``; no other is opened for
-    them, but for a few whose rows are measured: those that were trained on again and again say little of the rest.
+    them, but for a few whose rows are measured: those that were trained on again and again say little of the rest. Of
+    val and test as few are opened, the same for every seed, and as many that may hold a forgotten class.
 
     Raises: DataError if the data has no val or no test split, or not so many shards.
     """
@@ -66,6 +67,7 @@ class ForgetSplit:
                 )
         self.reader, self.forget, self.seed = reader, forget, seed
         self.stop_rows, self.max_rows, self.tuning = stop_rows, max_rows, tuning
+        self.retain_shards = retain_shards
         self.num_train = reader.num_rows("train")
         if retain_shards is None:
             self.pool = retain_pool(np.zeros(1, np.int64), np.array([self.num_train]), forget.rows)
@@ -127,9 +129,21 @@ class ForgetSplit:
         labels = self.reader.labels(rows.split, rows.rows)
         return np.isin(labels, self.forget.classes)
 
+    def _unseen(self, split: Split) -> Rows:
+        """Rows of val or test that may be looked at."""
+        if self.retain_shards is None:
+            return np.arange(self.reader.num_rows(split), dtype=np.int64)
+        firsts, counts = self.reader.shard_spans(split)
+        drawn = np.argsort(mix(np.arange(len(counts)), 66), kind="stable")
+        some = drawn[:MEASURED_SHARDS]
+        if self.forget.classes:
+            holding = drawn[np.isin(drawn, self.reader.may_hold(split, self.forget.classes))]
+            some = np.union1d(some, holding[:MEASURED_SHARDS])
+        return np.concatenate([np.arange(firsts[n], firsts[n] + counts[n]) for n in np.sort(some)])
+
     @cached_property
     def _val_halves(self) -> tuple[RowSet, RowSet]:
-        rows = np.arange(self.reader.num_rows("val"), dtype=np.int64)
+        rows = self._unseen("val")
         ids = self.reader.sample_ids("val", rows)
         return RowSet("val", self._half(0, rows, ids)), RowSet("val", self._half(1, rows, ids))
 
@@ -156,9 +170,9 @@ class ForgetSplit:
     def _test(self) -> RowSet:
         if self.tuning:
             return RowSet("val", self._val_halves[0].rows[: 5 * self.max_rows])
-        count = self.reader.num_rows("test")
-        order = EpochOrder(count, self.seed + 202).at(0, min(count, 5 * self.max_rows))
-        return RowSet("test", np.sort(order))
+        rows = self._unseen("test")
+        order = EpochOrder(len(rows), self.seed + 202).at(0, min(len(rows), 5 * self.max_rows))
+        return RowSet("test", rows[np.sort(order)])
 
     @cached_property
     def forget_test(self) -> RowSet:

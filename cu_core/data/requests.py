@@ -20,7 +20,7 @@ from cu_core.data.schema import DataError
 from cu_core.data.selections import ByNeighbours, ByScore, resolve_neighbours, resolve_score
 from cu_core.data.shard_reader import ShardReader
 from cu_core.files import atomic_folder, digest_of
-from cu_core.places import fetch, there
+from cu_core.places import fetch, named_file, there
 from cu_core.types import RequestKind
 
 
@@ -131,7 +131,7 @@ def read_ids(path: Path) -> Rows:
 
 
 def _by_ids(request: ByIds, reader: ShardReader) -> Rows:
-    ids = np.unique(read_ids(Path(request.path)))
+    ids = np.unique(read_ids(named_file(request.path)))
     rows = reader.integers_in("sample_id", ids)
     if len(rows) < len(ids):
         missing = np.setdiff1d(ids, reader.sample_ids("train", rows))

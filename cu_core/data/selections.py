@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -12,6 +11,7 @@ import pyarrow.parquet as pq
 
 from cu_core.data.order import EpochOrder, Rows
 from cu_core.data.shard_reader import ShardReader
+from cu_core.places import named_file
 
 ROWS_AT_ONCE = 1024
 
@@ -52,7 +52,7 @@ def resolve_score(request: ByScore, reader: ShardReader) -> Rows:
 
     Raises: ValueError if the file does not fit.
     """
-    path = Path(request.path)
+    path = named_file(request.path)
     if not path.is_file():
         raise ValueError(f"request.path: no file {path}; `cu score CONFIG --out FILE` makes one.")
     try:

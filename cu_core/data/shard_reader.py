@@ -226,19 +226,28 @@ class ShardReader:
 
     def integers_in(self, column: str, values: Rows | Sequence[int]) -> Rows:
         """Training rows whose ``sample_id`` or ``label`` is one of the values, ascending."""
+        return self.rows_where(self._is_in(column, values))
+
+    def _is_in(self, column: str, values: Rows | Sequence[int]) -> pc.Expression:
         name = self.manifest.column(column)
         field, kind = pc.field(name), self._train_schema.field(name).type
         wide = field if kind == pa.int64() else field.cast(pa.int64())
-        return self.rows_where(wide.isin(pa.array(values, pa.int64())))
+        return wide.isin(pa.array(values, pa.int64()))
 
     @property
     def _train_schema(self) -> pa.Schema:
         return self.batches(self.manifest.split_shards("train")[0])[0].schema
 
-    def shard_spans(self) -> tuple[Rows, Rows]:
-        """First row and number of rows of every training shard."""
-        counts = np.array([shard.rows for shard in self.manifest.split_shards("train")], np.int64)
+    def shard_spans(self, split: Split = "train") -> tuple[Rows, Rows]:
+        """First row and number of rows of every shard of a split."""
+        counts = np.array([shard.rows for shard in self.manifest.split_shards(split)], np.int64)
         return np.cumsum(counts) - counts, counts
+
+    def may_hold(self, split: Split, classes: Sequence[int]) -> Rows:
+        """Numbers of the shards of a split that may hold rows of these classes."""
+        shards = self.manifest.split_shards(split)
+        possible = {shard.path for shard in may_hold(shards, self._train_schema, self._is_in("label", classes))}
+        return np.flatnonzero([shard.path in possible for shard in shards])
 
     def scan(self, split: Split, column: str) -> Iterator[tuple[int, NDArray[np.int64]]]:
         """(first row, values) of an integer column, one record batch at a time."""

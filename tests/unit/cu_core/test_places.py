@@ -10,13 +10,13 @@ import pytest
 import torch
 
 from cu_core.checkpoint import load_weights, save_model
-from cu_core.config_io import config_from
+from cu_core.config_io import config_file, config_from
 from cu_core.data.convert import SplitPlan, pack
 from cu_core.data.schema import DataError, ShardInfo
 from cu_core.data.shard_reader import ShardReader
 from cu_core.data.sources import SourceOptions
-from cu_core.files import write_text
-from cu_core.places import address, cache, place, there
+from cu_core.files import load_arrays, save_arrays, write_text
+from cu_core.places import address, cache, make_room, named_file, names, place, remove, there
 
 
 @pytest.fixture
@@ -142,3 +142,54 @@ def test_a_shard_that_a_neighbour_dropped_is_brought_again(
     rows = np.arange(5)
     assert torch.equal(reader.images("train", rows), here.images("train", rows))
     assert dropped
+
+
+def test_a_file_that_a_user_names_is_looked_for_here_and_then_under_the_root(
+    bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    monkeypatch.setenv("CU_ROOT", bucket)
+    write_text(place("ids.txt"), "1\n2\n")
+    another_machine(tmp_path, monkeypatch)
+    assert named_file("ids.txt").read_text() == "1\n2\n"
+    assert named_file(f"{bucket}/ids.txt") == named_file("ids.txt")
+    assert config_file(f"{bucket}/ids.txt").read_text() == "1\n2\n"
+    (tmp_path / "here" / "ids.txt").write_text("3\n")
+    assert named_file("ids.txt").read_text() == "3\n"
+    assert not named_file("absent.txt").exists()
+
+
+def test_a_result_depends_on_what_named_files_hold_not_on_where_they_lie(tmp_path: Path) -> None:
+    digests = []
+    for name, text in (("a", "1\n2\n"), ("b", "1\n2\n"), ("c", "1\n3\n")):
+        for file in (tmp_path / f"{name}.txt", tmp_path / f"{name}.safetensors"):
+            file.write_text(text)
+        request = {"kind": "by_id", "path": str(tmp_path / f"{name}.txt")}
+        weights = {"weights": str(tmp_path / f"{name}.safetensors")}
+        digests.append(config_from({"request": request, "model": weights}).result_digest("data"))
+    assert digests[0] == digests[1] != digests[2]
+
+
+def test_arrays_and_names_come_from_the_machine_that_wrote_them(
+    bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save_arrays(place(f"{bucket}/pool/a") / "oracle.npz", {"x": np.arange(3)})
+    another_machine(tmp_path, monkeypatch)
+    folder = place(f"{bucket}/pool/a")
+    assert names(folder) == ["oracle.npz"]
+    np.testing.assert_array_equal(load_arrays(folder / "oracle.npz")["x"], np.arange(3))
+    remove(folder)
+    assert names(folder) == names(place(f"{bucket}/nowhere")) == []
+
+
+def test_shards_that_are_not_sent_yet_do_not_make_room(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = packed(bucket)
+    whole = sorted(folder.rglob("*.arrow"))
+    partial = folder.with_name(".digits.partial")
+    partial.mkdir()
+    (partial / "train-00000.arrow").write_bytes(b"x" * 1000)
+    monkeypatch.setenv("CU_CACHE_GB", "1e-9")
+    make_room(whole[0])
+    assert sorted(folder.rglob("*.arrow")) == whole[:1]
+    assert (partial / "train-00000.arrow").exists()

@@ -1,4 +1,4 @@
-"""Which checkpoint a run goes on from."""
+"""Which checkpoint goes on, whichever machine took it."""
 
 from __future__ import annotations
 
@@ -6,25 +6,85 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
-from cu_core.checkpoint import TrainState, save_state
-from pipelines.run_folder import RunFolder, latest_checkpoint
+from cu_core.checkpoint import TrainState
+from cu_core.config import RunConfig
+from cu_core.places import place
+from cu_core.types import StepReport
+from pipelines import launch
+from pipelines.checkpoints import Checkpoints
+from pipelines.plan import make_plan
 
 
-def test_a_damaged_checkpoint_is_said_and_the_one_before_is_used(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    folder = RunFolder(tmp_path)
-    assert latest_checkpoint(folder) is None
-    for step in (1, 2):
-        state = TrainState(step, {"w": torch.ones(3)}, {}, {}, torch.get_rng_state())
-        save_state(folder.checkpoints / f"step-{step:08d}", state, "digest")
-    newest = folder.checkpoints / "step-00000002"
-    assert latest_checkpoint(folder) == newest
-    content = bytearray((newest / "model.safetensors").read_bytes())
+def state(step: int) -> TrainState:
+    return TrainState(step, {"w": torch.full((3,), float(step))}, {}, {}, torch.get_rng_state())
+
+
+def test_a_damaged_checkpoint_is_said_and_the_one_before_is_used(tmp_path: Path) -> None:
+    notes: list[str] = []
+    kept = Checkpoints(tmp_path, "digest", notes.append)
+    assert kept.latest() is None
+    for step in (1, 2, 3):
+        kept.save(state(step))
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["step-00000002", "step-00000003"]
+    newest = tmp_path / "step-00000003" / "model.safetensors"
+    content = bytearray(newest.read_bytes())
     content[-1] ^= 1
-    (newest / "model.safetensors").write_bytes(content)
-    assert latest_checkpoint(folder) == newest.with_name("step-00000001")
-    (line,) = folder.notes
-    assert "step-00000002/model.safetensors is damaged" in line
-    assert line in capsys.readouterr().err
+    newest.write_bytes(content)
+    found = kept.latest()
+    assert found is not None
+    assert found.step == 2
+    said, goes_on = notes
+    assert "step-00000003/model.safetensors is damaged" in said
+    assert goes_on == "goes on after step 2"
+
+
+def test_another_machine_goes_on_from_what_is_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    address = f"file://{tmp_path / 'bucket'}/runs/a/checkpoints"
+    (tmp_path / "bucket").mkdir()
+    for machine, step in (("first", 5), ("second", 9)):
+        monkeypatch.setenv("CU_CACHE", str(tmp_path / machine))
+        kept = Checkpoints(place(address), "digest", lambda line: None)
+        found = kept.latest()
+        assert (found.step if found else None) == (5 if machine == "second" else None)
+        kept.save(state(step))
+    cut_off = tmp_path / "bucket" / "runs" / "a" / "checkpoints" / "step-00000012"
+    cut_off.mkdir()
+    (cut_off / "model.safetensors").write_bytes(b"half")
+    monkeypatch.setenv("CU_CACHE", str(tmp_path / "third"))
+    kept = Checkpoints(place(address), "digest", lambda line: None)
+    found = kept.latest()
+    assert found is not None
+    assert found.step == 9
+    kept.save(state(13))
+    assert sorted(p.name for p in cut_off.parent.iterdir()) == ["step-00000012", "step-00000013"]
+    kept.clear()
+    assert not list(cut_off.parent.iterdir())
+
+
+def test_a_training_that_was_cut_off_ends_as_a_straight_one(
+    class_config: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(launch, "TRAINING_PAUSE", 0.0)
+    weights = []
+    for name, last in (("straight", None), ("cut_off", 20)):
+        plan = make_plan(RunConfig(**{**vars(class_config), "storage": str(tmp_path / name)}))
+        steps: list[int] = []
+
+        def on_step(step: StepReport, last: int | None = last, steps: list[int] = steps) -> None:
+            steps.append(step.step)
+            if step.step == last:
+                raise KeyboardInterrupt
+
+        if last:
+            with pytest.raises(KeyboardInterrupt):
+                launch._train(plan.config, plan.original, on_step)
+        launch._train(plan.config, plan.original, lambda step, steps=steps: steps.append(step.step))
+        taken = list(range(1, steps[-1] + 1))
+        assert steps == taken if last is None else [*taken[:last], *taken[last - 1 :]]
+        assert steps[-1] > 40
+        weights.append(load_file(plan.original.folder / "model.safetensors"))
+        assert not (tmp_path / name / "training" / plan.original.folder.name).exists()
+    for key, value in weights[0].items():
+        assert torch.equal(value, weights[1][key]), key

@@ -6,6 +6,7 @@ import pytest
 import yaml
 
 from cu_core.config_io import ConfigError
+from cu_core.data.requests import ByIds
 from cu_core.methods.contrastive import Contrastive
 from pipelines.sweep_space import read_sweep
 
@@ -96,3 +97,14 @@ def test_calibration_needs_oracles_and_a_proxy(tmp_path: Path) -> None:
 def test_grid_runs_all_combinations(tmp_path: Path) -> None:
     space = {"optimizer.lr": {"choice": [0.01, 0.1]}, "method.lambda_ul": {"choice": [1.0, 2.0, 3.0]}}
     assert read_sweep(write(tmp_path, space=space, algorithm="grid", trials=None)).config.count == 6
+
+
+def test_requests_in_files_hold_in_trials_which_run_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "ids.txt").write_text("1\n")
+    request = {"kind": "by_id", "path": "ids.txt"}
+    others = [{**request, "path": str(tmp_path / "others.txt")}]
+    sweep = read_sweep(write(tmp_path, tuning={"request": request}, reported={"requests": others}, scheduler="none"))
+    monkeypatch.chdir("/")
+    assert sweep.trial_config(sweep.first).request == ByIds(path=str(tmp_path / "ids.txt"))
+    assert sweep.reported_configs(sweep.first)[0].request == ByIds(path=str(tmp_path / "others.txt"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cu_core.data.forget_split import ForgetSplit
+from cu_core.data.forget_split import MEASURED_SHARDS, ForgetSplit
 from cu_core.data.loader import Batches, UnlearnStream
 from cu_core.data.order import mix
 from cu_core.data.predicate import parse_predicate
@@ -133,7 +134,15 @@ def ten_billion(packed: Path, shards: int) -> Path:
     rows, ranges = 10**10 // shards, {"user_id": (10**6, 10**7)}
     missing = ShardInfo(path="", split="train", batch_rows=(rows,), bytes=1, sha256="0" * 64, ranges=ranges)
     train = [places.get(n) or replace(missing, path=f"missing-{n}.arrow") for n in range(shards)]
-    others = [shard for shard in manifest.shards if shard.split != "train"]
+    others: list[ShardInfo] = []
+    for split in ("val", "test"):
+        (here,) = manifest.split_shards(split)
+        seen = {int(n) for n in np.argsort(mix(np.arange(100), 66), kind="stable")[:MEASURED_SHARDS]}
+        gone = [replace(missing, path=f"missing-{split}-{n}.arrow", split=split) for n in range(100)]
+        copies = [replace(here, path=f"{split}-copy-{n}.arrow") for n in range(100)]
+        for n in seen:
+            shutil.copy(packed / here.path, packed / copies[n].path)
+        others += [copies[n] if n in seen else gone[n] for n in range(100)]
     write_manifest(packed, replace(manifest, shards=(*train, *others)))
     return packed
 
@@ -150,8 +159,29 @@ def test_ten_billion_rows_of_which_six_shards_are_there(packed: Path) -> None:
     assert len(np.unique(served)) == 4 * ROWS
     assert stream.leaks == 0
     assert len(split.retain_train) == 50
+    assert len(split.stop_retain) == 10
+    assert len(split.holdout) > 10
+    assert len(split.retain_test) == 250
     with pytest.raises(DataError, match="no file"):
         reader.images("train", np.array([reader.num_rows("train") // 2]))
+
+
+def test_of_val_and_test_few_shards_are_opened_and_those_of_a_forgotten_class(tmp_path: Path) -> None:
+    """Shards of one class each: the class lies in one of thirty."""
+    with ShardWriter(tmp_path / "set", "set", [str(c) for c in range(30)], "test", shard_rows=4) as writer:
+        for split, first in (("train", 0), ("val", 1000), ("test", 2000)):
+            ids = np.arange(first, first + 120)
+            writer.add(Chunk(split, np.zeros((120, 1, 8, 8), np.uint8), (ids - first) // 4, ids))  # type: ignore[arg-type]
+        writer.finish()
+    for number in (0, 17, 29):
+        reader = ShardReader(tmp_path / "set")
+        forget = resolve_request(ByClass(classes=(number,)), reader)
+        split = ForgetSplit(reader, forget, seed=SEED, stop_rows=10, max_rows=500, retain_shards=4)
+        assert len(split.forget_test) == 4
+        assert len(split.stop_forget) + (split.holdout.rows // 4 == number).sum() == 4
+        assert 36 <= len(split.retain_test) <= 40
+        for unseen in ("val", "test"):
+            assert len([path for path in reader._batches if path.startswith(unseen)]) in (10, 11)
 
 
 def test_a_manifest_survives_its_file(packed: Path) -> None:

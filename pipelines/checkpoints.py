@@ -1,0 +1,52 @@
+"""Checkpoints of what one process trains; Ray Train keeps those of several workers itself."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from cu_core.checkpoint import META, DamagedFile, TrainState, load_state, read_meta, save_state
+from cu_core.places import names, remove, there
+
+KEPT_CHECKPOINTS = 2
+
+
+@dataclass(frozen=True)
+class Checkpoints:
+    """In a folder, or at its address, where any machine finds them; of each ``KEPT_CHECKPOINTS`` are kept."""
+
+    folder: Path
+    digest: str
+    """Of the configuration that they belong to."""
+    note: Callable[[str], None]
+    """Told what the owner must know."""
+
+    def save(self, state: TrainState) -> None:
+        save_state(self.folder / f"step-{state.step:08d}", state, self.digest)
+        for name in names(self.folder)[:-KEPT_CHECKPOINTS]:
+            remove(self.folder / name)
+
+    def clear(self) -> None:
+        """When they are not needed any more; another process that makes the same may still write here."""
+        for name in names(self.folder):
+            remove(self.folder / name)
+        with contextlib.suppress(OSError):
+            self.folder.rmdir()
+
+    def latest(self) -> TrainState | None:
+        """The newest that is whole."""
+        for name in reversed(names(self.folder)):
+            found = self.folder / name
+            if not there(found / META):  # cut off while it was sent
+                continue
+            try:
+                read_meta(found)
+            except DamagedFile as error:
+                self.note(f"{error} The checkpoint before is used.")
+            else:
+                state = load_state(found, self.digest)
+                self.note(f"goes on after step {state.step}")
+                return state
+        return None
