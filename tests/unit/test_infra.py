@@ -60,6 +60,35 @@ def test_manifests_are_valid(path: Path) -> None:
             kubernetes_validate.validate(document, KUBERNETES, strict=True)
 
 
+def closed(schema: Any) -> Any:
+    """A definition of Kubernetes as JSON schema, in which what is not named is refused."""
+    if isinstance(schema, list):
+        return [closed(inner) for inner in schema]
+    if not isinstance(schema, dict):
+        return schema
+    if schema.get("x-kubernetes-int-or-string"):
+        return {"type": ["integer", "string"]}
+    open_ends = "additionalProperties" in schema or schema.get("x-kubernetes-preserve-unknown-fields")
+    shut = {"additionalProperties": False} if "properties" in schema and not open_ends else {}
+    return {key: closed(inner) for key, inner in schema.items()} | shut
+
+
+@pytest.mark.skipif(
+    "KUBERAY_CRDS" not in os.environ,
+    reason="KubeRay's definitions are in no package: KUBERAY_CRDS=.../kuberay/ray-operator/config/crd/bases",
+)
+def test_kuberay_knows_every_field() -> None:
+    checked = []
+    for plural in ("rayclusters", "rayjobs"):
+        definition = yaml.safe_load((Path(os.environ["KUBERAY_CRDS"]) / f"ray.io_{plural}.yaml").read_text())["spec"]
+        (schema,) = (v["schema"]["openAPIV3Schema"] for v in definition["versions"] if v["name"] == "v1")
+        schema["properties"]["metadata"] = {}
+        for document in [d for path in MANIFESTS for d in documents(path) if d["kind"] == definition["names"]["kind"]]:
+            jsonschema.validate(document, closed(schema))
+            checked.append(document["kind"])
+    assert sorted(checked) == ["RayCluster", "RayJob", "RayJob"]
+
+
 def test_every_secret_that_pods_read_is_in_the_example_and_holds_nothing() -> None:
     example = {d["metadata"]["name"]: d["stringData"] for d in documents(INFRA / "kuberay" / "secrets.example.yaml")}
     for path in MANIFESTS:
