@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-import time
-
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -51,44 +48,6 @@ def test_a_job_gives_what_a_local_run_gives(
     assert weights.keys() == want.keys()
     for key, value in want.items():
         assert torch.allclose(weights[key].double(), value.double(), atol=1e-8, rtol=0), key
-
-
-HOLD = """
-import ray, sys, time
-from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy as On
-ray.init(address=sys.argv[1], logging_level="ERROR")
-(head,) = [n["NodeID"] for n in ray.nodes() if n["NodeManagerAddress"] == sys.argv[1].split(":")[0]]
-@ray.remote(num_cpus=2)
-class Held:
-    def yes(self):
-        return True
-held = Held.options(scheduling_strategy=On(head, soft=False)).remote()
-ray.get(held.yes.remote())
-print("held", flush=True)
-time.sleep(600)
-"""
-
-
-def test_a_head_that_computes_nothing(cluster: Cluster, packed: None) -> None:
-    """As on the clusters of infra/: what other machines made, the report is drawn from on the head."""
-    holder = cluster.start(1, sys.executable, "-c", HOLD, f"{cluster.head}:6379", log="held.log")
-    while "held" not in (cluster.folder / "held.log").read_text():
-        assert holder.poll() is None, (cluster.folder / "held.log").read_text()
-        time.sleep(0.5)
-    try:
-        where = ["workers.count=2", f"tracking.uri={cluster.mlflow}"]
-        status, printed = cluster.submit("unlearn", CONFIG, "name=headless", *where, *DATA["digits"], *SMALL)
-        assert status == 0, printed
-        status, printed = cluster.submit(
-            "audit", "headless", "--out", "audits/headless", f"tracking.uri={cluster.mlflow}"
-        )
-        assert status == 0, printed
-    finally:
-        holder.kill()
-    for file in ("outputs/runs/headless/report.html", "audits/headless/report.html", "audits/headless/samples.parquet"):
-        there = f"from pyarrow import fs; assert fs.FileSystem.from_uri('s3://unlearning/{file}')[0]" \
-                f".get_file_info('unlearning/{file}').is_file"  # fmt: skip
-        assert cluster.python(there) == 0, file
 
 
 def test_a_folder_that_is_not_shared_is_refused(cluster: Cluster, packed: None) -> None:
