@@ -26,6 +26,8 @@ from cu_core.unlearn.trace import SKIPPED, TRACED, WARM_UP
 TRAINING_VERSION = 1
 """Raised when a change of the code changes what a cached original or oracle would be."""
 UNLEARNING_VERSION = 2
+FEW_SHARDS_VERSION = 2
+"""The same where ``retain_shards`` is set."""
 PROFILED_STEPS = SKIPPED + WARM_UP + TRACED
 """Raised when it changes what an unlearned model would be; originals and oracles stay."""
 
@@ -83,7 +85,7 @@ class WorkersConfig:
     """CPUs of a worker of an unlearning run or trial, also how many threads it computes with; less than 1: several
     share one. Trainings, audits and cells of comparisons take one."""
     placement: Literal["PACK", "SPREAD", "STRICT_PACK", "STRICT_SPREAD"] = "PACK"
-    """Workers on as few machines as possible, or on as many; the strict forms wait until that can be had."""
+    """Workers on as few machines as possible, or on as many; the strict forms: only so, or not at all."""
     gpu: bool = False
     """One GPU a worker."""
     models_per_gpu: int = 1
@@ -250,7 +252,7 @@ class RunConfig:
         content["workers"] = {"precision": self.workers.precision}
         content["stop_rows"] = self.audit.stop_rows
         if self.data.retain_shards is not None:
-            content["retain_shards"] = self.data.retain_shards
+            content["retain_shards"] = [self.data.retain_shards, FEW_SHARDS_VERSION]
         return content
 
     def __post_init__(self) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from cu_core.places import fetch, guard, publish
+from cu_core.places import UNSENT, address, fetch, guard, publish
 
 
 @contextlib.contextmanager
@@ -29,6 +29,8 @@ def atomic_folder(target: Path) -> Iterator[Path]:
         yield partial
         if target.exists():
             shutil.rmtree(target)
+        if address(target):
+            (partial / UNSENT).touch()
         try:
             partial.rename(target)
         except OSError as error:

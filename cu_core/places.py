@@ -17,6 +17,8 @@ LAST = ("manifest.json", "meta.json", "result.json")
 """Files that say that their folder is whole: sent after the others."""
 GROWING = ("run.json", "notes.txt", "steps.json", "driver.json")
 """Files that are written again and again, by one machine after another: a copy may be old."""
+UNSENT = ".unsent"
+"""Lies in a folder until all of it is at its address."""
 GIGABYTE = 10**9
 SCHEMES = ("s3", "gs", "file")
 
@@ -74,21 +76,22 @@ def there(path: Path) -> bool:
     return path.is_file()
 
 
-def fetch(path: Path, check: Callable[[Path], None] = lambda copy: None) -> None:
+def fetch(path: Path, check: Callable[[Path], None] = lambda copy: None, anew: bool = False) -> None:
     """Bring a file from its address where this machine lacks it, or where it grows; several processes of a machine
-    bring it once, ``check`` refuses a copy by raising. Nothing happens where the address lacks it too.
+    bring it once, ``check`` refuses a copy by raising. Nothing happens where the address lacks it too. ``anew``: as it
+    is there now, an older copy does not count.
 
     Raises: OSError if the address does not answer.
     """
-    remote = _remote(path)
-    if remote is None or (path.exists() and path.name not in GROWING):
+    remote, anew = _remote(path), anew or path.name in GROWING
+    if remote is None or (path.exists() and not anew):
         return
     filesystem, key = remote
     if filesystem.get_file_info(key).type != fs.FileType.File:
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     with _lock(path):
-        if path.exists() and path.name not in GROWING:
+        if path.exists() and not anew:
             return
         partial = path.with_name(f".{path.name}.fetched")
         try:
@@ -115,7 +118,7 @@ def named_file(text: str) -> Path:
     """
     if "://" not in text and Path(text).is_file():
         return Path(text).resolve()
-    fetch(place(text))
+    fetch(place(text), anew=True)
     return place(text)
 
 
@@ -136,6 +139,8 @@ def publish(path: Path) -> None:
         fs.copy_files(str(file), sent, source_filesystem=HERE, destination_filesystem=filesystem)
         if sent != target:
             filesystem.move(sent, target)
+    if path.is_dir():
+        (path / UNSENT).unlink(missing_ok=True)
 
 
 def names(folder: Path) -> list[str]:
@@ -163,7 +168,7 @@ def remove(folder: Path) -> None:
 
 
 def _files(folder: Path) -> list[Path]:
-    return sorted((p for p in folder.rglob("*") if p.is_file()), key=lambda p: (p.name in LAST, p))
+    return sorted((p for p in folder.rglob("*") if p.is_file() and p.name != UNSENT), key=lambda p: (p.name in LAST, p))
 
 
 def make_room(new: Path) -> None:
@@ -173,7 +178,8 @@ def make_room(new: Path) -> None:
     used: dict[Path, os.stat_result] = {}
     held = 0
     for shard in cache().rglob("*.arrow"):
-        if any(part.startswith(".") for part in shard.relative_to(cache()).parts):  # not whole, or not sent yet
+        hidden = any(part.startswith(".") for part in shard.relative_to(cache()).parts)
+        if hidden or (shard.parent / UNSENT).exists():  # not whole, or not sent yet
             continue
         with contextlib.suppress(FileNotFoundError):  # a neighbour makes room too
             used[shard] = shard.stat()

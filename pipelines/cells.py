@@ -52,10 +52,8 @@ class Cell:
     @cached_property
     def digest(self) -> str:
         audit = TypeAdapter(type(self.plan.config.audit)).dump_python(self.plan.config.audit)
-        # The run's own digest knows foreign weights by their path; the original's folder is named by what they hold.
-        weights = [self.plan.original.folder.name] if self.plan.config.model.weights else []
         others = digests_of(self.plan.config.audit.other_data)
-        return digest_of([self.plan.digest, self.plan.forget.digest, audit, REPORT_VERSION, *weights, *others])
+        return digest_of([self.plan.digest, self.plan.forget.digest, audit, REPORT_VERSION, *others])
 
     @property
     def folder(self) -> Path:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from cu_core.checkpoint import META, DamagedFile, TrainState, load_state, read_meta, save_state
+from cu_core.checkpoint import META, DamagedFile, TrainState, load_state, save_state
 from cu_core.places import names, remove, there
 
 KEPT_CHECKPOINTS = 2
@@ -24,8 +24,12 @@ class Checkpoints:
     """Told what the owner must know."""
 
     def save(self, state: TrainState) -> None:
-        save_state(self.folder / f"step-{state.step:08d}", state, self.digest)
-        for name in names(self.folder)[:-KEPT_CHECKPOINTS]:
+        """What is newer, damaged or cut off, goes with what is too old."""
+        newest = f"step-{state.step:08d}"
+        save_state(self.folder / newest, state, self.digest)
+        there_now = names(self.folder)
+        whole = [name for name in there_now if name <= newest and there(self.folder / name / META)]
+        for name in {*there_now} - {*whole[-KEPT_CHECKPOINTS:]}:
             remove(self.folder / name)
 
     def clear(self) -> None:
@@ -42,11 +46,10 @@ class Checkpoints:
             if not there(found / META):  # cut off while it was sent
                 continue
             try:
-                read_meta(found)
-            except DamagedFile as error:
+                state = load_state(found, self.digest)
+            except (DamagedFile, FileNotFoundError) as error:
                 self.note(f"{error} The checkpoint before is used.")
             else:
-                state = load_state(found, self.digest)
                 self.note(f"goes on after step {state.step}")
                 return state
         return None

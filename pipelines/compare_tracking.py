@@ -13,6 +13,7 @@ from cu_core.config_io import ConfigError, as_plain
 from pipelines.cells import Cell, Failure, Outcome
 from pipelines.curves import deliver, impatient, read_steps
 from pipelines.job import figures
+from pipelines.progress import console
 from pipelines.tracking import end_run, log_figures, log_files, open_client, start_run, tracking_uri
 
 PARENT, DIGEST = "mlflow.parentRunId", "cell_digest"
@@ -67,7 +68,10 @@ class Recorder:
         try:
             with impatient():
                 self._write(cell, outcome, status)
-        except (MlflowException, ConfigError):
+        except (MlflowException, ConfigError) as error:
+            if not self.late:
+                reason = str(error).splitlines()[0][:200]
+                console.print(f"MLflow did not take {cell.label}, which is tried again at the end: {reason}")
             self.late.append((cell, outcome, status))
 
     def _write(self, cell: Cell, outcome: Outcome, status: str | None) -> None:
@@ -80,8 +84,8 @@ class Recorder:
             self.client.set_tag(run_id, "reason", outcome.reason)
         else:
             log_figures(config, run_id, figures(outcome), {"verdict": outcome.verdict.word})
-        self.client.set_tag(run_id, "whole", "yes")
         end_run(config, run_id, status or ("FAILED" if isinstance(outcome, Failure) else "FINISHED"))
+        self.client.set_tag(run_id, "whole", "yes")
         self.there.add(cell.digest)
 
     def finish(self, status: str, folder: Path | None = None, means: dict[str, float] | None = None) -> None:

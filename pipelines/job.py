@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +63,7 @@ def run_job(config: RunConfig, *, local: bool = False, resume: str | None = None
     """`cu unlearn`: every part, resumable; what is finished is found by digest and not made again."""
     plan = make_plan(config)
     config, folder = open_run(plan.config, plan.digest, resume)
-    plan = Plan(config, *(getattr(plan, f) for f in ("manifest", "forget", "forget_file", "original", "oracles")))
+    plan = replace(plan, config=config)
     settings = as_plain(config)
     console.print(f"run {folder.name}: {about_request(plan)}", highlight=False)
     with contextlib.ExitStack() as stack:

@@ -62,7 +62,14 @@ def _train(config: RunConfig, job: TrainJob, on_step: OnStep) -> None:
     say = functools.partial(print, f"{job.label}:", file=sys.stderr)
     kept = Checkpoints(config.store / "training" / key, key, say)
     due = _every(TRAINING_PAUSE) if config.workers.checkpoint_every else lambda: False
-    hooks = Hooks(device=device_of(config), on_step=on_step, save=kept.save, latest=kept.latest, wants_checkpoint=due)
+
+    def save(state: TrainState) -> None:
+        try:
+            kept.save(state)
+        except OSError as error:  # another job that trains the same model may clear it away
+            say(f"no checkpoint: {error}")
+
+    hooks = Hooks(device=device_of(config), on_step=on_step, save=save, latest=kept.latest, wants_checkpoint=due)
     run_train(config, job.folder, hooks, forget_file=job.forget_file, number=job.number)
     kept.clear()
 

@@ -125,7 +125,7 @@ def score_rows(config: RunConfig, out: Path) -> None:
 
     Raises: ConfigError if the file is there.
     """
-    if there(out):
+    if out.exists() or there(out):
         raise ConfigError(f"--out: {out} exists; name a new file.")
     scoring = plan_scoring(config)
     make_scores([scoring])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,7 @@ class TrainJob:
 
 @dataclass(frozen=True)
 class Plan:
-    """Everything resolved; ``config`` holds absolute paths."""
+    """Everything resolved; ``config`` holds absolute paths and addresses."""
 
     config: RunConfig
     manifest: Manifest
@@ -47,8 +48,9 @@ class Plan:
     original: TrainJob
     oracles: tuple[TrainJob, ...]
 
-    @property
+    @cached_property
     def digest(self) -> str:
+        """Asked for by the driver before workers are: of files that are named it alone may know what they hold."""
         return self.config.result_digest(self.manifest.digest)
 
     @property

@@ -19,7 +19,7 @@ from ray.tune.search.optuna import OptunaSearch
 
 from cu_core.audit.table import METRICS
 from cu_core.config import RunConfig
-from cu_core.places import remove, shown
+from cu_core.places import names, remove, shown
 from pipelines import launch
 from pipelines.errors import explain, root_cause
 from pipelines.ray_train import own_interrupt
@@ -104,9 +104,8 @@ def run_trials(sweep: Sweep, folder: Path, callback: tune.Callback) -> list[Trie
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # failures are told by the trials themselves
     takes, at_once = _share(sweep.trial_config(sweep.first))
     trainable = tune.with_resources(tune.with_parameters(run_trial, sweep=sweep), takes)
-    earlier = shown(folder / "tune")
-    if tune.Tuner.can_restore(earlier):
-        tuner = tune.Tuner.restore(earlier, trainable, resume_unfinished=True, restart_errored=False)
+    if any(name.startswith("experiment_state-") for name in names(folder / "tune")):
+        tuner = tune.Tuner.restore(shown(folder / "tune"), trainable, resume_unfinished=True, restart_errored=False)
     else:
         remove(folder / "tune")  # killed before its first snapshot
         grid = sweep.config.algorithm == "grid"

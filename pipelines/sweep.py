@@ -88,7 +88,7 @@ def _absolute(sweep: Sweep, config: RunConfig) -> dict[str, Any]:
 def _check_folder(folder: Path, digest: str, resume: bool) -> None:
     record = folder / "sweep.json"
     if not resume:
-        if folder.exists():
+        if folder.exists() or there(record):
             raise ConfigError(
                 f"a sweep {folder.name!r} exists; --resume {folder.name} goes on with it, --name names another."
             )

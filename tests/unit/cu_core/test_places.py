@@ -155,6 +155,8 @@ def test_a_file_that_a_user_names_is_looked_for_here_and_then_under_the_root(
     assert named_file("ids.txt").read_text() == "1\n2\n"
     assert named_file(f"{bucket}/ids.txt") == named_file("ids.txt")
     assert config_file(f"{bucket}/ids.txt").read_text() == "1\n2\n"
+    (tmp_path / "bucket" / "ids.txt").write_text("1\n")  # another request, by another machine
+    assert named_file("ids.txt").read_text() == "1\n"
     (tmp_path / "here" / "ids.txt").write_text("3\n")
     assert named_file("ids.txt").read_text() == "3\n"
     assert not named_file("absent.txt").exists()
@@ -187,9 +189,14 @@ def test_shards_that_are_not_sent_yet_do_not_make_room(bucket: str, monkeypatch:
     folder = packed(bucket)
     whole = sorted(folder.rglob("*.arrow"))
     partial = folder.with_name(".digits.partial")
-    partial.mkdir()
-    (partial / "train-00000.arrow").write_bytes(b"x" * 1000)
+    unsent = folder.with_name("fresh")
+    for other in (partial, unsent):
+        other.mkdir()
+        (other / "train-00000.arrow").write_bytes(b"x" * 1000)
+    (unsent / ".unsent").touch()
     monkeypatch.setenv("CU_CACHE_GB", "1e-9")
     make_room(whole[0])
     assert sorted(folder.rglob("*.arrow")) == whole[:1]
     assert (partial / "train-00000.arrow").exists()
+    assert (unsent / "train-00000.arrow").exists()
+    assert not list(folder.rglob(".unsent"))
