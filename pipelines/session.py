@@ -130,16 +130,9 @@ def _start_ray(address: str) -> None:
     """Raises: ConfigError if no cluster answers there, or this machine is too busy for one of its own."""
     root = logging.getLogger()
     before = root.handlers[:], root.level
-    dashboard = False if address == "local" else None  # ten processes, for minutes, beside the workers
     lines = ray.LoggingConfig(encoding="JSON", log_level="ERROR")  # of workers; this process's log stays as it was
     try:
-        ray.init(
-            address=address,
-            include_dashboard=dashboard,
-            log_to_driver=False,
-            logging_level="ERROR",
-            logging_config=lines,
-        )
+        ray.init(address=address, log_to_driver=False, logging_level="ERROR", logging_config=lines)
     except Exception as error:  # a node that does not come up in time raises no finer class
         where = "on this machine (too busy?)" if address == "local" else f"at RAY_ADDRESS={address}"
         raise ConfigError(f"Ray did not start {where}: {str(error)[:200]} `--local` needs no Ray.") from error
