@@ -46,9 +46,18 @@ def load_config(path: Path | None, overrides: Sequence[str] = ()) -> RunConfig:
         for key, command in (("space", "sweep"), ("methods", "compare")):
             if key in values and "base" in values:
                 raise ConfigError(f"{path} is made for `cu {command}`; this command takes a run's configuration.")
+    return config_from(overridden(values, overrides))
+
+
+def overridden(values: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
+    """With ``key.path=value`` settings, whatever their order.
+
+    Raises: ConfigError.
+    """
+    given: dict[str, Any] = {}
     for override in overrides:
-        values = merge(values, parse_override(override))
-    return config_from(values)
+        given = merge(given, parse_override(override))
+    return merge(values, given)
 
 
 def config_from(values: Mapping[str, Any]) -> RunConfig:
@@ -147,13 +156,13 @@ def _part_types(annotation: Any) -> list[Any]:
     return [o for o in options if dataclasses.is_dataclass(o)]
 
 
-def check_keys(values: Mapping[str, Any], kind: Any, path: str) -> None:
-    """Unknown keys, before validation: the message names the nearest valid one."""
+def check_keys(values: Mapping[str, Any], kind: Any, path: str, of: str = "") -> None:
+    """Unknown keys, before validation: the message names the nearest valid one, or those ``of`` a kind."""
     hints = typing.get_type_hints(kind)
     names = [f.name for f in dataclasses.fields(kind)]
     for key, value in values.items():
         if key not in names:
-            _unknown_key(f"{path}{key}", str(key), names)
+            _unknown_key(f"{path}{key}", str(key), names, of)
         parts = _part_types(hints[key])
         if not parts or (value is None and types.NoneType in typing.get_args(hints[key])):
             continue
@@ -164,7 +173,7 @@ def check_keys(values: Mapping[str, Any], kind: Any, path: str) -> None:
         if len(parts) > 1 and tag in value and not chosen:
             _unknown_value(f"{path}{key}.{tag}", value[tag], [str(getattr(p, tag)) for p in parts])
         if len(chosen) == 1:
-            check_keys(value, chosen[0], f"{path}{key}.")
+            check_keys(value, chosen[0], f"{path}{key}.", f" of {value[tag]}" if len(parts) > 1 else "")
         else:
             for inner in value:
                 if not any(inner in _names(p) for p in parts):
@@ -175,9 +184,9 @@ def _names(kind: Any) -> list[str]:
     return [f.name for f in dataclasses.fields(kind)]
 
 
-def _unknown_key(path: str, key: str, names: Sequence[str]) -> None:
+def _unknown_key(path: str, key: str, names: Sequence[str], of: str = "") -> None:
     near = difflib.get_close_matches(key, names, 1, cutoff=0.4)
-    hint = f"did you mean {path.removesuffix(key)}{near[0]}?" if near else f"keys there: {', '.join(names)}."
+    hint = f"did you mean {path.removesuffix(key)}{near[0]}?" if near else f"keys{of} there: {', '.join(names)}."
     raise ConfigError(f"{path}: unknown key; {hint}")
 
 

@@ -81,10 +81,16 @@ def connect(cluster: ClusterConfig) -> JobSubmissionClient:
         headers = {"Authorization": f"Bearer {token}"} if token else None
         return JobSubmissionClient(cluster.address, headers=headers)
     except AuthenticationError as error:
-        wanted = f"refuses the token of {source}" if token else "wants a token, or another one: give --token-file"
+        wanted = (
+            f"refuses the token of {source}"
+            if token
+            else "wants a token: give --token-file, or set RAY_AUTH_MODE=token"
+        )
         raise ConfigError(f"the cluster at {cluster.address} {wanted}.") from error
     except (ConnectionError, RuntimeError) as error:
-        raise ConfigError(f"no cluster answers at {cluster.address}: {str(error).splitlines()[0][:200]}") from error
+        raise ConfigError(
+            f"no cluster answers at {cluster.address}; its dashboard does, on port 8265 if it was not told another."
+        ) from error
 
 
 def _token(cluster: ClusterConfig) -> tuple[str, str]:

@@ -66,7 +66,9 @@ def _check(words: list[str], root: str | None) -> None:
 
 
 def submit(
-    words: Annotated[list[str], typer.Argument(metavar="-- COMMAND [ARGS]...", help="As after `cu`, on this machine.")],
+    words: Annotated[
+        list[str], typer.Argument(metavar="-- COMMAND [ARGS]...", help=f"As after `cu`: {', '.join(SENT)}.")
+    ],
     address: Address = None,
     token_file: TokenFile = None,
     root: Annotated[
@@ -78,9 +80,11 @@ def submit(
     detach: Annotated[bool, typer.Option("--detach", help="Do not wait; `cu jobs ID` shows what it prints.")] = False,
     cluster: Cluster = None,
 ) -> None:
-    """Run a command on a Ray cluster, e.g. `cu submit -- unlearn CONFIG key=value`; its exit status is the job's.
+    """Run a command on a Ray cluster; its exit status is the job's. Ctrl-C leaves the job running.
 
-    This folder is sent along without data and outputs; the command starts on the head.
+    E.g. `cu submit --address http://HEAD:8265 --root s3://bucket -- unlearn CONFIG key=value`. This folder is sent
+    along without data and outputs; the command starts on the head. What is not given comes from
+    RAY_API_SERVER_ADDRESS, RAY_AUTH_TOKEN_PATH and CU_ROOT, or from cluster.yaml, if it is here.
     """
     from pipelines.cluster import connect, read_cluster
     from pipelines.cluster import submit as send

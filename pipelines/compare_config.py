@@ -15,7 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from cu_core.audit.verdict import Word
 from cu_core.config import RunConfig
-from cu_core.config_io import ConfigError, check_keys, config_from, merge, one_line, parse_override, parse_yaml
+from cu_core.config_io import ConfigError, check_keys, config_from, merge, one_line, overridden, parse_yaml
 from cu_core.methods.table import METHODS
 
 Settings = Mapping[str, Any]
@@ -178,10 +178,7 @@ class Comparison:
 
 def with_settings(values: Settings, dotted: Settings) -> dict[str, Any]:
     """Plain mapping with dotted keys set in it."""
-    merged = dict(values)
-    for key, value in dotted.items():
-        merged = merge(merged, parse_override(f"{key}={json.dumps(value)}"))
-    return merged
+    return overridden(values, [f"{key}={json.dumps(value)}" for key, value in dotted.items()])
 
 
 def within_budget(config: RunConfig, budget: int, label: str, sizes: Sizes) -> RunConfig:
@@ -214,8 +211,7 @@ def read_values(path: Path, overrides: Sequence[str], kind: type, word: str, fol
     if not path.is_file():
         raise ConfigError(f"no configuration file {path}; complete ones are in tune_configs/{folder}/.")
     values = parse_yaml(path.read_text(), str(path))
-    for override in overrides:
-        values = merge(values, parse_override(override))
+    values = overridden(values, overrides)
     if "base" not in values:
         raise ConfigError(f"{path} is no {word}: it has no key base (`cu unlearn` takes run configurations).")
     check_keys(values, kind, "")

@@ -15,7 +15,7 @@ from cu_core.audit.report import AuditReport
 from cu_core.config import RunConfig
 from cu_core.config_io import ConfigError, as_plain
 from cu_core.files import write_text
-from cu_core.places import shown, there
+from cu_core.places import remove, shown, there
 from cu_core.run import load_model, open_reader
 from pipelines import launch, tracking
 from pipelines.claim import claim
@@ -67,11 +67,16 @@ def run_job(config: RunConfig, *, local: bool = False, resume: str | None = None
     settings = as_plain(config)
     console.print(f"run {folder.name}: {about_request(plan)}", highlight=False)
     with contextlib.ExitStack() as stack:
+        if not local:
+            try:
+                stack.enter_context(ray_session(config))
+            except ConfigError:
+                if resume is None:  # nothing was begun
+                    remove(folder.path)
+                raise
         stack.enter_context(claim(folder.path))
         if folder.finished:  # by another driver, while this one looked whether it lives
             raise ConfigError(f"--resume {folder.name}: that run is finished by now.")
-        if not local:
-            stack.enter_context(ray_session(config))
         run_id = stack.enter_context(mlflow_run(plan, folder, settings))
         tracking.log_data(config, run_id, plan.manifest)
         launch.train_missing(config, plan.missing, local)

@@ -25,7 +25,7 @@ from cu_core.run import Hooks, import_original, run_train, run_unlearn
 from cu_core.run_audit import run_audit
 from cu_core.types import StepReport
 from pipelines.checkpoints import Checkpoints
-from pipelines.notice import Announce, BoardDesk, Desk, HereDesk, notice
+from pipelines.notice import ASKED, Announce, BoardDesk, Desk, HereDesk, notice
 from pipelines.plan import Plan, TrainJob
 from pipelines.progress import Bars, bars, board_step, console, describe, ray_board
 from pipelines.ray_train import Preemption, train_workers
@@ -213,10 +213,12 @@ class WorkerJob:
                 report({"step": state.step}, None)
                 return
             self.curves.flush()  # a restart from this checkpoint does not write these points again
+            asked = desk.asked()  # else it was due, and the one that is asked for comes after it
             with tempfile.TemporaryDirectory() as place:
                 save_state(Path(place) / "state", state, digest)
-                report({"step": state.step}, Path(place) / "state")
-            desk.saved()
+                report({"step": state.step, ASKED: float(asked)}, Path(place) / "state")
+            if asked:
+                desk.saved()
 
         hooks = Hooks(
             device=device,

@@ -21,6 +21,8 @@ from pipelines.signals import interrupt
 PATIENCE = 25.0
 """Seconds that a checkpoint is waited for; clusters kill after 30."""
 LOOK = 0.5
+ASKED = "asked"
+"""Beside the step in what a worker reports with a checkpoint: whether it was asked for."""
 
 
 class Desk(Protocol):
@@ -96,13 +98,14 @@ class BoardDesk:
 
 
 class Announce(UserCallback):
-    """A checkpoint of Ray Train is taken once its controller knows of it: earlier, a restart would not find it."""
+    """A checkpoint of Ray Train that was asked for is taken once its controller knows of it: earlier, a restart would
+    not find it."""
 
     def __init__(self, desk: Desk):
         self.desk = desk
 
     def after_report(self, run_context: Any, metrics: Any, checkpoint: Any) -> None:
-        if checkpoint is not None:
+        if checkpoint is not None and any(reported.get(ASKED) for reported in metrics):
             self.desk.taken()
 
 

@@ -6,6 +6,8 @@ import pytest
 import yaml
 
 from cu_core.config_io import ConfigError, differences, dump_config, load_config
+from cu_core.data.requests import ByRandom
+from cu_core.methods.scrub import Scrub
 
 CONFIGS = sorted((Path(__file__).parents[3] / "tune_configs" / "base").glob("*.yaml"))
 
@@ -127,3 +129,15 @@ def test_what_another_result_comes_from() -> None:
     assert "method.name was contrastive, is scrub" in found
     assert not [line for line in found if line.startswith(("workers", "name", "method.l"))]
     assert not differences(one.of_the_result(), load_config(None, ["workers.count=2"]).of_the_result())
+
+
+def test_settings_may_be_given_in_any_order() -> None:
+    kind, seed, count = "request.kind=by_random", "request.seed=4", "request.count=300"
+    for overrides in ([kind, seed, count], [seed, kind, count], [seed, count, kind]):
+        assert load_config(None, overrides).request == ByRandom(count=300, seed=4)
+    assert load_config(None, ["method.alpha=0.7", "method.name=scrub"]).method == Scrub(alpha=0.7)
+
+
+def test_keys_of_another_kind_are_said_to_be() -> None:
+    with pytest.raises(ConfigError, match="request.path: unknown key; keys of by_class there: kind, classes"):
+        load_config(None, ["request.kind=by_class", "request.path=ids.txt"])

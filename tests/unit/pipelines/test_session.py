@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from cu_core.config import WorkersConfig
+from cu_core.config import RunConfig, WorkersConfig
 from cu_core.config_io import ConfigError
-from pipelines import session
+from pipelines import job, session
 
 
 def cluster(monkeypatch: pytest.MonkeyPatch, *cpus: int, **most: str) -> None:
@@ -56,3 +58,16 @@ def test_where_machines_come_later_the_first_tells_whether_a_folder_is_shared(mo
     assert session._others() == {}
     cluster(monkeypatch, 0, 4)
     assert list(session._others()) == ["10.0.0.0", "10.0.0.1"]
+
+
+def test_a_run_that_a_cluster_refuses_leaves_nothing(
+    class_config: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(config: RunConfig) -> None:
+        raise ConfigError("no room")
+
+    monkeypatch.setattr(job, "ray_session", refuse)
+    config = replace(class_config, storage=str(tmp_path), name="refused")
+    with pytest.raises(ConfigError, match="no room"):
+        job.run_job(config)
+    assert not (tmp_path / "runs" / "refused").exists()
