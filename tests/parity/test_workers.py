@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -120,6 +121,8 @@ def test_a_resumed_run_ends_with_the_same_weights(
 
 def test_a_checkpoint_of_another_configuration_is_refused(digits: Path, storage: Path, tmp_path: Path) -> None:
     config = config_of(digits, storage, "vit", "float32")
-    saved = train_states(lambda hooks: run_train(config, tmp_path / "m", hooks), tmp_path)
+    saved = train_states(
+        lambda hooks: run_train(config, tmp_path / "m", replace(hooks, wants_checkpoint=lambda: True)), tmp_path
+    )
     with pytest.raises(ValueError, match="belongs to another configuration"):
         load_state(saved[0], "another")
