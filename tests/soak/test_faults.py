@@ -301,7 +301,7 @@ def test_a_run_is_resumed(cluster: Cluster, quiet: dict[str, torch.Tensor], faul
 @pytest.mark.parametrize("number", TIMES)
 def test_an_elastic_run_goes_on_with_fewer(cluster: Cluster, packed: None, number: int) -> None:
     """Three workers on three machines, one of which is lost for good: the weights are those of a quiet run of three."""
-    elastic = ("workers.precision=float64", "workers.count=3", "workers.min_count=2", "workers.cpus=2")
+    elastic = ("workers.precision=float64", "workers.count=3", "workers.min_count=2", "workers.cpus=1.5")
     if number == 0:
         assert start(cluster, "elastic_quiet", *elastic).wait() == 0, printed(cluster, "elastic_quiet")
     name = f"elastic_{number}"
