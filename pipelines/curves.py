@@ -23,8 +23,6 @@ IMPATIENT = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOU
 """Between two steps nobody waits for a server; at the end of the run MLflow's own patience holds, some minutes."""
 STEPS = "steps.json"
 SPEED = "speed/"
-EVERY = f"{SPEED}rows_per_second"
-"""A curve that every step has, whatever the method."""
 LIMIT = 1000
 """Points that MLflow takes at once."""
 
@@ -104,8 +102,10 @@ def deliver(steps: Steps, uri: str, run_id: str, sent: int | None = None) -> int
     Raises: MlflowException if the server does not answer; what was sent by then is not sent again.
     """
     client = MlflowClient(uri)
-    if sent is None:
-        sent = max((m.step for m in client.get_metric_history(run_id, EVERY)), default=0)
+    if sent is None:  # steps are sent whole: any curve that all of them have tells
+        common = sorted(set.intersection(*(set(values) for _, values in steps))) if steps else []
+        told = client.get_metric_history(run_id, _curve(common[0])) if common else []
+        sent = max((m.step for m in told), default=0)
     now = int(time.time() * 1000)
     new = [[Metric(_curve(k), v, now, step) for k, v in values.items()] for step, values in steps if step > sent]
     at_once = max(1, LIMIT // max(map(len, new), default=1) or 1)
