@@ -26,10 +26,10 @@ from cu_core.unlearn.trace import SKIPPED, TRACED, WARM_UP
 TRAINING_VERSION = 1
 """Raised when a change of the code changes what a cached original or oracle would be."""
 UNLEARNING_VERSION = 2
+"""Raised when it changes what an unlearned model would be; originals and oracles stay."""
 FEW_SHARDS_VERSION = 2
 """The same where ``retain_shards`` is set."""
 PROFILED_STEPS = SKIPPED + WARM_UP + TRACED
-"""Raised when it changes what an unlearned model would be; originals and oracles stay."""
 
 
 @dataclass(frozen=True, kw_only=True)
