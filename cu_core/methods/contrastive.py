@@ -37,10 +37,10 @@ class Contrastive(Method):
     detach_retain: bool = True
     """No gradient through the retain embeddings (the paper lets it flow)."""
     pull_weights: Literal["uniform", "tilted", "neighbours", "peers"] = "uniform"
-    """``tilted``: retain rows weigh what the original would answer with all forgotten classes masked; ``neighbours``: what
-    the anchor's nearest retain rows are in the original's hidden feature, its own class among them; ``peers``: the mean
-    of that and of what the original answers to unseen rows whose neighbours agree with their label as much, where the
-    request is made of rows as they come."""
+    """``tilted``: retain rows weigh what the original would answer with all forgotten classes masked; ``neighbours``:
+    what the anchor's nearest retain rows are in the original's hidden feature, its own class among them; ``peers``: the
+    mean of that and of what the original answers to unseen rows whose neighbours agree with their label as much, where
+    the request is made of rows as they come."""
     push_weights: Literal["uniform", "excess"] = "uniform"
     """``excess``: an anchor is pushed as much as the original is surer of its class than the pull is; what it does not
     know by heart is left in peace."""

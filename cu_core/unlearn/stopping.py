@@ -20,9 +20,9 @@ class StopConfig:
     """Length of a run."""
 
     rule: Literal["paper", "none"] = "paper"
-    """``paper``: class, accuracy on unseen rows of each forgotten class <= 1/C (eq. 8): the upper end of its 95% interval
-    must not exceed 1/C, or no row may be right; samples, accuracy on forget rows <= accuracy on unseen rows (eq. 9; of
-    pairs the share of images that find their caption). ``none``: all ``max_steps`` are taken."""
+    """``paper``: class, accuracy on unseen rows of each forgotten class <= 1/C (eq. 8): the upper end of its 95%
+    interval must not exceed 1/C, or no row may be right; samples, accuracy on forget rows <= accuracy on unseen rows
+    (eq. 9; of pairs the share of images that find their caption). ``none``: all ``max_steps`` are taken."""
     max_steps: int = 100
     """Most steps of a run."""
     check_every: int = 8
@@ -30,7 +30,7 @@ class StopConfig:
     further_steps: int = 16
     """Steps taken after the rule first holds: stopped at once, a class comes back within a few plain steps."""
     patience: int = 2
-    """Checks in a row at which the rule must hold, utility kept, before it counts as fired: one crossing may be noise."""
+    """Checks in a row at which the rule must hold, utility kept, before it counts as fired; one may be noise."""
     utility_points: float = 5.0
     """A state counts only if its accuracy on unseen retain rows lost at most this many points."""
 
