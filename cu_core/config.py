@@ -174,6 +174,12 @@ class RunConfig:
         return "class" if isinstance(self.request, ByClass) or concept else "sample"
 
     @property
+    def halves_forget_rows(self) -> bool:
+        """Whether only half of a sample request's rows are reported."""
+        decides = self.stop.rule != "none" or self.audit.report_on == "stop"
+        return decides or self.audit.forget_rows == "half"
+
+    @property
     def store(self) -> Path:
         """Its folder on this machine."""
         return place(self.storage)

@@ -67,6 +67,7 @@ def open_split(config: RunConfig, reader: ShardReader, forget_file: Path | None)
         stop_rows=config.audit.stop_rows,
         max_rows=config.audit.max_rows,
         tuning=config.audit.report_on == "stop",
+        halve=config.halves_forget_rows,
         retain_shards=config.data.retain_shards,
     )
 

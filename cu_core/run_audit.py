@@ -39,6 +39,7 @@ from cu_core.checkpoint import read_meta
 from cu_core.config import RunConfig
 from cu_core.config_io import as_plain
 from cu_core.data.forget_split import ForgetSplit
+from cu_core.data.requests import ForgetSet
 from cu_core.files import digest_of, write_text
 from cu_core.places import there
 from cu_core.run import fresh_model, load_model, open_reader, open_split
@@ -53,8 +54,10 @@ PACKAGES = ("torch", "torchvision", "numpy", "scikit-learn")
 
 
 def _pool(config: RunConfig) -> dict[str, int]:
-    """Where retain rows are not drawn from all shards: from how many."""
-    return {"retain_shards": config.data.retain_shards} if config.data.retain_shards else {}
+    """What else says which rows are looked at: where retain rows are not drawn from all shards, from how many; and
+    whether only half of the forget rows are reported."""
+    shards = {"retain_shards": config.data.retain_shards} if config.data.retain_shards else {}
+    return shards | {"halved": int(config.halves_forget_rows)}
 
 
 def _figures(config: RunConfig, subject: Subject, meta: Mapping[str, Any]) -> tuple[ModelFigures, Answers]:
@@ -164,30 +167,46 @@ def run_audit(
     return report, pa.concat_tables(tables) if tables else None
 
 
-def ruled(
-    config: RunConfig, split: ForgetSplit, claim: Claim, oracles: Sequence[Figures], remember: bool = True
-) -> tuple[Rule, Basis]:
-    """The rule with what other requests on the same data have shown, and, with ``remember``, this one added to it."""
-    folder = config.store / "spreads" / _spread_key(config, split)
-    own = folder / f"{split.forget.digest}.json"
-    requests = [SPREADS.validate_json(f.read_text()) for f in sorted(folder.glob("*.json")) if f != own]
-    if remember and len(oracles) >= 2:
-        shown = spreads_of(claim.judged, oracles)
+def ruled(config: RunConfig, forget: ForgetSet, claim: Claim, oracles: Sequence[Figures]) -> tuple[Rule, Basis]:
+    """The rule of a verdict, with what other requests on the same data have shown; what this one shows is kept too."""
+    folder = _spreads(config, forget)
+    own = folder / f"{forget.digest}.json"
+    rule = priors_for(config, forget, claim, oracles)
+    others = sum(file != own for file in folder.glob("*.json"))
+    if shown := spreads_of(claim.judged, oracles):
         before = SPREADS.validate_json(own.read_text()) if there(own) else {}
         if max((s.freedom for s in before.values()), default=0) < len(oracles) - 1:
             write_text(own, SPREADS.dump_json(shown).decode())
-    limits = config.store / "limits" / f"{_spread_key(config, split)}.json"
-    found = LIMITS.validate_json(limits.read_text()) if there(limits) else None
-    return Rule(claim, oracles, config.audit, priors_of(requests)), Basis(len(requests), found)
+    file = _limits(config, forget)
+    return rule, Basis(others, LIMITS.validate_json(file.read_text()) if there(file) else None)
 
 
-def _spread_key(config: RunConfig, split: ForgetSplit) -> str:
+def priors_for(config: RunConfig, forget: ForgetSet, claim: Claim, oracles: Sequence[Figures]) -> Rule:
+    """The rule of a verdict, with what other requests on the same data have shown."""
+    folder = _spreads(config, forget)
+    others = [file for file in sorted(folder.glob("*.json")) if file.stem != forget.digest]
+    return Rule(claim, oracles, config.audit, priors_of([SPREADS.validate_json(f.read_text()) for f in others]))
+
+
+def keep_limits(config: RunConfig, forget: ForgetSet, limits: Limits) -> None:
+    """For the reports of all requests of this shape."""
+    write_text(_limits(config, forget), LIMITS.dump_json(limits).decode())
+
+
+def _spreads(config: RunConfig, forget: ForgetSet) -> Path:
+    return config.store / "spreads" / _shape_key(config, forget)
+
+
+def _limits(config: RunConfig, forget: ForgetSet) -> Path:
+    return config.store / "limits" / f"{_shape_key(config, forget)}.json"
+
+
+def _shape_key(config: RunConfig, forget: ForgetSet) -> str:
     """Digest of what makes requests alike: data, training, audits, kind, and number of classes and rows (by powers of
     two)."""
-    forget = split.forget
     shape = [forget.kind, len(forget.classes), int(np.log2(len(forget.rows)))]
     settings = {k: v for k, v in asdict(config.audit).items() if k not in OF_THE_COMPARISON} | _pool(config)
-    return digest_of([config.oracle_key(split.reader.manifest.digest, "", 0), shape, settings, REPORT_VERSION])
+    return digest_of([config.oracle_key(forget.data_digest, "", 0), shape, settings, REPORT_VERSION])
 
 
 def _report(
@@ -203,7 +222,7 @@ def _report(
     figures = {role: evidence.figures(role, others) for role in roles}
     alone, answers = evidence.alone, evidence.answers
     original, unlearned, oracle_figures = figures["original"], figures["unlearned"], [figures[o] for o in others]
-    rule, basis = ruled(config, split, evidence.claim, oracle_figures)
+    rule, basis = ruled(config, split.forget, evidence.claim, oracle_figures)
     gap, nothing, verdict = compare_models(original, unlearned, rule, evidence.without(others))
     meta = {role: read_meta(folder, verify=False) for role, folder in roles.items()}
     result = meta["unlearned"]["result"]

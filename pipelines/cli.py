@@ -212,14 +212,30 @@ def calibrate(
     config: Config,
     overrides: Overrides = None,
     against: Annotated[
-        list[int] | None, typer.Option("--against", help="Oracles a verdict; may be given several times.")
+        list[int] | None, typer.Option("--against", help="Oracles a verdict, 5 if absent; may be given several times.")
     ] = None,
+    left: Annotated[
+        list[float] | None,
+        typer.Option("--left", help="Percent of the forget rows left in training; may be given several times."),
+    ] = None,
+    lost: Annotated[
+        list[float] | None,
+        typer.Option("--lost", help="Percent of the retain rows left out; may be given several times."),
+    ] = None,
+    noise: Annotated[
+        list[float] | None,
+        typer.Option("--noise", help="Noise on weights, percent of their spread; may be given several times."),
+    ] = None,
+    replicates: Annotated[int, typer.Option(help="Models for each percentage.")] = 3,
     out: TableOut = None,
 ) -> None:
-    """Measure how often the verdict is wrong: every oracle is judged by others as if it had been unlearned."""
+    """Measure what the verdict can see: how often it tells a held-out oracle from the others, and how much left in
+    training, or how much damage, it finds."""
     from pipelines.calibrate import calibrate, table
+    from pipelines.calibrate_models import Amounts
 
-    console.print(table(calibrate(load_config(config, overrides or []), against or [3, 5, 10], out)))
+    amounts = Amounts(left or (), lost or (), noise or (), replicates)
+    console.print(table(calibrate(load_config(config, overrides or []), against or [5], amounts, out)))
 
 
 @app.command()

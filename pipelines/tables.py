@@ -44,9 +44,8 @@ def limits_line(report: AuditReport) -> str:
         return "What this verdict can detect was not measured on this data: cu calibrate does."
     told, count = limits.false_alarms
     held_out = f"held-out oracles told from {limits.oracles} others: {told} of {count}"
-    if limits.detected is None:
-        return f"Detection limit: none of the amounts left in training was told in 80% of the models; {held_out}."
-    return f"Detection limit: {limits.detected:g}% of the forget rows left in training, told in 80% of the models; {held_out}."
+    seen = "none of the amounts" if limits.detected is None else f"{limits.detected:g}%"
+    return f"Detection limit: {seen} of the forget rows left in training is told in 80% of the models; {held_out}."
 
 
 def end_table(report: AuditReport) -> Table:

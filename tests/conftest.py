@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 import torch
 from hypothesis import settings
 
+from cu_core.audit.answers import Answers
 from cu_core.config import RunConfig
 from cu_core.config_io import config_from
 from cu_core.data.convert import SplitPlan, pack
@@ -69,6 +71,12 @@ def small(digits: Path, storage: Path, **parts: object) -> RunConfig:
         "audit": {"oracles": 1, "rebound_steps": 3, "relearn_steps": 2},
     }
     return config_from({**values, **parts})
+
+
+def knows(answers: Answers) -> Answers:
+    """A model that is sure of the label of every forget row."""
+    sure = np.eye(answers.forget.shape[1], dtype=np.float32)[answers.forget_labels]
+    return dataclasses.replace(answers, forget=sure)
 
 
 CAPTIONS = ("a photo of the digit {class}.", "the digit {class}")

@@ -87,10 +87,9 @@ EXPLANATIONS: Mapping[str, Explanation] = {
     "memorisation_left": Explanation(
         "How much of what the original knows of the forget rows beyond the oracles is still there: 0 for an oracle, "
         "100 for the original. All models answer the same rows, so how hard a row is cancels.",
-        "100 sum_i w_i (x_i - m_i) / sum_i w_i d_i; x: logit of the confidence in the label; m, v: its mean and "
-        "variance over the other oracles; d: the original's x less m; w = d / v",
-        "this project; Fisher's linear discriminant between oracles and the original, rows as features; per-row logits "
-        "as in Carlini et al. 2022, arXiv 2112.03570",
+        "100 sum_i (x_i - m_i) / sum_i (o_i - m_i); x: logit of the confidence in the label, held in [0.01, 0.99]; m: "
+        "its mean over the other oracles; o: the original's",
+        "this project; logits of confidences as in Carlini et al. 2022, arXiv 2112.03570",
         "One direction only: rows forgotten beyond the oracle cancel rows still known; forget_js sees both.",
     ),
     "member_prediction_rate": Explanation(

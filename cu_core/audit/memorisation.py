@@ -11,41 +11,32 @@ from scipy.special import logit
 from cu_core.audit.answers import Answers
 from cu_core.types import MetricResult
 
-LEAST = 1e-4
-"""Confidences are held in [LEAST, 1 - LEAST]: beyond, one row would decide for all."""
+LEAST = 0.01
+"""Confidences are held in [LEAST, 1 - LEAST]: beyond, logits differ from model to model more than from member to
+non-member."""
 NEGLIGIBLE = 0.01
-"""Difference in logits under which the original counts as answering like the references."""
-PRIOR = 4
-"""Weight of the mean variance over rows beside a row's own, as so many further references."""
+"""Mean difference in logits under which the original counts as answering like the references."""
 
 
 def memorisation(answers: Answers, references: Sequence[Answers], original: Answers) -> dict[str, MetricResult]:
-    """``memorisation_left``, in percent: 0 for a model that answers forget rows as the references do, 100 for the
-    original.
+    """``memorisation_left``, in percent: 0 for a model that is as sure of forget rows as the references are, 100 for
+    the original. Where a share of the rows was left in training it is about that share.
 
-    x_i is the logit of the confidence in the label of forget row i, m_i its mean over the references, d_i that of the
-    original less m_i, v_i the variance of the references around m_i (moderated: a mean over rows weighs in). The
-    figure is 100 sum_i w_i (x_i - m_i) / sum_i w_i d_i with w_i = d_i / v_i: of all weighted means of the row-wise
-    differences the one that tells the original from the references best (Fisher's linear discriminant with a diagonal
-    covariance). Every model answers the same rows, so how hard a row is cancels. The interval is that of the weighted
-    mean over rows.
+    x_i is the logit of the confidence in the label of forget row i, m_i its mean over the references, o_i that of the
+    original: 100 sum_i (x_i - m_i) / sum_i (o_i - m_i). Every model answers the same rows, so how hard a row is
+    cancels; what is left is how models differ. The interval is that of the mean over rows.
 
-    Absent for fewer than two references, and where the original answers as they do.
+    Absent without references, and where the original is no surer than they are.
     """
-    if len(references) < 2 or not len(answers.forget):
+    if not references or not len(answers.forget):
         return {}
-    known = np.stack([_logits(reference) for reference in references])
-    mean, own = known.mean(0), known.var(0, ddof=1)
-    freedom = len(references) - 1
-    variance = (freedom * own + PRIOR * own.mean()) / (freedom + PRIOR)
-    before = _logits(original) - mean
-    weights = before / np.maximum(variance, np.finfo(np.float64).tiny)
-    whole = float(weights @ before)
-    if np.abs(before).max() < NEGLIGIBLE:
+    mean = np.mean([_logits(reference) for reference in references], axis=0)
+    known = float((_logits(original) - mean).mean())
+    if known < NEGLIGIBLE:
         return {}
-    parts = len(before) * weights * (_logits(answers) - mean) / whole
+    parts = 100 * (_logits(answers) - mean) / known
     value, half = float(parts.mean()), 1.96 * float(parts.std() / np.sqrt(len(parts)))
-    return {"memorisation_left": MetricResult(100 * value, len(parts), 100 * (value - half), 100 * (value + half))}
+    return {"memorisation_left": MetricResult(value, len(parts), value - half, value + half)}
 
 
 def _logits(answers: Answers) -> NDArray[np.float64]:

@@ -36,8 +36,10 @@ class Limits:
     """Held-out oracles that were told from the others, of how many."""
     left: Mapping[float, tuple[int, int]]
     """Percent of the forget rows that were left in training -> models called under-forgotten, of how many."""
-    damaged: Mapping[float, tuple[int, int]]
-    """Percent of the retain rows that were left out -> models called over- or under-forgotten, of how many."""
+    lost: Mapping[float, tuple[int, int]]
+    """Percent of the retain rows that were left out -> models with a figure outside, of how many."""
+    noise: Mapping[float, tuple[int, int]]
+    """The same for noise on the weights, in percent of their standard deviation."""
 
     @property
     def detected(self) -> float | None:

@@ -179,7 +179,7 @@ METRICS: Mapping[str, Metric] = _Metrics(
         "best_paraphrase_accuracy": Metric("retrieval", "forgotten class, best paraphrase (%)", "forget", CLASS),
         "other_data_accuracy": Metric("retrieval", "other data, zero-shot (%)", "utility"),
         "prompt_distance": Metric("retrieval", "its prompt to the nearest other (x100)", "forget", CLASS, scale=100),
-        "hub_rate": Metric("retrieval", "retained images given to it (%)", "damage", CLASS),
+        "hub_rate": Metric("retrieval", "retained images given to it (%)", "damage", CLASS, judged=CLASS),
         "mia_cosine_auc": Metric("retrieval", "MIA AUC, cosine of the pair (x100)", "forget", scale=100, judged=SAMPLE),
         "forget_margin": Metric("retrieval", "cosine matched - unmatched (x100)", "forget", scale=100),
     }
@@ -255,4 +255,4 @@ def audit_against(
     audits = audits_of(kind, config).values()
     parts = [a.against(answers, references) for a in audits if a.against]
     parts += [a.between(answers, references, original) for a in audits if a.between]
-    return {name: value for part in parts for name, value in part.items()}
+    return {name: value for part in parts for name, value in part.items() if kind in METRICS[name].kinds}

@@ -36,7 +36,7 @@ class ForgetSplit:
     ``val`` is halved by a hash of the sample_id into stop set (decides) and holdout set (non-members for attacks);
     for sample requests the forget set is halved the same way into rows that decide and rows that are reported. The
     halves are the same for every seed, so that what a tuning seed saw is reported by no other. Fewer than
-    ``FEWEST_HALVED`` forget rows are not halved: all decide, and all are reported.
+    ``FEWEST_HALVED`` forget rows are not halved: all decide, and all are reported. Without ``halve`` none decides.
     At most ``max_rows`` rows of a set are evaluated, drawn without looking at the data. With ``tuning``, what would be
     reported is the stop set: test and holdout rows are not looked at, and of a sample request its half that decides
     (``forget_set``, all rows of the request, is the one exception).
@@ -57,6 +57,7 @@ class ForgetSplit:
         stop_rows: int,
         max_rows: int,
         tuning: bool = False,
+        halve: bool = True,
         retain_shards: int | None = None,
     ):
         for split in ("val", "test"):
@@ -66,7 +67,7 @@ class ForgetSplit:
                     f"(val decides when to stop and serves as non-members)."
                 )
         self.reader, self.forget, self.seed = reader, forget, seed
-        self.stop_rows, self.max_rows, self.tuning = stop_rows, max_rows, tuning
+        self.stop_rows, self.max_rows, self.tuning, self.halve = stop_rows, max_rows, tuning, halve
         self.retain_shards = retain_shards
         self.num_train = reader.num_rows("train")
         if retain_shards is None:
@@ -105,7 +106,7 @@ class ForgetSplit:
     @cached_property
     def forget_stop(self) -> RowSet:
         """Forget rows that decide when to stop: half of a sample request, none of a class request."""
-        if self.forget.kind == "class":
+        if self.forget.kind == "class" or not self.halve:
             return RowSet("train", self.forget.rows[:0])
         rows = self.forget.rows
         return RowSet("train", self._half(0, rows, self.forget.sample_ids) if self.halved else rows)
@@ -113,7 +114,7 @@ class ForgetSplit:
     @cached_property
     def forget_reported(self) -> RowSet:
         """Forget rows that decided nothing."""
-        if self.forget.kind == "sample" and (self.tuning or not self.halved):
+        if self.forget.kind == "sample" and self.halve and (self.tuning or not self.halved):
             return self.forget_stop
         rows = np.setdiff1d(self.forget.rows, self.forget_stop.rows)
         return RowSet("train", rows)

@@ -25,7 +25,7 @@ from cu_core.methods.table import METHODS
 from cu_core.run import Hooks, fresh_model, load_model, open_reader, open_split, run_train, run_unlearn
 from cu_core.types import RequestKind
 from pipelines.plan import make_plan
-from tests.conftest import small, small_clip
+from tests.conftest import knows, small, small_clip
 
 PAIRS = {name: method for name, method in METHODS.items() if "image-text" in method.models}
 CASES = [(name, kind) for name, method in PAIRS.items() for kind in method.kinds]
@@ -86,7 +86,8 @@ def test_every_metric_is_computed_finite_and_in_range(
     split = open_split(config, reader, request_of(config, tmp_path))
     subjects = [Subject(fresh_model(config, reader, seed), split, config.audit, 0) for seed in (0, 1)]
     answers = [answers_of(subject) for subject in subjects]
-    results = {**audit_alone(subjects[0]).metrics, **audit_against(kind, config.audit, answers[0], answers[1:])}
+    found = audit_alone(subjects[0]).metrics
+    results = {**found, **audit_against(kind, config.audit, answers[0], answers[1:], knows(answers[0]))}
     too_few = {"relearn_50", "relearn_50_steps"} if kind == "sample" else set()
     assert set(results) == set(metrics_of(kind, config.audit)) - too_few
     assert all(np.isfinite(METRICS[name].points(result)) and result.count > 0 for name, result in results.items())
@@ -143,7 +144,9 @@ def test_pairs_without_classes_are_unlearned_and_judged_by_what_they_have(
     found = audit_alone(subject).metrics
     assert {"mia_cosine_auc", "forget_t2i_precision", "relearn_5", "rebound_accuracy"} <= set(found)
     assert not {"forget_accuracy", "mia_auc", "probe_accuracy"} & set(found)
-    assert audit_against("sample", config.audit, answers_of(subject), [answers_of(subject)]) == {}
+    assert (
+        audit_against("sample", config.audit, *[answers_of(subject), [answers_of(subject)], answers_of(subject)]) == {}
+    )
     assert found["forget_t2i_precision"].value == found["forget_t2i_r1"].value  # a caption has one image
 
     def plan(**more: object) -> None:

@@ -105,9 +105,13 @@ def test_killed_in_the_middle_no_model_is_trained_twice(
 def test_verdicts_are_calibrated_on_oracles(digits: Path, tmp_path: Path) -> None:
     path = write_config(tmp_path, digits, {"kind": "by_class", "classes": [5]}, oracles=5)
     words = [*CU, "calibrate", str(path)]
-    done = run([*words, "--against", "3", "--against", "4", "--out", str(tmp_path / "table.md")])
+    amounts = ["--left", "50", "--noise", "300", "--replicates", "2"]
+    done = run([*words, "--against", "3", "--against", "4", *amounts, "--out", str(tmp_path / "table.md")])
     assert done.returncode == 0, done.stderr
-    table = (tmp_path / "table.md").read_text()
-    assert "| 3 |" in table
-    assert "5 under-forgotten" in table  # what the original is
+    rows = [line.strip("| ").split(" | ") for line in (tmp_path / "table.md").read_text().splitlines() if "|" in line]
+    found = {(row[0], row[2]): row for row in rows}
+    assert found["original", "4"][5] == "100%"  # under-forgotten
+    assert found["left in", "4"][3] == "2"  # models
+    assert float(found["noise on weights", "4"][4].split("%")[0]) > 50  # told from the oracles: it answers at random
+    assert found["held-out oracle", "3"][3] == "5"
     assert run([*words, "--against", "5"]).returncode == 2

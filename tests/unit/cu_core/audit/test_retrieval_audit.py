@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,8 @@ import torch
 
 from cu_core.audit.retrieval import retrieval
 from cu_core.audit.subject import AuditConfig, Subject
-from cu_core.audit.verdict import judge
+from cu_core.audit.table import Claim
+from cu_core.audit.verdict import Rule, judge
 from cu_core.data.requests import resolve_request, save_forget_set
 from cu_core.models.image_text import ImageTextClassifier
 from cu_core.run import fresh_model, open_reader, open_split
@@ -27,19 +29,20 @@ def clip(t2i: float, hub: float, accuracy: float = 0.0) -> dict[str, MetricResul
 
 
 ORACLES = [clip(0, 1), clip(0.5, 0.8), clip(0, 1.2), clip(0.2, 1)]
+RULE = Rule(Claim("class", (5,), pairs=True), ORACLES, AuditConfig())
 
 
 def test_a_caption_that_still_finds_its_images_is_under_forgotten_whatever_the_zero_shot_accuracy() -> None:
-    verdict = judge(clip(95, 2, 90), clip(100, 1), ORACLES, AuditConfig())
+    verdict = judge(clip(95, 2, 90), clip(100, 1), RULE)
     assert verdict.word == "under-forgotten"
     assert set(verdict.outside) == {"forget_t2i_precision"}
 
 
 def test_a_caption_that_became_a_hub_is_over_forgotten_and_few_images_given_to_it_are_no_fault() -> None:
-    verdict = judge(clip(95, 2, 90), clip(0, 60), ORACLES, AuditConfig())
+    verdict = judge(clip(95, 2, 90), clip(0, 60), RULE)
     assert verdict.word == "over-forgotten"
     assert set(verdict.outside) == {"hub_rate"}
-    assert not judge(clip(95, 2, 90), clip(0, 0), [clip(0, 9)] * 4, AuditConfig()).outside
+    assert not judge(clip(95, 2, 90), clip(0, 0), replace(RULE, oracles=[clip(0, 9)] * 4)).outside
 
 
 @pytest.mark.parametrize("kind", ["class", "sample"])

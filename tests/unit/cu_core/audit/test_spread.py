@@ -45,7 +45,7 @@ def test_fewer_than_three_requests_are_no_prior() -> None:
 
 def test_the_detection_limit_is_the_smallest_amount_from_which_on_all_are_told() -> None:
     def detected(**told: int) -> float | None:
-        return Limits(5, 0.05, (0, 9), {float(k[1:]): (v, 10) for k, v in told.items()}, {}).detected
+        return Limits(5, 0.05, (0, 9), {float(k[1:]): (v, 10) for k, v in told.items()}, {}, {}).detected
 
     assert detected(p1=0, p10=8, p25=10) == 10
     assert detected(p1=9, p10=7, p25=10) == 25
