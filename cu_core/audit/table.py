@@ -88,6 +88,8 @@ class Metric:
     """Whether it enters the mean oracle gap."""
     judged: tuple[RequestKind, ...] = ()
     """Requests whose verdict it enters; the others describe. Fixed before any figure is seen."""
+    towards: str | None = None
+    """A distance has no direction: where this metric lies above the oracles' too, it leads towards the original."""
     by_class: bool = False
     """Whether it is also made for each forgotten class by itself, and then judged by class, where there are several."""
 
@@ -133,7 +135,12 @@ METRICS: Mapping[str, Metric] = _Metrics(
         ),
         "member_prediction_rate": Metric("membership", "forget rows taken for members (%)", "forget"),
         "forget_js": Metric(
-            "output_distance", "Jensen-Shannon to oracles, forget (% of max)", "distance", scale=NATS, judged=ALL
+            "output_distance",
+            "Jensen-Shannon to oracles, forget (% of max)",
+            "distance",
+            scale=NATS,
+            judged=ALL,
+            towards="forget_confidence",
         ),
         "test_js": Metric("output_distance", "Jensen-Shannon to oracles, test (% of max)", "distance", scale=NATS),
         "forget_tv": Metric("output_distance", "total variation, forget (%)", "distance", scale=100),

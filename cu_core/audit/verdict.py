@@ -7,10 +7,11 @@
 2. Controls: held-out oracles must pass an audit, each judged by the others without the margin (at most a fifth may
    fail), and the original must fail it at a margin of ``POWER_MARGIN`` points (else it has no power). An audit whose
    held-out oracles fail, and any audit where there are fewer than three oracles, is not trusted.
-3. An audit says ``under-forgotten`` if a forget metric lies above its tolerance, else ``over-forgotten`` if any metric
-   lies outside (too much forgotten, too much damaged, or answers that no oracle gives; more useful than the oracles is
-   no fault), else ``indistinguishable`` if it is trusted and has power, else ``inconclusive``. An audit that is not
-   trusted never says more than ``inconclusive``, but its figures outside are kept.
+3. An audit says ``under-forgotten`` if a forget metric lies above its tolerance, or a distance whose direction
+   (``Metric.towards``) is that of the original; else ``over-forgotten`` if any metric lies outside (too much forgotten,
+   too much damaged, or answers that no oracle gives; more useful than the oracles is no fault); else
+   ``indistinguishable`` if it is trusted and has power; else ``inconclusive``. An audit that is not trusted never says
+   more than ``inconclusive``, but its figures outside are kept.
 4. Overall: ``under-forgotten`` if an audit says so, else ``over-forgotten`` if one says so, else ``inconclusive`` if an
    audit that is not trusted has a figure outside, or if an audit of the request's own claim (``Claim.audits``) is
    missing, not trusted or without power; else ``indistinguishable``.
@@ -99,6 +100,14 @@ class Rule:
                     found[name] = off
         return found
 
+    def still_known(self, model: Figures, name: str, off: float) -> bool:
+        """Whether a figure outside its tolerance shows that something was not forgotten."""
+        metric = METRICS[name]
+        if metric.towards is None:
+            return metric.side in ("forget", "projection") and off > 0
+        limit = self.band(metric.towards, margin=0.0) if metric.towards in model else None
+        return limit is not None and difference(metric.towards, model, self.oracles) > limit.tolerance
+
 
 Others = Callable[[int], Sequence[Figures]]
 """Number of an oracle -> figures of the other oracles, made without a look at that one."""
@@ -134,7 +143,7 @@ def _one(rule: Rule, audit: AuditName, original: Figures, unlearned: Figures, pa
         more = f"; off the oracles by: {named}" if outside else ""
         return AuditVerdict("inconclusive", doubt + more, outside, power, passed, trusted=False)
     if outside:
-        under = any(METRICS[n].side in ("forget", "projection") and d > 0 for n, d in outside.items())
+        under = any(rule.still_known(unlearned, name, off) for name, off in outside.items())
         word: Word = "under-forgotten" if under else "over-forgotten"
         return AuditVerdict(word, f"off the oracles by: {named}", outside, power, passed)
     if not power:

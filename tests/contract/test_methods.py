@@ -142,15 +142,16 @@ def test_rows_forwarded_are_the_rows_declared(
     assert result.leaks == 0
 
 
+@pytest.mark.parametrize("classes", [(5, 3), (5, 3, 8)])
 @pytest.mark.parametrize("name", CLASSIFIERS)
-def test_three_classes_are_forgotten_in_mixed_precision_with_a_transformer(
-    name: str, digits: Path, storage: Path, tmp_path: Path, reader: ShardReader
+def test_several_classes_are_forgotten_in_mixed_precision_with_a_transformer(
+    name: str, classes: tuple[int, ...], digits: Path, storage: Path, tmp_path: Path, reader: ShardReader
 ) -> None:
     config = small(
         digits,
         storage,
         model={"name": "vit_mini", "width": 32, "depth": 2, "patch_size": 4},
-        request={"kind": "by_class", "classes": [5, 3, 8]},
+        request={"kind": "by_class", "classes": list(classes)},
         method={"name": name},
         optimizer={"lr": 1e-3},
         workers={"precision": "bfloat16"},
@@ -161,7 +162,7 @@ def test_three_classes_are_forgotten_in_mixed_precision_with_a_transformer(
     run_train(config, tmp_path / "original", Hooks())
     result = run_unlearn(config, tmp_path / "original", request, tmp_path / "out", Hooks())
     split = open_split(config, open_reader(config), request)
-    ready = config.method.rows_to_prepare(len(split.forget.rows), split.num_retain, 3)
+    ready = config.method.rows_to_prepare(len(split.forget.rows), split.num_retain, len(classes))
     assert result.prepare_rows == ready
     weights = load_file(tmp_path / "out" / "model.safetensors")
     assert all(value.dtype == torch.float32 and torch.isfinite(value).all() for value in weights.values())

@@ -106,6 +106,18 @@ def test_without_power_nothing_is_concluded() -> None:
     assert judge(near, samples(), rule(SAMPLES, ORACLES)).audits["accuracy"].word == "indistinguishable"
 
 
+@pytest.mark.parametrize(
+    ("confidence", "word"), [(9.0, "under-forgotten"), (5.0, "over-forgotten"), (1.0, "over-forgotten")]
+)
+def test_a_distance_towards_the_forgotten_label_is_under_forgotten(confidence: float, word: str) -> None:
+    def sure(model: dict[str, MetricResult], of: float) -> dict[str, MetricResult]:
+        return {**model, **figures(forget_confidence=of)}
+
+    oracles = [sure(oracle, 5 + k / 10) for k, oracle in enumerate(ORACLES)]
+    verdict = judge(sure(ORIGINAL, 99), sure(samples(forget_js=20), confidence), rule(SAMPLES, oracles))
+    assert (verdict.word, set(verdict.outside)) == (word, {"forget_js"})
+
+
 def test_damage_is_said_also_where_the_original_passes() -> None:
     assert judge(samples(), samples(test_accuracy=70), rule(SAMPLES, ORACLES)).word == "over-forgotten"
 
