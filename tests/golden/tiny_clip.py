@@ -181,7 +181,9 @@ class ClipCase:
         return (1, 2) if self.kind == "class" else ()
 
     def context(self) -> StepContext:
-        state = {n: torch.tensor(b, dtype=torch.float64) for n, b in zip(("floor", "ceiling"), self.bounds, strict=True)}
+        state = {
+            n: torch.tensor(b, dtype=torch.float64) for n, b in zip(("floor", "ceiling"), self.bounds, strict=True)
+        }
         reference = torch.no_grad()(JointForward(self.model(1)))
         shared: dict[str, Any] = {"num_classes": 4, "seed": 17, "step": 0, "max_steps": 10, "learning_rate": 0.1}
         return StepContext(
