@@ -4,7 +4,7 @@ import pytest
 
 from cu_core.methods.scrub import Scrub
 from tests.golden.plain_losses import cross_entropy, kl
-from tests.golden.tiny_model import SEEDS, Case, check
+from tests.golden.tiny_model import SEEDS, Case, check, run
 
 ORIGINAL = 1
 
@@ -28,3 +28,10 @@ def test_forget_and_retain_steps_alternate_and_then_retain_steps_alone(seed: int
         losses = check(method, case, alpha * distance + gamma * entropy, upstream)
         terms = {"forget_distance": 0.0, "retain_distance": distance, "retain_loss": entropy}
     assert {n: losses.terms[n].item() for n in terms} == pytest.approx(terms, rel=1e-10)
+
+
+def test_no_forget_step_at_max_frac_itself() -> None:
+    """Step 4 of eight is even and stands at one half of the run: forget steps are over."""
+    losses, _ = run(Scrub(), Case(0, step=4, max_steps=8))
+    assert losses.terms["forget_distance"].item() == 0
+    assert losses.terms["retain_loss"].item() > 0
