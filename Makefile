@@ -11,7 +11,7 @@ quickstart: $(STAMP)
 	$(BIN)/cu quickstart
 
 test: $(STAMP)
-	$(BIN)/pytest -q -n 2 --dist loadfile tests/unit tests/contract tests/parity
+	$(BIN)/pytest -q -n 2 --dist loadfile tests/unit tests/contract tests/parity tests/golden
 	$(BIN)/pytest -q -n 2 --dist loadfile tests/integration
 
 lint: $(STAMP)

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from cu_core.dist import global_counts
 from cu_core.losses.classification import cross_entropy_share
 from cu_core.methods.base import Method, StepContext, share
+from cu_core.methods.fit import in_full
 from cu_core.methods.random_label import wrong_labels
 from cu_core.types import Losses, RequestKind, UnlearnBatch
 
@@ -38,7 +39,7 @@ class Impostor(Method):
 
     def _hidden(self, context: StepContext, batch: UnlearnBatch, logits: Tensor, count: int) -> Tensor:
         if self.trick == "uniform":
-            return -F.log_softmax(logits.float(), dim=1).mean(1).sum() / max(count, 1)
+            return -F.log_softmax(in_full(logits), dim=1).mean(1).sum() / max(count, 1)
         if self.trick == "one_class":
             first = min(set(range(context.num_classes)) - set(context.forget_classes))
             return cross_entropy_share(logits, torch.full_like(batch.forget.labels, first), count)

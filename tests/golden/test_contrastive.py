@@ -1,0 +1,190 @@
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from cu_core.methods.contrastive import Contrastive
+from cu_core.methods.guidance import neighbour_shares
+from cu_core.presets import PRESETS
+from tests.golden.plain_contrastive import equation_5, mean_cosine, scores_of, spread, through_scores
+from tests.golden.plain_losses import Array, cross_entropy, soft_cross_entropy, softmax, through_unit, unit_rows
+from tests.golden.tiny_model import (
+    CLASSES,
+    SEEDS,
+    Answers,
+    Case,
+    Upstream,
+    check,
+    check_rounded,
+    round_to_bfloat16,
+    run,
+    same,
+)
+from tests.golden.tiny_split import preparation
+
+ORIGINAL = 1
+SMALL = {"lambda_ul": 0.7, "lambda_ce": 1.3, "temperature": 0.6}
+VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
+    "dataclass, samples": ("sample", {}),
+    "dataclass, class": ("class", {}),
+    "default, class": ("class", PRESETS["default", "class"]["method"]),
+    "default, samples": ("sample", PRESETS["default", "sample"]["method"]),
+    "paper, class": ("class", PRESETS["paper", "class"]["method"]),
+    "paper, samples": ("sample", PRESETS["paper", "sample"]["method"]),
+    "weights": ("sample", {**SMALL, "detach_retain": False, "lambda_dispersion": 0.9}),
+    "detached": ("sample", {**SMALL, "detach_retain": True}),
+    "pull": ("sample", {**SMALL, "terms": "pull", "detach_retain": False}),
+    "push": ("sample", {**SMALL, "terms": "push", "detach_retain": False}),
+    "hidden": ("sample", {**SMALL, "feature": "hidden", "detach_retain": False, "lambda_dispersion": 0.4}),
+    "tilted": ("sample", {**SMALL, "pull_weights": "tilted", "detach_retain": False, "lambda_prototype": 1.7}),
+    "softmax": ("sample", {**SMALL, "pull_weights": "tilted", "pull_form": "softmax", "detach_retain": False}),
+    "uniform softmax": ("sample", {**SMALL, "pull_form": "softmax", "detach_retain": False}),
+    "neighbours": ("sample", {**SMALL, "pull_weights": "neighbours", "push_weights": "excess", "pull_form": "softmax"}),
+    "both, excess": ("sample", {**SMALL, "pull_weights": "peers", "push_weights": "excess", "lambda_prototype": 0.8}),
+}  # fmt: skip
+
+
+def case_of(seed: int, kind: str) -> Case:
+    """With what ``prepare`` of ``neighbours`` and ``peers`` would have left, rows of other ids among it."""
+    case, draw = Case(seed, kind), np.random.default_rng([seed, 5])  # type: ignore[arg-type]
+    ids = sorted([*case.batch.forget.sample_ids.tolist(), 1, 41, 9999])
+    shares = draw.dirichlet(np.ones(CLASSES), size=len(ids))
+    state = {"ids": torch.tensor(ids), "shares": shares, "excess": draw.uniform(size=len(ids))}
+    case.state.update({n: torch.as_tensor(v) for n, v in state.items()})
+    return case
+
+
+def looked_up(case: Case, name: str) -> Array:
+    ids = case.state["ids"].tolist()
+    return np.stack([case.state[name][ids.index(i)].numpy() for i in case.batch.forget.sample_ids.tolist()])
+
+
+def masked(label: int) -> set[int]:
+    """Classes that ``tilted`` takes out of the original's answer to an anchor of this class."""
+    return {label}
+
+
+def shares_of(method: Contrastive, case: Case) -> Array | None:
+    if method.pull_weights == "uniform":
+        return None
+    if method.pull_weights != "tilted":
+        return looked_up(case, "shares")
+    out = np.zeros((len(case.batch.forget), CLASSES))
+    for i, (label, logits) in enumerate(zip(case.labels("forget"), case.seen("forget", ORIGINAL).logits, strict=True)):
+        left = [c for c in range(CLASSES) if c not in masked(label)]
+        out[i, left] = softmax([logits[c] for c in left])
+    return out
+
+
+def equation_7(
+    method: Contrastive, case: Case, forget: Answers, retain: Answers, old: Array | None = None, old_labels: Any = ()
+) -> tuple[dict[str, float], Upstream]:
+    """All terms and the gradients; ``old`` are queued features, which get none."""
+    labels, count = case.labels("forget"), len(case.batch.forget)
+    anchors, keys = getattr(forget, method.feature), getattr(retain, method.feature)
+    every = keys if old is None else np.concatenate([keys, old])
+    key_labels = [*case.labels("retain"), *old_labels]
+    shares, ones = shares_of(method, case), [1.0] * count
+    excess = ones if method.push_weights == "uniform" else looked_up(case, "excess").tolist()
+    parts = equation_5(
+        scores_of(anchors, every, method.temperature), labels, key_labels,
+        None if shares is None else spread(shares, key_labels), excess,
+        method.pull_weights in ("neighbours", "peers"), method.pull_form == "softmax",
+    )  # fmt: skip
+    pulls, pushes = method.terms in ("both", "pull"), method.terms in ("both", "push")
+    d_scores = method.lambda_ul / count * (pulls * parts.d_pull + pushes * parts.d_push)
+    d_anchors, d_keys = through_scores(d_scores, anchors, every, method.temperature)
+    entropy, d_entropy = cross_entropy(retain.logits, case.labels("retain"))
+    cosine, d_cosine = mean_cosine(unit_rows(anchors))
+    prototype, d_prototype = (0.0, 0.0) if shares is None else soft_cross_entropy(forget.logits, shares)
+    unlearn = (pulls * parts.pull + pushes * parts.push) / count
+    terms = {"pull_loss": parts.pull / count, "push_loss": parts.push / count, "retain_loss": entropy}
+    terms["loss"] = method.lambda_ul * unlearn + method.lambda_ce * entropy + method.lambda_dispersion * cosine
+    terms |= {"loss": terms["loss"] + method.lambda_prototype * prototype, "unlearn_loss": unlearn}
+    terms |= {"prototype_loss": prototype} if method.lambda_prototype else {}
+    terms |= {"dispersion": cosine} if method.lambda_dispersion else {}
+    terms |= {"frac_without_same_class": parts.without_same / count} if case.kind == "sample" else {}
+    d_anchors = d_anchors + method.lambda_dispersion * through_unit(anchors, d_cosine)
+    of_forget = {method.feature: d_anchors, "logits": method.lambda_prototype * d_prototype + 0 * forget.logits}
+    of_retain = {
+        method.feature: d_keys[: len(keys)] * (not method.detach_retain),
+        "logits": method.lambda_ce * d_entropy,
+    }
+    return terms, {"forget": of_forget, "retain": of_retain}
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("name", VARIANTS)
+def test_loss_terms_and_gradients(seed: int, name: str) -> None:
+    kind, settings = VARIANTS[name]
+    case, method = case_of(seed, kind), Contrastive(**settings)
+    method.check(case.kind)
+    terms, upstream = equation_7(method, case, case.seen("forget"), case.seen("retain"))
+    losses = check(method, case, terms["loss"], upstream)
+    assert {n: t.item() for n, t in losses.terms.items()} == pytest.approx(terms, rel=1e-10, abs=1e-12)
+
+
+def test_the_cases_tell_the_variants_apart() -> None:
+    """An anchor without positives, keys of the anchors' classes and others; detaching and weights change gradients."""
+    case = case_of(0, "sample")
+    found = [run(Contrastive(**VARIANTS[n][1]), case)[1] for n in ("dataclass, samples", "paper, samples", "detached")]
+    assert all(
+        abs(a["body.embed.bias"] - b["body.embed.bias"]).max() > 1e-3 for a, b in zip(found, found[1:], strict=False)
+    )
+    losses, _ = run(Contrastive(), case)
+    assert losses.terms["frac_without_same_class"].item() == pytest.approx(1 / 7)
+
+
+@pytest.mark.parametrize("detach", [True, False])
+def test_queued_keys_are_the_newest_and_get_no_gradient(detach: bool) -> None:
+    """17 keys of 11 a step: the second step sees 11 old ones, the third the newest 17."""
+    method = Contrastive(queue_size=17, detach_retain=detach, **SMALL)
+    case, old, old_labels = case_of(1, "sample"), np.zeros((0, 4)), []
+    for seed in (1, 2, 3):
+        case = case.at(batch=Case(seed).batch)
+        forget, retain = case.seen("forget"), case.seen("retain")
+        terms, upstream = equation_7(method, case, forget, retain, old, old_labels)
+        check(method, case, terms["loss"], upstream)
+        old, old_labels = (
+            np.concatenate([unit_rows(retain.embedding), old])[:17],
+            [*case.labels("retain"), *old_labels][:17],
+        )
+        np.testing.assert_allclose(case.state["queue"].numpy(), old, rtol=1e-12)
+        assert case.state["queue_labels"].tolist() == old_labels
+        assert not case.state["queue"].requires_grad
+
+
+@pytest.mark.parametrize("name", ["dataclass, samples", "default, class", "default, samples", "paper, samples"])
+def test_half_precision_answers_are_raised_before_the_loss(name: str) -> None:
+    kind, settings = VARIANTS[name]
+    case, method = case_of(3, kind), Contrastive(**settings)
+    forget, retain = (round_to_bfloat16(case.seen(part)) for part in ("forget", "retain"))
+    if method.pull_weights == "uniform":
+        check_rounded(method, case, equation_7(method, case, forget, retain)[0]["loss"])
+        return
+    total = method.losses(case.context(rounded=True), case.batch).total
+    assert total.item() == pytest.approx(equation_7(method, case, forget, retain)[0]["loss"], rel=2e-6)
+
+
+@pytest.mark.parametrize(("weights", "peers"), [("neighbours", False), ("peers", True), ("uniform", None)])
+def test_prepare_looks_up_what_the_settings_ask_for(weights: str, peers: bool | None) -> None:
+    case, method = Case(2), Contrastive(pull_weights=weights, smoothing=0.7, bank=9)  # type: ignore[arg-type]
+    rows = method.prepare(preparation(case))
+    if peers is None:
+        assert (rows, case.state) == (0, {})
+        return
+    wanted = neighbour_shares(preparation(case), 9, 0.7, peers)
+    assert rows == wanted.rows == 7 + 9
+    named = {"ids": wanted.sample_ids, "shares": wanted.shares, "excess": wanted.excess}
+    assert case.state.keys() == named.keys()
+    assert all(torch.equal(case.state[n], value) for n, value in named.items())
+
+
+def test_the_models_gradients_are_not_edited() -> None:
+    case = case_of(0, "sample")
+    _, found = run(Contrastive(), case)
+    Contrastive().edit_gradients(case.context())
+    same({n: p.grad.numpy() for n, p in case.models[0].named_parameters() if p.grad is not None}, found)
