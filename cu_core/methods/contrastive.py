@@ -14,6 +14,7 @@ from cu_core.losses.classification import cross_entropy_share, soft_cross_entrop
 from cu_core.losses.contrastive import anchor_terms, class_weights, dispersion_share, without_classes
 from cu_core.methods.base import EVERY_MODEL, Method, Need, Preparation, StepContext, detached, require
 from cu_core.methods.fit import in_full
+from cu_core.methods.forests import forest_shares
 from cu_core.methods.guidance import neighbour_shares
 from cu_core.types import Batch, Losses, Outputs, RequestKind, UnlearnBatch
 
@@ -36,11 +37,12 @@ class Contrastive(Method):
     """Weight of the cross-entropy on retain rows."""
     detach_retain: bool = True
     """No gradient through the retain embeddings (the paper lets it flow)."""
-    pull_weights: Literal["uniform", "tilted", "neighbours", "peers"] = "uniform"
+    pull_weights: Literal["uniform", "tilted", "neighbours", "peers", "forests"] = "uniform"
     """``tilted``: retain rows weigh what the original would answer with all forgotten classes masked; ``neighbours``:
     what the anchor's nearest retain rows are in the original's hidden feature, its own class among them; ``peers``: the
     mean of that and of what the original answers to unseen rows whose neighbours agree with their label as much, where
-    the request is made of rows as they come."""
+    the request is made of rows as they come; ``forests``: what random forests on pixels and lower layers, fitted on
+    retain rows, say together with a head."""
     push_weights: Literal["uniform", "excess"] = "uniform"
     """``excess``: an anchor is pushed as much as the original is surer of its class than the pull is; what it does not
     know by heart is left in peace."""
@@ -50,7 +52,7 @@ class Contrastive(Method):
     smoothing: float = 0.0
     """Pseudo-neighbours spread over all classes, beside the ten real ones: an unseen row is never certain."""
     bank: int = 2048
-    """Retain rows among which ``neighbours`` are looked for."""
+    """Retain rows among which neighbours are looked for, and on which forests are fitted."""
     lambda_prototype: float = 0.0
     """Weight of the contrast with the classifier's rows as prototypes, one key a class: cross-entropy between the
     classes that pull an anchor and its softmax over all. The head forgets too, and not the embedding alone."""
@@ -78,7 +80,7 @@ class Contrastive(Method):
 
     @property
     def looks_up(self) -> bool:
-        return self.pull_weights in ("neighbours", "peers")
+        return self.pull_weights in ("neighbours", "peers", "forests")
 
     def rows_to_prepare(self, num_forget: int, num_retain: int, num_classes: int) -> int:
         return num_forget + min(self.bank, num_retain) if self.looks_up else 0
@@ -87,7 +89,10 @@ class Contrastive(Method):
         """Look up every forget row's neighbours, once."""
         if not self.looks_up:
             return 0
-        found = neighbour_shares(prep, self.bank, self.smoothing, peers=self.pull_weights == "peers")
+        if self.pull_weights == "forests":
+            found = forest_shares(prep, self.bank)
+        else:
+            found = neighbour_shares(prep, self.bank, self.smoothing, peers=self.pull_weights == "peers")
         prep.state.update({"ids": found.sample_ids, "shares": found.shares, "excess": found.excess})
         return found.rows
 
@@ -108,14 +113,16 @@ class Contrastive(Method):
         weights_idle = self.pull_weights != "uniform" and not self.lambda_prototype
         if self.terms == "push" and (weights_idle or self.pull_form != "linear"):
             raise ValueError("method.pull_weights and method.pull_form have no effect with method.terms=push.")
-        if not self.looks_up and (self.smoothing or self.bank != type(self).bank):
-            raise ValueError(
-                "method.bank and method.smoothing have no effect without method.pull_weights=neighbours or peers."
-            )
+        if self.smoothing and self.pull_weights not in ("neighbours", "peers"):
+            raise ValueError("method.smoothing has no effect without method.pull_weights=neighbours or peers.")
+        if not self.looks_up and self.bank != type(self).bank:
+            raise ValueError("method.bank has no effect without method.pull_weights=neighbours, peers or forests.")
         if self.push_weights == "excess" and (not self.looks_up or self.terms == "pull"):
-            raise ValueError("method.push_weights=excess needs method.pull_weights=neighbours or peers, and a push.")
+            raise ValueError(
+                "method.push_weights=excess needs method.pull_weights=neighbours, peers or forests, and a push."
+            )
         if self.lambda_prototype and self.pull_weights == "uniform":
-            raise ValueError("method.lambda_prototype needs method.pull_weights=tilted, neighbours or peers.")
+            raise ValueError("method.lambda_prototype needs method.pull_weights=tilted, neighbours, peers or forests.")
         idle = self.pull_form != "linear" or self.terms != "both" or self.queue_size
         if self.lambda_ul == 0 and (idle or weights_idle):
             raise ValueError(

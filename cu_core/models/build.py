@@ -82,6 +82,8 @@ class ModelEntry:
     head: str
     """Name of the final linear layer, for a projection in front of it."""
     summary: str
+    depths: tuple[str, ...]
+    """Layers at one, two and three quarters of the depth."""
 
 
 RESNETS = ("resnet10", "resnet18", "resnet34", "resnet50", "resnet101")
@@ -148,6 +150,8 @@ def _vit_small(config: ModelConfig, num_classes: int, preprocess: Preprocess) ->
         ) from error
 
 
+_QUARTERS = ("blocks.{0}", "blocks.{1}", "blocks.{2}")
+"""Of a transformer whose depth is a setting."""
 MODELS: dict[str, ModelEntry] = {
     **{
         name: ModelEntry(
@@ -156,11 +160,14 @@ MODELS: dict[str, ModelEntry] = {
             "layer3",
             "fc",
             f"torchvision {name}" if name != "resnet10" else "ResNet with one block a stage, for small trials",
+            ("layer1", "layer2", "layer3"),
         )
         for name in RESNETS
     },
-    "vit_mini": ModelEntry(_vit_mini, "head_drop", "blocks.{three_quarters}", "head", "small-image ViT (timm)"),
-    "vit_small": ModelEntry(_vit_small, "head_drop", "blocks.8", "head", "timm vit_small_patch16_224"),
+    "vit_mini": ModelEntry(_vit_mini, "head_drop", "blocks.{2}", "head", "small-image ViT (timm)", _QUARTERS),
+    "vit_small": ModelEntry(
+        _vit_small, "head_drop", "blocks.8", "head", "timm vit_small_patch16_224", ("blocks.2", "blocks.5", "blocks.8")
+    ),
 }
 
 
@@ -215,8 +222,10 @@ def build_model(
             )
             setattr(body, entry.head, nn.Sequential(*parts))
             embedding = f"{entry.head}.1"
-        hidden = entry.hidden_layer.format(three_quarters=max(0, 3 * config.depth // 4 - 1))
-        return Classifier(body, embedding, hidden, preprocess)
+        quarters = [max(0, part * config.depth // 4 - 1) for part in (1, 2, 3)]
+        model = Classifier(body, embedding, entry.hidden_layer.format(*quarters), preprocess)
+        model.depths = tuple(dict.fromkeys(layer.format(*quarters) for layer in entry.depths))
+        return model
 
 
 def _image_text(config: ModelConfig, class_names: Sequence[str]) -> ImageTextClassifier:

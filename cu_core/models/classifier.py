@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cu_core.models.batch_norm import set_first_row
@@ -23,6 +24,11 @@ def _pooled(x: Tensor) -> Tensor:
     if x.dim() == 4:
         return x.mean((2, 3))
     return x.mean(1) if x.dim() == 3 else x
+
+
+def _quarters(x: Tensor) -> Tensor:
+    """(N, D, H, W) -> (N, 4 D), means over the quarters of the image; others as ``_pooled``."""
+    return F.adaptive_avg_pool2d(x, 2).flatten(1) if x.dim() == 4 else _pooled(x)
 
 
 class Classifier(nn.Module):
@@ -44,23 +50,36 @@ class Classifier(nn.Module):
                 raise ValueError(f"the model has no layer {layer!r}; its layers: {', '.join(list(names)[1:40])}.")
         self.body = body
         self.layers = (embedding_layer, hidden_layer)
+        self.depths: tuple[str, ...] = (hidden_layer,)
+        """Layers from low to about three quarters of the depth, where the model has names for them."""
         self.preprocess = preprocess
 
     def forward(self, images: Tensor) -> Outputs:
         """uint8 (N, channels, H, W) -> Outputs."""
+        seen, logits = self._read(images, self.layers, _pooled)
+        return Outputs(seen[self.layers[0]], seen[self.layers[1]], logits)
+
+    def at_depths(self, images: Tensor) -> tuple[list[Tensor], Tensor]:
+        """uint8 (N, channels, H, W) -> a feature (N, D_k) of each of ``depths``, and logits (N, C)."""
+        seen, logits = self._read(images, self.depths, _quarters)
+        return [seen[name] for name in self.depths], logits
+
+    def _read(
+        self, images: Tensor, layers: Sequence[str], pool: Callable[[Tensor], Tensor]
+    ) -> tuple[dict[str, Tensor], Tensor]:
+        """What these layers give, pooled, and the logits."""
         seen: dict[str, Tensor] = {}
 
         def keep(name: str) -> Callable[[nn.Module, Any, Tensor], None]:
-            return lambda module, args, output: seen.__setitem__(name, _pooled(output))
+            return lambda module, args, output: seen.__setitem__(name, pool(output))
 
         # Hooks live for this call only, so that copies and pickles of the model hold none.
-        handles = [self.body.get_submodule(n).register_forward_hook(keep(n)) for n in self.layers]
+        handles = [self.body.get_submodule(n).register_forward_hook(keep(n)) for n in layers]
         try:
-            logits = self.body(self.preprocess(images, next(self.parameters()).dtype))
+            return seen, self.body(self.preprocess(images, next(self.parameters()).dtype))
         finally:
             for handle in handles:
                 handle.remove()
-        return Outputs(seen[self.layers[0]], seen[self.layers[1]], logits)
 
     def program(self) -> nn.Module:
         """Normalised images -> logits, and nothing else: for serving."""

@@ -63,6 +63,10 @@ class ImageTextClassifier(Classifier):
         texts = [t.replace("{class}", name.replace("_", " ")) for t in self.templates for name in class_names]
         return self.tokenize(texts).view(len(self.templates), len(class_names), -1)
 
+    def at_depths(self, images: Tensor) -> tuple[list[Tensor], Tensor]:
+        out = self(images)
+        return [out.hidden], out.logits
+
     def features_of(self, class_names: Sequence[str]) -> Tensor:
         """(T, C, D) at length one, without gradient, for any classes."""
         return self._features(self._tokens_of(class_names).to(self.prompts.device))

@@ -62,9 +62,9 @@ def looked_up(case: Case, name: str) -> Array:
     return np.stack([case.state[name][ids.index(i)].numpy() for i in case.batch.forget.sample_ids.tolist()])
 
 
-def masked(label: int) -> set[int]:
-    """Classes that ``tilted`` takes out of the original's answer to an anchor of this class."""
-    return {label}
+def masked(label: int, case: Case) -> set[int]:
+    """Classes that ``tilted`` takes out of the original's answer to an anchor of this class: it and all forgotten."""
+    return {label, *case.forget_classes}
 
 
 def shares_of(method: Contrastive, case: Case) -> Array | None:
@@ -74,7 +74,7 @@ def shares_of(method: Contrastive, case: Case) -> Array | None:
         return looked_up(case, "shares")
     out = np.zeros((len(case.batch.forget), CLASSES))
     for i, (label, logits) in enumerate(zip(case.labels("forget"), case.seen("forget", ORIGINAL).logits, strict=True)):
-        left = [c for c in range(CLASSES) if c not in masked(label)]
+        left = [c for c in range(CLASSES) if c not in masked(label, case)]
         out[i, left] = softmax([logits[c] for c in left])
     return out
 
