@@ -21,7 +21,6 @@ from cu_core.audit.oracle_gap import Figures
 from cu_core.audit.proxy import proxy
 from cu_core.audit.relearning import relearning
 from cu_core.audit.report import (
-    REPORT_VERSION,
     AuditReport,
     ModelFigures,
     absent_metrics,
@@ -37,47 +36,49 @@ from cu_core.checkpoint import read_meta
 from cu_core.config import RunConfig
 from cu_core.config_io import as_plain
 from cu_core.data.forget_split import ForgetSplit
-from cu_core.files import digest_of, write_text
-from cu_core.places import there
-from cu_core.run import fresh_model, load_model, open_reader, open_split
+from cu_core.environment import environment, tell_other
+from cu_core.files import write_text
+from cu_core.places import shown, there
+from cu_core.run import fresh_model, load_model, made_elsewhere, open_reader, open_split
 from cu_core.types import RequestKind
 
-FIGURES = TypeAdapter(ModelFigures)
-OF_THE_COMPARISON = ("oracles", "margin_points", "family_error")
-"""Settings of an audit on which no single model's figures depend."""
-
-PACKAGES = ("torch", "torchvision", "numpy", "scikit-learn")
+PACKAGES = ("torchvision", "numpy", "scikit-learn")
+ELSEWHERE = "made elsewhere"
+"""Among a report's versions, where there is something to say: lines."""
 
 
-def _pool(config: RunConfig) -> dict[str, int]:
-    """Where retain rows are not drawn from all shards: from how many."""
-    return {"retain_shards": config.data.retain_shards} if config.data.retain_shards else {}
+@dataclass(frozen=True)
+class Kept:
+    """What one model alone shows, as it is stored."""
+
+    figures: ModelFigures
+    environment: Mapping[str, str]
 
 
-def _figures(config: RunConfig, subject: Subject, meta: Mapping[str, Any]) -> tuple[ModelFigures, Answers]:
-    """What one model alone shows, kept in the store: the original and the oracles are audited once per request."""
-    settings = {k: v for k, v in asdict(config.audit).items() if k not in OF_THE_COMPARISON} | _pool(config)
-    model = [meta["files"], meta["preprocess"], config.model_by_content() | {"weights": None}]
-    others = digests_of(config.audit.other_data)
-    key = digest_of([model, subject.split.forget.digest, settings, others, config.seed, REPORT_VERSION])
-    kept = config.store / "audits" / f"{key}.json"
-    kept_answers = kept.with_suffix(".npz")
+KEPT = TypeAdapter(Kept)
+
+
+def _figures(config: RunConfig, subject: Subject, meta: Mapping[str, Any]) -> tuple[ModelFigures, Answers, str]:
+    """What one model alone shows, kept in the store: the original and the oracles are audited once per request. With
+    one line if it was kept by another environment."""
+    model = [meta["files"], meta["preprocess"], *digests_of(config.audit.other_data)]
+    kept = config.store / "audits" / f"{config.figures_key(model, subject.split.forget.digest)}.json"
+    kept_answers, here = kept.with_suffix(".npz"), environment(config.workers.device)
     if there(kept) and there(kept_answers):
-        return FIGURES.validate_json(kept.read_text()), Answers.load(kept_answers)
-    found, answers = audit_alone(subject), answers_of(subject)
-    figures = ModelFigures(found.metrics, per_class_test_accuracy(subject), found.curves)
+        found = KEPT.validate_json(kept.read_text())
+        return found.figures, Answers.load(kept_answers), tell_other(shown(kept), found.environment, here)
+    alone, answers = audit_alone(subject), answers_of(subject)
+    figures = ModelFigures(alone.metrics, per_class_test_accuracy(subject), alone.curves)
     answers.save(kept_answers)
-    write_text(kept, FIGURES.dump_json(figures).decode())
-    return figures, answers
+    write_text(kept, KEPT.dump_json(Kept(figures, here)).decode())
+    return figures, answers, ""
 
 
 def _untrained(config: RunConfig, split: ForgetSplit, device: torch.device) -> Mapping[str, Sequence[float]]:
     """How fast a random initialisation learns what the audited models relearn."""
     if "relearning" not in audits_of(split.forget.kind, config.audit):
         return {}
-    settings = asdict(config.audit) | _pool(config)
-    key = digest_of([config.oracle_key("", split.forget.digest, 0), settings, REPORT_VERSION])
-    kept = config.store / "audits" / f"untrained-{key}.json"
+    kept = config.store / "audits" / f"untrained-{config.figures_key('untrained', split.forget.digest)}.json"
     curves = TypeAdapter(dict[str, list[float]])
     if not there(kept):
         model = fresh_model(config, split.reader, config.seed + 700).to(device)
@@ -94,6 +95,8 @@ class Evidence:
     config: AuditConfig
     alone: Mapping[str, ModelFigures]
     answers: Mapping[str, Answers]
+    elsewhere: Sequence[str] = ()
+    """Lines about models and figures that another environment made."""
 
     def figures(self, role: str, references: Sequence[str]) -> Figures:
         """All metrics of one model; distances are to ``references`` other than itself."""
@@ -121,12 +124,14 @@ def gather(
     """Audit every model alone; ``keep`` sees each with its predictions."""
     alone: dict[str, ModelFigures] = {}
     answers: dict[str, Answers] = {}
+    elsewhere = []
     for role, folder in folders.items():
         progress(role)
         subject = Subject(load_model(config, split.reader, folder).to(device), split, config.audit, config.seed)
-        alone[role], answers[role] = _figures(config, subject, read_meta(folder))
+        alone[role], answers[role], told = _figures(config, subject, read_meta(folder))
+        elsewhere += [line for line in (made_elsewhere(config, folder), told) if line]
         keep(role, subject)
-    return Evidence(split.forget.kind, config.audit, alone, answers)
+    return Evidence(split.forget.kind, config.audit, alone, answers, elsewhere)
 
 
 def run_audit(
@@ -171,7 +176,8 @@ def _report(
     gap, nothing, verdict = compare_models(original, unlearned, oracle_figures, settings, evidence.without(others))
     meta = {role: read_meta(folder, verify=False) for role, folder in roles.items()}
     result = meta["unlearned"]["result"]
-    about = {"data": manifest.digest, "request": split.forget.digest, "config": config.result_digest(manifest.digest)}
+    request = split.forget.digest
+    about = {"data": manifest.digest, "request": request, "config": config.result_digest(manifest.digest, request)}
     digests = about | {role: m["files"]["model.safetensors"][:16] for role, m in meta.items()}
     return AuditReport(
         kind=kind,
@@ -191,9 +197,15 @@ def _report(
         leaks=result["leaks"],
         retain_ids_checked=result["retain_ids_checked"],
         digests=digests,
-        versions={"cu": __version__, "python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
+        versions=_versions(config, evidence.elsewhere),
         settings=as_plain(config),
     )
+
+
+def _versions(config: RunConfig, elsewhere: Sequence[str]) -> dict[str, str]:
+    """What made the figures; ``elsewhere``, where parts of them were made by something else."""
+    packages = {"cu": __version__, "python": platform.python_version(), **{name: version(name) for name in PACKAGES}}
+    return packages | environment(config.workers.device) | ({ELSEWHERE: "\n".join(elsewhere)} if elsewhere else {})
 
 
 def _curves(
