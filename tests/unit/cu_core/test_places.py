@@ -130,15 +130,16 @@ def test_a_shard_that_a_neighbour_dropped_is_brought_again(
     here = ShardReader(packed(bucket))
     another_machine(tmp_path, monkeypatch)
     reader = ShardReader(place(f"{bucket}/data/digits"))
-    bring, dropped = ShardReader._bring, []
+    bring, dropped = ShardReader.bring, []
 
-    def dropping(self: ShardReader, path: Path, shard: ShardInfo) -> None:
-        bring(self, path, shard)
+    def dropping(self: ShardReader, shard: ShardInfo) -> None:
+        bring(self, shard)
+        path = self.shard_path(shard)
         if not dropped:
             dropped.append(path)
             path.unlink()
 
-    monkeypatch.setattr(ShardReader, "_bring", dropping)
+    monkeypatch.setattr(ShardReader, "bring", dropping)
     rows = np.arange(5)
     assert torch.equal(reader.images("train", rows), here.images("train", rows))
     assert dropped
