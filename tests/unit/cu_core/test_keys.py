@@ -188,9 +188,7 @@ def test_every_digest_that_is_given_counts(name: str) -> None:
         assert make(*given[name]) != make(*others)
 
 
-def test_the_source_of_a_users_own_model_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "own_model.py").write_text("def build(num_classes): ...\n")
-    monkeypatch.syspath_prepend(tmp_path)
+def test_the_source_of_a_users_own_model_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     config = load_config(None, ["model.name=own_model:build", "model.embedding_layer=a"])
     monkeypatch.setattr("cu_core.config.own_source_digest", lambda module: f"source of {module}")
     assert config.model_by_content()["name"] == ["own_model:build", "source of own_model"]
