@@ -17,7 +17,7 @@ from cu_core.config_io import load_config
 from cu_core.keys import ALL, EFFECTS, effects_of
 from cu_core.methods.table import METHODS
 
-PAIRS = ("contrastive_clip",)
+MODEL = "model.name=open_clip:ViT-B-32"
 REQUESTS = {
     "by_random": ["request.count=5"],
     "by_id": ["request.path=ids.txt"],
@@ -27,9 +27,12 @@ REQUESTS = {
     "by_concept": ["request.concept=cat"],
 }
 BASES: dict[str, list[str]] = {
-    **{name: [f"method.name={name}"] for name in METHODS if name not in PAIRS},
+    **{
+        name: [f"method.name={name}"] if "classifier" in method.models else [f"method.name={name}", MODEL]
+        for name, method in METHODS.items()
+    },
     **{kind: ["method.name=finetune", f"request.kind={kind}", *more] for kind, more in REQUESTS.items()},
-    "pairs": ["model.name=open_clip:ViT-B-32"],
+    "pairs": [MODEL],
     "per_rank": ["batch_norm=per_rank", "workers.count=4", "workers.min_count=2"],
 }
 WHOLE = ("contrastive", "pairs", "per_rank")
