@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -14,7 +15,7 @@ from cu_core.checkpoint import load_state, save_state
 from cu_core.config import RunConfig
 from cu_core.config_io import load_config
 from cu_core.data.requests import resolve_request, save_forget_set
-from cu_core.dist import data_parallel, rank
+from cu_core.dist import data_parallel, rank, world_size
 from cu_core.run import Hooks, import_original, open_reader, run_train, run_unlearn
 from cu_core.run_audit import run_audit
 
@@ -31,7 +32,7 @@ def _run(config: RunConfig, out: Path) -> None:
     forget = resolve_request(config.request, reader, config.model.reads_captions)
     request = config.store / "requests" / forget.digest / "forget.arrow"
     hooks = Hooks(device=device, wrap=lambda m: data_parallel(m, broadcast_buffers=config.batch_norm == "per_rank"))
-    original = config.store / "models" / config.original_key(digest)
+    original = config.store / "models" / config.original_key(digest, world_size())
     if not (original / "meta.json").is_file():
         if config.model.weights in (None, "pretrained"):
             run_train(config, original, hooks)
@@ -40,7 +41,8 @@ def _run(config: RunConfig, out: Path) -> None:
         if dist.is_initialized():
             dist.barrier()
     checkpoints = sorted((out / "checkpoints").glob("step-*"))
-    key = config.result_digest(digest)
+    config = replace(config, workers=replace(config.workers, count=world_size(), min_count=None))
+    key = config.result_digest(digest, forget.digest, world_size())
     hooks = Hooks(
         device=device,
         wrap=hooks.wrap,

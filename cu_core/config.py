@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,23 +13,19 @@ from cu_core.data.loader import Batches
 from cu_core.data.requests import ByClass, ForgetRequest
 from cu_core.data.transforms import Augment
 from cu_core.files import digest_of, file_sha256
+from cu_core.keys import Product, settings_of
 from cu_core.methods.contrastive import Contrastive
 from cu_core.methods.table import METHODS, MethodConfig
 from cu_core.models.batch_norm import BatchNormMode
 from cu_core.models.build import ModelConfig
 from cu_core.models.trainable import Trainable
-from cu_core.places import named_file, place
+from cu_core.places import place
+from cu_core.source import own_source_digest, source_digest
 from cu_core.types import RequestKind
 from cu_core.unlearn.optim import OptimizerConfig
 from cu_core.unlearn.stopping import StopConfig
 from cu_core.unlearn.trace import SKIPPED, TRACED, WARM_UP
 
-TRAINING_VERSION = 1
-"""Raised when a change of the code changes what a cached original or oracle would be."""
-UNLEARNING_VERSION = 2
-"""Raised when it changes what an unlearned model would be; originals and oracles stay."""
-FEW_SHARDS_VERSION = 2
-"""The same where ``retain_shards`` is set."""
 PROFILED_STEPS = SKIPPED + WARM_UP + TRACED
 
 
@@ -108,6 +105,11 @@ class WorkersConfig:
     max_failures: int = 3
     """How often Ray restarts a run from its latest checkpoint."""
 
+    @property
+    def device(self) -> Literal["cpu", "cuda"]:
+        """Kind of device."""
+        return "cuda" if self.gpu else "cpu"
+
     def __post_init__(self) -> None:
         if self.min_count is not None and not 2 <= self.min_count <= self.count:
             raise ValueError(f"min_count must be between 2 and count, {self.count}, got {self.min_count}")
@@ -184,18 +186,15 @@ class RunConfig:
         """Its folder on this machine."""
         return place(self.storage)
 
-    def original_key(self, data_digest: str) -> str:
-        """Digest of everything the original depends on: its training, or the weights it is taken from.
+    def original_key(self, data_digest: str, trainers: int = 1) -> str:
+        """Digest of everything the original depends on: its training, by so many workers, or the weights it is taken
+        from.
 
         Raises: ValueError if the weights file is not there.
         """
-        path = self.weights_file
-        if path is None:
-            return digest_of(["original", self._training(), data_digest])
-        if not path.is_file():
-            raise ValueError(f"model.weights: no file {path}.")
-        model = self.model_by_content() | {"weights": file_sha256(path)}
-        return digest_of(["imported", model, self.workers.precision])
+        if self.weights_file is None:
+            return digest_of(["original", self._training(data_digest, trainers)])
+        return digest_of(["imported", self._settings("imported"), data_digest, source_digest("trained")])
 
     @property
     def weights_file(self) -> Path | None:
@@ -207,25 +206,54 @@ class RunConfig:
 
     def oracle_key(self, data_digest: str, forget_digest: str, number: int) -> str:
         """Digest of everything oracle ``number`` depends on."""
-        return digest_of(["oracle", self._training(), data_digest, forget_digest, number])
+        return digest_of(["oracle", self._training(data_digest), forget_digest, number])
 
-    def _training(self) -> dict[str, Any]:
-        model = self.model_by_content()
-        model["weights"] = "pretrained" if self.model.weights == "pretrained" else None
-        if not self.model.start:  # names of a file that is audited do not change what is trained
-            model["key_map"] = {}
-        return {
-            "model": model,
-            "train": asdict(self.train),
-            "seed": self.seed,
-            "precision": self.workers.precision,
-            "version": TRAINING_VERSION,
-        }
+    def result_digest(self, data_digest: str, forget_digest: str, trainers: int = 1) -> str:
+        """Digest of everything the unlearned model depends on."""
+        source = source_digest("unlearned", type(self.method).__module__)
+        return digest_of(
+            ["unlearned", self.original_key(data_digest, trainers), forget_digest, self._settings("unlearned"), source]
+        )
+
+    def figures_key(self, weights: object, forget_digest: str) -> str:
+        """Digest of everything that the figures of one model (with these ``weights``) depend on, other data aside."""
+        return digest_of(["figures", weights, forget_digest, self._settings("figures"), source_digest("figures")])
+
+    def limits_key(self, data_digest: str, shape: Sequence[object]) -> str:
+        """Digest of what the limits of a verdict depend on, for requests of one ``shape``: not of the seed, nor of how
+        many oracles there are, which the limits themselves say."""
+        alike = replace(self, seed=0, audit=replace(self.audit, oracles=0))
+        settings = [alike._settings("trained"), alike._settings("figures"), alike._settings("report")]
+        return digest_of(["limits", data_digest, *settings, list(shape), source_digest("report")])
+
+    def report_key(self, models: Sequence[str], others: Sequence[str]) -> str:
+        """Digest of all that a report on models (by their keys) depends on; ``others``: digests of other data."""
+        settings = [self._settings("figures"), self._settings("report")]
+        return digest_of(["report", list(models), settings, list(others), source_digest("report")])
+
+    def _training(self, data_digest: str, trainers: int = 1) -> list[object]:
+        apart = [trainers] if self.batch_norm == "per_rank" and trainers > 1 else []
+        return [self._settings("trained"), data_digest, source_digest("trained"), *apart]
+
+    def _settings(self, product: Product) -> dict[str, Any]:
+        """Those that change it; of files that they name, what these hold."""
+        found = settings_of(self, (product,))
+        if "model" in found:
+            found["model"] = self.model_by_content()
+            if product == "imported":
+                assert self.weights_file is not None
+                if not self.weights_file.is_file():
+                    raise ValueError(f"model.weights: no file {self.weights_file}.")
+                found["model"]["weights"] = file_sha256(self.weights_file)
+            elif not self.model.start:  # names of a file that is audited do not change what is trained
+                found["model"]["key_map"] = {}
+        return found
 
     def model_by_content(self) -> dict[str, Any]:
-        """The model's settings, files that they name replaced by what these hold.
+        """The model's settings, files and modules that they name replaced by what these hold; without ``weights`` that
+        lie in a file.
 
-        Raises: ValueError if ``model.start`` is not there.
+        Raises: ValueError if ``model.start`` or the module is not there.
         """
         model = asdict(self.model)
         library, _, place = self.model.name.partition(":")
@@ -233,33 +261,18 @@ class RunConfig:
         files = [path, *sorted(path.glob("*"))] if self.model.reads_captions else []
         if held := [file_sha256(file) for file in files if file.is_file()]:
             model["name"] = [library, held]
+        elif place and not self.model.reads_captions:
+            model["name"] = [self.model.name, own_source_digest(library)]
         if self.model.start:
             if not Path(self.model.start).is_file():
                 raise ValueError(f"model.start: no file {self.model.start}.")
             model["start"] = file_sha256(Path(self.model.start))
+        model["weights"] = "pretrained" if self.model.weights == "pretrained" else None
         return model
 
-    def result_digest(self, data_digest: str) -> str:
-        """Hash of what an unlearning result depends on."""
-        own = [self.method.version] if self.method.version > 1 else []
-        return digest_of([self.of_the_result(), data_digest, TRAINING_VERSION, UNLEARNING_VERSION, *own])
-
     def of_the_result(self) -> dict[str, Any]:
-        """Settings on which an unlearning result depends: not the name, the places, the tracker or the workers; of the
-        audit only the stop set; of files what they hold."""
-        content = asdict(self)
-        for part in ("name", "storage", "tracking", "data", "audit"):
-            del content[part]
-        content["model"] = self.model_by_content() | {"weights": self.model.weights}
-        if (weights := self.weights_file) and weights.is_file():
-            content["model"]["weights"] = file_sha256(weights)
-        if "path" in content["request"] and (named := named_file(content["request"]["path"])).is_file():
-            content["request"]["path"] = file_sha256(named)
-        content["workers"] = {"precision": self.workers.precision}
-        content["stop_rows"] = self.audit.stop_rows
-        if self.data.retain_shards is not None:
-            content["retain_shards"] = [self.data.retain_shards, FEW_SHARDS_VERSION]
-        return content
+        """The settings on which an unlearned model and its original depend, as they are written."""
+        return settings_of(self, ("trained", "imported", "unlearned")) | {"request": asdict(self.request)}
 
     def __post_init__(self) -> None:
         model = "image-text" if self.model.reads_captions else "classifier"

@@ -82,6 +82,11 @@ def file_sha256(path: Path) -> str:
 @functools.lru_cache
 def _sha256(path: Path, size: int, changed_ns: int) -> str:
     """Large weights are asked for again and again."""
+    return sha256_of(path)
+
+
+def sha256_of(path: Path) -> str:
+    """Read from the file, whatever was read before."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 

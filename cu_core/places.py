@@ -185,7 +185,7 @@ def make_room(new: Path) -> None:
             used[shard] = shard.stat()
     if new in used:
         held += used.pop(new).st_size
-    for shard in sorted(used, key=lambda p: used[p].st_mtime_ns, reverse=True):
+    for shard in sorted(used, key=lambda p: used[p].st_atime_ns, reverse=True):
         held += used[shard].st_size
         if held > limit * GIGABYTE:
             shard.unlink(missing_ok=True)

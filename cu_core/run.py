@@ -13,12 +13,13 @@ import torch
 from torch import nn
 
 from cu_core.checkpoint import TrainState, copy_weights, load_weights, read_meta, save_model
-from cu_core.config import TRAINING_VERSION, RunConfig
+from cu_core.config import RunConfig
 from cu_core.data.forget_split import ForgetSplit
 from cu_core.data.loader import Batches, UnlearnStream
 from cu_core.data.requests import ForgetSet, load_forget_set
 from cu_core.data.shard_reader import ShardReader
 from cu_core.dist import rank, seed_everything, world_size
+from cu_core.environment import environment, tell_other
 from cu_core.methods.finetune import FineTune
 from cu_core.models.batch_norm import set_batch_norm
 from cu_core.models.build import build_model, preprocess_for, restore, restore_foreign
@@ -27,7 +28,9 @@ from cu_core.models.image_text import ImageTextClassifier
 from cu_core.models.preprocess import Preprocess
 from cu_core.models.text_cache import recall_texts, store_texts
 from cu_core.models.trainable import Trainable, adapter_of, choose_trainable, merge_adapters, recompute_blocks
+from cu_core.places import shown
 from cu_core.sharding import shard
+from cu_core.source import source_digest
 from cu_core.types import StepReport
 from cu_core.unlearn.loop import Loop, LoopResult, frozen, run_loop
 from cu_core.unlearn.stopping import StopConfig, Stopper
@@ -92,10 +95,17 @@ def load_model(config: RunConfig, reader: ShardReader, folder: Path) -> Classifi
 
     Raises: ValueError if the folder holds another model.
     """
+    made_elsewhere(config, folder)
     model = fresh_model(config, reader, config.seed)
     model.preprocess = Preprocess.from_meta(read_meta(folder)["preprocess"])
     restore(model, load_weights(folder), str(folder))
     return model
+
+
+def made_elsewhere(config: RunConfig, folder: Path) -> str:
+    """One line, said once, if a saved model was made in another environment than this one; else empty."""
+    made = read_meta(folder, verify=False).get("environment")
+    return tell_other(shown(folder), made, environment(config.workers.device))
 
 
 def foreign_model(config: RunConfig, reader: ShardReader) -> Classifier:
@@ -108,7 +118,7 @@ def foreign_model(config: RunConfig, reader: ShardReader) -> Classifier:
     return model
 
 
-def _save(folder: Path, model: Classifier, config: RunConfig, meta: Mapping[str, Any]) -> None:
+def _save(folder: Path, model: Classifier, config: RunConfig, device: str, meta: Mapping[str, Any]) -> None:
     adapter = adapter_of(model)
     merge_adapters(model)
     weights = copy_weights(model.state_dict())
@@ -116,7 +126,7 @@ def _save(folder: Path, model: Classifier, config: RunConfig, meta: Mapping[str,
         record = {
             "preprocess": asdict(model.preprocess),
             "model": asdict(config.model),
-            "version": TRAINING_VERSION,
+            "environment": environment(device),
             **meta,
         }
         save_model(folder, weights, record, adapter)
@@ -152,7 +162,7 @@ def run_train(
         ),
         hooks.latest(),
     )
-    _save(folder, model, config, {"result": asdict(result), "data_digest": reader.manifest.digest})
+    _save(folder, model, config, hooks.device.type, {"result": asdict(result), "data_digest": reader.manifest.digest})
     return result
 
 
@@ -177,7 +187,7 @@ def import_original(config: RunConfig, folder: Path) -> None:
     """Take the weights named in ``model.weights`` as the original."""
     reader = open_reader(config)
     model = foreign_model(config, reader)
-    _save(folder, model, config, {"result": asdict(LoopResult()), "data_digest": reader.manifest.digest})
+    _save(folder, model, config, "cpu", {"result": asdict(LoopResult()), "data_digest": reader.manifest.digest})
 
 
 def run_unlearn(config: RunConfig, original: Path, forget_file: Path, folder: Path, hooks: Hooks) -> LoopResult:
@@ -193,7 +203,8 @@ def run_unlearn(config: RunConfig, original: Path, forget_file: Path, folder: Pa
     seed_everything(config.seed)
     prepare_towers(model, config.trainable, config.workers.recompute)
     model.to(hooks.device)
-    recall_texts(model, config.store / "texts", config.model_by_content())
+    texts = [config.model_by_content(), config.workers.precision, source_digest("trained")]
+    recall_texts(model, config.store / "texts", texts)
     stream = UnlearnStream(split, config.batches, config.seed + 17, model.tokenize)
     loop = Loop(
         model=model,
@@ -212,8 +223,8 @@ def run_unlearn(config: RunConfig, original: Path, forget_file: Path, folder: Pa
         wants_checkpoint=hooks.wants_checkpoint,
     )
     result = run_traced(loop, hooks.latest(), folder.parent if config.workers.profile else None)
-    store_texts(model, config.store / "texts", config.model_by_content())
-    _save(folder, model, config, {"result": asdict(result), "data_digest": reader.manifest.digest})
+    store_texts(model, config.store / "texts", texts)
+    _save(folder, model, config, hooks.device.type, {"result": asdict(result), "data_digest": reader.manifest.digest})
     return result
 
 

@@ -16,12 +16,12 @@ from pydantic import TypeAdapter
 
 from cu_core import __version__
 from cu_core.audit.answers import Answers, answers_of
+from cu_core.audit.limits import Limits
 from cu_core.audit.neighbours import received
-from cu_core.audit.oracle_gap import Figures, spreads_of
+from cu_core.audit.oracle_gap import Figures
 from cu_core.audit.proxy import proxy
 from cu_core.audit.relearning import relearning
 from cu_core.audit.report import (
-    REPORT_VERSION,
     AuditReport,
     ModelFigures,
     absent_metrics,
@@ -30,7 +30,6 @@ from cu_core.audit.report import (
     per_class_test_accuracy,
     sample_table,
 )
-from cu_core.audit.spread import Basis, Limits, Spread, priors_of
 from cu_core.audit.subject import AuditConfig, Subject
 from cu_core.audit.table import Claim, audit_against, audit_alone, audits_of
 from cu_core.audit.verdict import Rule
@@ -40,50 +39,50 @@ from cu_core.config import RunConfig
 from cu_core.config_io import as_plain
 from cu_core.data.forget_split import ForgetSplit
 from cu_core.data.requests import ForgetSet
-from cu_core.files import digest_of, write_text
-from cu_core.places import there
-from cu_core.run import fresh_model, load_model, open_reader, open_split
+from cu_core.environment import environment, tell_other
+from cu_core.files import write_text
+from cu_core.places import shown, there
+from cu_core.run import fresh_model, load_model, made_elsewhere, open_reader, open_split
 
-FIGURES = TypeAdapter(ModelFigures)
-SPREADS = TypeAdapter(dict[str, Spread])
 LIMITS = TypeAdapter(Limits)
-OF_THE_COMPARISON = ("oracles", "margin_points", "family_error")
-"""Settings of an audit on which no single model's figures depend."""
-
-PACKAGES = ("torch", "torchvision", "numpy", "scikit-learn")
-
-
-def _pool(config: RunConfig) -> dict[str, int]:
-    """What else says which rows are looked at: where retain rows are not drawn from all shards, from how many; and
-    whether only half of the forget rows are reported."""
-    shards = {"retain_shards": config.data.retain_shards} if config.data.retain_shards else {}
-    return shards | {"halved": int(config.halves_forget_rows)}
+PACKAGES = ("torchvision", "numpy", "scikit-learn")
+ELSEWHERE = "made elsewhere"
+"""Among a report's versions, where there is something to say: lines."""
 
 
-def _figures(config: RunConfig, subject: Subject, meta: Mapping[str, Any]) -> tuple[ModelFigures, Answers]:
-    """What one model alone shows, kept in the store: the original and the oracles are audited once per request."""
-    settings = {k: v for k, v in asdict(config.audit).items() if k not in OF_THE_COMPARISON} | _pool(config)
-    model = [meta["files"], meta["preprocess"], config.model_by_content() | {"weights": None}]
-    others = digests_of(config.audit.other_data)
-    key = digest_of([model, subject.split.forget.digest, settings, others, config.seed, REPORT_VERSION])
-    kept = config.store / "audits" / f"{key}.json"
-    kept_answers = kept.with_suffix(".npz")
+@dataclass(frozen=True)
+class Kept:
+    """What one model alone shows, as it is stored."""
+
+    figures: ModelFigures
+    environment: Mapping[str, str]
+
+
+KEPT = TypeAdapter(Kept)
+
+
+def _figures(config: RunConfig, subject: Subject, meta: Mapping[str, Any]) -> tuple[ModelFigures, Answers, str]:
+    """What one model alone shows, kept in the store: the original and the oracles are audited once per request. With
+    one line if it was kept by another environment."""
+    halved = subject.split.halve and subject.split.forget.kind == "sample"
+    model = [meta["files"], meta["preprocess"], halved, *digests_of(config.audit.other_data)]
+    kept = config.store / "audits" / f"{config.figures_key(model, subject.split.forget.digest)}.json"
+    kept_answers, here = kept.with_suffix(".npz"), environment(config.workers.device)
     if there(kept) and there(kept_answers):
-        return FIGURES.validate_json(kept.read_text()), Answers.load(kept_answers)
-    found, answers = audit_alone(subject), answers_of(subject)
-    figures = ModelFigures(found.metrics, per_class_test_accuracy(subject), found.curves)
+        found = KEPT.validate_json(kept.read_text())
+        return found.figures, Answers.load(kept_answers), tell_other(shown(kept), found.environment, here)
+    alone, answers = audit_alone(subject), answers_of(subject)
+    figures = ModelFigures(alone.metrics, per_class_test_accuracy(subject), alone.curves)
     answers.save(kept_answers)
-    write_text(kept, FIGURES.dump_json(figures).decode())
-    return figures, answers
+    write_text(kept, KEPT.dump_json(Kept(figures, here)).decode())
+    return figures, answers, ""
 
 
 def _untrained(config: RunConfig, split: ForgetSplit, device: torch.device) -> Mapping[str, Sequence[float]]:
     """How fast a random initialisation learns what the audited models relearn."""
     if "relearning" not in audits_of(split.forget.kind, config.audit):
         return {}
-    settings = asdict(config.audit) | _pool(config)
-    key = digest_of([config.oracle_key("", split.forget.digest, 0), settings, REPORT_VERSION])
-    kept = config.store / "audits" / f"untrained-{key}.json"
+    kept = config.store / "audits" / f"untrained-{config.figures_key('untrained', split.forget.digest)}.json"
     curves = TypeAdapter(dict[str, list[float]])
     if not there(kept):
         model = fresh_model(config, split.reader, config.seed + 700).to(device)
@@ -100,6 +99,8 @@ class Evidence:
     config: AuditConfig
     alone: Mapping[str, ModelFigures]
     answers: Mapping[str, Answers]
+    elsewhere: Sequence[str] = ()
+    """Lines about models and figures that another environment made."""
 
     def figures(self, role: str, references: Sequence[str]) -> Figures:
         """All metrics of one model; distances are to ``references`` other than itself."""
@@ -128,12 +129,14 @@ def gather(
     """Audit every model alone; ``keep`` sees each with its predictions."""
     alone: dict[str, ModelFigures] = {}
     answers: dict[str, Answers] = {}
+    elsewhere = []
     for role, folder in folders.items():
         progress(role)
         subject = Subject(load_model(config, split.reader, folder).to(device), split, config.audit, config.seed)
-        alone[role], answers[role] = _figures(config, subject, read_meta(folder))
+        alone[role], answers[role], told = _figures(config, subject, read_meta(folder))
+        elsewhere += [line for line in (made_elsewhere(config, folder), told) if line]
         keep(role, subject)
-    return Evidence(claim_of(config, split), config.audit, alone, answers)
+    return Evidence(claim_of(config, split), config.audit, alone, answers, elsewhere)
 
 
 def claim_of(config: RunConfig, split: ForgetSplit) -> Claim:
@@ -167,46 +170,16 @@ def run_audit(
     return report, pa.concat_tables(tables) if tables else None
 
 
-def ruled(config: RunConfig, forget: ForgetSet, claim: Claim, oracles: Sequence[Figures]) -> tuple[Rule, Basis]:
-    """The rule of a verdict, with what other requests on the same data have shown; what this one shows is kept too."""
-    folder = _spreads(config, forget)
-    own = folder / f"{forget.digest}.json"
-    rule = priors_for(config, forget, claim, oracles)
-    others = sum(file != own for file in folder.glob("*.json"))
-    if shown := spreads_of(claim.judged, oracles):
-        before = SPREADS.validate_json(own.read_text()) if there(own) else {}
-        if max((s.freedom for s in before.values()), default=0) < len(oracles) - 1:
-            write_text(own, SPREADS.dump_json(shown).decode())
-    file = _limits(config, forget)
-    return rule, Basis(others, LIMITS.validate_json(file.read_text()) if there(file) else None)
-
-
-def priors_for(config: RunConfig, forget: ForgetSet, claim: Claim, oracles: Sequence[Figures]) -> Rule:
-    """The rule of a verdict, with what other requests on the same data have shown."""
-    folder = _spreads(config, forget)
-    others = [file for file in sorted(folder.glob("*.json")) if file.stem != forget.digest]
-    return Rule(claim, oracles, config.audit, priors_of([SPREADS.validate_json(f.read_text()) for f in others]))
-
-
-def keep_limits(config: RunConfig, forget: ForgetSet, limits: Limits) -> None:
-    """For the reports of all requests of this shape."""
-    write_text(_limits(config, forget), LIMITS.dump_json(limits).decode())
-
-
-def _spreads(config: RunConfig, forget: ForgetSet) -> Path:
-    return config.store / "spreads" / _shape_key(config, forget)
-
-
-def _limits(config: RunConfig, forget: ForgetSet) -> Path:
-    return config.store / "limits" / f"{_shape_key(config, forget)}.json"
-
-
-def _shape_key(config: RunConfig, forget: ForgetSet) -> str:
-    """Digest of what makes requests alike: data, training, audits, kind, and number of classes and rows (by powers of
-    two)."""
+def limits_file(config: RunConfig, forget: ForgetSet) -> Path:
+    """Where `cu calibrate` keeps what a verdict can see, for all requests of this kind and size on the same data."""
     shape = [forget.kind, len(forget.classes), int(np.log2(len(forget.rows)))]
-    settings = {k: v for k, v in asdict(config.audit).items() if k not in OF_THE_COMPARISON} | _pool(config)
-    return digest_of([config.oracle_key(forget.data_digest, "", 0), shape, settings, REPORT_VERSION])
+    return config.store / "limits" / f"{config.limits_key(forget.data_digest, shape)}.json"
+
+
+def read_limits(config: RunConfig, forget: ForgetSet) -> Limits | None:
+    """Absent where `cu calibrate` was not run."""
+    file = limits_file(config, forget)
+    return LIMITS.validate_json(file.read_text()) if there(file) else None
 
 
 def _report(
@@ -222,11 +195,12 @@ def _report(
     figures = {role: evidence.figures(role, others) for role in roles}
     alone, answers = evidence.alone, evidence.answers
     original, unlearned, oracle_figures = figures["original"], figures["unlearned"], [figures[o] for o in others]
-    rule, basis = ruled(config, split.forget, evidence.claim, oracle_figures)
+    rule = Rule(evidence.claim, oracle_figures, config.audit)
     gap, nothing, verdict = compare_models(original, unlearned, rule, evidence.without(others))
     meta = {role: read_meta(folder, verify=False) for role, folder in roles.items()}
     result = meta["unlearned"]["result"]
-    about = {"data": manifest.digest, "request": split.forget.digest, "config": config.result_digest(manifest.digest)}
+    request = split.forget.digest
+    about = {"data": manifest.digest, "request": request, "config": config.result_digest(manifest.digest, request)}
     digests = about | {role: m["files"]["model.safetensors"][:16] for role, m in meta.items()}
     return AuditReport(
         kind=evidence.claim.kind,
@@ -236,7 +210,7 @@ def _report(
         gap=gap,
         doing_nothing_gap=nothing,
         verdict=verdict,
-        basis=basis,
+        limits=read_limits(config, split.forget),
         rows=figure_rows(original, unlearned, oracle_figures, rule),
         absent=absent_metrics(evidence.claim.kind, unlearned, len(others), config.audit),
         per_class={role: f.per_class for role, f in alone.items()},
@@ -247,9 +221,15 @@ def _report(
         leaks=result["leaks"],
         retain_ids_checked=result["retain_ids_checked"],
         digests=digests,
-        versions={"cu": __version__, "python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
+        versions=_versions(config, evidence.elsewhere),
         settings=as_plain(config),
     )
+
+
+def _versions(config: RunConfig, elsewhere: Sequence[str]) -> dict[str, str]:
+    """What made the figures; ``elsewhere``, where parts of them were made by something else."""
+    packages = {"cu": __version__, "python": platform.python_version(), **{name: version(name) for name in PACKAGES}}
+    return packages | environment(config.workers.device) | ({ELSEWHERE: "\n".join(elsewhere)} if elsewhere else {})
 
 
 def _curves(

@@ -17,14 +17,14 @@ import numpy as np
 import ray
 from rich.table import Table
 
-from cu_core.audit.spread import Limits
-from cu_core.audit.verdict import FEWEST_ORACLES, Word, judge
+from cu_core.audit.limits import Limits
+from cu_core.audit.verdict import FEWEST_ORACLES, Rule, Word, judge
 from cu_core.config import RunConfig
 from cu_core.config_io import ConfigError
 from cu_core.files import write_text
 from cu_core.metrics.accuracy import wilson_interval
 from cu_core.run import open_reader, open_split
-from cu_core.run_audit import Evidence, gather, keep_limits, priors_for
+from cu_core.run_audit import LIMITS, Evidence, gather, limits_file
 from pipelines import launch
 from pipelines.calibrate_models import Amounts, Sort, make_models
 from pipelines.plan import Plan, make_plan
@@ -66,7 +66,7 @@ def judge_all(
                 against = sorted(rng.choice(others, count, replace=False).tolist())
                 figures = [evidence.figures(o, against) for o in against]
                 before, after = (evidence.figures(r, against) for r in ("original", role))
-                rule = priors_for(plan.config, plan.forget, evidence.claim, figures)
+                rule = Rule(evidence.claim, figures, plan.config.audit)
                 verdict = judge(before, after, rule, evidence.without(against))
                 words[verdict.word] += 1
                 told += bool(verdict.outside)
@@ -95,6 +95,7 @@ def _evidence(plan: Plan, roles: Mapping[str, Path]) -> Evidence:
         plan.config.audit,
         {role: figures for part in parts for role, figures in part.alone.items()},
         {role: answers for part in parts for role, answers in part.answers.items()},
+        [line for part in parts for line in part.elsewhere],
     )
 
 
@@ -109,7 +110,8 @@ def calibrate(config: RunConfig, counts: Sequence[int], amounts: Amounts, out: P
     with ray_session(plan.config):
         evidence = _evidence(plan, {role: folder for sort in sorts for role, folder in sort.models.items()})
     judged = [row for count in counts for row in judge_all(plan, evidence, sorts, list(sorts[0].models), count)]
-    keep_limits(plan.config, plan.forget, limits_of(judged, max(counts), plan.config))
+    limits = limits_of(judged, max(counts), plan.config)
+    write_text(limits_file(plan.config, plan.forget), LIMITS.dump_json(limits).decode())
     if out is not None:
         write_text(out, markdown(judged, plan.config))
         console.print(f"written to {out}")

@@ -13,10 +13,11 @@ import ray
 from pydantic import TypeAdapter
 from ray.train import TrainingFailedError
 
-from cu_core.audit.report import REPORT_VERSION, AuditReport
+from cu_core.audit.report import AuditReport
 from cu_core.audit.zero_shot import digests_of
-from cu_core.files import digest_of, write_text
-from cu_core.places import there
+from cu_core.environment import environment, tell_other
+from cu_core.files import write_text
+from cu_core.places import shown, there
 from cu_core.run import Hooks, run_unlearn
 from cu_core.unlearn.loop import NonFiniteError
 from pipelines import launch
@@ -51,26 +52,40 @@ class Cell:
 
     @cached_property
     def digest(self) -> str:
-        audit = TypeAdapter(type(self.plan.config.audit)).dump_python(self.plan.config.audit)
-        others = digests_of(self.plan.config.audit.other_data)
-        return digest_of([self.plan.digest, self.plan.forget.digest, audit, REPORT_VERSION, *others])
+        """Of its report: the models, and how they are audited."""
+        models = [self.plan.digest, *(job.folder.name for job in self.plan.oracles)]
+        return self.plan.config.report_key(models, digests_of(self.plan.config.audit.other_data))
 
     @property
     def folder(self) -> Path:
-        return self.plan.config.store / "cells" / self.digest
+        """Of the unlearned model, which other audits find again."""
+        return self.plan.config.store / "cells" / self.plan.digest
+
+    @property
+    def report_file(self) -> Path:
+        return self.folder / f"audit-{self.digest}.json"
+
+    @property
+    def failures(self) -> tuple[Path, Path]:
+        """Written in place of the model, and in place of its report."""
+        return self.folder / "failed.json", self.folder / f"failed-{self.digest}.json"
 
     @property
     def outcome(self) -> Outcome | None:
         """What it gave; absent until it is finished."""
-        if there(self.folder / "failed.json"):
-            return Failure(json.loads((self.folder / "failed.json").read_text())["reason"])
-        path = self.folder / "audit.json"
-        return REPORTS.validate_json(path.read_text()) if there(path) else None
+        for failure in self.failures:
+            if there(failure):
+                return Failure(json.loads(failure.read_text())["reason"])
+        if not there(self.report_file):
+            return None
+        report = REPORTS.validate_json(self.report_file.read_text())
+        tell_other(shown(self.report_file), report.versions, environment(self.plan.config.workers.device))
+        return report
 
 
 @ray.remote
 def _run_cell(cell: Cell, *models: None) -> None:
-    """Unlearn and audit in this task, once ``models`` are trained; ``audit.json`` is written last."""
+    """Unlearn and audit in this task, once ``models`` are trained; the report is written last."""
     plan, log = cell.plan, StepLog(cell.folder)
     hooks = Hooks(device=launch.device_of(plan.config), on_step=log)
     unlearned = cell.folder / "unlearned"
@@ -78,15 +93,15 @@ def _run_cell(cell: Cell, *models: None) -> None:
         if not there(unlearned / "meta.json"):
             run_unlearn(plan.config, plan.original.folder, plan.forget_file, unlearned, hooks)
     except NonFiniteError as error:
-        _fail(cell, str(error))
+        _fail(cell.failures[0], str(error))
         return
     finally:
         log.flush()
     _audit_cell(cell)
 
 
-def _fail(cell: Cell, reason: str) -> None:
-    write_text(cell.folder / "failed.json", json.dumps({"reason": reason}))
+def _fail(file: Path, reason: str) -> None:
+    write_text(file, json.dumps({"reason": reason}))
 
 
 @ray.remote
@@ -99,9 +114,9 @@ def _audit_cell(cell: Cell) -> None:
     try:
         report, _ = launch.audit_here(cell.plan, cell.folder / "unlearned", roles.append)
     except NonFiniteError as error:
-        _fail(cell, f"while the {roles[-1]} model was audited: {error}")
+        _fail(cell.failures[1], f"while the {roles[-1]} model was audited: {error}")
         return
-    write_text(cell.folder / "audit.json", REPORTS.dump_json(report, indent=1).decode())
+    write_text(cell.report_file, REPORTS.dump_json(report, indent=1).decode())
 
 
 def _run_large(cell: Cell, board: Any) -> None:
@@ -115,7 +130,7 @@ def _run_large(cell: Cell, board: Any) -> None:
         except TrainingFailedError as error:
             if not isinstance(cause := root_cause(error), NonFiniteError):
                 raise
-            _fail(cell, str(cause))
+            _fail(cell.failures[0], str(cause))
             return
     ray.get(_audit_task.options(**launch.task_options(cell.plan.config)).remote(cell))
 
@@ -146,10 +161,14 @@ def run_cells(cells: Sequence[Cell], finished: Callable[[Cell], None] = lambda c
 
 def _as_they_end(todo: Sequence[Cell], trained: Mapping[Path, Any], board: Any) -> Iterator[Cell]:
     """Run cells of one worker side by side, then those of several, each when its models in ``trained`` are there."""
-    pending = {}
+    pending: dict[Any, Cell] = {}
+    of_folder: dict[Path, Any] = {}
     for cell in [c for c in todo if c.plan.config.workers.count == 1]:
-        models = [trained[job.folder] for job in cell.plan.missing]
-        pending[_run_cell.options(**launch.task_options(cell.plan.config)).remote(cell, *models)] = cell
+        before = [trained[job.folder] for job in cell.plan.missing]
+        before += [of_folder[cell.folder]] if cell.folder in of_folder else []  # another audit of the same model
+        task = _run_cell.options(**launch.task_options(cell.plan.config)).remote(cell, *before)
+        pending[task] = cell
+        of_folder[cell.folder] = task
     while pending:
         ready, _ = ray.wait(list(pending))
         ray.get(ready)

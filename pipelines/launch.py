@@ -20,9 +20,10 @@ from cu_core.audit.report import AuditReport
 from cu_core.checkpoint import TrainState, load_state, save_state
 from cu_core.config import RunConfig
 from cu_core.dist import rank, use_cpus, world_size
+from cu_core.environment import say
 from cu_core.files import atomic_file
 from cu_core.run import Hooks, import_original, run_train, run_unlearn
-from cu_core.run_audit import run_audit
+from cu_core.run_audit import ELSEWHERE, run_audit
 from cu_core.types import StepReport
 from pipelines.checkpoints import Checkpoints
 from pipelines.notice import ASKED, Announce, BoardDesk, Desk, HereDesk, notice
@@ -46,7 +47,7 @@ class Curves(Protocol):
 
 
 def device_of(config: RunConfig) -> torch.device:
-    return torch.device("cuda" if config.workers.gpu else "cpu")
+    return torch.device(config.workers.device)
 
 
 def _is_import(config: RunConfig, job: TrainJob) -> bool:
@@ -298,6 +299,8 @@ def _audit_task(plan: Plan, unlearned: Path, board: Any) -> tuple[AuditReport, p
 def audit(plan: Plan, unlearned: Path, samples_file: Path, local: bool) -> AuditReport:
     """Audit all models of the plan; the per-sample table is written to ``samples_file`` of this machine."""
     report, samples = _audit(plan, unlearned, local)
+    for line in report.versions.get(ELSEWHERE, "").splitlines():  # a worker of Ray says nothing to the user
+        say(line)
     with atomic_file(samples_file) as partial:
         pq.write_table(samples, partial)
     return report

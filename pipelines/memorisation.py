@@ -26,6 +26,7 @@ from cu_core.data.requests import ForgetSet, save_forget_set
 from cu_core.files import atomic_file, digest_of
 from cu_core.places import fetch, there
 from cu_core.run import load_model, open_reader
+from cu_core.source import source_digest
 from cu_core.unlearn.evaluate import predict
 from pipelines import launch
 from pipelines.plan import TrainJob, absolute
@@ -46,11 +47,8 @@ class Scoring:
 
     @property
     def file(self) -> Path:
-        return (
-            self.config.store
-            / "scores"
-            / f"{digest_of([j.folder.name for j in (self.original, *self.halves)])}.parquet"
-        )
+        models = [job.folder.name for job in (self.original, *self.halves)]
+        return self.config.store / "scores" / f"{digest_of([models, source_digest('figures', __name__)])}.parquet"
 
     @property
     def missing(self) -> list[TrainJob]:

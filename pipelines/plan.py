@@ -19,7 +19,7 @@ from cu_core.data.requests import ForgetSet, resolve_request, save_forget_set
 from cu_core.data.schema import Manifest
 from cu_core.files import atomic_file, file_sha256
 from cu_core.places import named_file, place, shown, there
-from cu_core.run import foreign_model, fresh_model, open_reader, open_split
+from cu_core.run import foreign_model, fresh_model, made_elsewhere, open_reader, open_split
 from pipelines.tracking import tracking_uri, use_server
 
 
@@ -51,7 +51,7 @@ class Plan:
     @cached_property
     def digest(self) -> str:
         """Asked for by the driver before workers are: of files that are named it alone may know what they hold."""
-        return self.config.result_digest(self.manifest.digest)
+        return self.config.result_digest(self.manifest.digest, self.forget.digest)
 
     @property
     def missing(self) -> list[TrainJob]:
@@ -178,4 +178,7 @@ def make_plan(config: RunConfig) -> Plan:
         TrainJob(f"retrain oracle {i}", models / config.oracle_key(digest, forget.digest, i), file, i)
         for i in range(config.audit.oracles)
     )
+    for job in (original, *oracles):
+        if job.done:
+            made_elsewhere(config, job.folder)
     return Plan(config, reader.manifest, forget, file, original, oracles)

@@ -12,16 +12,15 @@ import numpy as np
 import psutil
 import ray
 
-from cu_core.audit.report import REPORT_VERSION
 from cu_core.audit.strong import TARGETS, Margins, margins_of, spread
 from cu_core.checkpoint import read_meta
 from cu_core.config import RunConfig
 from cu_core.config_io import ConfigError
 from cu_core.data.forget_split import RowSet
 from cu_core.data.requests import ForgetSet, save_forget_set
-from cu_core.files import digest_of
 from cu_core.places import there
 from cu_core.run import Hooks, load_model, open_reader, open_split, run_unlearn
+from cu_core.source import source_digest
 from pipelines import launch
 from pipelines.dry_run import rows_per_second
 from pipelines.plan import Plan, TrainJob, make_plan
@@ -44,14 +43,12 @@ class Member:
     @cached_property
     def folder(self) -> Path:
         """Of the unlearned model; what it answers lies in a folder of its own for every base."""
-        return self.plan.config.store / "pool" / digest_of([self.plan.digest, self.plan.forget.digest])
+        return self.plan.config.store / "pool" / self.plan.digest
 
     @cached_property
     def _asked(self) -> str:
-        base, audit = self.base, self.base.config.audit
-        return digest_of(
-            [base.forget.digest, base.config.seed, audit.report_on, audit.max_rows, TARGETS, REPORT_VERSION]
-        )
+        source = source_digest("figures", margins_of.__module__)
+        return self.base.config.figures_key(["margins", source], self.base.forget.digest)
 
     @property
     def models(self) -> dict[Role, Path]:

@@ -72,6 +72,6 @@ def audit_trial(cell: Cell, objective: str) -> dict[str, float]:
         raise NonFiniteError(report.reason)
     if report is None:
         report, _ = launch.audit_here(plan, unlearned, lambda role: None)
-        write_text(cell.folder / "audit.json", REPORTS.dump_json(report, indent=1).decode())
+        write_text(cell.report_file, REPORTS.dump_json(report, indent=1).decode())
     parts = run_proxy(plan.config, plan.forget_file, plan.original.folder, unlearned, launch.device_of(plan.config))
     return judge(report, parts, objective)

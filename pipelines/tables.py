@@ -39,7 +39,7 @@ def machine() -> str:
 
 def limits_line(report: AuditReport) -> str:
     """What the verdict can see, as far as it was measured for such requests on this data."""
-    limits = report.basis.limits
+    limits = report.limits
     if limits is None:
         return "What this verdict can detect was not measured on this data: cu calibrate does."
     told, count = limits.false_alarms

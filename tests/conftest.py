@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import tempfile
 from pathlib import Path
 
 os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.2")
@@ -24,6 +25,8 @@ from cu_core.data.shard_reader import ShardReader
 from cu_core.data.sources import SourceOptions
 
 FASHION = Path(os.environ.get("FASHION_MNIST", "/usr/share/datasets/fashion-mnist"))
+CACHE = tempfile.TemporaryDirectory(prefix="cu-cache-")
+os.environ.setdefault("CU_CACHE", CACHE.name)
 torch.set_num_threads(1)
 settings.register_profile("cu", deadline=None)  # no timed tests
 settings.load_profile("cu")

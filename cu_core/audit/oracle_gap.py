@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import stdtrit
 
-from cu_core.audit.spread import Prior, Spread
 from cu_core.audit.table import METRICS
 from cu_core.types import MetricResult
 
@@ -54,8 +53,6 @@ class Band:
     """Half width of the prediction interval of one more oracle."""
     spread: float
     """Standard deviation between oracles behind it."""
-    freedom: float
-    """Degrees of freedom behind the spread."""
     margin: float
 
     @property
@@ -63,24 +60,19 @@ class Band:
         return max(self.prediction, self.margin)
 
 
-def band(name: str, oracles: Sequence[Figures], margin: float, error: float, prior: Prior | None = None) -> Band | None:
-    """Prediction interval of one more draw from a normal distribution, t(d) s sqrt(1 + 1/K), at the two-sided ``error``
-    of this one figure.
+def band(name: str, oracles: Sequence[Figures], margin: float, error: float) -> Band | None:
+    """Prediction interval of one more draw from a normal distribution, t(K - 1) s sqrt(1 + 1/K), at the two-sided
+    ``error`` of this one figure: exact however far oracles spread.
 
-    The oracles alone give s with d = K - 1 degrees of freedom. ``prior`` is what other requests have shown of the
-    spread: its variance enters with its degrees of freedom (a scaled inverse chi-square prior: Smyth 2004, eq. 7, 8).
-    s^2 is at least that of one row: figures that are counts are never known better.
-
-    Absent where nothing is known of the spread: one oracle without a prior.
+    s^2 is at least that of one row: figures that are counts are never known better. Absent for fewer oracles than show a
+    spread.
     """
     freedom, variance = spread_of(name, oracles)
-    d0, v0 = (prior.freedom, prior.variance) if prior else (0.0, 0.0)
-    if freedom + d0 == 0:
+    if not freedom:
         return None
-    moderated = (freedom * variance + d0 * v0) / (freedom + d0)
-    spread = float(np.sqrt(max(moderated, _one_row(name, oracles))))
-    half = float(stdtrit(freedom + d0, 1 - error / 2)) * spread * float(np.sqrt(1 + 1 / len(oracles)))
-    return Band(half, spread, freedom + d0, margin)
+    spread = float(np.sqrt(max(variance, _one_row(name, oracles))))
+    half = float(stdtrit(freedom, 1 - error / 2)) * spread * float(np.sqrt(1 + 1 / len(oracles)))
+    return Band(half, spread, margin)
 
 
 def spread_of(name: str, oracles: Sequence[Figures]) -> tuple[int, float]:
@@ -97,15 +89,6 @@ def spread_of(name: str, oracles: Sequence[Figures]) -> tuple[int, float]:
     variance = float(np.var(values, ddof=1))
     factor = {"distance": (count - 1) / max(count - 2, 1), "projection": (count - 1) / count}.get(side, 1.0)
     return count - 1, variance * factor**2
-
-
-def spreads_of(names: Sequence[str], oracles: Sequence[Figures]) -> dict[str, Spread]:
-    """Of metrics that all oracles have; parts of one metric for single classes count as one: the mean variance."""
-    found: dict[str, list[tuple[int, float]]] = {}
-    for name in names:
-        if all(name in oracle for oracle in oracles):
-            found.setdefault(name.partition("/")[0], []).append(spread_of(name, oracles))
-    return {n: Spread(parts[0][0], float(np.mean([v for _, v in parts]))) for n, parts in found.items() if parts[0][0]}
 
 
 def _one_row(name: str, oracles: Sequence[Figures]) -> float:

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from cu_core.audit.limits import Limits
 from cu_core.audit.oracle_gap import Band, Figures, OracleGap, difference, oracle_gap
 from cu_core.audit.pair_samples import pair_columns
-from cu_core.audit.spread import Basis
 from cu_core.audit.subject import AuditConfig, Subject
 from cu_core.audit.table import AUDITS, METRICS, metrics_of
 from cu_core.audit.verdict import Others, Rule, Verdict, judge
@@ -72,8 +72,8 @@ class AuditReport:
     gap: OracleGap | None
     doing_nothing_gap: OracleGap | None
     verdict: Verdict
-    basis: Basis
-    """What earlier requests and `cu calibrate` tell of this verdict."""
+    limits: Limits | None
+    """What such a verdict can see; absent where `cu calibrate` was not run."""
     absent: Mapping[str, str]
     """Metrics of the request's kind that are not there, and why."""
     per_class: Mapping[str, Mapping[int, MetricResult]]

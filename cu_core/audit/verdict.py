@@ -27,7 +27,6 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from cu_core.audit.oracle_gap import Band, Figures, band, difference
-from cu_core.audit.spread import Prior
 from cu_core.audit.subject import AuditConfig, AuditName
 from cu_core.audit.table import METRICS, Claim
 
@@ -77,7 +76,6 @@ class Rule:
     claim: Claim
     oracles: Sequence[Figures]
     config: AuditConfig
-    priors: Mapping[str, Prior] = field(default_factory=dict)
 
     def band(self, name: str, margin: float | None = None) -> Band | None:
         """Absent for what the oracles do not have."""
@@ -85,7 +83,7 @@ class Rule:
             return None
         error = self.config.family_error / len(self.claim.judged)
         wide = self.config.margin_points if margin is None else margin
-        return band(name, self.oracles, wide, error, self.priors.get(name.partition("/")[0]))
+        return band(name, self.oracles, wide, error)
 
     def outside(self, model: Figures, audit: AuditName, margin: float | None = None) -> dict[str, float]:
         """Primary metrics of the audit beyond their tolerance; ``margin`` replaces that of the configuration."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -16,10 +17,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from cu_core.data.checked import check_shard
 from cu_core.data.order import Rows, mix
 from cu_core.data.ranges import may_hold
 from cu_core.data.schema import CAPTION, DataError, Manifest, ShardInfo, Split, read_manifest
-from cu_core.files import file_sha256
 from cu_core.places import address, fetch, make_room, place
 
 ROW = "its number among the training rows"
@@ -77,7 +78,7 @@ class ShardReader:
     def batches(self, shard: ShardInfo) -> list[pa.RecordBatch]:
         """The shard's record batches, memory-mapped.
 
-        Raises: DataError if the file is missing or not whole.
+        Raises: DataError if the file is missing, damaged or changed since it was packed.
         """
         if shard.path not in self._batches:
             path = self.shard_path(shard)
@@ -90,33 +91,25 @@ class ShardReader:
         return self._batches[shard.path]
 
     def _mapped(self, path: Path, shard: ShardInfo) -> pa.MemoryMappedFile:
-        came = "no file"
         for _ in range(3):  # a neighbour may drop it, to make room, before it is opened here
-            self._bring(path, shard)
+            self.bring(shard)
             with contextlib.suppress(FileNotFoundError):
-                if (size := path.stat().st_size) == shard.bytes:
-                    return pa.memory_map(str(path))
-                came = f"{size} bytes"
-        raise DataError(f"shard {path} must have {shard.bytes} bytes, found {came}; pack the data again.")
+                check_shard(path, shard)
+                return pa.memory_map(str(path))
+        raise DataError(f"shard {path} must have {shard.bytes} bytes, found no file; pack the data again.")
 
-    def _bring(self, path: Path, shard: ShardInfo) -> None:
+    def bring(self, shard: ShardInfo) -> None:
         """A shard at an address: a whole copy on this machine, marked as used.
 
         Raises: DataError if what came is not what was packed.
         """
+        path = self.shard_path(shard)
         if address(path) is None:
             return
         with contextlib.suppress(FileNotFoundError):
-            os.utime(path)
+            os.utime(path, ns=(time.time_ns(), path.stat().st_mtime_ns))  # the time of change stays
             return
-
-        def check(copy: Path) -> None:
-            if file_sha256(copy) != shard.sha256:
-                raise DataError(
-                    f"shard {address(path)} is damaged: its sha256 differs from the manifest's; pack it again."
-                )
-
-        fetch(path, check)
+        fetch(path, lambda copy: check_shard(path, shard, copy))
         make_room(path)
 
     @cached_property

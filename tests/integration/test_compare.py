@@ -126,7 +126,7 @@ def test_killed_and_started_again_it_gives_the_same_table(
     path = write_comparison(tmp_path, digits)
     process = subprocess.Popen([*CU, "compare", path], start_new_session=True, stderr=subprocess.DEVNULL)
     cells, deadline = tmp_path / "out" / "cells", time.monotonic() + 240
-    while len(finished := list(cells.glob("*/audit.json"))) < 4:
+    while len(finished := list(cells.glob("*/audit-*.json"))) < 4:
         assert process.poll() is None, "the comparison ended before it could be killed"
         assert time.monotonic() < deadline, "no four cells after four minutes"
         time.sleep(0.02)

@@ -107,7 +107,7 @@ def title(process: psutil.Process) -> str:
 
 
 def finished_cells(place: Path) -> int:
-    return len(list((place / "out" / "cells").glob("*/audit.json")))
+    return len(list((place / "out" / "cells").glob("*/audit-*.json")))
 
 
 def test_a_killed_driver_goes_on_and_a_killed_trial_costs_itself_alone(digits: Path, tmp_path: Path) -> None:

@@ -130,15 +130,16 @@ def test_a_shard_that_a_neighbour_dropped_is_brought_again(
     here = ShardReader(packed(bucket))
     another_machine(tmp_path, monkeypatch)
     reader = ShardReader(place(f"{bucket}/data/digits"))
-    bring, dropped = ShardReader._bring, []
+    bring, dropped = ShardReader.bring, []
 
-    def dropping(self: ShardReader, path: Path, shard: ShardInfo) -> None:
-        bring(self, path, shard)
+    def dropping(self: ShardReader, shard: ShardInfo) -> None:
+        bring(self, shard)
+        path = self.shard_path(shard)
         if not dropped:
             dropped.append(path)
             path.unlink()
 
-    monkeypatch.setattr(ShardReader, "_bring", dropping)
+    monkeypatch.setattr(ShardReader, "bring", dropping)
     rows = np.arange(5)
     assert torch.equal(reader.images("train", rows), here.images("train", rows))
     assert dropped
@@ -165,11 +166,9 @@ def test_a_file_that_a_user_names_is_looked_for_here_and_then_under_the_root(
 def test_a_result_depends_on_what_named_files_hold_not_on_where_they_lie(tmp_path: Path) -> None:
     digests = []
     for name, text in (("a", "1\n2\n"), ("b", "1\n2\n"), ("c", "1\n3\n")):
-        for file in (tmp_path / f"{name}.txt", tmp_path / f"{name}.safetensors"):
-            file.write_text(text)
-        request = {"kind": "by_id", "path": str(tmp_path / f"{name}.txt")}
+        (tmp_path / f"{name}.safetensors").write_text(text)
         weights = {"weights": str(tmp_path / f"{name}.safetensors")}
-        digests.append(config_from({"request": request, "model": weights}).result_digest("data"))
+        digests.append(config_from({"model": weights}).result_digest("data", "forget"))
     assert digests[0] == digests[1] != digests[2]
 
 

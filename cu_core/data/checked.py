@@ -1,0 +1,43 @@
+"""Whether a shard is what was packed: its sha256 once per machine, its size and time of change ever after."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from pathlib import Path
+
+from cu_core.data.schema import DataError, ShardInfo
+from cu_core.files import digest_of, sha256_of, write_text
+from cu_core.places import cache, shown
+
+
+def check_shard(path: Path, shard: ShardInfo, copy: Path | None = None, anew: bool = False) -> None:
+    """Compare with the manifest. The sha256 is taken where this machine has not done so since the file last changed, or
+    ``anew``. ``copy``: where the bytes lie until they are found sound.
+
+    Raises: DataError if they are not those that were packed; FileNotFoundError.
+    """
+    file = copy or path
+    found = file.stat()
+    if found.st_size != shard.bytes:
+        raise DataError(
+            f"shard {shown(path)} must have {shard.bytes} bytes, found {found.st_size} bytes; pack the data again."
+        )
+    state = [shard.sha256, found.st_size, found.st_mtime_ns, found.st_ino]
+    record = cache() / "checked" / f"{digest_of(str(path))}.json"
+    if not anew and _recorded(record) == state:
+        return
+    if sha256_of(file) != shard.sha256:
+        raise DataError(
+            f"shard {shown(path)}: its sha256 differs from the manifest's (a byte flipped, or it was changed after "
+            f"packing); pack the data again."
+        )
+    with contextlib.suppress(OSError):  # without a place for the record it is checked by every process
+        write_text(record, json.dumps(state))
+
+
+def _recorded(record: Path) -> object:
+    try:
+        return json.loads(record.read_text())
+    except (OSError, ValueError):  # none yet, or one that was cut off
+        return None
