@@ -64,8 +64,8 @@ def band(name: str, oracles: Sequence[Figures], margin: float, error: float) -> 
     """Prediction interval of one more draw from a normal distribution, t(K - 1) s sqrt(1 + 1/K), at the two-sided
     ``error`` of this one figure: exact however far oracles spread.
 
-    s^2 is at least that of one row: figures that are counts are never known better. Absent for fewer oracles than show a
-    spread.
+    s^2 is at least that of one row: figures that are counts are never known better. Absent for fewer oracles than show
+    a spread.
     """
     freedom, variance = spread_of(name, oracles)
     if not freedom:
