@@ -17,10 +17,10 @@ PAPER_METHOD = {
 }
 
 # Rates at which each method did something on Fashion-MNIST; at the contrastive method's rate, some do nothing and
-# others leave a model that knows nothing. Most are the best of three values on class 7 (or 300 random rows), seed 9, in a
-# former form of tune_configs/compare/fashion_mnist_class.yaml and fashion_mnist_samples.yaml. Two marks: "edge", the
-# best was the first or last of the three, and a better one may lie beyond; "not found", no search gave this value: it
-# is not the best of the three, or only another setting was searched. Comparisons search anew and do not rest on these.
+# others leave a model that knows nothing. Most are the best of three values on class 7 (or 300 random rows), seed 9,
+# in a former form of tune_configs/compare/fashion_mnist_class.yaml and fashion_mnist_samples.yaml. Two marks: "edge",
+# the best was the first or last of the three, and a better one may lie beyond; "not found", no search gave this value:
+# it is not the best of the three, or only another setting was searched. Comparisons do not rest on these.
 METHOD_LR: dict[RequestKind, dict[str, float]] = {
     "class": {
         "finetune": 0.1,  # edge
