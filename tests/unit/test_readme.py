@@ -21,8 +21,8 @@ KNOWN: dict[str, set[tuple[str, str]]] = {
         ("finetune", "1"),
     }
 }
-"""Figures that their page does not hold, to be mended, by row or paragraph: counts of verdicts, and figures of other runs
-than those of the page."""
+"""Figures that their page does not hold, to be mended, by row or paragraph: counts of verdicts, and figures that are of
+other runs than those of the page."""
 
 
 def rows() -> list[str]:
