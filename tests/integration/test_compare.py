@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -92,7 +94,7 @@ def test_tables_hold_every_method_and_the_controls(undisturbed: tuple[Path, str]
     assert table.loc["logit_mask", "probe_accuracy mean"] == table.loc["doing nothing", "probe_accuracy mean"]
     rows = table["rows mean"].drop(["doing nothing", "oracle", "gradient_ascent"])
     assert (rows <= 2400).all()
-    assert rows.drop("logit_mask").min() > 2200
+    assert rows["push_and_pull"] > 2200  # the searched ones may stop sooner
     markdown = (place / "table.md").read_text()
     figures = markdown[markdown.index("**class: difference") :]
     assert figures.index("| doing nothing |") < figures.index("| oracle |") < figures.index("| contrastive")
@@ -112,10 +114,12 @@ def test_every_method_was_searched_alike_and_the_page_says_how(undisturbed: tupl
     for label, search in record["searches"].items():
         trials = search["trials"]
         assert len(trials) == 4 + (2 if search["widened"] else 0)
-        assert min(trials, key=lambda t: t["value"])["settings"] == search["chosen"]
-        assert all(0 < t["rows"] <= 2400 for t in trials)
+        best = min(trials, key=lambda t: math.inf if t["value"] is None else t["value"])
+        assert best["settings"] == search["chosen"]
+        assert all(t["rows"] <= 2400 for t in trials)
+        assert sum(t["rows"] for t in trials) > 0
         table = (folder / "table.md").read_text()
-        chosen = next(line for line in table.splitlines() if line.startswith(f"| {label} | {len(trials)} | 0 |"))
+        chosen = next(line for line in table.splitlines() if line.startswith(f"| {label} | {len(trials)} |"))
         assert f"optimizer.lr={search['chosen']['optimizer.lr']}" in chosen
     cells = pd.read_csv(folder / "cells.csv")
     done = cells[cells["method"] == "random_label"]
@@ -149,7 +153,7 @@ def test_a_second_start_runs_nothing_and_gives_the_same_table(undisturbed: tuple
     piece = compare(place / "tiny.yaml", "--methods", "random_label")  # a piece of it finds the same cells
     assert piece.returncode == 0, piece.stderr
     assert "2 cells: 2 found, 0 to run" in piece.stderr
-    assert ", 0 to run" in piece.stderr.split("search:")[1].split("\n")[1]
+    assert not re.search(r"[1-9]\d* to run", piece.stderr)
 
 
 def test_killed_and_started_again_it_gives_the_same_table(
