@@ -7,14 +7,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from cu_core.config_io import ConfigError
-from pipelines.cells import Cell, Failure, Outcome, run_cells
-from pipelines.compare_config import Comparison, Settings, Sizes
+from pipelines.cells import Cell, Outcome, run_cells
+from pipelines.compare_config import Comparison, Sizes
+from pipelines.compare_search import Search, Trial, search_all, trial_of
+from pipelines.competitors import Settings
 from pipelines.memorisation import make_scores, plan_scoring
 from pipelines.plan import Plan, make_plan
 from pipelines.progress import console
+from pipelines.tables import counted
 
 
 @dataclass(frozen=True)
@@ -34,15 +35,6 @@ class Place:
 
 
 @dataclass(frozen=True)
-class Trial:
-    """Settings that were tried in a method's own search."""
-
-    settings: dict[str, Any]
-    gap: float
-    """Mean over tuning requests and seeds, on the stop set; infinite where a run diverged."""
-
-
-@dataclass(frozen=True)
 class Result:
     """One finished cell."""
 
@@ -57,13 +49,12 @@ class Finished:
     """A whole comparison."""
 
     comparison: Comparison
-    trials: dict[str, list[Trial]]
-    """What each method's search tried, best first; empty for methods without one."""
+    searches: dict[str, Search]
+    """Of the methods that are searched."""
     results: list[Result]
 
     def chosen(self, method: str) -> dict[str, Any]:
-        tried = self.trials.get(method)
-        return tried[0].settings if tried else {}
+        return self.searches[method].best.settings if method in self.searches else {}
 
 
 def places(
@@ -116,30 +107,27 @@ def make_cell(comparison: Comparison, method: str, trial: Settings, place: Place
     return Cell(f"{method} {place.label}", replace(shared, config=config))
 
 
-def search(comparison: Comparison) -> dict[str, list[Trial]]:
-    """Each method's own search on tuning requests, seeds and the stop set."""
+def search(comparison: Comparison) -> dict[str, Search]:
+    """Each method's own search."""
     config, tuning = comparison.config, comparison.config.tuning
-    searching = {label: c.trials for label, c in config.methods.items() if c.search}
-    if tuning is None or not searching:
+    spaces = {label: space for label in config.methods if (space := comparison.space(label))}
+    if tuning is None or not spaces:
         return {}
     spots = places(comparison, "tuning", tuning.requests, tuning.seeds, tuning=True)
-    keyed = [(label, i, place) for label, trials in searching.items() for i in range(len(trials)) for place in spots]
     console.print(
-        f"search: {tuning.trials} trials each of {len(searching)} methods, on requests and seeds not reported"
+        f"search: {counted(tuning.trials, 'trial')} each of {counted(len(spaces), 'method')}, on requests and seeds "
+        f"not reported"
     )
-    outcomes = run_cells([make_cell(comparison, m, searching[m][i], place, tuning=True) for m, i, place in keyed])
-    gaps: dict[tuple[str, int], list[float]] = {}
-    for (label, i, _), outcome in zip(keyed, outcomes, strict=True):
-        gaps.setdefault((label, i), []).append(gap_of(outcome))
-    tried = {m: [Trial(t, float(np.mean(gaps[m, i]))) for i, t in enumerate(ts)] for m, ts in searching.items()}
-    return {label: sorted(trials, key=lambda t: t.gap) for label, trials in tried.items()}
 
+    def evaluate(asked: Sequence[tuple[str, dict[str, Any]]]) -> list[Trial]:
+        cells = [make_cell(comparison, label, s, place, tuning=True) for label, s in asked for place in spots]
+        outcomes = run_cells(cells)
+        return [
+            trial_of(settings, outcomes[i * len(spots) : (i + 1) * len(spots)], tuning.objective)
+            for i, (_, settings) in enumerate(asked)
+        ]
 
-def gap_of(outcome: Outcome) -> float:
-    if isinstance(outcome, Failure):
-        return float("inf")
-    assert outcome.gap is not None  # `check` asks for an oracle
-    return outcome.gap.mean
+    return search_all(spaces, tuning, evaluate)
 
 
 def check(comparison: Comparison) -> None:
@@ -148,22 +136,34 @@ def check(comparison: Comparison) -> None:
     Raises: ConfigError, ValueError for any mistake in requests, methods, settings or budget.
     """
     config = comparison.config
-    groups = [*config.requests.items(), *([("tuning", config.tuning.requests)] if config.tuning else [])]
-    kinds, forgotten = set(), dict[str, list[str]]()
-    for group, requests in groups:
-        ready = [_without_scores(comparison, request) for request in requests]
-        for place in places(comparison, group, ready, config.seeds[:1], tuning=False):
-            kinds.add(place.plan.forget.kind)
-            forgotten.setdefault(place.plan.forget.digest, []).append(group)
-            if not place.plan.oracles:
-                raise ConfigError("audit.oracles must be at least 1: a comparison is made against the oracle.")
-            for label, competitor in config.methods.items():
-                for trial in competitor.trials:
-                    make_cell(comparison, label, trial, place, tuning=False)
+    asked = [(request, False) for group in config.requests.values() for request in group]
+    asked += [(request, True) for request in (config.tuning.requests if config.tuning else ())]
+    kinds, classes = set[str](), {True: set[int](), False: set[int]()}
+    for request, tuning in asked:
+        ready = _without_scores(comparison, request)
+        (place,) = places(comparison, "check", [ready], config.seeds[:1], tuning=False)
+        kinds.add(place.plan.forget.kind)
+        classes[tuning] |= {*place.plan.forget.classes}
+        if not place.plan.oracles:
+            raise ConfigError("audit.oracles must be at least 1: a comparison is made against the oracle.")
+        for label in config.methods:
+            _check_settings(comparison, label, place)
     if len(kinds) > 1:
         raise ConfigError("requests: classes and samples have other settings; compare them in two files.")
-    if "class" in kinds and any("tuning" in same and len(set(same)) > 1 for same in forgotten.values()):
-        raise ConfigError("tuning.requests: a class that is reported decides the settings; tune on another.")
+    if shared := classes[True] & classes[False]:
+        raise ConfigError(
+            f"tuning.requests: class {min(shared)} is reported, and would decide the settings; tune on another."
+        )
+
+
+def _check_settings(comparison: Comparison, label: str, place: Place) -> None:
+    """Raises: ConfigError for settings, or for an end of a range that may become so wide, that a run would refuse."""
+    for trial in comparison.ends(label):
+        try:
+            make_cell(comparison, label, trial, place, tuning=False)
+        except ConfigError as error:
+            hint = " (an end of a range, or of one that was widened: `within` names natural limits)" if trial else ""
+            raise ConfigError(f"{str(error).removesuffix('.')}{hint}.") from error
 
 
 def _without_scores(comparison: Comparison, request: Settings) -> Settings:

@@ -14,8 +14,9 @@ from cu_core.files import digest_of, write_text
 from cu_core.places import shown, there
 from pipelines.compare import Finished, check, run_comparison
 from pipelines.compare_config import CompareConfig, Comparison, read_comparison
-from pipelines.compare_page import LEGEND, terminal_table, write_files
-from pipelines.compare_table import cell_frame, tables
+from pipelines.compare_page import LEGEND, all_tables, terminal_table, write_files
+from pipelines.compare_searches import left_out
+from pipelines.compare_table import cell_frame
 from pipelines.compare_tracking import Recorder
 from pipelines.plan import absolute
 from pipelines.progress import console
@@ -69,10 +70,14 @@ def compare(path: Path, overrides: Sequence[str], out: Path | None, only: Sequen
     # With settings changed, it is another comparison: its tables do not replace those of the file itself.
     name = f"{path.stem} {comparison_digest(comparison)[:6]}" if overrides or only else path.stem
     finished, folder = run_tracked(comparison, name)
-    for table in [t for t in tables(finished, cell_frame(finished)) if t.brief]:
+    for table in [t for t in all_tables(finished, cell_frame(finished)) if t.brief]:
         Console(stderr=True, width=max(console.width, TABLE_WIDTH)).print(terminal_table(table))
+        for note in table.notes:
+            console.print(note, highlight=False)
         for warning in table.warnings:
             console.print(f"[bold yellow]warning[/] {warning}", highlight=False)
+    for line in left_out(finished):
+        console.print(f"left out: {line}", highlight=False)
     console.print(LEGEND, highlight=False)
     if out is not None:
         write_text(out, (folder / "table.md").read_text())

@@ -3,90 +3,25 @@
 from __future__ import annotations
 
 import difflib
-import itertools
 import json
-import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from cu_core.audit.verdict import Word
+from cu_core.audit.table import METRICS
 from cu_core.config import RunConfig
 from cu_core.config_io import ConfigError, check_keys, config_from, merge, one_line, overridden, parse_yaml
 from cu_core.methods.table import METHODS
+from cu_core.unlearn.stopping import StopConfig
+from pipelines.competitors import OWN, STEPS_FRAC, Competitor, Settings, Tuning
+from pipelines.ranges import Space, values_of, widened
 
-Settings = Mapping[str, Any]
-OWN = ("method", "optimizer", "batches", "stop", "batch_norm", "preset")
-"""Parts of the run configuration that belong to a method."""
+GAP_AUDITS = {metric.audit for metric in METRICS.values() if metric.in_gap}
 DRAWN = ("by_random", "by_neighbours")
 """Requests drawn by a seed."""
-CONTROLS = ("doing nothing", "oracle")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Competitor:
-    """A method of the comparison; its label is the method's name, or any other where ``set.method.name`` is given."""
-
-    set: Settings = field(default_factory=dict)
-    """Its settings over those of ``base`` and ``set``."""
-    search: Mapping[str, Sequence[Any]] = field(default_factory=dict)
-    """Dotted keys and their values; every combination is a trial."""
-    expect: Sequence[Word] = ()
-    """Verdicts that it must get, for models whose verdict is known; the table then says which it got."""
-
-    @property
-    def trials(self) -> list[dict[str, Any]]:
-        """One mapping of dotted keys to values for each combination."""
-        return [dict(zip(self.search, values, strict=True)) for values in itertools.product(*self.search.values())]
-
-    def check(self, label: str) -> None:
-        """Raises: ValueError for a label that names no method, and for settings that are not the method's own."""
-        if not re.fullmatch(r"[\w .-]+", label):
-            raise ValueError(f"methods.{label}: a label is made of letters, digits, spaces, dots, - and _")
-        method = self.set.get("method", {})
-        name = method.get("name") if isinstance(method, Mapping) else None
-        if label in CONTROLS or not isinstance(method, Mapping):
-            raise ValueError(
-                f"methods.{label}: {'the name of a control' if label in CONTROLS else 'set.method is empty'}"
-            )
-        if label in METHODS and name not in (None, label):
-            raise ValueError(f"methods.{label}: set.method.name is {name}; give the entry a label of its own")
-        if label not in METHODS and name is None and "preset" not in self.set:
-            near = difflib.get_close_matches(label, METHODS, 1)
-            hint = f"did you mean {near[0]}? " if near else ""
-            raise ValueError(
-                f"methods.{label}: no method of that name; {hint}`cu methods` lists them; another label needs "
-                f"set.method.name or set.preset"
-            )
-        for key in [*self.set, *self.search]:
-            if key.split(".")[0] not in OWN:
-                part = "set" if key in self.set else "search"
-                raise ValueError(
-                    f"methods.{label}.{part}.{key}: a method may set {', '.join(OWN)} only; what all cells share is "
-                    f"changed in the part set"
-                )
-        stop = self.set.get("stop", {})
-        if "stop.max_steps" in self.search or (isinstance(stop, Mapping) and "max_steps" in stop):
-            raise ValueError(f"methods.{label}: stop.max_steps follows from budget_rows")
-        if any(len({json.dumps(v) for v in values}) < len(values) for values in self.search.values()):
-            raise ValueError(f"methods.{label}.search holds a value twice")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Tuning:
-    """Where each method's own small search is decided; none of it is reported."""
-
-    trials: int
-    """Trials of every method that searches."""
-    seeds: Sequence[int] = (9,)
-    requests: Sequence[Settings]
-
-    def __post_init__(self) -> None:
-        if self.trials < 1 or not self.seeds or not self.requests:
-            raise ValueError("tuning needs at least one trial, one seed and one request")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,16 +49,29 @@ class CompareConfig:
             raise ValueError(f"seeds must be different numbers, at least one, got {list(self.seeds)}")
         for label, competitor in self.methods.items():
             competitor.check(label)
-            if competitor.search and self.tuning is None:
+            if self.tuning is None and competitor.search:
                 raise ValueError(f"methods.{label}.search needs a part tuning (seeds, requests, trials)")
-            count = len(competitor.trials)
-            if competitor.search and self.tuning is not None and count != self.tuning.trials:
-                raise ValueError(
-                    f"methods.{label}.search has {count} combinations, tuning.trials is {self.tuning.trials}"
-                )
+            if self.tuning is not None and not competitor.published:
+                _check_alike(label, competitor, self.tuning)
         shared = set(self.seeds) & set(self.tuning.seeds if self.tuning else ())
         if shared:
             raise ValueError(f"tuning.seeds: {sorted(shared)} are reported seeds too; tune on others")
+
+
+def _check_alike(label: str, competitor: Competitor, tuning: Tuning) -> None:
+    """Raises: ValueError for an entry that would not be searched and stopped as all others are."""
+    if "stop" in competitor.set:
+        raise ValueError(
+            f"methods.{label}.set.stop: all methods stop alike; use set.stop or tuning.search, or published: true"
+        )
+    if not competitor.search and not METHODS[competitor.method(label)].control:
+        raise ValueError(
+            f"methods.{label}: every method is searched where there is a part tuning; give it a search, or set "
+            f"published: true"
+        )
+    both = {*competitor.search} & {*tuning.search}
+    if both:
+        raise ValueError(f"methods.{label}.search: {sorted(both)} are in tuning.search, which is the same for all")
 
 
 @dataclass(frozen=True)
@@ -155,8 +103,50 @@ class Comparison:
 
     def _shared(self, request: Settings, seed: int, tuning: bool) -> dict[str, Any]:
         drawn = {"seed": seed} if request.get("kind") in DRAWN else {}
-        values = merge(self.base, {"seed": seed, "audit": {"report_on": "stop" if tuning else "test"}})
+        audit: dict[str, Any] = {"report_on": "stop" if tuning else "test"}
+        if tuning:  # the search looks at the gap alone
+            asked = self.base.get("audit", {}).get("audits")
+            audit["audits"] = sorted(GAP_AUDITS if asked is None else GAP_AUDITS & set(asked))
+        values = merge(self.base, {"seed": seed, "audit": audit})
         return {**values, "request": {**drawn, **request}}
+
+    def space(self, label: str) -> Space:
+        """What is searched for a method: its own settings and those of all; empty for one that is not searched."""
+        competitor, tuning = self.config.methods[label], self.config.tuning
+        if tuning is None or not competitor.search:
+            return {}
+        shared = {} if METHODS[competitor.method(label)].closed_form else tuning.search
+        return {**competitor.search, **shared}
+
+    def ends(self, label: str) -> list[dict[str, Any]]:
+        """Settings of the search, one changed at a time to every choice and to both ends of its range, and of the
+        widest that this may become."""
+        space, tuning = self.space(label), self.config.tuning
+        first = {key: values_of(drawn)[0] for key, drawn in space.items()}
+        found = [first]
+        for key, drawn in space.items():
+            values = list(values_of(drawn))
+            for edge in ("low", "high") if tuning and "choice" not in drawn else ():
+                widest = drawn
+                for _ in range(tuning.widenings):
+                    widest = widened(widest, edge, tuning.widen)
+                values += values_of(widest)
+            found += [{**first, key: value} for value in values]
+        return found
+
+    def uncut(self, label: str, trial: Settings, request: Settings, seed: int, *, tuning: bool) -> RunConfig:
+        """The configuration of a cell before its steps are cut to the budget.
+
+        Raises: ConfigError for settings that do not fit.
+        """
+        competitor = self.config.methods[label]
+        values = self._shared(request, seed, tuning)
+        if label in METHODS:
+            values = merge(values, {"method": {"name": label}})
+        if self.config.tuning is not None and not competitor.published:
+            values = merge({"stop": asdict(StopConfig())}, values)  # a preset's own would favour its method
+        values = merge(values, competitor.set)
+        return config_from(with_settings(values, {k: v for k, v in trial.items() if k != STEPS_FRAC}))
 
     def cell_config(
         self, label: str, trial: Settings, request: Settings, seed: int, *, tuning: bool, sizes: Sizes
@@ -165,12 +155,10 @@ class Comparison:
 
         Raises: ConfigError for settings that do not fit, or if the budget buys no step.
         """
-        values = self._shared(request, seed, tuning)
-        if label in METHODS:
-            values = merge(values, {"method": {"name": label}})
-        values = merge(values, self.config.methods[label].set)
+        budget = self.config.methods[label].budget_rows or self.config.budget_rows
         try:
-            return within_budget(config_from(with_settings(values, trial)), self.config.budget_rows, label, sizes)
+            config = self.uncut(label, trial, request, seed, tuning=tuning)
+            return within_budget(config, budget, label, sizes, trial.get(STEPS_FRAC, 1.0))
         except ConfigError as error:
             text = str(error)
             raise ConfigError(text if text.startswith("methods.") else f"methods.{label}: {text}") from error
@@ -181,11 +169,13 @@ def with_settings(values: Settings, dotted: Settings) -> dict[str, Any]:
     return overridden(values, [f"{key}={json.dumps(value)}" for key, value in dotted.items()])
 
 
-def within_budget(config: RunConfig, budget: int, label: str, sizes: Sizes) -> RunConfig:
-    """As many steps as the budget buys; the step counts of the stop rule keep their proportion.
+def within_budget(config: RunConfig, budget: int, label: str, sizes: Sizes, steps_frac: float = 1.0) -> RunConfig:
+    """``steps_frac`` of the steps that the budget buys; the step counts of the stop rule keep their proportion.
 
-    Raises: ConfigError if it buys none.
+    Raises: ConfigError if it buys none, or for a share that is none.
     """
+    if not 0 < steps_frac <= 1:
+        raise ConfigError(f"{STEPS_FRAC}: a share of the budget lies in (0, 1], got {steps_frac}.")
     method, batches, stop = config.method, config.batches, config.stop
     ready = method.rows_to_prepare(sizes.forget, sizes.retain, sizes.forget_classes)
     forget = min(batches.forget_batch, sizes.forget)
@@ -198,6 +188,7 @@ def within_budget(config: RunConfig, budget: int, label: str, sizes: Sizes) -> R
             f"methods.{label}: budget_rows={budget} buys no step (the method forwards {ready} rows to prepare and "
             f"{each:.0f} a step)."
         )
+    steps = max(1, int(steps * steps_frac))
     factor = steps / stop.max_steps
     check_every, further = max(1, round(stop.check_every * factor)), round(stop.further_steps * factor)
     return replace(config, stop=replace(stop, max_steps=steps, check_every=check_every, further_steps=further))
@@ -229,6 +220,16 @@ def read_base(path: Path, base: str, changes: Settings) -> dict[str, Any]:
     return merge(parse_yaml(file.read_text(), str(file)), changes)
 
 
+def _check_ranges(path: str, search: Any) -> None:
+    """Raises: ConfigError for the lists of values that stood here before searches drew from ranges."""
+    for key, drawn in search.items() if isinstance(search, Mapping) else ():
+        if not isinstance(drawn, Mapping):
+            raise ConfigError(
+                f"{path}.search.{key}: must name a range, e.g. {{loguniform: [0.001, 0.1]}} or {{choice: [...]}}, "
+                f"got {drawn!r}."
+            )
+
+
 def read_comparison(path: Path, overrides: Sequence[str] = (), only: Sequence[str] | None = None) -> Comparison:
     """Read and check the file; ``overrides`` are dotted settings of it, e.g. ``seeds=[0]`` or ``set.storage=other``;
     ``only`` names the methods that take part, absent: all.
@@ -241,6 +242,7 @@ def read_comparison(path: Path, overrides: Sequence[str] = (), only: Sequence[st
         if not isinstance(entry, Mapping):
             raise ConfigError(f"methods.{label}: must hold keys and values ({{}} for none), got {entry!r}.")
         check_keys(entry, Competitor, f"methods.{label}.")
+        _check_ranges(f"methods.{label}", entry.get("search"))
     unknown = [label for label in only or () if label not in methods]
     if unknown:
         near = difflib.get_close_matches(unknown[0], methods, 1)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -13,18 +15,20 @@ from rich.table import Table
 from cu_core.audit.table import METRICS
 from cu_core.files import write_text
 from pipelines.compare import Finished
-from pipelines.compare_config import Competitor, Settings
-from pipelines.compare_table import NOTHING, ORACLE, Entry, ResultTable, cell_frame, tables
+from pipelines.compare_digests import check_unmixed, settings_digest
+from pipelines.compare_searches import left_out, search_table, searches_as_json, settings_lines
+from pipelines.compare_table import NOTHING, ORACLE, cell_frame, tables
 from pipelines.html_report import environment
 from pipelines.plots import COLOURS, svg
+from pipelines.results_table import Entry, ResultTable
 from pipelines.tables import counted, machine
 
 LEGEND = (
     "Mean ± standard deviation over requests and seeds. Best of a column (least distance) bold, ties within the spread "
-    "of the paired difference with †; controls stand first, unmarked. The oracle's row holds one retrained model "
-    "against others, as a perfect method would stand: those of the other seeds (for drawn requests: of other rows), or "
-    "a second oracle where there are several. Rows: all that passed through any model, preparation included, without "
-    "stop checks."
+    "of the paired difference with †, both among methods of which no run is under-forgotten: none is best by the gap "
+    "alone. Controls stand first, unmarked. The oracle's row holds one retrained model against others, as a perfect "
+    "method would stand: those of the other seeds (for drawn requests: of other rows), or a second oracle where there "
+    "are several. Rows: all that passed through any model, preparation included, without stop checks."
 )
 MARKDOWN = {"": "{}", "best": "**{}**", "tie": "{} †"}
 TERMINAL = {"": "{}", "best": "[bold green]{}[/]", "tie": "{}†"}
@@ -55,34 +59,11 @@ def _line(cells: Sequence[str]) -> str:
 def markdown_table(table: ResultTable) -> str:
     lines = [f"**{table.title}**", "", _line(table.headings), "|" + "---|" * len(table.headings)]
     lines += [_line([name, *(_marked(e) for e in entries)]) for name, entries in table.rows]
-    return "\n".join(lines + [f"\n**Warning.** {w}" for w in table.warnings])
+    return "\n".join(lines + [f"\n**Warning.** {w}" for w in table.warnings] + [f"\n{note}" for note in table.notes])
 
 
 def _marked(entry: Entry) -> str:
     return MARKDOWN[entry.mark].format(entry.text)
-
-
-def settings_lines(finished: Finished) -> list[str]:
-    """What each method ran with: its own settings and what its search tried, with the gaps on the tuning set."""
-    lines = []
-    for label, competitor in finished.comparison.config.methods.items():
-        given = f"set {_plain(competitor.set)}" if competitor.set else "default settings"
-        tried = [f"{_plain(t.settings)} ({t.gap:.2f})" for t in finished.trials.get(label, [])]
-        searched = f"; searched, best first: {', '.join(tried)}" if tried else "; no search"
-        lines.append(f"{label}: {given}{searched}{_edge(competitor, finished.chosen(label))}")
-    return lines
-
-
-def _edge(competitor: Competitor, chosen: Settings) -> str:
-    """Whether the best value is the first or last of its list: beyond it there might be a better one."""
-    ends = [key for key, values in competitor.search.items() if chosen[key] in (values[0], values[-1])]
-    return f"; {', '.join(ends)} lies at the edge of what was tried" if ends else ""
-
-
-def _plain(settings: object, prefix: str = "") -> str:
-    if not isinstance(settings, dict):
-        return f"{prefix.removesuffix('.')}={settings}"
-    return " ".join(_plain(value, f"{prefix}{key}.") for key, value in settings.items())
 
 
 def markdown(finished: Finished, made: Sequence[ResultTable], command: str) -> str:
@@ -92,8 +73,9 @@ def markdown(finished: Finished, made: Sequence[ResultTable], command: str) -> s
         f"{counted(len(finished.results), 'run')} on {machine()}; budget {config.budget_rows:,} rows a run; seeds "
         f"{', '.join(map(str, config.seeds))}. {LEGEND}",
     ]
-    settings = "\n".join(f"- {line}" for line in settings_lines(finished))
-    return "\n\n".join([*head, *(markdown_table(t) for t in made), f"Settings:\n\n{settings}"]) + "\n"
+    lists = {"Settings": settings_lines(finished), "Left out": left_out(finished) or ["nothing"]}
+    below = [f"{title}:\n\n" + "\n".join(f"- {line}" for line in lines) for title, lines in lists.items()]
+    return "\n\n".join([*head, *(markdown_table(t) for t in made), *below]) + "\n"
 
 
 def scatter(frame: pd.DataFrame, group: str) -> str:
@@ -132,10 +114,21 @@ def scatter(frame: pd.DataFrame, group: str) -> str:
     return svg(figure)
 
 
+def all_tables(finished: Finished, frame: pd.DataFrame) -> list[ResultTable]:
+    """Those of the groups, then that of the searches."""
+    searched = search_table(finished)
+    return [*tables(finished, frame), *([searched] if searched else [])]
+
+
 def write_files(finished: Finished, command: str, folder: Path) -> None:
-    """``table.md``, ``table.csv`` (means and spreads), ``cells.csv`` (every cell) and ``report.html``."""
+    """``table.md``, ``table.csv`` (means and spreads), ``cells.csv`` (every cell), ``comparison.json`` (searches,
+    digests of settings and cells) and ``report.html``.
+
+    Raises: ValueError for cells that must not stand in one page.
+    """
+    check_unmixed(finished)
     frame = cell_frame(finished)
-    made = tables(finished, frame)
+    made = all_tables(finished, frame)
     folder.mkdir(parents=True, exist_ok=True)
     write_text(folder / "table.md", markdown(finished, made, command))
     write_text(folder / "cells.csv", frame.to_csv(index=False))
@@ -143,6 +136,23 @@ def write_files(finished: Finished, command: str, folder: Path) -> None:
     spread = numbers.groupby([frame["group"], frame["method"]]).agg(["mean", lambda x: x.std(ddof=1)])
     spread.columns = [f"{c} {'mean' if s == 'mean' else 'sd'}" for c, s in spread.columns]
     write_text(folder / "table.csv", spread.reset_index().to_csv(index=False))
+    write_text(folder / "comparison.json", json.dumps(_record(finished, frame, command), indent=1))
+    _write_html(finished, frame, made, command, folder / "report.html")
+
+
+def _record(finished: Finished, frame: pd.DataFrame, command: str) -> dict[str, Any]:
+    comparison = finished.comparison
+    return {
+        "command": command,
+        "settings": {label: settings_digest(comparison, label) for label in comparison.config.methods},
+        "searches": searches_as_json(finished),
+        "cells": json.loads(frame.to_json(orient="records")),
+        "digests": {r.cell.label: r.cell.digest for r in finished.results},
+        "left out": left_out(finished),
+    }
+
+
+def _write_html(finished: Finished, frame: pd.DataFrame, made: list[ResultTable], command: str, target: Path) -> None:
     groups = list(finished.comparison.config.requests)
     page = environment().get_template("compare.html.jinja")
     html = page.render(
@@ -154,6 +164,6 @@ def write_files(finished: Finished, command: str, folder: Path) -> None:
         tables=made,
         pictures={group: scatter(frame, group) for group in groups},
         settings=settings_lines(finished),
-        failures=[(r.cell.label, r.outcome.reason) for r in finished.results if hasattr(r.outcome, "reason")],
+        left_out=left_out(finished),
     )
-    write_text(folder / "report.html", html)
+    write_text(target, html)

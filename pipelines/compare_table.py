@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,7 +12,19 @@ from cu_core.audit.report import AuditReport
 from cu_core.audit.table import METRICS
 from pipelines.cells import Failure
 from pipelines.compare import Finished, Result
-from pipelines.compare_config import CONTROLS
+from pipelines.compare_search import rows_forwarded
+from pipelines.compare_verdicts import (
+    MARK,
+    NEVER_HELD,
+    NOTHING_KEPT,
+    stop_notes,
+    stop_record,
+    stopped_badly,
+    verdict_record,
+    verdict_table,
+)
+from pipelines.competitors import CONTROLS
+from pipelines.results_table import Entry, ResultTable
 
 NOTHING, ORACLE = CONTROLS
 FURTHER = (
@@ -26,28 +37,8 @@ FURTHER = (
 )
 """Metrics shown beside those of the gap."""
 COST = ("steps", "rows", "stop rows", "seconds")
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One field of a table."""
-
-    text: str
-    mark: Literal["", "best", "tie"] = ""
-
-
-@dataclass(frozen=True)
-class ResultTable:
-    """One group of requests."""
-
-    title: str
-    headings: list[str]
-    rows: list[tuple[str, list[Entry]]]
-    controls: int
-    """How many of the rows, the first ones, are controls."""
-    warnings: list[str] = field(default_factory=list)
-    brief: bool = True
-    """Whether the terminal shows it; the values behind the differences are in the files."""
+NEEDED = ("group", "method", "control", "request", "seed", "gap")
+VERDICT = ("verdict", "said by", "oracles held out", "oracles passed", "audits", "original fails")
 
 
 def cell_frame(finished: Finished) -> pd.DataFrame:
@@ -67,9 +58,7 @@ def cell_frame(finished: Finished) -> pd.DataFrame:
 
 def _columns(records: Sequence[dict[str, Any]]) -> list[str]:
     """All columns there are, and those without which no table can be drawn."""
-    return list(
-        dict.fromkeys(["group", "method", "control", "request", "seed", "gap", *(k for r in records for k in r), *COST])
-    )
+    return list(dict.fromkeys([*NEEDED, *(k for r in records for k in r), *COST, *VERDICT, NEVER_HELD, NOTHING_KEPT]))
 
 
 def _record(result: Result) -> dict[str, Any]:
@@ -81,14 +70,13 @@ def _record(result: Result) -> dict[str, Any]:
         return key | {"failed": outcome.reason}
     assert outcome.gap is not None
     cost = outcome.cost
-    rows = sum(cost[f"{part}_rows"] for part in ("forget", "retain", "frozen", "prepare"))
     figures = {row.name: row.unlearned for row in outcome.rows} | {
         f"{r.name} - oracle": r.difference for r in outcome.rows
     }
+    rows = rows_forwarded(outcome)
     spent = {"steps": cost["steps"], "rows": rows, "stop rows": cost["stop_rows"], "seconds": cost["seconds"]}
-    said = [name for name, audit in outcome.verdict.audits.items() if audit.word == outcome.verdict.word]
-    verdict = {"verdict": outcome.verdict.word, "said by": ", ".join(said)}
-    return key | {"gap": outcome.gap.mean} | figures | spent | verdict
+    said = verdict_record(outcome) | stop_record(result.cell.plan.config, outcome)
+    return key | {"gap": outcome.gap.mean} | figures | spent | said
 
 
 def _nothing(report: AuditReport) -> dict[str, Any]:
@@ -122,49 +110,44 @@ def _of_all(reports: Sequence[AuditReport], metric: str) -> list[float]:
 
 
 def tables(finished: Finished, frame: pd.DataFrame) -> list[ResultTable]:
-    """Differences to the oracle and the values themselves, for every group."""
+    """Verdicts, differences to the oracle and the values themselves, for every group of requests: of the methods that
+    were searched, or run as they were given, and of the published settings."""
+    methods = finished.comparison.config.methods
     made = []
     for group in finished.comparison.config.requests:
         part = frame[frame["group"] == group]
-        order = _order(part)
-        controls = part.loc[part["control"], "method"].nunique()
-        shown = [n for n, m in METRICS.items() if n in part and part[n].notna().any() and (m.in_gap or n in FURTHER)]
-        differences = ["gap", *(f"{n} - oracle" for n in shown)]
-        headings = ["method", "gap", *(_short(n) for n in shown), *COST]
-        marks = {column: _marks(part, column) for column in differences}
-        rows = [
-            (
-                _name(part, m),
-                [_entry(part, m, c, marks[c].get(m, ""), sign=c != "gap") for c in differences] + _cost(part, m),
-            )
-            for m in order
-        ]
-        title = f"{group}: difference to the oracle (points)"
-        expected = {label: c.expect for label, c in finished.comparison.config.methods.items()}
-        if any(expected.values()):
-            made.append(_verdicts(group, part, expected))
-        made.append(ResultTable(title, headings, rows, controls, _warnings(part)))
-        values = [(_name(part, m), [_entry(part, m, n, "", sign=False) for n in shown]) for m in order]
-        made.append(
-            ResultTable(
-                f"{group}: values (% or x100)", ["method", *(_short(n) for n in shown)], values, controls, brief=False
-            )
-        )
+        for published in (False, True):
+            labels = [label for label, c in methods.items() if c.published is published]
+            if labels:
+                title = f"{group}, as published" if published else group
+                own = part[part["method"].isin([*CONTROLS, *labels])]
+                made += [verdict_table(title, own, {label: methods[label].expect for label in labels})]
+                made += _figures(title, own)
     return made
 
 
-def _verdicts(group: str, part: pd.DataFrame, expected: Mapping[str, Sequence[str]]) -> ResultTable:
-    """What each method had to get, what it got, and which audits said so."""
-    rows = []
-    for method, words in expected.items():
-        runs = part[part["method"] == method]
-        right = int(runs["verdict"].isin(words).sum())
-        got = ", ".join(f"{n} {word}" for word, n in runs["verdict"].value_counts().items())
-        names = dict.fromkeys(n for said in runs["said by"].dropna() for n in said.split(", ") if n)
-        marks: tuple[str, ...] = (" or ".join(words), got, f"{right} of {len(runs)}", ", ".join(names))
-        rows.append((method, [Entry(text.replace("_", " ")) for text in marks]))
-    headings = ["method", "expected", "verdicts", "as expected", "said by"]
-    return ResultTable(f"{group}: verdicts", headings, rows, 0)
+def _figures(title: str, part: pd.DataFrame) -> list[ResultTable]:
+    """Differences and values."""
+    order = _order(part)
+    controls = part.loc[part["control"], "method"].nunique()
+    shown = [n for n, m in METRICS.items() if n in part and part[n].notna().any() and (m.in_gap or n in FURTHER)]
+    differences = ["gap", *(f"{n} - oracle" for n in shown)]
+    headings = ["method", "gap", *(_short(n) for n in shown), *COST]
+    marks = {column: _marks(part, column) for column in differences}
+    rows = [
+        (
+            _name(part, m),
+            [_entry(part, m, c, marks[c].get(m, ""), sign=c != "gap") for c in differences] + _cost(part, m),
+        )
+        for m in order
+    ]
+    notes = stop_notes(part, order)
+    values = [(_name(part, m), [_entry(part, m, n, "", sign=False) for n in shown]) for m in order]
+    names = ["method", *(_short(n) for n in shown)]
+    return [
+        ResultTable(f"{title}: difference to the oracle (points)", headings, rows, controls, _warnings(part), notes),
+        ResultTable(f"{title}: values (% or x100)", names, values, controls, notes=notes, brief=False),
+    ]
 
 
 def _order(part: pd.DataFrame) -> list[str]:
@@ -182,7 +165,8 @@ def _short(metric: str) -> str:
 def _name(part: pd.DataFrame, method: str) -> str:
     rows = part[part["method"] == method]
     failed = int(rows["failed"].notna().sum()) if "failed" in rows else 0
-    return f"{method} ({failed} of {len(rows)} diverged)" if failed else method
+    name = f"{method} ({failed} of {len(rows)} diverged)" if failed else method
+    return f"{name} {MARK}" if stopped_badly(part, method) else name
 
 
 def _entry(part: pd.DataFrame, method: str, column: str, mark: str, *, sign: bool) -> Entry:
@@ -204,8 +188,10 @@ def _cost(part: pd.DataFrame, method: str) -> list[Entry]:
 
 def _marks(part: pd.DataFrame, column: str) -> dict[str, str]:
     """The method whose mean distance is smallest, and those tied with it: paired over requests and seeds, they lie
-    farther by no more than the standard deviation of that difference."""
-    methods = part[~part["control"]]
+    farther by no more than the standard deviation of that difference. Methods with a run that is under-forgotten are
+    never marked: a small distance on one figure does not make up for what the audits found."""
+    found = set(part.loc[part["verdict"] == "under-forgotten", "method"])
+    methods = part[~part["control"] & ~part["method"].isin(found)]
     wide = (
         methods.assign(d=methods[column].abs())
         .pivot(index=["request", "seed"], columns="method", values="d")

@@ -81,6 +81,15 @@ def markdown(reports: Sequence[AuditReport]) -> str:
     return "\n".join(lines)
 
 
+def stop_words(cell: Cell, report: AuditReport) -> str:
+    """What the stop rule did in one run."""
+    if cell.plan.config.stop.rule == "none":
+        return "no stop rule"
+    fired, kept = report.stop.get("fired_at"), report.stop.get("kept_step")
+    held = f"stop rule held at step {fired}" if fired is not None else "the stop rule never held"
+    return held if kept is not None else f"{held}, no state could be kept"
+
+
 def run_repeat(config: Path, overrides: list[str], vary: list[str], out: Path | None) -> None:
     check_out(out)
     cells = expand(config, overrides, vary)
@@ -90,7 +99,7 @@ def run_repeat(config: Path, overrides: list[str], vary: list[str], out: Path | 
         raise ValueError(f"{len(failed)} of {counted(len(cells), 'run')} cannot be finished; {failed[0]}")
     reports = [o for o in outcomes if not isinstance(o, Failure)]
     each = "\n".join(
-        f"- {c.label}: gap {r.gap.mean:.2f}, {r.verdict.word}" if r.gap else f"- {c.label}"
+        f"- {c.label}: " + ", ".join([*([f"gap {r.gap.mean:.2f}", r.verdict.word] if r.gap else []), stop_words(c, r)])
         for c, r in zip(cells, reports, strict=True)
     )
     text = (

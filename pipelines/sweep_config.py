@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 from cu_core.audit.table import METRICS
-from pipelines.compare_config import OWN, Settings
-
-Space = Mapping[str, Mapping[str, Sequence[Any]]]
-KINDS = ("uniform", "loguniform", "int", "choice")
+from pipelines.competitors import OWN, Settings
+from pipelines.ranges import Space, check_range
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +60,8 @@ class SweepConfig:
         if not self.space:
             raise ValueError("space must name at least one setting")
         for key, drawn in self.space.items():
-            _check_range(key, drawn)
+            _check_key(key)
+            check_range(f"space.{key}", drawn)
         if self.objective not in ("gap", "proxy", "pareto", *METRICS):
             raise ValueError(
                 f"objective: {self.objective!r} is none of gap, proxy, pareto and the metrics{self._near()}"
@@ -95,22 +94,8 @@ class SweepConfig:
         return math.prod(len(d["choice"]) if "choice" in d else math.inf for d in self.space.values())
 
 
-def _check_range(key: str, drawn: Mapping[str, Sequence[Any]]) -> None:
-    kind, values = next(iter(drawn.items()), ("", ()))
+def _check_key(key: str) -> None:
     if key.split(".")[0] not in (*OWN, "trainable"):
         near = difflib.get_close_matches(key.split(".")[0], (*OWN, "trainable"), 1)
         hint = f"; did you mean {near[0]}?" if near else f": {', '.join(OWN)}, trainable"
         raise ValueError(f"space.{key}: only settings of the unlearning can be searched{hint}")
-    if len(drawn) != 1 or kind not in KINDS:
-        raise ValueError(f"space.{key}: must be one of {', '.join(KINDS)} with its values, got {dict(drawn)}")
-    if kind == "choice":
-        if not values:
-            raise ValueError(f"space.{key}: choice must not be empty")
-        return
-    numbers = [v for v in values if isinstance(v, int | float) and not isinstance(v, bool)]
-    whole = kind != "int" or all(isinstance(v, int) for v in numbers)
-    if len(values) != 2 or len(numbers) != 2 or not whole or not all(map(math.isfinite, numbers)):
-        told = f"{'whole ' if kind == 'int' else ''}numbers, got {list(values)} (write 1.0e-4, not 1e-4)"
-        raise ValueError(f"space.{key}: {kind} needs two {told}")
-    if not numbers[0] < numbers[1] or (kind == "loguniform" and numbers[0] <= 0):
-        raise ValueError(f"space.{key}: {kind} must go from low to high (above 0 for loguniform), got {list(values)}")

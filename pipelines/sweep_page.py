@@ -11,7 +11,6 @@ import optuna
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
-from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.importance import FanovaImportanceEvaluator
 from optuna.trial import TrialState, create_trial
 from optuna.visualization import matplotlib as draw
@@ -19,6 +18,7 @@ from optuna.visualization import matplotlib as draw
 from cu_core.files import write_text
 from pipelines.html_report import environment
 from pipelines.plots import svg
+from pipelines.ranges import distribution, plain_choice
 from pipelines.ray_tune import Tried
 from pipelines.sweep_objective import objectives
 from pipelines.swept import DEFAULT, WINNER, Swept
@@ -34,20 +34,6 @@ ENOUGH = 10
 STATES = {"finished": TrialState.COMPLETE, "stopped": TrialState.PRUNED, "failed": TrialState.FAIL}
 
 
-def _plain(value: Any) -> str | int | float | bool:
-    """What Optuna takes for a choice."""
-    return value if isinstance(value, str | int | float | bool) else str(value)
-
-
-def _distribution(drawn: Any) -> BaseDistribution:
-    kind, values = next(iter(drawn.items()))
-    if kind == "choice":
-        return CategoricalDistribution([_plain(v) for v in values])
-    if kind == "int":
-        return IntDistribution(*values)
-    return FloatDistribution(*values, log=kind == "loguniform")
-
-
 def study_of(swept: Swept) -> optuna.Study:
     """The trials as Optuna keeps them, whoever drew them."""
     names, space = objectives(swept.sweep.config.objective), swept.sweep.space
@@ -60,8 +46,8 @@ def study_of(swept: Swept) -> optuna.Study:
             create_trial(
                 state=STATES[trial.state],
                 values=[trial.found[n] for n in names] if trial.state == "finished" else None,
-                params={short[k]: _plain(v) for k, v in trial.drawn.items()},
-                distributions={short[key]: _distribution(drawn) for key, drawn in space.items()},
+                params={short[k]: plain_choice(v) for k, v in trial.drawn.items()},
+                distributions={short[key]: distribution(drawn) for key, drawn in space.items()},
                 intermediate_values={round(share): early for share, early in trial.looks},
             )
         )

@@ -16,8 +16,10 @@ from cu_core.config_io import ConfigError, config_from, merge, one_line
 from cu_core.methods.contrastive import Contrastive
 from cu_core.models.build import IMAGE_TEXT
 from cu_core.places import named_file, shown
-from pipelines.compare_config import DRAWN, Settings, read_base, read_values, with_settings
-from pipelines.sweep_config import Space, SweepConfig
+from pipelines.compare_config import DRAWN, read_base, read_values, with_settings
+from pipelines.competitors import Settings
+from pipelines.ranges import Space
+from pipelines.sweep_config import SweepConfig
 
 CHECKED = ("accuracy", "membership", "rebound")
 """Audits of every trial; that of the objective comes on top."""

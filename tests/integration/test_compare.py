@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -21,6 +23,7 @@ from pipelines.compare_config import read_comparison
 
 CU = [sys.executable, "-m", "pipelines.entry"]
 TIMES = ["seconds"]
+RATES = {"loguniform": [0.001, 0.1]}
 SAMPLES: dict[str, Any] = {"tuning": None, "methods": {"finetune": {}}}
 
 
@@ -42,12 +45,20 @@ def write_comparison(folder: Path, digits: Path, **parts: Any) -> Path:
         "seeds": [0, 1],
         "budget_rows": 2400,
         "requests": {"class": [{"kind": "by_class", "classes": [5]}]},
-        "tuning": {"trials": 2, "seeds": [9], "requests": [{"kind": "by_class", "classes": [7]}]},
+        "tuning": {
+            "trials": 4,
+            "seeds": [9],
+            "requests": [{"kind": "by_class", "classes": [7]}],
+            "search": {"stop": {"choice": [{"rule": "none"}, {"rule": "paper", "further_steps": 50}]}},
+            "at_once": 2,
+            "more_trials": 2,
+            "widenings": 1,
+        },
         "methods": {
-            "contrastive": {},
-            "push_and_pull": {"set": {"preset": "paper"}},
-            "random_label": {"search": {"optimizer.lr": [0.001, 0.01]}},
-            "gradient_ascent": {"set": {"optimizer": {"lr": 1e30}}},
+            "contrastive": {"search": {"optimizer.lr": RATES, "method.lambda_ul": {"loguniform": [0.1, 1.0]}}},
+            "push_and_pull": {"set": {"preset": "paper"}, "published": True},
+            "random_label": {"search": {"optimizer.lr": RATES}},
+            "gradient_ascent": {"set": {"optimizer": {"lr": 1e30}}, "published": True},
             "logit_mask": {},
         },
         **parts,
@@ -83,16 +94,37 @@ def test_tables_hold_every_method_and_the_controls(undisturbed: tuple[Path, str]
     assert table.loc["logit_mask", "probe_accuracy mean"] == table.loc["doing nothing", "probe_accuracy mean"]
     rows = table["rows mean"].drop(["doing nothing", "oracle", "gradient_ascent"])
     assert (rows <= 2400).all()
-    assert rows.drop("logit_mask").min() > 2200
+    assert rows["push_and_pull"] > 2200  # the searched ones may stop sooner
     markdown = (place / "table.md").read_text()
-    assert markdown.index("| doing nothing |") < markdown.index("| oracle |") < markdown.index("| contrastive |")
-    assert "gradient_ascent (2 of 2 diverged)" in markdown
-    assert "random_label: default settings; searched, best first: optimizer.lr=" in markdown
+    figures = markdown[markdown.index("**class: difference") :]
+    assert figures.index("| doing nothing |") < figures.index("| oracle |") < figures.index("| contrastive")
+    assert "gradient_ascent (2 of 2 diverged)" in markdown[markdown.index("**class, as published: difference") :]
+    assert "random_label: default settings; found optimizer.lr=" in markdown
     page = (folder / "report.html").read_text()
     assert "<svg" in page
     assert "step 2: loss is" in page  # why it diverged
     assert "Traceback" not in printed
     assert "INFO" not in printed
+
+
+def test_every_method_was_searched_alike_and_the_page_says_how(undisturbed: tuple[Path, str]) -> None:
+    folder = undisturbed[0] / "out" / "compare" / "tiny"
+    record = json.loads((folder / "comparison.json").read_text())
+    assert set(record["searches"]) == {"contrastive", "random_label"}
+    for label, search in record["searches"].items():
+        trials = search["trials"]
+        assert len(trials) == 4 + (2 if search["widened"] else 0)
+        best = min(trials, key=lambda t: math.inf if t["value"] is None else t["value"])
+        assert best["settings"] == search["chosen"]
+        assert all(t["rows"] <= 2400 for t in trials)
+        assert sum(t["rows"] for t in trials) > 0
+        table = (folder / "table.md").read_text()
+        chosen = next(line for line in table.splitlines() if line.startswith(f"| {label} | {len(trials)} |"))
+        assert f"optimizer.lr={search['chosen']['optimizer.lr']}" in chosen
+    cells = pd.read_csv(folder / "cells.csv")
+    done = cells[cells["method"] == "random_label"]
+    assert len(done) == 2
+    assert (done["oracles held out"] == 0).all()  # one oracle is no control
 
 
 def test_mlflow_has_one_parent_with_a_nested_run_for_each_cell(undisturbed: tuple[Path, str]) -> None:
@@ -118,6 +150,10 @@ def test_a_second_start_runs_nothing_and_gives_the_same_table(undisturbed: tuple
     assert done.returncode == 0, done.stderr
     assert "10 cells: 10 found, 0 to run, 0 models to train" in done.stderr
     assert (place / "out" / "compare" / "tiny" / "table.md").read_text() == before
+    piece = compare(place / "tiny.yaml", "--methods", "random_label")  # a piece of it finds the same cells
+    assert piece.returncode == 0, piece.stderr
+    assert "2 cells: 2 found, 0 to run" in piece.stderr
+    assert not re.search(r"[1-9]\d* to run", piece.stderr)
 
 
 def test_killed_and_started_again_it_gives_the_same_table(
@@ -200,21 +236,26 @@ def test_cells_of_several_workers_are_train_runs(digits: Path, tmp_path: Path) -
     [
         ({"methods": {"forgetter": {}}}, "methods.forgetter: no method of that name"),
         ({"methods": {"finetune": {"set": {"model": {"width": 4}}}}}, "set.model: a method may set method, optimizer"),
-        ({"methods": {"finetune": {"search": {"optimizer.lr": [1, 2, 3]}}}}, "has 3 combinations, tuning.trials is 2"),
-        ({"methods": {"finetune": {"search": {"optimizer.rate": [1, 2]}}}}, "optimizer.rate: unknown key"),
+        ({"methods": {"finetune": {"search": {"optimizer.lr": [1, 2, 3]}}}}, "optimizer.lr: must name a range"),
+        ({"methods": {"finetune": {"search": {"optimizer.rate": RATES}}}}, "optimizer.rate: unknown key"),
+        ({"methods": {"neggrad_plus": {"search": {"method.beta": {"uniform": [0.5, 0.9]}}}}}, "`within` names natural"),
+        ({"methods": {"finetune": {}}}, "methods.finetune: every method is searched where there is a part tuning"),
         ({"seeds": [9]}, "tuning.seeds: [9] are reported seeds too"),
         ({"budget_rows": 10}, "methods.contrastive: budget_rows=10 buys no step"),
         ({"base": "absent.yaml"}, "base: no configuration file"),
         ({"sedes": [1]}, "sedes: unknown key; did you mean seeds?"),
         ({"requests": {"a": [{"kind": "by_class", "classes": [77]}]}}, "class 77 does not exist"),
         (
-            {"methods": {"unsir": {}}, "requests": {"r": [{"kind": "by_random", "count": 9}]}},
+            {"methods": {"unsir": {"published": True}}, "requests": {"r": [{"kind": "by_random", "count": 9}]}},
             "unsir cannot forget samples",
         ),
         ({"set": {"audit": {"oracles": 0}}}, "audit.oracles must be at least 1"),
         ({"methods": {"scrubb": {}}}, "methods.scrubb: no method of that name; did you mean scrub?"),
         ({"methods": {"scrub": {"sett": {}}}}, "methods.scrub.sett: unknown key; did you mean methods.scrub.set?"),
-        ({"methods": {"scrub": {"set": {"method": {"alpah": 1}}}}}, "methods.scrub: method.alpah: unknown key"),
+        (
+            {"methods": {"scrub": {"set": {"method": {"alpah": 1}}, "published": True}}},
+            "methods.scrub: method.alpah: unknown key",
+        ),
         ({"methods": {"scrub": None}}, "methods.scrub: must hold keys and values"),
         ({"seeds": [0, 0]}, "seeds must be different numbers"),
         ({"requests": {"a": []}}, "every group of them and methods must not be empty"),
@@ -222,10 +263,13 @@ def test_cells_of_several_workers_are_train_runs(digits: Path, tmp_path: Path) -
         ({"methods": {"oracle": {"set": {"method": {"name": "scrub"}}}}}, "methods.oracle: the name of a control"),
         ({"methods": {"finetune": {"set": {"method": {"name": "scrub"}}}}}, "set.method.name is scrub; give the entry"),
         ({"methods": {"finetune": {"set": {"stop": {"max_steps": 9}}}}}, "stop.max_steps follows from budget_rows"),
-        ({"methods": {"finetune": {"search": {"model.width": [4, 8]}}}}, "search.model.width: a method may set"),
-        ({"methods": {"finetune": {"search": {"optimizer.lr": [0.1, 0.1]}}}}, "search holds a value twice"),
+        ({"methods": {"finetune": {"search": {"model.width": RATES}}}}, "search.model.width: a method may set"),
+        ({"methods": {"finetune": {"search": {"optimizer.lr": {"uniform": [1, 1]}}}}}, "must go from low to high"),
         ({"tuning": {"trials": 2, "seeds": [], "requests": []}}, "tuning needs at least one trial"),
-        ({"tuning": {"trials": 2, "requests": [{"kind": "by_class", "classes": [5]}]}}, "a class that is reported"),
+        (
+            {"tuning": {"trials": 2, "requests": [{"kind": "by_class", "classes": [5]}]}},
+            "class 5 is reported, and would decide",
+        ),
         ({"requests": {"m": [{"kind": "by_score", "cuont": 30}]}, **SAMPLES}, "request.cuont: unknown key"),
         ({"requests": {"m": [{"kind": "by_score", "count": 30}]}, **SAMPLES, "budget_rows": 5}, "buys no step"),
     ],

@@ -1,11 +1,28 @@
-"""The README's table of files is the files' own first lines."""
+"""The README's table of files is the files' own first lines; its figures are those of the pages of results it names."""
 
 from __future__ import annotations
 
 import ast
 from pathlib import Path
 
+import pytest
+
+from tests.unit.documents import Figure, blocks, figures, unfounded
+
 ROOT = Path(__file__).parents[2]
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+KNOWN: dict[str, set[tuple[str, str]]] = {
+    "README.md": {
+        ("On digits ([table](docs/results/compare_digits.md)) the", "1.58 ± 0.51"),
+        ("U-LiRA learns either direction;", "0.03"),
+        ("`cu compare tune_configs/compare/fashion_mnist_clip.yaml`, 78", "+31.6"),
+        *((label, "6") for label in ("contrastive (images alone)", "neggrad_plus", "null_space (control)", "salun")),
+        ("contrastive_clip", "4"),
+        ("finetune", "1"),
+    }
+}
+"""Figures that their page does not hold, to be mended, by row or paragraph: counts of verdicts, and figures that are of
+other runs than those of the page."""
 
 
 def rows() -> list[str]:
@@ -24,3 +41,77 @@ def test_every_file_has_its_line() -> None:
     start = readme.index("## One line per file")
     have = [line for line in readme[start:].splitlines() if line.startswith("| `")]
     assert have == rows()
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda p: p.name)
+def test_figures_stand_in_the_page_of_results_that_is_named(document: Path) -> None:
+    assert set(unfounded(document, ROOT / "docs")) == KNOWN.get(document.name, set())
+
+
+def test_most_tables_of_the_readme_name_their_page() -> None:
+    tables = [block for block in blocks(ROOT / "README.md") if block.is_table]
+    assert len([t for t in tables if t.links]) >= 10
+    for table in tables:
+        for link in table.links:
+            assert (ROOT / "docs" / link).is_file()
+
+
+PAGE = """# Result
+
+| method | gap | forget |
+|---|---|---|
+| contrastive | **0.96 ± 0.25** | +0.0 ± 0.0 † |
+| scrub | 1.52 ± 0.63 † | +12.46 ± 0.10 |
+
+| figure | mine | theirs |
+|---|---|---|
+| AUC | 0.655 | 0.500 |
+| KLoM | 3.004 | 2.667 |
+"""
+README = """## Results
+
+Of ten classes, gap {gap} ([table](docs/results/page.md)):
+
+| who | gap | forget |
+|---|---|---|
+| ours | {ours} | 0.0 |
+| SCRUB | {scrub} | +12.5 |
+
+And by attack:
+
+| who | AUC | KLoM |
+|---|---|---|
+| mine | {auc} | 3.00 |
+
+The best has {after}, 3 of 4.
+"""
+RIGHT = {"gap": "0.96 ± 0.25", "ours": "0.96", "scrub": "1.52 ± 0.63", "auc": "0.66", "after": "1.5"}
+
+
+@pytest.mark.parametrize(
+    ("wrong", "missing"),
+    [
+        ({}, []),
+        ({"gap": "0.97"}, [("Of ten classes, gap", "0.97")]),
+        ({"gap": "0.96 ± 0.26"}, [("Of ten classes, gap", "0.96 ± 0.26")]),
+        ({"ours": "1.52"}, [("ours", "1.52")]),  # a figure of another row
+        ({"scrub": "1.52 ± 0.64"}, [("SCRUB", "1.52 ± 0.64")]),
+        ({"auc": "0.50"}, [("mine", "3.00")]),  # of another column
+        ({"after": "1.6"}, [("The best has 1.6,", "1.6")]),
+    ],
+)
+def test_a_figure_that_its_page_does_not_hold_is_found(
+    wrong: dict[str, str], missing: list[tuple[str, str]], tmp_path: Path
+) -> None:
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results" / "page.md").write_text(PAGE)
+    (tmp_path / "README.md").write_text(README.format(**{**RIGHT, **wrong}))
+    assert unfounded(tmp_path / "README.md", tmp_path) == missing
+
+
+def test_figures_are_read_with_sign_and_spread_and_not_out_of_code() -> None:
+    text = "gap 0.96 ± 0.25, -1,234.5 and +7 of `seed=3` at [x](docs/results/a_2.md), resnet10, 95%"
+    assert figures(text) == [Figure("0.96", "0.25"), Figure("-1,234.5"), Figure("+7"), Figure("95")]
+    assert Figure("0.5").stands_in([Figure("0.52")])
+    assert not Figure("0.5").stands_in([Figure("0.56")])
+    assert not Figure("-0.5").stands_in([Figure("0.5")])

@@ -8,7 +8,14 @@ from pipelines.compare_table import _marks, _order, _warnings
 def frame(**gaps: list[float]) -> pd.DataFrame:
     """A gap for each method and seed; methods have one letter, controls a name (``_`` for spaces)."""
     rows = [
-        {"method": method.replace("_", " "), "control": len(method) > 1, "request": 0, "seed": seed, "gap": gap}
+        {
+            "method": method.replace("_", " "),
+            "control": len(method) > 1,
+            "request": 0,
+            "seed": seed,
+            "gap": gap,
+            "verdict": "over-forgotten",
+        }
         for method, values in gaps.items()
         for seed, gap in enumerate(values)
     ]
@@ -24,6 +31,13 @@ def test_best_and_ties_are_paired_over_seeds() -> None:
         d=[9.0, 8.0, 7.0],
     )
     assert _marks(part, "gap") == {"a": "best", "c": "tie"}
+
+
+def test_a_method_with_an_under_forgotten_run_is_never_best() -> None:
+    part = frame(a=[0.1, 0.2], b=[1.0, 2.0], c=[5.0, 5.0])
+    part.loc[0, "verdict"] = "under-forgotten"  # one run of a
+    assert _marks(part, "gap") == {"b": "best"}
+    assert _marks(part.assign(verdict="under-forgotten"), "gap") == {}
 
 
 def test_distances_count_on_both_sides_and_diverged_methods_are_left_out() -> None:

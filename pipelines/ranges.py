@@ -1,0 +1,123 @@
+"""Where a searched setting is drawn from: ranges and choices, their edges and how they are widened."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+
+Space = Mapping[str, Mapping[str, Sequence[Any]]]
+KINDS = ("uniform", "loguniform", "int", "choice")
+WITHIN = "within"
+"""Beside a range: its natural limits, ``null`` for none. A bound that is one is no edge, and none is widened beyond."""
+EDGE_FRAC = 0.05
+"""A value this near to a bound, as a share of the (logarithmic) width of the range, lies at its edge."""
+DIGITS = 3
+"""Significant digits of values that are drawn, so that a setting can be typed."""
+
+
+def kind_of(drawn: Mapping[str, Sequence[Any]]) -> str:
+    return next(kind for kind in KINDS if kind in drawn)
+
+
+def values_of(drawn: Mapping[str, Sequence[Any]]) -> Sequence[Any]:
+    """Both ends of a range, or all choices."""
+    return drawn[kind_of(drawn)]
+
+
+def check_range(name: str, drawn: Mapping[str, Sequence[Any]], *, limits: bool = False) -> None:
+    """``limits``: whether natural limits may stand beside the range.
+
+    Raises: ValueError, which calls the setting ``name``.
+    """
+    kinds = [kind for kind in drawn if kind != WITHIN or not limits]
+    if len(kinds) != 1 or kinds[0] not in KINDS:
+        raise ValueError(f"{name}: must be one of {', '.join(KINDS)} with its values, got {dict(drawn)}")
+    kind, values = kinds[0], drawn[kinds[0]]
+    if kind == "choice":
+        if not values or WITHIN in drawn:
+            raise ValueError(f"{name}: choice must not be empty, and has no natural limits")
+        return
+    numbers = [v for v in values if isinstance(v, int | float) and not isinstance(v, bool)]
+    whole = kind != "int" or all(isinstance(v, int) for v in numbers)
+    if len(values) != 2 or len(numbers) != 2 or not whole or not all(map(math.isfinite, numbers)):
+        told = f"{'whole ' if kind == 'int' else ''}numbers, got {list(values)} (write 1.0e-4, not 1e-4)"
+        raise ValueError(f"{name}: {kind} needs two {told}")
+    if not numbers[0] < numbers[1] or (kind == "loguniform" and numbers[0] <= 0):
+        raise ValueError(f"{name}: {kind} must go from low to high (above 0 for loguniform), got {list(values)}")
+    if WITHIN in drawn:
+        _check_limits(name, kind, numbers, drawn[WITHIN])
+
+
+def _check_limits(name: str, kind: str, ends: Sequence[float], limits: Sequence[Any]) -> None:
+    known = [v for v in limits if isinstance(v, int | float) and not isinstance(v, bool)]
+    if len(limits) != 2 or not known or any(v is not None and v not in known for v in limits):
+        raise ValueError(f"{name}: within needs two natural limits, null for none, got {list(limits)}")
+    low, high = limits
+    if (low is not None and low > ends[0]) or (high is not None and high < ends[1]):
+        raise ValueError(f"{name}: {kind} {list(ends)} must lie within its natural limits {list(limits)}")
+    if kind == "loguniform" and low is not None and low <= 0:
+        raise ValueError(f"{name}: a natural limit of loguniform must lie above 0, got {low} (null: none)")
+
+
+def plain_choice(value: Any) -> str | int | float | bool:
+    """What Optuna takes for a choice."""
+    return value if isinstance(value, str | int | float | bool) else str(value)
+
+
+def distribution(drawn: Mapping[str, Sequence[Any]]) -> BaseDistribution:
+    """As Optuna knows it."""
+    kind, values = kind_of(drawn), values_of(drawn)
+    if kind == "choice":
+        return CategoricalDistribution([plain_choice(v) for v in values])
+    if kind == "int":
+        return IntDistribution(*values)
+    return FloatDistribution(*values, log=kind == "loguniform")
+
+
+def rounded(value: float, drawn: Mapping[str, Sequence[Any]]) -> float:
+    """To three significant digits, inside the range."""
+    low, high = values_of(drawn)
+    return float(min(max(float(f"{value:.{DIGITS}g}"), low), high))
+
+
+def edge_of(value: float, drawn: Mapping[str, Sequence[Any]]) -> str | None:
+    """``low`` or ``high`` where the value lies at that edge of its range and no natural limit is there."""
+    kind = kind_of(drawn)
+    if kind == "choice":
+        return None
+    scale = math.log if kind == "loguniform" else float
+    low, high = map(scale, values_of(drawn))
+    limits = drawn.get(WITHIN, (None, None))
+    near = EDGE_FRAC * (high - low)
+    if scale(value) <= low + near and limits[0] != values_of(drawn)[0]:
+        return "low"
+    if scale(value) >= high - near and limits[1] != values_of(drawn)[1]:
+        return "high"
+    return None
+
+
+def widened(drawn: Mapping[str, Sequence[Any]], edge: str, factor: float) -> dict[str, Sequence[Any]]:
+    """The range ``factor`` times as wide (in the logarithm where it is drawn so), by moving its ``edge``; at most to
+    its natural limit."""
+    kind = kind_of(drawn)
+    low, high = values_of(drawn)
+    limits = drawn.get(WITHIN, (None, None))
+    if kind == "loguniform":
+        ratio = (high / low) ** (factor - 1)
+        low, high = (low / ratio, high) if edge == "low" else (low, high * ratio)
+    else:
+        more = (high - low) * (factor - 1)
+        low, high = (low - more, high) if edge == "low" else (low, high + more)
+    ends = [_tidy(end, kind) for end in (low, high)]
+    if limits[0] is not None:
+        ends[0] = max(ends[0], limits[0])
+    if limits[1] is not None:
+        ends[1] = min(ends[1], limits[1])
+    return {**drawn, kind: ends}
+
+
+def _tidy(value: float, kind: str) -> Any:
+    return round(value) if kind == "int" else float(f"{value:.{DIGITS}g}")
