@@ -11,7 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from cu_core.dist import gather_rows, rank
+from cu_core.dist import gather_rows, rank, sum_over_ranks, world_size
 
 
 class AnchorTerms(NamedTuple):
@@ -94,6 +94,16 @@ def dispersion_share(anchors_ND: Tensor, num_anchors: int) -> Tensor:
     everyone = gather_rows(anchors_ND)
     sizes = gather_rows(torch.tensor([len(anchors_ND)], device=anchors_ND.device)).tolist()
     return dispersion_sum(anchors_ND, everyone, sum(sizes[: rank()])) / max(num_anchors * (num_anchors - 1), 1)
+
+
+def kept_cosine_share(anchors_ND: Tensor, num_anchors: int, target: Tensor) -> Tensor:
+    """This rank's share of (m - target)^2, m the mean cosine over all ordered pairs of distinct anchors of all ranks.
+
+    Summed over ranks, value and gradient are those of the whole.
+    """
+    share = dispersion_share(anchors_ND, num_anchors)
+    off = sum_over_ranks(share) - target
+    return off.square() / world_size() + 2 * off * (share - share.detach())
 
 
 def dispersion_sum(local_ND: Tensor, all_AD: Tensor, first: int) -> Tensor:

@@ -5,18 +5,30 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from cu_core.data.order import EpochOrder
 from cu_core.dist import gather_rows, global_counts
 from cu_core.losses.classification import cross_entropy_share, soft_cross_entropy_share
-from cu_core.losses.contrastive import anchor_terms, class_weights, dispersion_share, without_classes
+from cu_core.losses.contrastive import (
+    anchor_terms,
+    class_weights,
+    dispersion_share,
+    dispersion_sum,
+    kept_cosine_share,
+    without_classes,
+)
 from cu_core.methods.base import EVERY_MODEL, Method, Need, Preparation, StepContext, detached, require
 from cu_core.methods.fit import in_full
 from cu_core.methods.forests import forest_shares
-from cu_core.methods.guidance import neighbour_shares
+from cu_core.methods.guidance import gather_measured, neighbour_shares
 from cu_core.types import Batch, Losses, Outputs, RequestKind, UnlearnBatch
+
+COSINE_ROWS = 256
+"""Most forget rows on which the original's mean cosine is measured."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +70,9 @@ class Contrastive(Method):
     classes that pull an anchor and its softmax over all. The head forgets too, and not the embedding alone."""
     lambda_dispersion: float = 0.0
     """Weight of the mean cosine among forget rows of the batch, pushed down."""
+    lambda_cosine: float = 0.0
+    """Weight of the squared difference between the mean cosine among forget rows of the batch and that in the original:
+    a class that was never learned is about as tight as one that was (docs/results/targets.md)."""
     queue_size: int = 0
     """How many earlier retain embeddings are kept as further retain rows."""
     feature: Literal["embedding", "hidden"] = "embedding"
@@ -66,10 +81,11 @@ class Contrastive(Method):
     def __post_init__(self) -> None:
         if self.temperature <= 0:
             raise ValueError(f"temperature must be positive, got {self.temperature}")
-        weights = self.lambda_ul, self.lambda_ce, self.lambda_prototype, self.lambda_dispersion
+        weights = self.lambda_ul, self.lambda_ce, self.lambda_prototype, self.lambda_dispersion, self.lambda_cosine
         if min(*weights, self.queue_size) < 0:
             raise ValueError(
-                "lambda_ul, lambda_ce, lambda_prototype, lambda_dispersion, queue_size must not be negative"
+                "lambda_ul, lambda_ce, lambda_prototype, lambda_dispersion, lambda_cosine, queue_size must not be "
+                "negative"
             )
         if self.bank < 1 or self.smoothing < 0:
             raise ValueError("bank must be at least 1, smoothing not negative")
@@ -83,12 +99,24 @@ class Contrastive(Method):
         return self.pull_weights in ("neighbours", "peers", "forests")
 
     def rows_to_prepare(self, num_forget: int, num_retain: int, num_classes: int) -> int:
-        return num_forget + min(self.bank, num_retain) if self.looks_up else 0
+        looked_up = num_forget + min(self.bank, num_retain) if self.looks_up else 0
+        return looked_up + (min(num_forget, COSINE_ROWS) if self.lambda_cosine else 0)
 
     def prepare(self, prep: Preparation) -> int:
-        """Look up every forget row's neighbours, once."""
-        if not self.looks_up:
-            return 0
+        """Look up what every forget row is to answer, once, and how tight these rows lie."""
+        rows = self._look_up(prep) if self.looks_up else 0
+        if self.lambda_cosine:
+            chosen = prep.split.forget.rows
+            order = EpochOrder(len(chosen), prep.seed + 9).at(0, min(len(chosen), COSINE_ROWS))
+            (embedding,), mine = gather_measured(
+                prep, np.sort(chosen[order]), lambda batch: (self._unit(prep.model(batch.images)),)
+            )
+            count = len(embedding)
+            prep.state["cosine"] = dispersion_sum(embedding, embedding, 0) / max(count * (count - 1), 1)
+            rows += mine
+        return rows
+
+    def _look_up(self, prep: Preparation) -> int:
         if self.pull_weights == "forests":
             found = forest_shares(prep, self.bank)
         else:
@@ -195,6 +223,10 @@ class Contrastive(Method):
             assert shares is not None
             terms["prototype_loss"] = soft_cross_entropy_share(out["forget"].logits, shares, num_forget)
             total = total + self.lambda_prototype * terms["prototype_loss"]
+        if self.lambda_cosine:
+            target = context.state["cosine"].to(anchors)
+            terms["cosine_loss"] = kept_cosine_share(anchors, num_forget, target)
+            total = total + self.lambda_cosine * terms["cosine_loss"]
         if self.lambda_dispersion:
             terms["dispersion"] = dispersion_share(anchors, num_forget)
             total = total + self.lambda_dispersion * terms["dispersion"]
