@@ -62,8 +62,8 @@ def test_true_positives_at_the_asked_rate_of_false_ones(fpr: float, caught: int)
 
 
 def test_the_logistic_attack_is_scored_on_the_half_that_it_was_not_fitted_on() -> None:
-    """Even holdout rows (fitted) are less sure than all forget rows but one, odd ones (scored) surer than all: AUC 0. On
-    the half it was fitted on it would be 3/4, on both together 3/8."""
+    """Even holdout rows (fitted) are less sure than all forget rows but one, odd ones (scored) surer than all: AUC 0.
+    On the half it was fitted on it would be 3/4, on both together 3/8."""
     forget = answers([0.94, 0.93, 0.95, 0.2], [0, 0, 0, 0])
     holdout = answers([0.3, 0.99] * 6, [0] * 12)
     metrics = found(forget, holdout, RETAIN)
