@@ -34,7 +34,7 @@ class PlantedPairs(ImageTextClassifier):
         self.words = list(texts)
         self.tokenize = lambda captions: torch.tensor([[self.words.index(c)] for c in captions])  # type: ignore[assignment]
         self.body = _Body(torch.tensor(np.array(list(texts.values()), np.float32)))  # type: ignore[assignment]
-        self.templates = tuple("{class} %d" % n for n in range(len(prompts)))
+        self.templates = tuple(f"{{class}} {n}" for n in range(len(prompts)))
         self.prompts = torch.stack([self.tokenize(line) for line in prompts])
         self.images = torch.tensor(np.asarray(images, np.float32))
 
