@@ -32,7 +32,7 @@ class PlantedPairs(ImageTextClassifier):
     def __init__(self, images: Any, texts: Mapping[str, Sequence[float]], prompts: Sequence[Sequence[str]]):
         nn.Module.__init__(self)
         self.words = list(texts)
-        self.tokenize = lambda captions: torch.tensor([[self.words.index(c)] for c in captions])  # type: ignore[assignment]
+        self.tokenize = lambda captions: torch.tensor([[self.words.index(c) if c else 0] for c in captions])  # type: ignore[assignment]
         self.body = _Body(torch.tensor(np.array(list(texts.values()), np.float32)))  # type: ignore[assignment]
         self.templates = tuple(f"{{class}} {n}" for n in range(len(prompts)))
         self.prompts = torch.stack([self.tokenize(line) for line in prompts])
