@@ -17,7 +17,7 @@ from pydantic import TypeAdapter
 from cu_core import __version__
 from cu_core.audit.answers import Answers, answers_of
 from cu_core.audit.neighbours import received
-from cu_core.audit.oracle_gap import Figures
+from cu_core.audit.oracle_gap import Figures, spreads_of
 from cu_core.audit.proxy import proxy
 from cu_core.audit.relearning import relearning
 from cu_core.audit.report import (
@@ -30,8 +30,10 @@ from cu_core.audit.report import (
     per_class_test_accuracy,
     sample_table,
 )
+from cu_core.audit.spread import Basis, Limits, Spread, priors_of
 from cu_core.audit.subject import AuditConfig, Subject
-from cu_core.audit.table import audit_against, audit_alone, audits_of
+from cu_core.audit.table import Claim, audit_against, audit_alone, audits_of
+from cu_core.audit.verdict import Rule
 from cu_core.audit.zero_shot import digests_of
 from cu_core.checkpoint import read_meta
 from cu_core.config import RunConfig
@@ -40,9 +42,10 @@ from cu_core.data.forget_split import ForgetSplit
 from cu_core.files import digest_of, write_text
 from cu_core.places import there
 from cu_core.run import fresh_model, load_model, open_reader, open_split
-from cu_core.types import RequestKind
 
 FIGURES = TypeAdapter(ModelFigures)
+SPREADS = TypeAdapter(dict[str, Spread])
+LIMITS = TypeAdapter(Limits)
 OF_THE_COMPARISON = ("oracles", "margin_points", "family_error")
 """Settings of an audit on which no single model's figures depend."""
 
@@ -88,9 +91,9 @@ def _untrained(config: RunConfig, split: ForgetSplit, device: torch.device) -> M
 
 @dataclass(frozen=True)
 class Evidence:
-    """What several models show, by role, on the rows of one request."""
+    """What several models show, by role, on the rows of one request; the original is one of them."""
 
-    kind: RequestKind
+    claim: Claim
     config: AuditConfig
     alone: Mapping[str, ModelFigures]
     answers: Mapping[str, Answers]
@@ -98,7 +101,8 @@ class Evidence:
     def figures(self, role: str, references: Sequence[str]) -> Figures:
         """All metrics of one model; distances are to ``references`` other than itself."""
         others = [self.answers[r] for r in references if r != role]
-        return {**self.alone[role].metrics, **audit_against(self.kind, self.config, self.answers[role], others)}
+        kind, original = self.claim.kind, self.answers["original"]
+        return {**self.alone[role].metrics, **audit_against(kind, self.config, self.answers[role], others, original)}
 
     def without(self, oracles: Sequence[str]) -> Callable[[int], list[Figures]]:
         """For the held-out control: figures of all oracles but one, none of them compared with that one."""
@@ -126,7 +130,12 @@ def gather(
         subject = Subject(load_model(config, split.reader, folder).to(device), split, config.audit, config.seed)
         alone[role], answers[role] = _figures(config, subject, read_meta(folder))
         keep(role, subject)
-    return Evidence(split.forget.kind, config.audit, alone, answers)
+    return Evidence(claim_of(config, split), config.audit, alone, answers)
+
+
+def claim_of(config: RunConfig, split: ForgetSplit) -> Claim:
+    forget = split.forget
+    return Claim(forget.kind, forget.classes, config.model.reads_captions, split.reader.manifest.num_classes > 1)
 
 
 def run_audit(
@@ -155,6 +164,32 @@ def run_audit(
     return report, pa.concat_tables(tables) if tables else None
 
 
+def ruled(
+    config: RunConfig, split: ForgetSplit, claim: Claim, oracles: Sequence[Figures], remember: bool = True
+) -> tuple[Rule, Basis]:
+    """The rule with what other requests on the same data have shown, and, with ``remember``, this one added to it."""
+    folder = config.store / "spreads" / _spread_key(config, split)
+    own = folder / f"{split.forget.digest}.json"
+    requests = [SPREADS.validate_json(f.read_text()) for f in sorted(folder.glob("*.json")) if f != own]
+    if remember and len(oracles) >= 2:
+        shown = spreads_of(claim.judged, oracles)
+        before = SPREADS.validate_json(own.read_text()) if there(own) else {}
+        if max((s.freedom for s in before.values()), default=0) < len(oracles) - 1:
+            write_text(own, SPREADS.dump_json(shown).decode())
+    limits = config.store / "limits" / f"{_spread_key(config, split)}.json"
+    found = LIMITS.validate_json(limits.read_text()) if there(limits) else None
+    return Rule(claim, oracles, config.audit, priors_of(requests)), Basis(len(requests), found)
+
+
+def _spread_key(config: RunConfig, split: ForgetSplit) -> str:
+    """Digest of what makes requests alike: data, training, audits, kind, and number of classes and rows (by powers of
+    two)."""
+    forget = split.forget
+    shape = [forget.kind, len(forget.classes), int(np.log2(len(forget.rows)))]
+    settings = {k: v for k, v in asdict(config.audit).items() if k not in OF_THE_COMPARISON} | _pool(config)
+    return digest_of([config.oracle_key(split.reader.manifest.digest, "", 0), shape, settings, REPORT_VERSION])
+
+
 def _report(
     config: RunConfig,
     split: ForgetSplit,
@@ -163,26 +198,28 @@ def _report(
     untrained: Mapping[str, Sequence[float]],
 ) -> AuditReport:
     """All that a reader needs, from what the models show and what their folders record."""
-    kind, settings, manifest = split.forget.kind, config.audit, split.reader.manifest
+    manifest = split.reader.manifest
     others = [role for role in roles if role.startswith("oracle_")]
     figures = {role: evidence.figures(role, others) for role in roles}
     alone, answers = evidence.alone, evidence.answers
     original, unlearned, oracle_figures = figures["original"], figures["unlearned"], [figures[o] for o in others]
-    gap, nothing, verdict = compare_models(original, unlearned, oracle_figures, settings, evidence.without(others))
+    rule, basis = ruled(config, split, evidence.claim, oracle_figures)
+    gap, nothing, verdict = compare_models(original, unlearned, rule, evidence.without(others))
     meta = {role: read_meta(folder, verify=False) for role, folder in roles.items()}
     result = meta["unlearned"]["result"]
     about = {"data": manifest.digest, "request": split.forget.digest, "config": config.result_digest(manifest.digest)}
     digests = about | {role: m["files"]["model.safetensors"][:16] for role, m in meta.items()}
     return AuditReport(
-        kind=kind,
+        kind=evidence.claim.kind,
         request=asdict(config.request),
         class_names=manifest.class_names,
         sizes=_sizes(split),
         gap=gap,
         doing_nothing_gap=nothing,
         verdict=verdict,
-        rows=figure_rows(kind, original, unlearned, oracle_figures, settings),
-        absent=absent_metrics(kind, unlearned, len(others), settings),
+        basis=basis,
+        rows=figure_rows(original, unlearned, oracle_figures, rule),
+        absent=absent_metrics(evidence.claim.kind, unlearned, len(others), config.audit),
         per_class={role: f.per_class for role, f in alone.items()},
         received={r: (100 * received(a)).tolist() for r, a in answers.items() if len(a.unseen)},
         curves=_curves(alone, untrained),
@@ -252,4 +289,4 @@ def run_proxy(
     found = gather(config, split, {"original": original, "unlearned": unlearned}, device)
     (before, after), answers = (found.alone["original"], found.alone["unlearned"]), found.answers
     forgotten = list(split.forget.classes)
-    return proxy(found.kind, after.metrics, before.metrics, answers["unlearned"], answers["original"], forgotten)
+    return proxy(found.claim.kind, after.metrics, before.metrics, answers["unlearned"], answers["original"], forgotten)

@@ -13,6 +13,7 @@ from cu_core.audit.report import AuditReport
 from cu_core.audit.table import AUDITS, METRICS
 from cu_core.files import write_text
 from pipelines import plots
+from pipelines.tables import limits_line
 
 PLAIN_WORDS = {
     "indistinguishable": "Where these audits can tell, the model answers like one that never saw the data.",
@@ -60,6 +61,7 @@ def write_report(
             explanations=EXPLANATIONS,
             num_oracles=max((len(row.oracles) for row in report.rows), default=0),
             pictures=_pictures(report, pd.read_parquet(samples_file), curves or {}),
+            limits=limits_line(report),
             settings=yaml.safe_dump(dict(report.settings), sort_keys=False),
         )
     )

@@ -37,6 +37,18 @@ def machine() -> str:
     return f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}"
 
 
+def limits_line(report: AuditReport) -> str:
+    """What the verdict can see, as far as it was measured for such requests on this data."""
+    limits = report.basis.limits
+    if limits is None:
+        return "What this verdict can detect was not measured on this data: cu calibrate does."
+    told, count = limits.false_alarms
+    held_out = f"held-out oracles told from {limits.oracles} others: {told} of {count}"
+    if limits.detected is None:
+        return f"Detection limit: none of the amounts left in training was told in 80% of the models; {held_out}."
+    return f"Detection limit: {limits.detected:g}% of the forget rows left in training, told in 80% of the models; {held_out}."
+
+
 def end_table(report: AuditReport) -> Table:
     """Original, unlearned and oracle, side by side."""
     table = Table(title=f"verdict: {report.verdict.word} ({report.verdict.reason})", title_justify="left")
@@ -49,7 +61,8 @@ def end_table(report: AuditReport) -> Table:
         tolerance = f"{row.tolerance:.1f}" if row.tolerance is not None else ""
         table.add_row(row.title, f"{row.original:.1f}", f"{row.unlearned:.1f}", oracle, shown, tolerance)
     if any(row.tolerance is not None for row in report.rows):
-        table.caption = "±: how far it may lie from the oracles' mean; empty: not judged; !: it lies farther"
+        legend = "±: how far it may lie from the oracles' mean; empty: not judged; !: it lies farther"
+        table.caption = f"{legend}. {limits_line(report)}"
     if report.cost["steps"]:  # else a model whose making is not recorded
         _add_cost(table, report)
     return table

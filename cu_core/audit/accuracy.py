@@ -7,7 +7,8 @@ from cu_core.metrics.accuracy import accuracy
 
 
 def accuracies(subject: Subject) -> Findings:
-    """``forget_accuracy`` covers rows that decided nothing, ``forget_all_accuracy`` all rows of the request."""
+    """``forget_accuracy`` covers rows that decided nothing, ``forget_all_accuracy`` all rows of the request; of several
+    forgotten classes each has its own ``forget_test_accuracy`` too."""
     sets = {
         "forget_accuracy": subject.forget_train,
         "forget_all_accuracy": subject.forget_all,
@@ -16,4 +17,5 @@ def accuracies(subject: Subject) -> Findings:
     }
     if subject.split.forget.kind == "class":
         sets["forget_test_accuracy"] = subject.forget_test
+        sets |= {f"forget_test_accuracy/{c}": part for c, part in subject.forget_test_by_class.items()}
     return Findings({name: accuracy(predictions.correct) for name, predictions in sets.items()})

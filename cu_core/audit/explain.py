@@ -84,6 +84,15 @@ EXPLANATIONS: Mapping[str, Explanation] = {
         "Shokri et al. 2017, arXiv 1610.05820 (features: Song and Mittal 2021)",
         "It learns what retained rows look like; that is not always how forgotten ones do.",
     ),
+    "memorisation_left": Explanation(
+        "How much of what the original knows of the forget rows beyond the oracles is still there: 0 for an oracle, "
+        "100 for the original. All models answer the same rows, so how hard a row is cancels.",
+        "100 sum_i w_i (x_i - m_i) / sum_i w_i d_i; x: logit of the confidence in the label; m, v: its mean and "
+        "variance over the other oracles; d: the original's x less m; w = d / v",
+        "this project; Fisher's linear discriminant between oracles and the original, rows as features; per-row logits "
+        "as in Carlini et al. 2022, arXiv 2112.03570",
+        "One direction only: rows forgotten beyond the oracle cancel rows still known; forget_js sees both.",
+    ),
     "member_prediction_rate": Explanation(
         "Share of forget rows that the logistic attack takes for members.",
         "rows with a positive decision / rows",
@@ -283,12 +292,14 @@ def explain(name: str) -> str:
         "utility": "off the oracle in either direction: over-forgotten",
         "damage": "above the oracle: over-forgotten",
         "distance": "above what oracles have among themselves: over-forgotten",
+        "projection": "above the oracle: under-forgotten; below: over-forgotten",
     }[metric.side]
+    judged = f"{lower} ({' and '.join(metric.judged)} requests)" if metric.judged else "shown, not judged"
     return "\n".join(
         [
             f"{name}: {metric.title}",
             *_lines(EXPLANATIONS[name]),
-            f"  verdict     {lower if metric.judged else 'shown, not judged'}",
+            f"  verdict     {judged}",
             f"  requests    {', '.join(metric.kinds)}; audit {metric.audit}",
         ]
     )

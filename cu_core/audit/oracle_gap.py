@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import stdtrit
 
+from cu_core.audit.spread import Prior, Spread
 from cu_core.audit.table import METRICS
 from cu_core.types import MetricResult
 
@@ -53,6 +54,8 @@ class Band:
     """Half width of the prediction interval of one more oracle."""
     spread: float
     """Standard deviation between oracles behind it."""
+    freedom: float
+    """Degrees of freedom behind the spread."""
     margin: float
 
     @property
@@ -60,44 +63,52 @@ class Band:
         return max(self.prediction, self.margin)
 
 
-PRIOR_ORACLES = 4
-"""Weight of the sampling error beside the measured spread, as so many oracles."""
+def band(name: str, oracles: Sequence[Figures], margin: float, error: float, prior: Prior | None = None) -> Band | None:
+    """Prediction interval of one more draw from a normal distribution, t(d) s sqrt(1 + 1/K), at the two-sided ``error``
+    of this one figure.
 
+    The oracles alone give s with d = K - 1 degrees of freedom. ``prior`` is what other requests have shown of the
+    spread: its variance enters with its degrees of freedom (a scaled inverse chi-square prior: Smyth 2004, eq. 7, 8).
+    s^2 is at least that of one row: figures that are counts are never known better.
 
-def band(name: str, oracles: Sequence[Figures], margin: float, error: float) -> Band | None:
-    """``error`` is the two-sided error of this one figure.
-
-    Prediction interval of one more draw from a normal distribution: t(d) s sqrt(1 + 1/K). Three oracles say little of
-    their own spread (t(2) at the error of one among twenty figures is 14), so it is moderated: s^2 is the mean of their
-    variance, with weight K - 1, and of the figure's sampling variance, with weight 4; d is the sum of the weights (a
-    scaled inverse chi-square prior; Smyth 2004, eq. 7 and 8, with a known prior; figures without an interval: plain t).
-    Where oracles spread far more than their sampling error, the interval is too short for few of them: `cu calibrate`
-    measures how often an oracle is told from the others.
-
-    Distances between oracles contain one another: the spread of their means is (K - 2) / (K - 1) of one oracle's own,
-    and is put right.
-
-    Returns nothing where neither is known: one oracle, and a figure without an interval.
+    Absent where nothing is known of the spread: one oracle without a prior.
     """
-    metric = METRICS[name]
-    values = [metric.points(o[name]) for o in oracles]
-    sampling = [v * metric.scale**2 for v in map(_sampling_variance, (o[name] for o in oracles)) if v is not None]
-    prior, weight = PRIOR_ORACLES if sampling else 0, len(values) - 1
-    between = metric.side == "distance"
-    if between and weight < 2:
-        weight = 0  # two oracles have one distance
-    measured = weight * float(np.var(values, ddof=1)) if weight else 0.0
-    if between and weight:
-        measured *= (weight / (weight - 1)) ** 2
-    if prior + weight == 0:
+    freedom, variance = spread_of(name, oracles)
+    d0, v0 = (prior.freedom, prior.variance) if prior else (0.0, 0.0)
+    if freedom + d0 == 0:
         return None
-    spread = float(np.sqrt((measured + prior * float(np.mean(sampling or [0.0]))) / (weight + prior)))
-    quantile = float(stdtrit(weight + prior, 1 - error / 2))
-    return Band(quantile * spread * float(np.sqrt(1 + 1 / len(values))), spread, margin)
+    moderated = (freedom * variance + d0 * v0) / (freedom + d0)
+    spread = float(np.sqrt(max(moderated, _one_row(name, oracles))))
+    half = float(stdtrit(freedom + d0, 1 - error / 2)) * spread * float(np.sqrt(1 + 1 / len(oracles)))
+    return Band(half, spread, freedom + d0, margin)
 
 
-def _sampling_variance(figure: MetricResult) -> float | None:
-    """From the 95% interval; absent without one."""
-    if figure.low is None or figure.high is None:
-        return None
-    return ((figure.high - figure.low) / 3.92) ** 2
+def spread_of(name: str, oracles: Sequence[Figures]) -> tuple[int, float]:
+    """(degrees of freedom, variance in points squared) of one oracle around the mean of all.
+
+    Figures that are measured from the other oracles contain one another. Distances to K - 1 others spread by
+    (K - 2) / (K - 1) of an oracle's own spread (two oracles have one distance: no freedom), differences from the mean
+    of K - 1 others by K / (K - 1); both are put right.
+    """
+    values = [METRICS[name].points(o[name]) for o in oracles]
+    count, side = len(values), METRICS[name].side
+    if count < (3 if side in ("distance", "projection") else 2):
+        return 0, 0.0
+    variance = float(np.var(values, ddof=1))
+    factor = {"distance": (count - 1) / max(count - 2, 1), "projection": (count - 1) / count}.get(side, 1.0)
+    return count - 1, variance * factor**2
+
+
+def spreads_of(names: Sequence[str], oracles: Sequence[Figures]) -> dict[str, Spread]:
+    """Of metrics that all oracles have; parts of one metric for single classes count as one: the mean variance."""
+    found: dict[str, list[tuple[int, float]]] = {}
+    for name in names:
+        if all(name in oracle for oracle in oracles):
+            found.setdefault(name.partition("/")[0], []).append(spread_of(name, oracles))
+    return {n: Spread(parts[0][0], float(np.mean([v for _, v in parts]))) for n, parts in found.items() if parts[0][0]}
+
+
+def _one_row(name: str, oracles: Sequence[Figures]) -> float:
+    """Variance of a figure that changes by one row of those behind it, where it is a count: 1/12 of a step squared."""
+    step = 100 / max(o[name].count for o in oracles)
+    return step**2 / 12

@@ -11,19 +11,20 @@ import pyarrow as pa
 
 from cu_core.audit.oracle_gap import Band, Figures, OracleGap, difference, oracle_gap
 from cu_core.audit.pair_samples import pair_columns
+from cu_core.audit.spread import Basis
 from cu_core.audit.subject import AuditConfig, Subject
 from cu_core.audit.table import AUDITS, METRICS, metrics_of
-from cu_core.audit.verdict import Court, Others, Verdict, judge, judged_metrics
+from cu_core.audit.verdict import Others, Rule, Verdict, judge
 from cu_core.metrics.accuracy import per_class_accuracy
 from cu_core.metrics.membership import attack_features
 from cu_core.models.image_text import ImageTextClassifier
 from cu_core.types import MetricResult, RequestKind
 
 MAP_ROWS = 600
-REPORT_VERSION = 8
+REPORT_VERSION = 9
+"""Raised when a change of the code changes what an audit finds; audits kept by digest are then made again."""
 GIVEN = {"best_paraphrase_accuracy": "paraphrases", "other_data_accuracy": "other_data"}
 """Metrics that there are only with a setting of the audit."""
-"""Raised when a change of the code changes what an audit finds; audits kept by digest are then made again."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,8 @@ class AuditReport:
     gap: OracleGap | None
     doing_nothing_gap: OracleGap | None
     verdict: Verdict
+    basis: Basis
+    """What earlier requests and `cu calibrate` tell of this verdict."""
     absent: Mapping[str, str]
     """Metrics of the request's kind that are not there, and why."""
     per_class: Mapping[str, Mapping[int, MetricResult]]
@@ -91,17 +94,14 @@ class AuditReport:
     version: int = REPORT_VERSION
 
 
-def figure_rows(
-    kind: RequestKind, original: Figures, unlearned: Figures, oracles: Sequence[Figures], config: AuditConfig
-) -> tuple[Row, ...]:
+def figure_rows(original: Figures, unlearned: Figures, oracles: Sequence[Figures], rule: Rule) -> tuple[Row, ...]:
     rows = []
-    court = Court(oracles, config, judged_metrics(unlearned, oracles))
-    for name, metric in metrics_of(kind, config).items():
-        if name not in unlearned:
+    for name, metric in metrics_of(rule.claim.kind, rule.config, rule.claim.classes).items():
+        if name not in unlearned or name not in original:
             continue
         own = unlearned[name]
         others = [o for o in oracles if name in o]
-        limit = court.band(name) if others else None
+        limit = rule.band(name) if others else None
         rows.append(
             Row(
                 name,
@@ -114,7 +114,7 @@ def figure_rows(
                 tuple(metric.points(o[name]) for o in others),
                 difference(name, unlearned, others) if others else None,
                 limit,
-                limit.tolerance if limit and name in court.names else None,
+                limit.tolerance if limit and name in rule.claim.judged else None,
                 metric.in_gap,
             )
         )
@@ -136,17 +136,13 @@ def absent_metrics(kind: RequestKind, unlearned: Figures, oracles: int, config: 
 
 
 def compare_models(
-    original: Figures,
-    unlearned: Figures,
-    oracles: Sequence[Figures],
-    config: AuditConfig,
-    others: Others | None = None,
+    original: Figures, unlearned: Figures, rule: Rule, others: Others | None = None
 ) -> tuple[OracleGap | None, OracleGap | None, Verdict]:
     """(gap, gap of doing nothing, verdict); the gaps are absent without an oracle."""
-    verdict = judge(original, unlearned, oracles, config, others)
-    if not oracles:
+    verdict = judge(original, unlearned, rule, others)
+    if not rule.oracles:
         return None, None, verdict
-    return oracle_gap(unlearned, oracles), oracle_gap(original, oracles), verdict
+    return oracle_gap(unlearned, rule.oracles), oracle_gap(original, rule.oracles), verdict
 
 
 def per_class_test_accuracy(subject: Subject) -> dict[int, MetricResult]:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
+from numpy.typing import NDArray
 
 from cu_core.audit.subject import Findings, Subject
 from cu_core.metrics.accuracy import accuracy, wilson_interval
 from cu_core.metrics.representation import linear_probe, mean_cosine, nearest_neighbours, prototype_recovery
 from cu_core.types import MetricResult
+from cu_core.unlearn.evaluate import Predictions
 
 SHOTS = 5
 DRAWS = 20
@@ -40,7 +44,7 @@ def representation(subject: Subject) -> Findings:
             NEIGHBOURS,
         )
     )
-    share = prototype_recovery(
+    recovered = prototype_recovery(
         (forget.embedding, forget.labels),
         (retain.embedding, retain.labels),
         (test.embedding, test.labels),
@@ -48,11 +52,27 @@ def representation(subject: Subject) -> Findings:
         draws=DRAWS,
         seed=subject.seed,
     )
-    low, high = wilson_interval(round(share * len(test)), len(test))
-    found["prototype_recovery"] = MetricResult(100 * share, len(test), 100 * low, 100 * high)
-    cosine, error = mean_cosine(test.embedding, test.labels)
-    found["within_class_cosine"] = MetricResult(cosine, len(test), cosine - 1.96 * error, cosine + 1.96 * error)
+    for suffix, rows in _parts(test.labels, subject.split.forget.classes).items():
+        found[f"prototype_recovery{suffix}"] = _share(recovered[rows])
+        found[f"within_class_cosine{suffix}"] = _cosine(test.where(rows))
     return Findings(found)
+
+
+def _parts(labels: NDArray[np.int64], classes: Sequence[int]) -> dict[str, NDArray[np.bool_]]:
+    """Suffix of a metric's name -> rows: all, and of several forgotten classes each by itself."""
+    by_class = {f"/{c}": labels == c for c in classes} if len(classes) > 1 else {}
+    return {"": np.ones(len(labels), dtype=np.bool_), **by_class}
+
+
+def _share(recovered: NDArray[np.float64]) -> MetricResult:
+    share, count = float(recovered.mean()), len(recovered)
+    low, high = wilson_interval(round(share * count), count)
+    return MetricResult(100 * share, count, 100 * low, 100 * high)
+
+
+def _cosine(test: Predictions) -> MetricResult:
+    cosine, error = mean_cosine(test.embedding, test.labels)
+    return MetricResult(cosine, len(test), cosine - 1.96 * error, cosine + 1.96 * error)
 
 
 def _like_a_class(labels: np.ndarray, retain_labels: np.ndarray, seed: int) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -61,8 +62,8 @@ class AuditConfig:
             )
         if not 0 < self.low_fpr < 1 or not 0 < self.family_error < 1:
             raise ValueError("low_fpr and family_error must lie in (0, 1)")
-        if min(self.margin_points, self.rebound_lr, self.relearn_lr) <= 0:
-            raise ValueError("margin_points, rebound_lr and relearn_lr must be positive")
+        if not all(0 < value < math.inf for value in (self.margin_points, self.rebound_lr, self.relearn_lr)):
+            raise ValueError("margin_points, rebound_lr and relearn_lr must be positive numbers")
         if self.audits is not None and not {"accuracy", "membership"} <= set(self.audits):
             raise ValueError("audits must name accuracy and membership; the mean gap is made of them")
 
@@ -96,6 +97,12 @@ class Subject:
     @cached_property
     def forget_test(self) -> Predictions:
         return self._predict("forget_test")
+
+    @property
+    def forget_test_by_class(self) -> dict[int, Predictions]:
+        """``forget_test`` class by class, where several are forgotten."""
+        classes, whole = self.split.forget.classes, self.forget_test
+        return {c: whole.where(whole.labels == c) for c in classes} if len(classes) > 1 else {}
 
     @cached_property
     def retain_train(self) -> Predictions:

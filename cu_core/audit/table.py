@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from cu_core.audit.accuracy import accuracies
 from cu_core.audit.answers import Answers
 from cu_core.audit.membership import membership
+from cu_core.audit.memorisation import memorisation
 from cu_core.audit.neighbours import neighbours
 from cu_core.audit.output_distance import output_distance
 from cu_core.audit.rebound import rebound
@@ -21,6 +22,8 @@ from cu_core.types import MetricResult, RequestKind
 Alone = Callable[[Subject], Findings]
 Against = Callable[[Answers, Sequence[Answers]], dict[str, MetricResult]]
 """Answers of a model and of the oracles it is compared with."""
+Between = Callable[[Answers, Sequence[Answers], Answers], dict[str, MetricResult]]
+"""The same, and answers of the original."""
 CLASS: tuple[RequestKind, ...] = ("class",)
 SAMPLE: tuple[RequestKind, ...] = ("sample",)
 ALL: tuple[RequestKind, ...] = ("class", "sample")
@@ -28,12 +31,13 @@ ALL: tuple[RequestKind, ...] = ("class", "sample")
 
 @dataclass(frozen=True)
 class Audit:
-    """A row of the AUDITS table; one of ``alone`` and ``against`` is given."""
+    """A row of the AUDITS table; one of ``alone``, ``against`` and ``between`` at least is given."""
 
     title: str
     question: str
     alone: Alone | None = None
     against: Against | None = None
+    between: Between | None = None
     kinds: tuple[RequestKind, ...] = ALL
     pairs_only: bool = False
     """Whether it finds something in image-text models only."""
@@ -43,7 +47,9 @@ class Audit:
 
 AUDITS: Mapping[AuditName, Audit] = {
     "accuracy": Audit("Accuracy", "Does it answer as a retrained model does?", accuracies),
-    "membership": Audit("Membership attacks", "Can an attacker tell that the rows were trained on?", membership),
+    "membership": Audit(
+        "Membership attacks", "Can an attacker tell that the rows were trained on?", membership, between=memorisation
+    ),
     "output_distance": Audit(
         "Output distance", "Are its answers, row by row, those of a retrained model?", against=output_distance
     ),
@@ -71,16 +77,19 @@ class Metric:
     audit: AuditName
     """The audit that computes it."""
     title: str
-    side: Literal["forget", "utility", "distance", "damage"]
-    """``forget``: lower means that more was forgotten; ``utility``: lower means that more was damaged; ``damage``:
-    higher means so; ``distance``: from the oracles, only too large is wrong."""
+    side: Literal["forget", "projection", "utility", "distance", "damage"]
+    """``forget``: lower means that more was forgotten; ``projection``: the same, measured from the other oracles;
+    ``utility``: lower means that more was damaged; ``damage``: higher means so; ``distance``: from the oracles, only
+    too large is wrong."""
     kinds: tuple[RequestKind, ...] = ALL
     scale: float = 1.0
     """Factor to points (0..100)."""
     in_gap: bool = False
     """Whether it enters the mean oracle gap."""
-    judged: bool = True
-    """Whether it enters the verdict; others are shown beside a judged one that says the same."""
+    judged: tuple[RequestKind, ...] = ()
+    """Requests whose verdict it enters; the others describe. Fixed before any figure is seen."""
+    by_class: bool = False
+    """Whether it is also made for each forgotten class by itself, and then judged by class, where there are several."""
 
     def points(self, result: MetricResult) -> float:
         return self.scale * result.value
@@ -92,64 +101,89 @@ _SIDES: tuple[tuple[str, str, Literal["forget", "utility"]], ...] = (
     ("forget", "forgotten", "forget"),
     ("retain", "retained", "utility"),
 )
-METRICS: Mapping[str, Metric] = {
-    "forget_accuracy": Metric("accuracy", "forget set, train (%)", "forget", in_gap=True),
-    "forget_all_accuracy": Metric("accuracy", "forget set, train, all rows (%)", "forget", judged=False),
-    "forget_test_accuracy": Metric("accuracy", "forgotten class, test (%)", "forget", CLASS, in_gap=True),
-    "retain_accuracy": Metric("accuracy", "retain set, train (%)", "utility", in_gap=True),
-    "test_accuracy": Metric("accuracy", "retain, test (%)", "utility", in_gap=True),
-    "mia_auc": Metric("membership", "MIA AUC, loss (x100)", "forget", scale=100, in_gap=True),
-    "mia_tpr_low_fpr": Metric("membership", "MIA TPR at a low FPR (%)", "forget"),
-    "mia_entropy_auc": Metric("membership", "MIA AUC, entropy (x100)", "forget", scale=100),
-    "mia_modified_entropy_auc": Metric("membership", "MIA AUC, modified entropy (x100)", "forget", scale=100),
-    "mia_correct_auc": Metric("membership", "MIA AUC, correctness (x100)", "forget", scale=100, judged=False),
-    "mia_logistic_auc": Metric("membership", "MIA AUC, logistic (x100)", "forget", scale=100),
-    "member_prediction_rate": Metric("membership", "forget rows taken for members (%)", "forget"),
-    "forget_js": Metric("output_distance", "Jensen-Shannon to oracles, forget (% of max)", "distance", scale=NATS),
-    "test_js": Metric("output_distance", "Jensen-Shannon to oracles, test (% of max)", "distance", scale=NATS),
-    "forget_tv": Metric("output_distance", "total variation, forget (%)", "distance", scale=100, judged=False),
-    "test_tv": Metric("output_distance", "total variation, test (%)", "distance", scale=100, judged=False),
-    "forget_confidence": Metric("output_distance", "probability of the own label, forget (%)", "forget", scale=100),
-    "forget_entropy": Metric(
-        "output_distance", "entropy of forget rows (nats x100)", "utility", scale=100, judged=False
-    ),
-    "own_share": Metric("neighbours", "stays in the forgotten class (%)", "forget", CLASS),
-    "neighbour_share": Metric("neighbours", "forgotten class to its 3 nearest (%)", "utility", CLASS),
-    "assignment_distance": Metric("neighbours", "classes it goes to, distance (%)", "distance", CLASS),
-    "probe_accuracy": Metric("representation", "linear probe, forgotten class (%)", "forget", CLASS),
-    "hidden_probe_accuracy": Metric("representation", "linear probe, 3/4 of depth (%)", "forget", CLASS),
-    "knn_accuracy": Metric("representation", "nearest neighbours, forgotten class (%)", "forget", CLASS),
-    "prototype_recovery": Metric("representation", "5-shot recovery, forgotten class (%)", "forget", CLASS),
-    "within_class_cosine": Metric("representation", "cosine within the class (x100)", "forget", CLASS, scale=100),
-    "relearn_5": Metric("relearning", "relearned from 5 rows, mean (%)", "forget"),
-    "relearn_50": Metric("relearning", "relearned from 50 rows, mean (%)", "forget"),
-    "relearn_5_steps": Metric("relearning", "steps to half, 5 rows", "utility", judged=False),
-    "relearn_50_steps": Metric("relearning", "steps to half, 50 rows", "utility", judged=False),
-    "rebound_accuracy": Metric("rebound", "rebound on retain data (%)", "forget"),
-    "forget_i2t_r1": Metric("retrieval", "forgotten, image to caption R@1 (%)", "forget", in_gap=True),
-    "forget_t2i_precision": Metric("retrieval", "forgotten, caption to image precision (%)", "forget", in_gap=True),
-    "forget_t2i_r1": Metric("retrieval", "forgotten, caption to image R@1 (%)", "forget", judged=False),
-    "retain_i2t_r1": Metric("retrieval", "retained, image to caption R@1 (%)", "utility", in_gap=True),
-    "retain_t2i_precision": Metric("retrieval", "retained, caption to image precision (%)", "utility", in_gap=True),
-    "retain_t2i_r1": Metric("retrieval", "retained, caption to image R@1 (%)", "utility", judged=False),
-    **{
-        f"{part}_{way}_r{top}": Metric("retrieval", f"{state}, {words} R@{top} (%)", side, judged=False)
-        for part, state, side in _SIDES
-        for way, words in (("i2t", "image to caption"), ("t2i", "caption to image"))
-        for top in (5, 10)
-    },
-    "unseen_i2t_r1": Metric("retrieval", "unseen pairs, image to caption R@1 (%)", "utility", SAMPLE, judged=False),
-    "unseen_t2i_r1": Metric("retrieval", "unseen pairs, caption to image R@1 (%)", "utility", SAMPLE, judged=False),
-    "best_template_accuracy": Metric("retrieval", "forgotten class, best template (%)", "forget", CLASS),
-    "best_paraphrase_accuracy": Metric("retrieval", "forgotten class, best paraphrase (%)", "forget", CLASS),
-    "other_data_accuracy": Metric("retrieval", "other data, zero-shot (%)", "utility"),
-    "prompt_distance": Metric(
-        "retrieval", "its prompt to the nearest other (x100)", "forget", CLASS, scale=100, judged=False
-    ),
-    "hub_rate": Metric("retrieval", "retained images given to it (%)", "damage", CLASS),
-    "mia_cosine_auc": Metric("retrieval", "MIA AUC, cosine of the pair (x100)", "forget", scale=100),
-    "forget_margin": Metric("retrieval", "cosine matched - unmatched (x100)", "forget", scale=100),
-}
+
+
+class _Metrics(dict[str, Metric]):
+    """``name/c`` is the metric ``name`` of the forgotten class ``c`` alone."""
+
+    def __missing__(self, name: str) -> Metric:
+        base, _, number = name.partition("/")
+        if not number or not self[base].by_class:
+            raise KeyError(name)
+        return replace(self[base], title=f"{self[base].title}, class {number}", in_gap=False, by_class=False)
+
+
+METRICS: Mapping[str, Metric] = _Metrics(
+    {
+        "forget_accuracy": Metric("accuracy", "forget set, train (%)", "forget", in_gap=True, judged=SAMPLE),
+        "forget_all_accuracy": Metric("accuracy", "forget set, train, all rows (%)", "forget"),
+        "forget_test_accuracy": Metric(
+            "accuracy", "forgotten class, test (%)", "forget", CLASS, in_gap=True, judged=CLASS, by_class=True
+        ),
+        "retain_accuracy": Metric("accuracy", "retain set, train (%)", "utility", in_gap=True),
+        "test_accuracy": Metric("accuracy", "retain, test (%)", "utility", in_gap=True, judged=ALL),
+        "mia_auc": Metric("membership", "MIA AUC, loss (x100)", "forget", scale=100, in_gap=True, judged=SAMPLE),
+        "mia_tpr_low_fpr": Metric("membership", "MIA TPR at a low FPR (%)", "forget"),
+        "mia_entropy_auc": Metric("membership", "MIA AUC, entropy (x100)", "forget", scale=100),
+        "mia_modified_entropy_auc": Metric("membership", "MIA AUC, modified entropy (x100)", "forget", scale=100),
+        "mia_correct_auc": Metric("membership", "MIA AUC, correctness (x100)", "forget", scale=100),
+        "mia_logistic_auc": Metric("membership", "MIA AUC, logistic (x100)", "forget", scale=100),
+        "memorisation_left": Metric(
+            "membership", "memorisation left (% of the original's)", "projection", SAMPLE, judged=SAMPLE
+        ),
+        "member_prediction_rate": Metric("membership", "forget rows taken for members (%)", "forget"),
+        "forget_js": Metric(
+            "output_distance", "Jensen-Shannon to oracles, forget (% of max)", "distance", scale=NATS, judged=ALL
+        ),
+        "test_js": Metric("output_distance", "Jensen-Shannon to oracles, test (% of max)", "distance", scale=NATS),
+        "forget_tv": Metric("output_distance", "total variation, forget (%)", "distance", scale=100),
+        "test_tv": Metric("output_distance", "total variation, test (%)", "distance", scale=100),
+        "forget_confidence": Metric("output_distance", "probability of the own label, forget (%)", "forget", scale=100),
+        "forget_entropy": Metric("output_distance", "entropy of forget rows (nats x100)", "utility", scale=100),
+        "own_share": Metric("neighbours", "stays in the forgotten class (%)", "forget", CLASS),
+        "neighbour_share": Metric("neighbours", "forgotten class to its 3 nearest (%)", "utility", CLASS),
+        "assignment_distance": Metric("neighbours", "classes it goes to, distance (%)", "distance", CLASS),
+        "probe_accuracy": Metric("representation", "linear probe, forgotten class (%)", "forget", CLASS),
+        "hidden_probe_accuracy": Metric("representation", "linear probe, 3/4 of depth (%)", "forget", CLASS),
+        "knn_accuracy": Metric("representation", "nearest neighbours, forgotten class (%)", "forget", CLASS),
+        "prototype_recovery": Metric(
+            "representation", "5-shot recovery, forgotten class (%)", "forget", CLASS, judged=CLASS, by_class=True
+        ),
+        "within_class_cosine": Metric(
+            "representation", "cosine within the class (x100)", "forget", CLASS, scale=100, judged=CLASS, by_class=True
+        ),
+        "relearn_5": Metric("relearning", "relearned from 5 rows, mean (%)", "forget", judged=CLASS),
+        "relearn_50": Metric("relearning", "relearned from 50 rows, mean (%)", "forget"),
+        "relearn_5_steps": Metric("relearning", "steps to half, 5 rows", "utility"),
+        "relearn_50_steps": Metric("relearning", "steps to half, 50 rows", "utility"),
+        "rebound_accuracy": Metric("rebound", "rebound on retain data (%)", "forget"),
+        "forget_i2t_r1": Metric("retrieval", "forgotten, image to caption R@1 (%)", "forget", in_gap=True, judged=ALL),
+        "forget_t2i_precision": Metric(
+            "retrieval", "forgotten, caption to image precision (%)", "forget", in_gap=True, judged=ALL
+        ),
+        "forget_t2i_r1": Metric("retrieval", "forgotten, caption to image R@1 (%)", "forget"),
+        "retain_i2t_r1": Metric("retrieval", "retained, image to caption R@1 (%)", "utility", in_gap=True, judged=ALL),
+        "retain_t2i_precision": Metric(
+            "retrieval", "retained, caption to image precision (%)", "utility", in_gap=True, judged=ALL
+        ),
+        "retain_t2i_r1": Metric("retrieval", "retained, caption to image R@1 (%)", "utility"),
+        **{
+            f"{part}_{way}_r{top}": Metric("retrieval", f"{state}, {words} R@{top} (%)", side)
+            for part, state, side in _SIDES
+            for way, words in (("i2t", "image to caption"), ("t2i", "caption to image"))
+            for top in (5, 10)
+        },
+        "unseen_i2t_r1": Metric("retrieval", "unseen pairs, image to caption R@1 (%)", "utility", SAMPLE),
+        "unseen_t2i_r1": Metric("retrieval", "unseen pairs, caption to image R@1 (%)", "utility", SAMPLE),
+        "best_template_accuracy": Metric("retrieval", "forgotten class, best template (%)", "forget", CLASS),
+        "best_paraphrase_accuracy": Metric("retrieval", "forgotten class, best paraphrase (%)", "forget", CLASS),
+        "other_data_accuracy": Metric("retrieval", "other data, zero-shot (%)", "utility"),
+        "prompt_distance": Metric("retrieval", "its prompt to the nearest other (x100)", "forget", CLASS, scale=100),
+        "hub_rate": Metric("retrieval", "retained images given to it (%)", "damage", CLASS),
+        "mia_cosine_auc": Metric("retrieval", "MIA AUC, cosine of the pair (x100)", "forget", scale=100, judged=SAMPLE),
+        "forget_margin": Metric("retrieval", "cosine matched - unmatched (x100)", "forget", scale=100),
+    }
+)
 
 
 def audits_of(kind: RequestKind, config: AuditConfig) -> dict[AuditName, Audit]:
@@ -158,9 +192,47 @@ def audits_of(kind: RequestKind, config: AuditConfig) -> dict[AuditName, Audit]:
     return {name: audit for name, audit in AUDITS.items() if name in wanted and kind in audit.kinds}
 
 
-def metrics_of(kind: RequestKind, config: AuditConfig) -> dict[str, Metric]:
+def metrics_of(kind: RequestKind, config: AuditConfig, classes: Sequence[int] = ()) -> dict[str, Metric]:
+    """In the order of the table, each followed by its parts for single ``classes`` where there are several."""
     audits = audits_of(kind, config)
-    return {name: metric for name, metric in METRICS.items() if kind in metric.kinds and metric.audit in audits}
+    names = [name for name, metric in METRICS.items() if kind in metric.kinds and metric.audit in audits]
+    return {part: METRICS[part] for name in names for part in (name, *parts_of(name, classes))}
+
+
+def parts_of(name: str, classes: Sequence[int]) -> list[str]:
+    """The metric for each forgotten class by itself, where there are several."""
+    return [f"{name}/{c}" for c in classes] if METRICS[name].by_class and len(classes) > 1 else []
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What a verdict is about; it fixes, before any figure is seen, what is judged and what must have power."""
+
+    kind: RequestKind
+    classes: tuple[int, ...] = ()
+    """Forgotten classes; empty for samples."""
+    pairs: bool = False
+    """Of an image-text model."""
+    labelled: bool = True
+    """Whether the data has classes."""
+
+    @property
+    def judged(self) -> tuple[str, ...]:
+        """Names of the primary metrics: what they are does not depend on which audits were made."""
+        found = []
+        for name, metric in METRICS.items():
+            audit = AUDITS[metric.audit]
+            fits = (self.pairs or not audit.pairs_only) and (self.labelled or not audit.needs_classes)
+            if self.kind in metric.judged and fits:
+                found += parts_of(name, self.classes) or [name]
+        return tuple(found)
+
+    @property
+    def audits(self) -> tuple[AuditName, ...]:
+        """Audits without which nothing can be said of this request: each must have power."""
+        if not self.labelled:
+            return ("retrieval",)
+        return ("accuracy", "representation", "relearning") if self.kind == "class" else ("membership",)
 
 
 def audit_alone(subject: Subject) -> Findings:
@@ -175,10 +247,12 @@ def audit_alone(subject: Subject) -> Findings:
 
 
 def audit_against(
-    kind: RequestKind, config: AuditConfig, answers: Answers, references: Sequence[Answers]
+    kind: RequestKind, config: AuditConfig, answers: Answers, references: Sequence[Answers], original: Answers
 ) -> dict[str, MetricResult]:
-    """Every audit that compares answers with those of oracles."""
+    """Every audit that compares answers with those of oracles, the original's beside them."""
     if answers.forget.shape[1] < 2:
         return {}
-    parts = [a.against(answers, references) for a in audits_of(kind, config).values() if a.against]
+    audits = audits_of(kind, config).values()
+    parts = [a.against(answers, references) for a in audits if a.against]
+    parts += [a.between(answers, references, original) for a in audits if a.between]
     return {name: value for part in parts for name, value in part.items()}

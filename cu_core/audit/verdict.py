@@ -1,30 +1,41 @@
 """From figures to a word, by a stated rule with a stated error rate.
 
-1. Every judged metric of the model is held against the oracles. Its tolerance is the larger of the equivalence margin
-   and the prediction interval of one more oracle (``oracle_gap.band``), at level ``family_error / number of judged
-   metrics`` (Bonferroni), so that an oracle, as one more draw, nominally fails on any metric with probability
-   ``family_error``; `cu calibrate` measures it.
-2. Controls: held-out oracles must pass an audit, each judged by the others (at most a fifth may fail, else the audit is
-   ``inconclusive``; fewer than three oracles are no control), and the original must fail it (else it has no power).
+1. What is judged is fixed by the request before any figure is seen: a handful of primary metrics (``Claim.judged``).
+   All others describe. The tolerance of a figure is the larger of the equivalence margin and the prediction interval of
+   one more oracle (``oracle_gap.band``), at level ``family_error / number of primary metrics`` (Bonferroni): a further
+   oracle fails on any metric with probability ``family_error`` at most; `cu calibrate` measures it.
+2. Controls: held-out oracles must pass an audit, each judged by the others without the margin (at most a fifth may
+   fail), and the original must fail it at a margin of ``POWER_MARGIN`` points (else it has no power). An audit whose
+   held-out oracles fail, and any audit where there are fewer than three oracles, is not trusted.
 3. An audit says ``under-forgotten`` if a forget metric lies above its tolerance, else ``over-forgotten`` if any metric
    lies outside (too much forgotten, too much damaged, or answers that no oracle gives; more useful than the oracles is
-   no fault), else ``indistinguishable`` if both controls hold, else ``inconclusive``.
-4. Overall: ``under-forgotten`` if an audit says so, else ``over-forgotten`` if one says so, else ``indistinguishable``
-   if one does, else ``inconclusive``.
+   no fault), else ``indistinguishable`` if it is trusted and has power, else ``inconclusive``. An audit that is not
+   trusted never says more than ``inconclusive``, but its figures outside are kept.
+4. Overall: ``under-forgotten`` if an audit says so, else ``over-forgotten`` if one says so, else ``inconclusive`` if an
+   audit that is not trusted has a figure outside, or if an audit of the request's own claim (``Claim.audits``) is
+   missing, not trusted or without power; else ``indistinguishable``.
+
+So neither a narrower margin nor a further audit makes a verdict milder: tolerances do not depend on which audits were
+made, trust and power do not depend on the margin. (An audit of the claim that was missing completes the evidence.)
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from cu_core.audit.oracle_gap import Band, Figures, band, difference
+from cu_core.audit.spread import Prior
 from cu_core.audit.subject import AuditConfig, AuditName
-from cu_core.audit.table import METRICS
+from cu_core.audit.table import METRICS, Claim
 
 Word = Literal["indistinguishable", "under-forgotten", "over-forgotten", "inconclusive"]
 MOST_FAILED = 0.2
+FEWEST_ORACLES = 3
+"""Oracles that are a control."""
+POWER_MARGIN = 3.0
+"""Points by which the original must differ at least, whatever margin is allowed to an unlearned model."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +49,8 @@ class AuditVerdict:
     original_fails: bool
     oracles_passed: int
     """Of the oracles, each held out and judged by the others."""
+    trusted: bool = True
+    """Whether held-out oracles pass it."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +62,7 @@ class Verdict:
     audits: Mapping[str, AuditVerdict] = field(default_factory=dict)
     family_error: float = 0.0
     judged: int = 0
-    """Number of metrics judged together."""
+    """Number of primary metrics, over which the error is shared."""
 
     @property
     def outside(self) -> dict[str, float]:
@@ -57,94 +70,103 @@ class Verdict:
 
 
 @dataclass(frozen=True)
-class Court:
-    """The rule for one set of oracles."""
+class Rule:
+    """Tolerances for one set of oracles."""
 
+    claim: Claim
     oracles: Sequence[Figures]
     config: AuditConfig
-    names: Sequence[str]
+    priors: Mapping[str, Prior] = field(default_factory=dict)
 
-    def band(self, name: str) -> Band | None:
-        return band(name, self.oracles, self.config.margin_points, self.config.family_error / max(len(self.names), 1))
+    def band(self, name: str, margin: float | None = None) -> Band | None:
+        """Absent for what the oracles do not have."""
+        if not all(name in oracle for oracle in self.oracles):
+            return None
+        error = self.config.family_error / len(self.claim.judged)
+        wide = self.config.margin_points if margin is None else margin
+        return band(name, self.oracles, wide, error, self.priors.get(name.partition("/")[0]))
 
-    def outside(self, model: Figures, audit: AuditName) -> dict[str, float]:
+    def outside(self, model: Figures, audit: AuditName, margin: float | None = None) -> dict[str, float]:
+        """Primary metrics of the audit beyond their tolerance; ``margin`` replaces that of the configuration."""
         found = {}
-        for name in self.names:
-            if METRICS[name].audit == audit:
-                off, limit = difference(name, model, self.oracles), self.band(name)
-                high, low = METRICS[name].side != "utility", METRICS[name].side not in ("distance", "damage")
-                if limit and ((high and off > limit.tolerance) or (low and off < -limit.tolerance)):
+        for name in self.claim.judged:
+            if METRICS[name].audit == audit and name in model and (limit := self.band(name, margin)):
+                off = difference(name, model, self.oracles)
+                side = METRICS[name].side
+                too_high = side != "utility" and off > limit.tolerance
+                too_low = side not in ("distance", "damage") and off < -limit.tolerance
+                if too_high or too_low:
                     found[name] = off
         return found
-
-
-def judged_metrics(model: Figures, oracles: Sequence[Figures]) -> list[str]:
-    """Metrics that model and oracles have, in the order of the table; distances between oracles need three."""
-    return [
-        name
-        for name, metric in METRICS.items()
-        if metric.judged
-        and all(name in figures for figures in (model, *oracles))
-        and (metric.side != "distance" or len(oracles) >= 3)
-    ]
 
 
 Others = Callable[[int], Sequence[Figures]]
 """Number of an oracle -> figures of the other oracles, made without a look at that one."""
 
 
-def judge(
-    original: Figures,
-    unlearned: Figures,
-    oracles: Sequence[Figures],
-    config: AuditConfig,
-    others: Others | None = None,
-) -> Verdict:
-    """The verdict on ``unlearned`` by the rule above; without ``others``, figures of the oracles as they are."""
+def judge(original: Figures, unlearned: Figures, rule: Rule, others: Others | None = None) -> Verdict:
+    """The verdict on ``unlearned``; without ``others``, figures of the oracles are taken as they are when one of them
+    is held out."""
+    claim, oracles = rule.claim, rule.oracles
     if not oracles:
         return Verdict("inconclusive", "no oracle was trained")
-    names = judged_metrics(unlearned, oracles)
-    court = Court(oracles, config, names)
     rest = others or (lambda number: [o for i, o in enumerate(oracles) if i != number])
-    held_out = [(o, Court(rest(i), config, names)) for i, o in enumerate(oracles)] if len(oracles) >= 3 else []
+    held_out = [(o, replace(rule, oracles=rest(i))) for i, o in enumerate(oracles)]
+    made = [name for name in claim.judged if name in unlearned]
     audits: dict[str, AuditVerdict] = {}
-    for audit in dict.fromkeys(METRICS[name].audit for name in names):
-        passed = sum(not other.outside(oracle, audit) for oracle, other in held_out)
-        power = any(METRICS[n].side not in ("utility", "damage") for n in court.outside(original, audit))
-        outside = court.outside(unlearned, audit)
-        tolerances = {name: limit.tolerance for name in outside if (limit := court.band(name))}
-        audits[audit] = _one(outside, tolerances, power, passed, len(held_out))
-    words = [a.word for a in audits.values()]
-    for word in ("under-forgotten", "over-forgotten", "indistinguishable", "inconclusive"):
-        if word in words:
-            said = ", ".join(name.replace("_", " ") for name, a in audits.items() if a.word == word)
-            return Verdict(word, _overall(word, said, audits), audits, config.family_error, len(names))
-    raise AssertionError("no audit was made")
+    for audit in dict.fromkeys(METRICS[name].audit for name in made):
+        passed = sum(not other.outside(oracle, audit, margin=0.0) for oracle, other in held_out)
+        audits[audit] = _one(rule, audit, original, unlearned, passed)
+    word, reason = _overall(claim, audits)
+    return Verdict(word, reason, audits, rule.config.family_error, len(claim.judged))
 
 
-def _one(
-    outside: dict[str, float], tolerances: Mapping[str, float], power: bool, passed: int, held_out: int
-) -> AuditVerdict:
-    def said(word: Word, reason: str) -> AuditVerdict:
-        return AuditVerdict(word, reason, outside, power, passed)
-
-    if held_out and held_out - passed > MOST_FAILED * held_out:
-        return said("inconclusive", f"{held_out - passed} of {held_out} held-out oracles fail it")
+def _one(rule: Rule, audit: AuditName, original: Figures, unlearned: Figures, passed: int) -> AuditVerdict:
+    outside, count = rule.outside(unlearned, audit), len(rule.oracles)
+    power = any(METRICS[n].side not in ("utility", "damage") for n in rule.outside(original, audit, POWER_MARGIN))
+    named = "; ".join(_named(rule, name, off) for name, off in outside.items())
+    doubt = ""
+    if count < FEWEST_ORACLES:
+        doubt = f"fewer than {FEWEST_ORACLES} oracles are no control"
+    elif count - passed > MOST_FAILED * count:
+        doubt = f"{count - passed} of {count} held-out oracles fail it"
+    if doubt:
+        more = f"; off the oracles by: {named}" if outside else ""
+        return AuditVerdict("inconclusive", doubt + more, outside, power, passed, trusted=False)
     if outside:
-        named = ", ".join(f"{METRICS[n].title} {d:+.1f} (tolerance {tolerances[n]:.1f})" for n, d in outside.items())
-        under = any(METRICS[n].side == "forget" and d > 0 for n, d in outside.items())
-        return said("under-forgotten" if under else "over-forgotten", f"off the oracles by: {named}")
+        under = any(METRICS[n].side in ("forget", "projection") and d > 0 for n, d in outside.items())
+        word: Word = "under-forgotten" if under else "over-forgotten"
+        return AuditVerdict(word, f"off the oracles by: {named}", outside, power, passed)
     if not power:
-        return said("inconclusive", "the original passes it too: no power")
-    if not held_out:
-        return said("inconclusive", "no difference found, but fewer than 3 oracles are no control")
-    return said("indistinguishable", "within tolerance, where the original is not")
+        return AuditVerdict("inconclusive", "the original passes it too: no power", outside, power, passed)
+    return AuditVerdict("indistinguishable", "within tolerance, where the original is not", outside, power, passed)
 
 
-def _overall(word: Word, said: str, audits: Mapping[str, AuditVerdict]) -> str:
-    if word in ("under-forgotten", "over-forgotten"):
-        return f"{said}: {'; '.join(a.reason for a in audits.values() if a.word == word)}"
-    if word == "indistinguishable":
-        silent = [name.replace("_", " ") for name, a in audits.items() if a.word == "inconclusive"]
-        return f"{said}" + (f" (inconclusive: {', '.join(silent)})" if silent else "")
-    return "; ".join(dict.fromkeys(a.reason for a in audits.values()))
+def _named(rule: Rule, name: str, off: float) -> str:
+    limit = rule.band(name)
+    assert limit is not None  # it was found outside
+    return f"{METRICS[name].title} {off:+.1f} (tolerance {limit.tolerance:.1f})"
+
+
+def _overall(claim: Claim, audits: Mapping[str, AuditVerdict]) -> tuple[Word, str]:
+    for word in ("under-forgotten", "over-forgotten"):
+        said = {name: a for name, a in audits.items() if a.word == word}
+        if said:
+            return word, f"{_list(said)}: {'; '.join(a.reason for a in said.values())}"
+    doubted = {name: a for name, a in audits.items() if a.outside}
+    if doubted:
+        return "inconclusive", f"{_list(doubted)} cannot be trusted and has a figure outside: " + "; ".join(
+            a.reason for a in doubted.values()
+        )
+    for name in claim.audits:
+        if name not in audits:
+            return "inconclusive", f"{_list([name])} was not audited, and this request is about it"
+        if audits[name].word != "indistinguishable":
+            return "inconclusive", f"{_list([name])}: {audits[name].reason}"
+    silent = [name for name, a in audits.items() if a.word == "inconclusive"]
+    agreed = [name for name, a in audits.items() if a.word == "indistinguishable"]
+    return "indistinguishable", _list(agreed) + (f" (inconclusive: {_list(silent)})" if silent else "")
+
+
+def _list(names: Mapping[str, AuditVerdict] | Sequence[str]) -> str:
+    return ", ".join(name.replace("_", " ") for name in names)

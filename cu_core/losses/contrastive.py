@@ -5,6 +5,7 @@ N anchors (forget rows of this rank), M retain rows (of all ranks), D embedding 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -80,9 +81,11 @@ def class_weights(shares_NC: Tensor, retain_labels_M: Tensor) -> Tensor:
     return shares_NC[:, retain_labels_M] / per_class[retain_labels_M].clamp_min(1)
 
 
-def without_own_class(probs_NC: Tensor, labels_N: Tensor) -> Tensor:
-    """(N, C): what the original would answer if it did not know the anchor's class: masked and renormalised."""
+def without_classes(probs_NC: Tensor, labels_N: Tensor, forget_classes: Sequence[int] = ()) -> Tensor:
+    """(N, C): what the original would answer if it knew neither the row's own class nor those that are forgotten:
+    masked and renormalised; zeros for a row whose whole answer is masked."""
     masked = probs_NC.scatter(1, labels_N[:, None], 0.0)
+    masked[:, list(forget_classes)] = 0.0
     return masked / masked.sum(1, keepdim=True).clamp_min(torch.finfo(masked.dtype).tiny)
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from cu_core.dist import gather_rows, global_counts
 from cu_core.losses.classification import cross_entropy_share, soft_cross_entropy_share
-from cu_core.losses.contrastive import anchor_terms, class_weights, dispersion_share, without_own_class
+from cu_core.losses.contrastive import anchor_terms, class_weights, dispersion_share, without_classes
 from cu_core.methods.base import EVERY_MODEL, Method, Need, Preparation, StepContext, detached, require
 from cu_core.methods.fit import in_full
 from cu_core.methods.guidance import neighbour_shares
@@ -37,10 +37,10 @@ class Contrastive(Method):
     detach_retain: bool = True
     """No gradient through the retain embeddings (the paper lets it flow)."""
     pull_weights: Literal["uniform", "tilted", "neighbours", "peers"] = "uniform"
-    """``tilted``: retain rows weigh what the original would answer with the anchor's class masked; ``neighbours``: what
-    the anchor's nearest retain rows are in the original's hidden feature, its own class among them; ``peers``: the mean
-    of that and of what the original answers to unseen rows whose neighbours agree with their label as much, where the
-    request is made of rows as they come."""
+    """``tilted``: retain rows weigh what the original would answer with all forgotten classes masked; ``neighbours``:
+    what the anchor's nearest retain rows are in the original's hidden feature, its own class among them; ``peers``: the
+    mean of that and of what the original answers to unseen rows whose neighbours agree with their label as much, where
+    the request is made of rows as they come."""
     push_weights: Literal["uniform", "excess"] = "uniform"
     """``excess``: an anchor is pushed as much as the original is surer of its class than the pull is; what it does not
     know by heart is left in peace."""
@@ -100,6 +100,11 @@ class Contrastive(Method):
                 "method.terms=push has no effect on a class request: no retain row shares the class, so "
                 "the loss is zero (equation 6). Use terms=pull or both."
             )
+        if request_kind == "class" and self.pull_weights == "peers":
+            raise ValueError(
+                "method.pull_weights=peers looks for what an unseen row of the same class is answered, and a forgotten "
+                "class has none; set method.pull_weights=tilted or neighbours."
+            )
         weights_idle = self.pull_weights != "uniform" and not self.lambda_prototype
         if self.terms == "push" and (weights_idle or self.pull_form != "linear"):
             raise ValueError("method.pull_weights and method.pull_form have no effect with method.terms=push.")
@@ -138,7 +143,7 @@ class Contrastive(Method):
         """(N, C) how much each class pulls each anchor; absent: all rows of other classes alike."""
         if self.pull_weights == "tilted":
             probs = require(context.reference)({"forget": forget.images})["forget"].logits.softmax(1)
-            return without_own_class(probs, forget.labels)
+            return without_classes(probs, forget.labels, context.forget_classes)
         return self._looked_up(context, "shares", forget) if self.looks_up else None
 
     def _push_weights(self, context: StepContext, forget: Batch) -> Tensor:

@@ -14,7 +14,7 @@ from cu_core.data.order import EpochOrder, Rows
 from cu_core.data.schema import Split
 from cu_core.data.texts import load_batch
 from cu_core.dist import gather_rows
-from cu_core.losses.contrastive import without_own_class
+from cu_core.losses.contrastive import without_classes
 from cu_core.methods.base import Preparation
 from cu_core.methods.fit import in_full
 from cu_core.methods.peers import sure_as_peers
@@ -93,7 +93,9 @@ def neighbour_shares(prep: Preparation, bank: int, smoothing: float = 0.0, peers
             )
         columns, _ = gather_measured(prep, unseen_rows.rows, measure, unseen_rows.split)
         shares = _with_peers(forget, shares, Seen(*columns), votes(Seen(*columns)))
-    shares = (NEIGHBOURS * shares + smoothing / prep.num_classes) / (NEIGHBOURS + smoothing)
+    allowed = torch.ones_like(shares[0])
+    allowed[list(prep.split.forget.classes)] = 0
+    shares = (NEIGHBOURS * shares + smoothing * allowed / allowed.sum()) / (NEIGHBOURS + smoothing)
     excess = (forget.own(forget.probs) - forget.own(shares)).clamp_min(0)
     order = forget.sample_ids.argsort()
     return Neighbours(forget.sample_ids[order], shares[order], excess[order], own + more)
@@ -105,7 +107,7 @@ def _with_peers(forget: Seen, shares_FC: Tensor, unseen: Seen, shares_UC: Tensor
     certain, usual = sure_as_peers(
         forget.own(shares_FC), forget.own(forget.probs), unseen.own(shares_UC), unseen.own(unseen.probs)
     )
-    rest = without_own_class(shares_FC + FAINT * forget.probs, forget.labels)
+    rest = without_classes(shares_FC + FAINT * forget.probs, forget.labels)
     answers = ((1 - certain[:, None]) * rest).scatter(1, forget.labels[:, None], certain[:, None])
     return shares_FC + (answers - shares_FC) * usual[:, None] / 2
 

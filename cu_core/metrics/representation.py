@@ -58,9 +58,9 @@ def prototype_recovery(
     shots: int,
     draws: int,
     seed: int,
-) -> float:
-    """Share of forgotten-class test rows that lie nearest (cosine) to the mean of ``shots`` forget rows of their own
-    class, against the means of all other classes; mean over ``draws`` (Snell et al. 2017, prototypical networks)."""
+) -> NDArray[np.float64]:
+    """(N,): in which share of ``draws`` a forgotten-class test row lies nearest (cosine) to the mean of ``shots``
+    forget rows of its own class, against the means of all other classes (Snell et al. 2017, prototypical networks)."""
     retained = _prototypes(*retain)
     points, classes = unit(test[0]), np.unique(forget[1])
     rest = (points @ retained.T).max(1)
@@ -71,8 +71,8 @@ def prototype_recovery(
         chosen = np.concatenate(few)
         similarity = points @ _prototypes(forget[0][chosen], forget[1][chosen]).T
         nearest = classes[similarity.argmax(1)] == test[1]
-        found.append((nearest & (similarity.max(1) > rest)).mean())
-    return float(np.mean(found))
+        found.append(nearest & (similarity.max(1) > rest))
+    return np.asarray(np.mean(found, axis=0), dtype=np.float64)
 
 
 def _draw(rng: np.random.Generator, rows: NDArray[np.int64], count: int) -> NDArray[np.int64]:

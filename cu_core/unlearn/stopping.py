@@ -20,17 +20,17 @@ class StopConfig:
     """Length of a run."""
 
     rule: Literal["paper", "none"] = "paper"
-    """``paper``: class, accuracy on unseen rows of the class <= 1/C (eq. 8); samples, accuracy on forget rows <=
-    accuracy on unseen rows (eq. 9; of pairs the share of images that find their caption). ``none``: all ``max_steps``
-    are taken."""
+    """``paper``: class, accuracy on unseen rows of each forgotten class <= 1/C (eq. 8): the upper end of its 95%
+    interval must not exceed 1/C, or no row may be right; samples, accuracy on forget rows <= accuracy on unseen rows
+    (eq. 9; of pairs the share of images that find their caption). ``none``: all ``max_steps`` are taken."""
     max_steps: int = 100
     """Most steps of a run."""
     check_every: int = 8
     """Steps between two looks at the stop set."""
     further_steps: int = 16
     """Steps taken after the rule first holds: stopped at once, a class comes back within a few plain steps."""
-    patience: int = 1
-    """Checks in a row at which the rule must hold, utility kept, before it counts as fired."""
+    patience: int = 2
+    """Checks in a row at which the rule must hold, utility kept, before it counts as fired; one may be noise."""
     utility_points: float = 5.0
     """A state counts only if its accuracy on unseen retain rows lost at most this many points."""
 
@@ -43,19 +43,17 @@ class StopConfig:
 
 @dataclass(frozen=True)
 class StopCheck:
-    """One look at the stop set; accuracies in 0..1."""
+    """One look at the stop set; accuracies in 0..1, with the 95% interval of ``forget``."""
 
     step: int
     forget: float
+    """Several forgotten classes: of the one that is known best."""
     forget_low: float
     forget_high: float
     target: float
-    """The rule holds where forget <= target."""
     utility: float
-
-    @property
-    def holds(self) -> bool:
-        return self.forget <= self.target
+    holds: bool
+    """Class: every class is at most ``target``, its interval included; samples: ``forget`` <= ``target``."""
 
 
 @dataclass
@@ -88,20 +86,31 @@ class Stopper:
         return self.config.rule != "none" and (step % self.config.check_every == 0 or step == max_steps)
 
     def look(self, model: Classifier, step: int) -> StopCheck:
-        unseen_rows = self.split.stop_retain
-        forget_rows = self.split.stop_forget if self.kind == "class" else self.split.forget_stop
-        forget_correct, forget_count = self._score(model, forget_rows)
-        unseen_correct, unseen_count = self._score(model, unseen_rows)
-        if not forget_count or not unseen_count:
+        unseen_correct, unseen_count = self._score(model, self.split.stop_retain)
+        parts = [self._score(model, rows) for rows in self._forget_parts()]
+        if not unseen_count or not all(count for _, count in parts):
             raise ValueError(
-                "the stop set is empty: the val split has no row of the forgotten class (or none of the "
+                "the stop set is empty: the val split has no row of a forgotten class (or none of the "
                 "others); pack the data with a larger --val-frac, or set stop.rule=none."
             )
-        self.state.rows += forget_count + unseen_count
+        self.state.rows += unseen_count + sum(count for _, count in parts)
         utility = unseen_correct / unseen_count
-        target = 1 / self.split.reader.manifest.num_classes if self.kind == "class" else utility
-        low, high = wilson_interval(forget_correct, forget_count)
-        return StopCheck(step, forget_correct / forget_count, low, high, target, utility)
+        correct, count = max(parts, key=lambda part: part[0] / part[1])
+        low, high = wilson_interval(correct, count)
+        if self.kind == "class":
+            target = 1 / self.split.reader.manifest.num_classes
+            holds = all(c == 0 or wilson_interval(c, n)[1] <= target for c, n in parts)
+        else:
+            target, holds = utility, correct / count <= utility
+        return StopCheck(step, correct / count, low, high, target, utility, holds)
+
+    def _forget_parts(self) -> list[RowSet]:
+        """Rows that decide: unseen rows of each forgotten class by itself, or a sample request's deciding half."""
+        if self.kind == "sample":
+            return [self.split.forget_stop]
+        rows = self.split.stop_forget
+        labels = self.split.reader.labels(rows.split, rows.rows)
+        return [RowSet(rows.split, rows.rows[labels == c]) for c in self.split.forget.classes]
 
     def _score(self, model: Classifier, rows: RowSet) -> tuple[int, int]:
         """(hits, count); pairs of a sample request search among the captions of both parts of the stop set: how hard a

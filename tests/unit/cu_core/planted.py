@@ -109,10 +109,14 @@ def predictions(logits: Any, labels: Any, embedding: Any = None, hidden: Any = N
 
 
 def subject(
-    kind: RequestKind = "class", config: AuditConfig | None = None, seed: int = 0, **sets: Predictions
+    kind: RequestKind = "class",
+    config: AuditConfig | None = None,
+    seed: int = 0,
+    classes: tuple[int, ...] = (0,),
+    **sets: Predictions,
 ) -> Subject:
     """A subject that has answered already."""
-    split: Any = SimpleNamespace(forget=SimpleNamespace(kind=kind))
+    split: Any = SimpleNamespace(forget=SimpleNamespace(kind=kind, classes=tuple(classes) if kind == "class" else ()))
     model: Any = None
     made = Subject(model, split, config or AuditConfig(), seed)
     vars(made).update(sets)

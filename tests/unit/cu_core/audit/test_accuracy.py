@@ -28,3 +28,15 @@ def test_each_figure_is_of_its_own_rows(kind: str) -> None:
         "test_accuracy": (75, 4),
     }
     assert found == want | ({"forget_test_accuracy": (10, 10)} if kind == "class" else {})
+
+
+def test_of_several_forgotten_classes_each_has_its_own_test_accuracy() -> None:
+    whole = answers([0.9, 0.9, 0.9, 0.2, 0.2], [3, 1, 3, 3, 3], 4)
+    made = subject("class", classes=(1, 3), forget_test=whole, forget_train=whole, forget_all=whole)
+    vars(made).update(retain_train=whole, retain_test=whole)
+    found = {n: (m.value, m.count) for n, m in accuracies(made).metrics.items() if n.startswith("forget_test")}
+    assert found == {
+        "forget_test_accuracy": (60, 5),
+        "forget_test_accuracy/1": (100, 1),
+        "forget_test_accuracy/3": (50, 4),
+    }

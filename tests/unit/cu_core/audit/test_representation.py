@@ -83,3 +83,27 @@ def test_the_shots_of_prototypes_are_drawn_with_the_subject_s_seed(rng: np.rando
         assert first == again
         found.add(first)
     assert len(found) > 1
+
+
+def test_of_several_forgotten_classes_each_has_its_own_figures() -> None:
+    """Classes 1 and 2 forgotten, 0 retained. Unseen rows: of class 1 all lie with their train rows, of class 2 one in
+    four, the others along class 0."""
+    labels = [1] * 4 + [2] * 4
+    made = subject(
+        classes=(1, 2),
+        forget_all=rows([1] * 10 + [2] * 10, [1] * 10 + [2] * 10),
+        retain_train=rows([0] * 10, [0] * 10),
+        forget_test=rows([1] * 4 + [2, 0, 0, 0], labels),
+    )
+    metrics = representation(made).metrics
+    shares = {n: m for n, m in metrics.items() if n.startswith("prototype_recovery")}
+    assert {n: (m.value, m.count) for n, m in shares.items()} == {
+        "prototype_recovery": (62.5, 8),
+        "prototype_recovery/1": (100, 4),
+        "prototype_recovery/2": (25, 4),
+    }
+    low, high = wilson_interval(1, 4)
+    one = metrics["prototype_recovery/2"]
+    assert (one.low, one.high) == pytest.approx((100 * low, 100 * high), abs=EXACT)
+    assert metrics["within_class_cosine/1"].value == pytest.approx(1, abs=0.001)
+    assert metrics["within_class_cosine/2"].value == pytest.approx(0.5, abs=0.02)

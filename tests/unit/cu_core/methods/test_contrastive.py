@@ -58,3 +58,20 @@ def test_the_contrast_with_prototypes_is_the_cross_entropy_against_the_pulling_c
     given = context(kind="class", reference=original, forget=forget, retain=outputs([[0.0, 0.0, 0.0]], [[0.6, 0.8]]))
     method = Contrastive(pull_weights="tilted", lambda_ul=0.0, lambda_ce=0.0, lambda_prototype=2.0)
     assert method.losses(given, batch([0], [1])).total.item() == pytest.approx(2 * (math.log(5)))
+
+
+def test_no_forgotten_class_is_a_target_of_another() -> None:
+    """Classes 0 and 1 are forgotten: what the original gives a row of class 0 for class 1 must go too."""
+    original = {"forget": outputs([[9.0, 9.0, LN3, 0.0]])}
+    forget = outputs([[LN3, 0.0, 0.0, 0.0]], [[1.0, 0.0]])
+    retain = outputs([[0.0] * 4, [0.0] * 4], [[0.6, 0.8], [0.8, 0.6]])
+    given = context(kind="class", reference=original, forget_classes=(0, 1), forget=forget, retain=retain)
+    method = Contrastive(pull_weights="tilted", temperature=1.0, lambda_ce=0.0, lambda_prototype=1.0)
+    losses = method.losses(given, batch([0], [2, 3]))
+    assert losses.terms["prototype_loss"].item() == pytest.approx(math.log(6))  # 3/4 + 1/4 on answers of 1/6 each
+    assert losses.terms["pull_loss"].item() == pytest.approx(-(0.75 * 0.6 + 0.25 * 0.8))
+
+
+def test_peers_are_refused_for_a_class() -> None:
+    with pytest.raises(ValueError, match="a forgotten class has none"):
+        Contrastive(pull_weights="peers").check("class")

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from cu_core.data.forget_split import ForgetSplit
-from cu_core.data.requests import ByRandom, resolve_request
+from cu_core.data.requests import ByClass, ByRandom, resolve_request
 from cu_core.data.shard_reader import ShardReader
 from cu_core.methods.base import Preparation
 from cu_core.methods.guidance import NEIGHBOURS, SHARPNESS, bank_rows, neighbour_shares
@@ -61,3 +61,13 @@ def test_with_peers_the_same_training_rows_are_forwarded(reader: ShardReader) ->
     assert peers.rows == near.rows == 360
     torch.testing.assert_close(peers.shares.sum(1), torch.ones(60))
     assert not torch.equal(near.shares, peers.shares)
+
+
+def test_smoothing_gives_nothing_to_a_forgotten_class(reader: ShardReader) -> None:
+    split = ForgetSplit(reader, resolve_request(ByClass(classes=(3, 8)), reader), seed=0, stop_rows=100, max_rows=500)
+    prep = Preparation(Pixels(), None, split, 0, {})  # type: ignore[arg-type]
+    plain, smooth = neighbour_shares(prep, 300), neighbour_shares(prep, 300, smoothing=5.0)
+    assert (smooth.shares[:, [3, 8]] == 0).all()
+    kept = [c for c in range(10) if c not in (3, 8)]
+    expected = (NEIGHBOURS * plain.shares[:, kept] + 5 / 8) / (NEIGHBOURS + 5)
+    torch.testing.assert_close(smooth.shares[:, kept], expected)

@@ -39,6 +39,7 @@ def context(
     untrained: dict[str, Outputs] | None = None,
     state: MethodState | None = None,
     learning_rate: float = 0.1,
+    forget_classes: tuple[int, ...] = (),
     **out: Outputs,
 ) -> StepContext:
     """``out`` is what the model answers on each image set, whatever the images."""
@@ -52,7 +53,7 @@ def context(
         reference=answers(reference) if reference else None,
         untrained=answers(untrained) if untrained else None,
         request_kind=kind,
-        forget_classes=(),
+        forget_classes=forget_classes,
         num_classes=2,
         seed=0,
         step=step,

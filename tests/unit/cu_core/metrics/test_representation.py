@@ -23,7 +23,7 @@ def test_a_separable_class_is_found_and_one_that_hides_in_another_is_not(rng: np
     assert nearest_neighbours(x, y, unseen, truth, 5).tolist() == (places == 2).tolist()
     gone = y == 2
     share = prototype_recovery((x[gone], y[gone]), (x[~gone], y[~gone]), (unseen, truth), shots=5, draws=4, seed=0)
-    assert share == pytest.approx(0.7, abs=1e-12)
+    assert share.tolist() == (places == 2).astype(float).tolist()
 
 
 def test_the_probe_gives_every_class_the_same_weight_and_every_feature_the_same_scale() -> None:
@@ -41,7 +41,7 @@ def test_shots_are_as_many_as_asked_and_drawn_with_the_seed() -> None:
     forget = np.array([[1, 0], [0, 1], [0, 1], [0, 1]], np.float32)
     retain, test = np.array([[0.0, 1.0]], np.float32), np.array([[1.0, 0.0]], np.float32)
     sets = (forget, np.full(4, 1)), (retain, np.array([0])), (test, np.array([1]))
-    shares = [prototype_recovery(*sets, shots=1, draws=400, seed=seed) for seed in (0, 0, 1)]
+    shares = [float(prototype_recovery(*sets, shots=1, draws=400, seed=seed).mean()) for seed in (0, 0, 1)]
     assert shares[0] == shares[1]
     assert shares[0] != shares[2]
     assert all(abs(share - 0.25) < 4 * (0.25 * 0.75 / 400) ** 0.5 for share in shares)
@@ -56,10 +56,10 @@ def test_several_forgotten_classes_have_a_prototype_each(rng: np.random.Generato
     x, y = blobs(rng, np.array([[1.0, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0], [-1, 0, 0, 1]]), 20)
     gone = y >= 2
     share = prototype_recovery((x[gone], y[gone]), (x[~gone], y[~gone]), (x[gone], y[gone]), shots=5, draws=3, seed=0)
-    assert share == 1.0
+    assert (share == 1).all()
     together = np.where(y[gone] == 2, 3, 2)  # every row labelled as the other class
     share = prototype_recovery((x[gone], together), (x[~gone], y[~gone]), (x[gone], y[gone]), shots=5, draws=3, seed=0)
-    assert share == 0.0
+    assert (share == 0).all()
     assert mean_cosine(x[gone], y[gone])[0] > 0.95 > mean_cosine(x[gone], 0 * y[gone])[0]
 
 

@@ -165,7 +165,7 @@ def stopper_that_sees(loop: Loop, config: StopConfig, looks: list[float]) -> tup
     def look(model: Any, step: int) -> StopCheck:
         seen.append(step)
         forget = next(answers)
-        return StopCheck(step, forget, forget, forget, 0.5, 0.9)
+        return StopCheck(step, forget, forget, forget, 0.5, 0.9, forget <= 0.5)
 
     made.look = look  # type: ignore[method-assign]
     return made, seen
@@ -176,7 +176,9 @@ def test_the_run_ends_with_the_rule_and_with_the_weights_that_it_kept() -> None:
     states is kept. Where the last look is worse, the former is."""
     for last, kept in ((0.1, 6), (0.9, 4)):
         loop = planted(max_steps=20)
-        stopper, seen = stopper_that_sees(loop, StopConfig(check_every=2, further_steps=2), [1, 1, 0.1, last, 0.1])
+        stopper, seen = stopper_that_sees(
+            loop, StopConfig(check_every=2, further_steps=2, patience=1), [1, 1, 0.1, last, 0.1]
+        )
         reports: list[StepReport] = []
         result = run_loop(replace(loop, stopper=stopper, on_step=reports.append))
         assert (result.steps, seen) == (6, [0, 2, 4, 6])

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from cu_core.data.forget_split import ForgetSplit
-from cu_core.data.requests import load_forget_set
+from cu_core.data.forget_split import ForgetSplit, RowSet
+from cu_core.data.requests import ByClass, load_forget_set, resolve_request, save_forget_set
 from cu_core.data.shard_reader import ShardReader
-from cu_core.types import RequestKind
+from cu_core.metrics.accuracy import wilson_interval
+from cu_core.types import Outputs, RequestKind
 from cu_core.unlearn.stopping import StopCheck, StopConfig, Stopper
 from tests.unit.cu_core.planted import Lookup, PlantedReader, planted_split, table
 
@@ -29,7 +30,7 @@ def stopper(
     def look(model: torch.nn.Module, step: int) -> StopCheck:
         forget, utility = next(answers)
         target = 0.1 if made.kind == "class" else utility
-        return StopCheck(step, forget, forget, forget, target, utility)
+        return StopCheck(step, forget, forget, forget, target, utility, forget <= target)
 
     monkeypatch.setattr(made, "look", look)
     return made
@@ -52,7 +53,9 @@ def test_class_further_steps_after_the_rule_and_the_last_good_state_is_kept(
     reader: ShardReader, class_request: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     looks = [(0.9, 0.95), (0.4, 0.94), (0.05, 0.94), (0.0, 0.93), (0.0, 0.80), (0.0, 0.93)]
-    made = stopper(reader, class_request, StopConfig(further_steps=16, utility_points=5), looks, monkeypatch)
+    made = stopper(
+        reader, class_request, StopConfig(further_steps=16, utility_points=5, patience=1), looks, monkeypatch
+    )
     assert run(made, 6) == [0, 8, 16, 24]  # fired at 16, ends at 32
     assert (made.state.fired_at, made.state.kept_step) == (16, 24)  # at 32 the utility guard does not hold
     assert made.state.kept_holds
@@ -74,11 +77,11 @@ def test_a_model_that_met_the_rule_by_falling_apart_neither_ends_the_run_nor_is_
     reader: ShardReader, class_request: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     looks = [(0.9, 0.95), (0.0, 0.2), (0.0, 0.94)]
-    made = stopper(reader, class_request, StopConfig(further_steps=0), looks, monkeypatch)
+    made = stopper(reader, class_request, StopConfig(further_steps=0, patience=1), looks, monkeypatch)
     run(made, 2)
     assert made.state.fired_at is None
     assert made.kept is None
-    made = stopper(reader, class_request, StopConfig(further_steps=0), looks, monkeypatch)
+    made = stopper(reader, class_request, StopConfig(further_steps=0, patience=1), looks, monkeypatch)
     assert run(made, 3) == [0, 8]  # it went on, and found back at 16
     assert (made.state.fired_at, made.state.kept_step, made.state.kept_holds) == (16, 16, True)
 
@@ -87,17 +90,69 @@ def test_without_a_state_that_satisfies_both_the_useful_one_nearest_to_the_targe
     reader: ShardReader, sample_request: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     looks = [(1.0, 0.9), (0.99, 0.89), (0.93, 0.88), (0.60, 0.80)]
-    made = stopper(reader, sample_request, StopConfig(further_steps=0), looks, monkeypatch)
+    made = stopper(reader, sample_request, StopConfig(further_steps=0, patience=1), looks, monkeypatch)
     run(made, 4)
     assert (made.state.fired_at, made.state.kept_step, made.state.kept_holds) == (None, 16, False)
 
 
 def test_state_survives_a_checkpoint(reader: ShardReader, class_request: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    made = stopper(reader, class_request, StopConfig(), [(0.9, 0.95), (0.0, 0.95)], monkeypatch)
+    made = stopper(reader, class_request, StopConfig(patience=1), [(0.9, 0.95), (0.0, 0.95)], monkeypatch)
     run(made, 2)
     again = Stopper(made.config, made.split)
     again.load_state_dict(made.state_dict(), made.kept)
     assert again.state == made.state
+
+
+class Knows(torch.nn.Module):
+    """Right on the first ``right[c]`` rows of each class ``c`` that it is shown, in their order."""
+
+    def __init__(self, right: dict[int, int], reader: ShardReader, rows: RowSet):
+        super().__init__()
+        self.unused = torch.nn.Parameter(torch.zeros(1))
+        labels = reader.labels(rows.split, rows.rows)
+        order = {c: np.flatnonzero(labels == c) for c in np.unique(labels)}
+        good = np.concatenate([order[c][: right.get(int(c), len(order[c]))] for c in order])
+        images = reader.images(rows.split, rows.rows).flatten(1)
+        self.answers = {images[i].numpy().tobytes(): int(labels[i]) if i in good else -1 for i in range(len(labels))}
+
+    def forward(self, images: torch.Tensor) -> Outputs:
+        found = [self.answers[i.numpy().tobytes()] for i in images.flatten(1)]
+        logits = torch.zeros(len(images), 11)
+        logits[torch.arange(len(images)), found] = 1.0
+        return Outputs(logits, logits, logits)
+
+
+@pytest.mark.parametrize(
+    ("right", "holds", "worst"),
+    [
+        ({3: 0, 8: 0}, True, 0.0),  # few rows: none may be right
+        ({3: 0, 8: 2}, False, 2.0),  # 2 of some 18 rows are more than 1/10 allows for
+        ({3: 2, 8: 0}, False, 2.0),  # whichever class it is: the mean of both would pass
+    ],
+)
+def test_each_forgotten_class_is_judged_by_itself_with_its_interval(
+    reader: ShardReader, tmp_path: Path, right: dict[int, int], holds: bool, worst: float
+) -> None:
+    request = save_forget_set(tmp_path, resolve_request(ByClass(classes=(3, 8)), reader))
+    split = ForgetSplit(reader, load_forget_set(request, reader.manifest.digest), seed=0, stop_rows=99, max_rows=50)
+    made = Stopper(StopConfig(), split)
+    everything = RowSet("val", np.sort(np.concatenate([split.stop_forget.rows, split.stop_retain.rows])))
+    check = made.look(Knows(right, reader, everything), 8)  # type: ignore[arg-type]
+    labels = reader.labels("val", split.stop_forget.rows)
+    count = max((labels == c).sum() for c in right if right[c] == worst) if worst else 1
+    assert check.holds is holds
+    assert check.target == 0.1
+    assert check.utility == 1.0
+    assert check.forget == pytest.approx(max(right[c] / (labels == c).sum() for c in right))
+    assert (check.forget_low, check.forget_high) == pytest.approx(
+        wilson_interval(int(worst), int(count)) if worst else (0.0, check.forget_high)
+    )
+    assert made.state.rows == len(everything)
+
+
+def test_many_rows_may_hold_a_few_right_answers() -> None:
+    """45 of 600 are 7.5% with an upper end of 9.9%; 46 reach 10.06%."""
+    assert wilson_interval(45, 600)[1] <= 0.1 < wilson_interval(46, 600)[1]
 
 
 def test_impossible_settings_are_refused() -> None:
