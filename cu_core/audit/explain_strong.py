@@ -9,8 +9,8 @@ from cu_core.audit.explanation import Explanation
 _OF_POOLS = "Pools made anew move it by a few hundredths; fewer than 64 models share one variance over all rows."
 _FINDS = (
     "The column `finds` is the smallest shift of all margins, in standard deviations over oracles, that the excess "
-    "over the retrained column finds in 80% of audits with 5% of false alarms, for normal margins; where 2 is not found "
-    "the figure is absent."
+    "over the retrained column finds in 80% of audits with 5% of false alarms, for normal margins; where 2 is not "
+    "found the figure is absent."
 )
 STRONG: Mapping[str, Explanation] = {
     "u_lira_auc": Explanation(
