@@ -41,7 +41,7 @@ STRONG: Mapping[str, Explanation] = {
         "Kullback-Leibler divergence of histograms over models, in nats, per row",
         "Georgiev et al. 2024, arXiv 2410.23232 (KLoM)",
         f"With few models the divergence of two equal pools is large: read it against the retrained column alone. "
-        f"{_FINDS} With 8 models it is absent as a rule.",
+        f"{_FINDS} With 8 models and a few hundred rows it is absent.",
     ),
     "klom_unseen": Explanation(
         "The same on unseen rows: what the unlearning did to rows that it was not asked to change.",

@@ -100,7 +100,8 @@ def pool_a(pools: Mapping[str, Sequence[Margins]]) -> tuple[list[StrongFigure], 
     distance is absent. All comparisons are of N/2 models against the other N/2 oracles, so that the null, oracles
     against oracles, has the same size."""
     half = len(pools["oracle"]) // 2
-    figures, absent = [], {}
+    figures: list[StrongFigure] = []
+    absent: dict[str, str] = {}
     for name, (words, distance) in DISTANCES.items():
         for part, place in PARTS.items():
             stacks = {role: np.stack([getattr(m, place) for m in models]) for role, models in pools.items()}

@@ -45,7 +45,7 @@ def detectable_shift(
 
     def excess(shift: float) -> Array:
         found = [statistic(changed + shift, reference) for changed, _, reference in pools]
-        return np.asarray(found - nulls, dtype=np.float64)
+        return np.array(found, np.float64) - nulls
 
     limit = np.quantile(excess(0.0), 1 - FALSE_ALARMS)
     low, high = 0, round(LARGEST / STEP)
