@@ -47,6 +47,8 @@ def test_holdout_rows_have_the_class_shares_of_the_forget_set() -> None:
     metrics = found(members, others, answers([0.9, 0.9], [0, 0], 3))
     assert metrics["mia_auc"].value == pytest.approx((2.5 + 3 + 0) / 9, abs=EXACT)
     assert metrics["mia_auc"].count == 3 + 3
+    want = auc_interval(metrics["mia_auc"].value, 3, 3)  # the four rows of class 2 make it no narrower
+    assert (metrics["mia_auc"].low, metrics["mia_auc"].high) == pytest.approx(want, abs=EXACT)
 
 
 @pytest.mark.parametrize(("fpr", "caught"), [(0.02, 2), (0.05, 3), (0.1, 4)])
