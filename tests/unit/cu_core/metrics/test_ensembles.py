@@ -3,7 +3,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from cu_core.metrics.ensembles import forgetting_epsilon, forgetting_quality, gaussian_divergence, klom
+from cu_core.metrics.ensembles import (
+    _gaussian_attack,
+    forgetting_epsilon,
+    forgetting_quality,
+    gaussian_divergence,
+    klom,
+)
 
 
 def test_klom_by_hand() -> None:
@@ -65,3 +71,11 @@ def test_gaussian_divergence_by_hand() -> None:
     assert gaussian_divergence(a, a) == pytest.approx([0, 0], abs=1e-12)
     alike = np.ones((3, 2))
     assert gaussian_divergence(alike, alike).tolist() == [0, 0]
+
+
+def test_the_gaussian_attack_judges_a_model_by_the_others() -> None:
+    """Unlearned 0, 1 and, held out, 100; oracles 3, 5, 7. N(.5, .7) and N(5, 2) of the others: 100 is far likelier an
+    oracle. Fitted with itself the unlearned are N(34, 57), and it is one of them."""
+    values = np.array([[0.0], [1.0], [100.0], [3.0], [5.0], [7.0]])
+    truth = np.array([True, True, True, False, False, False])
+    assert [bool(_gaussian_attack(values, truth, m)[0]) for m in (2, 4)] == [False, False]
