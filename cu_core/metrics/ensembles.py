@@ -32,7 +32,7 @@ def _shares(places_NT: Array) -> Array:
     models, rows = places_NT.shape
     bins = np.minimum((places_NT * BINS).astype(np.int64), BINS - 1)
     counts = np.bincount((np.arange(rows) * BINS + bins).ravel(), minlength=rows * BINS).reshape(rows, BINS)
-    return (counts + 1 / BINS) / (models + 1)
+    return np.asarray((counts + 1 / BINS) / (models + 1), dtype=np.float64)
 
 
 def gaussian_divergence(a_NT: Array, b_NT: Array) -> Array:

@@ -45,7 +45,7 @@ def detectable_shift(
 
     def excess(shift: float) -> Array:
         found = [statistic(changed + shift, reference) for changed, _, reference in pools]
-        return np.array(found, np.float64) - nulls
+        return np.asarray(np.array(found) - nulls, dtype=np.float64)
 
     limit = np.quantile(excess(0.0), 1 - FALSE_ALARMS)
     low, high = 0, round(LARGEST / STEP)
@@ -61,4 +61,5 @@ def detectable_shift(
 def _pools(rng: np.random.Generator, models: int, rows: int, correlation: float) -> Array:
     """(3, N, T): models to be shifted, models as they are, and references."""
     common = rng.normal(size=(3, models, 1))
-    return np.sqrt(correlation) * common + np.sqrt(1 - correlation) * rng.normal(size=(3, models, rows))
+    own = rng.normal(size=(3, models, rows))
+    return np.asarray(np.sqrt(correlation) * common + np.sqrt(1 - correlation) * own, dtype=np.float64)
