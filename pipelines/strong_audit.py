@@ -24,7 +24,6 @@ from pipelines.pools import pool_a, pool_b, run_members, target_rows, trained_on
 from pipelines.tables import command_line, machine
 
 LEAST_MODELS = 8
-RESOLVED = 16
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +36,8 @@ class StrongReport:
     """Members of each pool."""
     targets: int
     figures: tuple[StrongFigure, ...]
+    absent: Mapping[str, str]
+    """Figures that so many models do not give, and why."""
     digests: Mapping[str, str]
     versions: Mapping[str, str]
     settings: Mapping[str, Any]
@@ -63,12 +64,14 @@ def strong_audit(config: RunConfig, models: int, out: Path) -> StrongReport:
     run_members([*seeds, *halves])
     a = {role: [m.margins(role) for m in seeds] for role in seeds[0].models}
     b = {role: [m.margins(role) for m in halves] for role in halves[0].models}
+    distances, absent = strong.pool_a(a)
     report = StrongReport(
         method=config.method.name,
         request=asdict(config.request),
         models=models,
         targets=len(target_rows(base)),
-        figures=(*strong.pool_b(b, trained_on(halves)), *strong.pool_a(a)),
+        figures=(*strong.pool_b(b, trained_on(halves)), *distances),
+        absent=absent,
         digests={"data": base.manifest.digest, "request": base.forget.digest, "config": base.digest},
         versions={"cu": __version__, "python": platform.python_version(), "torch": version("torch")},
         settings=as_plain(config),
@@ -81,10 +84,12 @@ def strong_audit(config: RunConfig, models: int, out: Path) -> StrongReport:
 
 def _cells(figure: StrongFigure) -> list[str]:
     interval = "" if figure.low is None else f"{figure.low:.3f} to {figure.high:.3f}"
-    return [figure.title, f"{figure.unlearned:.3f}", interval, f"{figure.doing_nothing:.3f}", f"{figure.retrained:.3f}"]
+    finds = "" if figure.detects is None else f"{figure.detects:.2f} sd"
+    values = (f"{value:.3f}" for value in (figure.doing_nothing, figure.retrained))
+    return [figure.title, f"{figure.unlearned:.3f}", interval, *values, finds]
 
 
-HEADINGS = ("figure", "unlearned", "95% interval", "doing nothing", "retrained")
+HEADINGS = ("figure", "unlearned", "95% interval", "doing nothing", "retrained", "finds")
 
 
 def table(report: StrongReport) -> Table:
@@ -93,6 +98,8 @@ def table(report: StrongReport) -> Table:
         shown.add_column(heading, justify="left" if heading == "figure" else "right")
     for figure in report.figures:
         shown.add_row(*_cells(figure))
+    for name, reason in report.absent.items():
+        shown.add_row(f"{name}: absent, {reason}", *[""] * (len(HEADINGS) - 1))
     return shown
 
 
@@ -100,12 +107,14 @@ def markdown(report: StrongReport) -> str:
     lines = [f"| {' | '.join(HEADINGS)} |", "|" + "---|" * len(HEADINGS)]
     lines += [f"| {' | '.join(_cells(figure))} |" for figure in report.figures]
     told = [f"- *{f.title}* (`cu audit --explain {f.name}`): {STRONG[f.name].definition}" for f in report.figures]
-    if report.models < RESOLVED:
-        told.append(f"- With fewer than {RESOLVED} models a pool, KLoM tells nothing apart.")
+    told += [f"- {name} is absent: {reason}." for name, reason in report.absent.items()]
+    told.append(
+        "- *finds*: smallest shift of all margins that the excess over the retrained column finds in 80% of audits"
+    )
     return (
         f"```\n{command_line()}\n```\n\n"
-        f"{report.method} on {report.targets} target rows; {report.models} seeds (KLoM, forgetting quality: half of "
-        f"them against the other half of the oracles) and {report.models} models on random halves of the training "
+        f"{report.method} on {report.targets} target rows; {report.models} seeds (distances, forgetting quality: half "
+        f"of them against the other half of the oracles) and {report.models} models on random halves of the training "
         f"rows (U-LiRA, U-RMIA: leave-one-out, 0.5 is chance); {machine()}.\n\n"
         + "\n".join(lines)
         + "\n\n"

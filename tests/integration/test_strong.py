@@ -65,9 +65,14 @@ def test_both_pools_are_made_and_announced(undisturbed: tuple[Path, str]) -> Non
     assert "min and" in printed  # expected time and memory
     report = json.loads((place / "audit" / "strong.json").read_text())
     figures = {f["name"]: f for f in report["figures"]}
-    assert set(figures) == set(STRONG)
+    assert set(figures) | set(report["absent"]) == set(STRONG)
+    assert set(report["absent"]) == {"klom_forget", "klom_unseen"}  # 8 models: 4 against 4
+    assert figures["gaussian_forget"]["detects"] <= 2
+    told = (place / "audit" / "strong.md").read_text()
+    assert "klom_forget is absent: 4 models against 4 do not show a shift of 2 standard deviations" in told
+    assert f"{figures['gaussian_forget']['detects']:.2f} sd |" in told
     assert figures["u_lira_auc"]["low"] <= figures["u_lira_auc"]["unlearned"] <= figures["u_lira_auc"]["high"]
-    assert all(0 <= figures[name]["unlearned"] <= 1 for name in figures if not name.startswith("klom"))
+    assert all(0 <= figures[name]["unlearned"] <= 1 for name in figures if not name.startswith("gaussian"))
     assert report["targets"] == 120
     assert "| U-LiRA AUC |" in (place / "audit" / "strong.md").read_text()
 

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
-from cu_core.checkpoint import DamagedFile, load_weights, read_meta, save_model
+from cu_core.checkpoint import (
+    DamagedFile,
+    TrainState,
+    copy_weights,
+    load_state,
+    load_weights,
+    read_meta,
+    save_model,
+    save_state,
+)
 
 
 @pytest.mark.parametrize("name", ["text.pt", "text.safetensors"])
@@ -31,3 +41,92 @@ def test_a_folder_of_which_a_file_is_broken(name: str, tmp_path: Path) -> None:
     (tmp_path / "m" / name).write_bytes(b"broken")
     with pytest.raises(DamagedFile, match=rf"{name} is damaged"):
         read_meta(tmp_path / "m")
+
+
+def state(kept: bool = True) -> TrainState:
+    weight = torch.nn.Parameter(torch.tensor([1.0, 2.0]))
+    optimizer = torch.optim.SGD([weight], lr=0.1, momentum=0.9)
+    weight.grad = torch.tensor([0.5, -0.5])
+    optimizer.step()
+    return TrainState(
+        step=7,
+        model={"w": weight.detach(), "count": torch.tensor(3, dtype=torch.int64)},
+        optimizer=optimizer.state_dict(),
+        method={"mask": torch.tensor([True, False])},
+        rng=torch.get_rng_state(),
+        progress={"result": {"steps": 7}, "stop": {"history": [{"forget": 0.25}]}},
+        kept={"w": torch.tensor([5.0, 6.0])} if kept else None,
+    )
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_a_train_state_comes_back_as_it_was(kept: bool, tmp_path: Path) -> None:
+    saved = state(kept)
+    save_state(tmp_path / "s", saved, "digest")
+    found = load_state(tmp_path / "s", "digest")
+    assert (found.step, found.progress) == (saved.step, saved.progress)
+    for name in ("model", "method", "kept"):
+        want, got = getattr(saved, name) or {}, getattr(found, name) or {}
+        assert want.keys() == got.keys()
+        assert all(torch.equal(want[k], got[k]) and want[k].dtype == got[k].dtype for k in want)
+    assert (found.kept is not None) == kept
+    assert torch.equal(found.rng, saved.rng)
+    assert torch.equal(found.optimizer["state"][0]["momentum_buffer"], torch.tensor([0.5, -0.5]))
+    assert found.optimizer["param_groups"] == saved.optimizer["param_groups"]
+    with pytest.raises(ValueError, match="belongs to another configuration"):
+        load_state(tmp_path / "s", "another digest")
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "kept.safetensors", "state.pt"])
+def test_a_train_state_of_which_a_byte_changed_is_not_loaded(name: str, tmp_path: Path) -> None:
+    save_state(tmp_path / "s", state(), "digest")
+    content = bytearray((tmp_path / "s" / name).read_bytes())
+    content[-1] ^= 1
+    (tmp_path / "s" / name).write_bytes(content)
+    with pytest.raises(DamagedFile, match=f"{name} is damaged"):
+        load_state(tmp_path / "s", "digest")
+    (tmp_path / "s" / name).unlink()
+    with pytest.raises(DamagedFile, match=f"{name} is damaged"):
+        load_state(tmp_path / "s", "digest")
+
+
+def test_copies_do_not_change_with_the_model() -> None:
+    model = torch.nn.Linear(2, 1)
+    copied = copy_weights(model.state_dict())
+    want = {name: value.clone() for name, value in model.state_dict().items()}
+    with torch.no_grad():
+        model.weight.zero_()
+    assert all(torch.equal(copied[name], want[name]) for name in want)
+    assert not any(value.requires_grad for value in copied.values())
+
+
+def test_a_model_s_record_and_adapters_lie_beside_its_weights(tmp_path: Path) -> None:
+    adapter = ({"lora": torch.tensor([3.0])}, {"r": 4})
+    save_model(tmp_path / "m", {"a": torch.ones(2, 2)}, {"result": {"steps": 3}}, adapter)
+    meta = read_meta(tmp_path / "m")
+    assert meta["result"] == {"steps": 3}
+    assert set(meta["files"]) == {"model.safetensors", "adapter_model.safetensors", "adapter_config.json"}
+    assert torch.equal(load_weights(tmp_path / "m")["a"], torch.ones(2, 2))
+    assert torch.equal(load_weights(tmp_path / "m" / "adapter_model.safetensors")["lora"], torch.tensor([3.0]))
+    assert not list(tmp_path.glob("*.partial"))
+    (tmp_path / "m" / "adapter_config.json").write_text("{}")
+    with pytest.raises(DamagedFile, match="adapter_config.json is damaged"):
+        load_weights(tmp_path / "m")
+    assert read_meta(tmp_path / "m", verify=False)["result"] == {"steps": 3}
+
+
+def test_state_dicts_of_trainers_and_what_is_none(tmp_path: Path) -> None:
+    torch.save({"epoch": 3, "state_dict": {"a": torch.ones(2)}}, tmp_path / "wrapped.pt")
+    assert load_weights(tmp_path / "wrapped.pt").keys() == {"a"}
+    torch.save({"epoch": 3}, tmp_path / "none.pt")
+    with pytest.raises(ValueError, match="must hold a state dict"):
+        load_weights(tmp_path / "none.pt")
+    with pytest.raises(ValueError, match="no weights at"):
+        load_weights(tmp_path / "nowhere.pt")
+
+
+def test_a_train_state_replaces_an_earlier_one_whole(tmp_path: Path) -> None:
+    save_state(tmp_path / "s", state(), "digest")
+    save_state(tmp_path / "s", replace(state(kept=False), step=9), "digest")
+    found = load_state(tmp_path / "s", "digest")
+    assert (found.step, found.kept) == (9, None)

@@ -8,9 +8,11 @@ import torch
 
 from cu_core.data.forget_split import ForgetSplit
 from cu_core.data.loader import Batches, LeakError, UnlearnStream
+from cu_core.data.order import EpochOrder
 from cu_core.data.requests import load_forget_set
 from cu_core.data.shard_reader import ShardReader
 from cu_core.data.transforms import augment
+from tests.unit.cu_core.planted import PlantedReader, planted_split
 
 
 @pytest.fixture(params=["class", "sample"])
@@ -102,3 +104,85 @@ def test_augmentation_depends_on_sample_step_and_seed_only() -> None:
     others = [augment(images[1:], "crop_flip", np.array([6]), 1, step) for step in range(3, 9)]
     assert any(not torch.equal(alone, other) for other in others)
     assert torch.equal(augment(images, "none", np.array([5, 6]), 1, 2), images)
+
+
+def few(batches: Batches, seed: int = 0) -> UnlearnStream:
+    """10 forget rows of class 0 (train rows 0 to 9) and 30 retain rows of classes 0, 1, 2."""
+    reader = PlantedReader(train=[0] * 10 + [0, 1, 2] * 10, val=[0, 1] * 8, test=[0, 1] * 4)
+    return UnlearnStream(planted_split(reader, "sample", list(range(10))), batches, seed)
+
+
+def test_rows_are_those_of_two_orders_with_seeds_of_their_own() -> None:
+    """Retain rows: the order of seed 5 over 30 rows, past the forget rows; forget rows: that of seed 6 over 10."""
+    stream = few(Batches(forget_batch=4, retain_batch=7, omega=3), seed=5)
+    for step in range(12):
+        forget, retain = stream.rows(step)
+        np.testing.assert_array_equal(forget, EpochOrder(10, 6).at(step // 3 * 4, 4))
+        np.testing.assert_array_equal(retain, 10 + EpochOrder(30, 5).at(step * 7, 7))
+
+
+def test_a_forget_batch_is_no_larger_than_the_forget_set_and_none_is_none() -> None:
+    stream = few(Batches(forget_batch=64, retain_batch=8, omega=1))
+    assert sorted(stream.rows(0)[0]) == sorted(stream.rows(1)[0]) == list(range(10))
+    assert len(few(Batches(forget_batch=0, retain_batch=8)).rows(3)[0]) == 0
+
+
+def test_every_forget_class_gets_its_retain_rows_drawn_with_seed_and_step() -> None:
+    batches = Batches(forget_batch=4, retain_batch=6, omega=1, retain_sampling="class_aware", positives_per_class=3)
+    found = {}
+    for seed in (0, 1):
+        stream = few(batches, seed)
+        for step in (0, 1):
+            extra = stream.rows(step)[1][6:]
+            assert len(extra) == 3
+            assert all(row >= 10 and (row - 10) % 3 == 0 for row in extra)  # retain rows of class 0
+            found[seed, step] = tuple(extra)
+            np.testing.assert_array_equal(extra, stream.rows(step)[1][6:])
+    assert len(set(found.values())) == 4
+
+
+def test_images_are_augmented_anew_in_every_step_and_with_every_seed(split: ForgetSplit) -> None:
+    """The same forget batch in steps 0 and 1 (omega 2): the same rows, in other crops. So with another seed."""
+    batches = Batches(forget_batch=32, retain_batch=32, omega=2, augment="crop_flip")
+    stream = UnlearnStream(split, batches, seed=3)
+    first, second = stream(0), stream(1)
+    assert torch.equal(first.forget.sample_ids, second.forget.sample_ids)
+    for part, step, seed in ((first.forget, 0, 3), (second.forget, 1, 3), (first.retain, 0, 3), (second.retain, 1, 3)):
+        ids = part.sample_ids.numpy()
+        rows = np.array([np.flatnonzero(train_ids(split) == i)[0] for i in ids])
+        plain = split.reader.images("train", rows)
+        assert torch.equal(part.images, augment(plain, "crop_flip", ids, seed, step))
+    assert not torch.equal(first.forget.images, second.forget.images)
+
+
+def train_ids(split: ForgetSplit) -> np.ndarray:
+    return split.reader.sample_ids("train", np.arange(split.num_train))
+
+
+def test_served_rows_are_counted_and_come_in_step_order() -> None:
+    stream = few(Batches(forget_batch=4, retain_batch=6, omega=1))
+    served = list(stream.prefetched(2, 5))
+    for step, batch in zip(range(2, 5), served, strict=True):
+        forget, retain = stream.rows(step)
+        reader = stream.split.reader
+        assert batch.forget.sample_ids.tolist() == reader.sample_ids("train", forget).tolist()
+        assert batch.retain.sample_ids.tolist() == reader.sample_ids("train", retain).tolist()
+        assert batch.retain.labels.tolist() == reader.labels("train", retain).tolist()
+    assert (stream.retain_served, stream.leaks) == (18, 0)
+
+
+def test_one_leaked_row_among_many_is_enough() -> None:
+    stream = few(Batches(forget_batch=4, retain_batch=6, omega=1))
+    honest = stream.rows
+    stream.rows = lambda step: (honest(step)[0], np.r_[honest(step)[1][:5], 9])  # type: ignore[method-assign]
+    with pytest.raises(LeakError, match="step 0: 1 forget rows"):
+        next(stream.prefetched(0, 1))
+    assert stream.leaks == 1
+
+
+@pytest.mark.parametrize(
+    "values", [{"retain_batch": 0}, {"forget_batch": -1}, {"omega": 0}, {"positives_per_class": 0}]
+)
+def test_impossible_batches_are_refused(values: dict[str, int]) -> None:
+    with pytest.raises(ValueError, match="at least"):
+        Batches(**values)

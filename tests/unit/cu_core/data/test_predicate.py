@@ -20,6 +20,18 @@ TABLE = pa.table(
         ("source in ['mail', 'licensed']", [1, 3]),
         ("source not in ('web',)", [1, 3]),
         ("score >= -1", [0, 1, 2, 3]),
+        ("user_id == 3 or user_id == 17 and source == 'web'", [0, 2]),
+        ("(user_id == 3 or user_id == 17) and source == 'web'", [0, 2]),
+        ("(user_id == 4 or user_id == 17) and source == 'web'", [0]),
+        ("user_id == 4 or user_id == 17 and source == 'web'", [0, 3]),
+        ("user_id == 3 or user_id == 4 or score == 0.1", [0, 2, 3]),
+        ("score < 0.2", [0, 3]),
+        ("score <= 0.2", [0, 1, 3]),
+        ("score > 0.2", [2]),
+        ("3 < user_id < 17", [3]),
+        ("3 <= user_id <= 4 < 5", [2, 3]),
+        ("not user_id == 17 and source == 'web'", [2]),
+        ("score == -1.0", [3]),
     ],
 )
 def test_expressions_select_what_they_say(text: str, rows: list[int]) -> None:

@@ -7,12 +7,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from cu_core.data.order import EpochOrder
 from cu_core.data.requests import (
     ByClass,
     ByIds,
     ByPredicate,
     ByRandom,
     ForgetRequest,
+    ForgetSet,
     load_forget_set,
     resolve_request,
     save_forget_set,
@@ -90,3 +92,72 @@ def test_saved_requests_are_the_same_and_belong_to_their_data(reader: ShardReade
     assert again.digest == forget.digest
     with pytest.raises(DataError, match="resolved on other data"):
         load_forget_set(path, "another digest")
+
+
+def test_random_rows_are_the_first_of_the_order_of_their_seed(reader: ShardReader) -> None:
+    total = reader.num_rows("train")
+    for seed in (0, 7):
+        forget = resolve_request(ByRandom(count=30, seed=seed), reader)
+        np.testing.assert_array_equal(forget.rows, np.sort(EpochOrder(total, seed).at(0, 30)))
+        np.testing.assert_array_equal(forget.sample_ids, reader.sample_ids("train", forget.rows))
+        assert (forget.kind, forget.classes, forget.data_digest) == ("sample", (), reader.manifest.digest)
+    assert len(resolve_request(ByRandom(frac=0.1, seed=1), reader).rows) == round(0.1 * total)
+
+
+def test_the_digest_is_of_kind_classes_ids_and_data() -> None:
+    rows, ids = np.array([1, 2]), np.array([11, 12])
+    one = ForgetSet("class", (0,), rows, ids, "data")
+    others = [
+        ForgetSet("sample", (0,), rows, ids, "data"),
+        ForgetSet("class", (1,), rows, ids, "data"),
+        ForgetSet("class", (0,), rows, np.array([11, 13]), "data"),
+        ForgetSet("class", (0,), rows, ids, "other"),
+    ]
+    assert len({f.digest for f in (one, *others)}) == 5
+    assert ForgetSet("class", (0,), rows[::-1], ids[::-1], "data").digest == one.digest
+
+
+def test_a_saved_request_is_whole(reader: ShardReader, tmp_path: Path) -> None:
+    for asked in (ByClass(classes=(5, 3, 5)), ByRandom(count=7, seed=2)):
+        forget = resolve_request(asked, reader)
+        again = load_forget_set(save_forget_set(tmp_path, forget), reader.manifest.digest)
+        np.testing.assert_array_equal(again.rows, forget.rows)
+        np.testing.assert_array_equal(again.sample_ids, forget.sample_ids)
+        assert (again.kind, again.classes) == (forget.kind, forget.classes)
+
+
+def test_a_request_that_was_changed_is_not_loaded(reader: ShardReader, tmp_path: Path) -> None:
+    forget = resolve_request(ByRandom(count=7, seed=2), reader)
+    path = save_forget_set(tmp_path, forget)
+    table = pa.ipc.open_file(str(path)).read_all()
+    ids = table["sample_id"].to_numpy().copy()
+    ids[0] += 1
+    changed = table.set_column(0, "sample_id", pa.array(ids))
+    with pa.ipc.new_file(str(tmp_path / "changed.arrow"), changed.schema) as out:
+        out.write_table(changed)
+    with pytest.raises(DataError, match="is damaged"):
+        load_forget_set(tmp_path / "changed.arrow", reader.manifest.digest)
+
+
+def test_ids_are_looked_for_among_training_rows_and_named_once(reader: ShardReader, tmp_path: Path) -> None:
+    train, test = (reader.sample_ids(split, np.array([4])) for split in ("train", "test"))
+    (tmp_path / "ids.txt").write_text(f"{train[0]}\n{train[0]}\n")
+    np.testing.assert_array_equal(resolve_request(ByIds(path=str(tmp_path / "ids.txt")), reader).rows, [4])
+    (tmp_path / "ids.txt").write_text(f"{train[0]}\n{test[0]}\n")
+    with pytest.raises(ValueError, match=f"1 of 2 ids are not in the training split, e.g. {test[0]}"):
+        resolve_request(ByIds(path=str(tmp_path / "ids.txt")), reader)
+
+
+@pytest.mark.parametrize("values", [{}, {"count": 3, "frac": 0.1}, {"frac": 0.0}, {"frac": 1.0}])
+def test_a_random_request_says_how_many_in_one_way(values: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match=r"count and frac|\(0, 1\)"):
+        ByRandom(**values)  # type: ignore[arg-type]
+
+
+def test_one_row_may_be_forgotten_and_all_but_one(reader: ShardReader) -> None:
+    total = reader.num_rows("train")
+    for count in (1, total - 1):
+        assert len(resolve_request(ByRandom(count=count), reader).rows) == count
+    for count in (0, total):
+        with pytest.raises(ValueError, match=f"between 1 and {total - 1}"):
+            resolve_request(ByRandom(count=count), reader)

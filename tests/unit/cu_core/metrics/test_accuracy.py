@@ -21,3 +21,15 @@ def test_accuracy_in_percent_by_class() -> None:
     assert {c: m.value for c, m in per_class_accuracy(correct, labels).items()} == {0: 50, 1: 100}
     with pytest.raises(ValueError, match="no rows"):
         accuracy(np.array([], dtype=bool))
+
+
+def test_the_interval_is_of_the_rows_themselves() -> None:
+    """3 of 4 and 300 of 400 have one value and two widths; so has each class by its own rows."""
+    for times in (1, 100):
+        metric = accuracy(np.array([True, True, True, False] * times))
+        low, high = wilson_interval(3 * times, 4 * times)
+        assert (metric.value, metric.count) == (75, 4 * times)
+        assert (metric.low, metric.high) == pytest.approx((100 * low, 100 * high), abs=1e-9)
+    found = per_class_accuracy(np.array([True, False, True]), np.array([7, 7, 2]))
+    assert {c: (m.value, m.count) for c, m in found.items()} == {2: (100, 1), 7: (50, 2)}
+    assert found[7].low == pytest.approx(100 * wilson_interval(1, 2)[0], abs=1e-9)

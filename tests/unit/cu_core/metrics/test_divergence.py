@@ -25,3 +25,18 @@ def test_symmetric_and_independent_of_the_number_of_classes() -> None:
     assert jensen_shannon(P, Q) == pytest.approx(jensen_shannon(Q, P))
     wide = np.zeros((3, 50))
     assert jensen_shannon(np.hstack([P, wide]), np.hstack([Q, wide])) == pytest.approx(jensen_shannon(P, Q))
+
+
+def test_each_row_for_itself_in_nats() -> None:
+    """A row of certain opposite answers is log 2 away whatever the other rows are, half of it where half is shared."""
+    p = np.array([[1.0, 0.0, 0.0], [0.5, 0.5, 0.0], [1.0, 0.0, 0.0]])
+    q = np.array([[0.0, 1.0, 0.0], [0.5, 0.0, 0.5], [1.0, 0.0, 0.0]])
+    assert jensen_shannon(p, q) == pytest.approx([math.log(2), math.log(2) / 2, 0], abs=1e-12)
+    assert total_variation(p, q) == pytest.approx([1, 0.5, 0], abs=1e-12)
+    assert entropy(p) == pytest.approx([0, math.log(2), 0], abs=1e-12)
+
+
+def test_float32_answers_are_compared_in_float64() -> None:
+    p = np.array([[0.5 + 1e-6, 0.5 - 1e-6]], np.float32)
+    exact = p.astype(np.float64)
+    assert jensen_shannon(p, p[:, ::-1]) == pytest.approx(jensen_shannon(exact, exact[:, ::-1]), abs=1e-18)

@@ -3,7 +3,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from cu_core.metrics.ensembles import forgetting_epsilon, forgetting_quality, klom
+from cu_core.metrics.ensembles import (
+    _gaussian_attack,
+    forgetting_epsilon,
+    forgetting_quality,
+    gaussian_divergence,
+    klom,
+)
 
 
 def test_klom_by_hand() -> None:
@@ -42,3 +48,34 @@ def test_quality_by_hand() -> None:
     assert forgetting_quality(np.array([0.0, 0.49])) == 1
     assert forgetting_quality(np.array([0.5])) == 0.5
     assert forgetting_quality(np.array([0.0, 1.0])) == pytest.approx((1 + 0.25) / 2)
+
+
+def test_klom_is_that_of_numpy_s_histograms(rng: np.random.Generator) -> None:
+    a, b = rng.normal(0, 1, (9, 30)), rng.normal(0.5, 2, (7, 30))
+    a[:, 3] = b[:, 3] = 4.0  # all alike
+    for row, value in enumerate(klom(a, b)):
+        low, high = min(a[:, row].min(), b[:, row].min()), max(a[:, row].max(), b[:, row].max())
+        edges = np.linspace(low, high if high > low else low + 1, 21)
+        p, q = ((np.histogram(x[:, row], edges)[0] + 1 / 20) / (len(x) + 1) for x in (a, b))
+        assert value == pytest.approx((p * np.log(p / q)).sum(), abs=1e-12)
+    assert klom(a, b)[0] != pytest.approx(klom(b, a)[0])  # not symmetric
+
+
+def test_gaussian_divergence_by_hand() -> None:
+    """Three models a side, two rows. Own variances of a: 1 and 4, mean 2.5: (2 v + 4 * 2.5) / 6, so 2 and 3; of b: 4
+    and 4: 4 both. Means 1 and 3 apart."""
+    a = np.array([[-1.0, -2.0], [0.0, 0.0], [1.0, 2.0]])
+    b = np.array([[-1.0, 1.0], [1.0, 3.0], [3.0, 5.0]])
+    want = [0.5 * (2 / 4 - 1 - np.log(2 / 4) + 1 / 4), 0.5 * (3 / 4 - 1 - np.log(3 / 4) + 9 / 4)]
+    assert gaussian_divergence(a, b) == pytest.approx(want, abs=1e-12)
+    assert gaussian_divergence(a, a) == pytest.approx([0, 0], abs=1e-12)
+    alike = np.ones((3, 2))
+    assert gaussian_divergence(alike, alike).tolist() == [0, 0]
+
+
+def test_the_gaussian_attack_judges_a_model_by_the_others() -> None:
+    """Unlearned 0, 1 and, held out, 100; oracles 3, 5, 7. N(.5, .7) and N(5, 2) of the others: 100 is far likelier an
+    oracle. Fitted with itself the unlearned are N(34, 57), and it is one of them."""
+    values = np.array([[0.0], [1.0], [100.0], [3.0], [5.0], [7.0]])
+    truth = np.array([True, True, True, False, False, False])
+    assert [bool(_gaussian_attack(values, truth, m)[0]) for m in (2, 4)] == [False, False]

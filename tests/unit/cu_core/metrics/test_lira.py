@@ -112,3 +112,57 @@ def test_rmia_by_hand() -> None:
 def test_one_sided_data_is_refused(rng: np.random.Generator) -> None:
     with pytest.raises(ValueError, match="more models"):
         pooled_auc(rng.normal(size=(3, 4)), np.ones((3, 4), bool))
+
+
+def test_rows_have_their_own_means_and_share_one_variance_under_64_models() -> None:
+    """Two rows. Model 0 is judged by four others, two a side. Without the row: row 0 at -1, -3 (sum of squares 2), row
+    1 at 10, 14 (8), one degree of freedom each: variance 5. With it: 1, 3 (2) and 5, 5 (0): variance 1."""
+    values = np.array([[2.0, 6.0], [1.0, 5.0], [3.0, 5.0], [-1.0, 10.0], [-3.0, 14.0]])
+    unlearned = np.array([[True] * 2, [True] * 2, [True] * 2, [False] * 2, [False] * 2])
+    offline = [(2 + 2) / 5**0.5, (6 - 12) / 5**0.5]
+    assert u_lira_offline(values, unlearned)[0] == pytest.approx(offline, abs=1e-12)
+    want = [norm.logpdf(2, 2, 1) - norm.logpdf(2, -2, 5**0.5), norm.logpdf(6, 5, 1) - norm.logpdf(6, 12, 5**0.5)]
+    assert u_lira(values, unlearned)[0] == pytest.approx(want, abs=1e-12)
+
+
+def test_with_64_models_every_row_has_its_own_variance() -> None:
+    """Row 0 spreads by 1, row 1 by 10, around 0, in the models without the rows."""
+    side = np.arange(64) % 2 == 0
+    wave = np.where(np.arange(64) // 2 % 2 == 0, 1.0, -1.0)
+    values = np.where(side[:, None], 0.0, wave[:, None] * np.array([1.0, 10.0]))
+    values[0] = [5.0, 5.0]
+    spread = (32 / 31) ** 0.5
+    found = u_lira_offline(values, np.stack([side, side], 1))[0]
+    assert found == pytest.approx([5 / spread, 0.5 / spread], abs=1e-12)
+
+
+def test_rmia_s_population_is_weighed_by_the_other_models_and_gamma_is_how_much_more() -> None:
+    """Model 0's own probability is in neither mean. Ratios of z: .2 / .1 = 2, .4 / .4 = 1; of the target: .6 / .3."""
+
+    def logit(p: float) -> float:
+        return float(np.log(p / (1 - p)))
+
+    values = np.array([[logit(0.6)], [logit(0.3)], [logit(0.9)]])
+    unlearned = np.array([[True], [False], [True]])
+    population = np.array([[logit(0.2), logit(0.4)], [logit(0.15), logit(0.3)], [logit(0.05), logit(0.5)]])
+    found = [u_rmia(values, unlearned, population, gamma)[0, 0] for gamma in (0.5, 1.5, 3.0)]
+    assert found == [1, 0.5, 0]  # 2 against gamma times 2 and 1
+    assert np.isnan(u_rmia(values[:2], unlearned[:2], population[:2])[1, 0])
+
+
+def test_the_pooled_auc_counts_pairs_over_models_and_rows_that_have_a_score() -> None:
+    scores = np.array([[3.0, np.nan], [2.0, 1.0], [0.0, 9.0]])
+    unlearned = np.array([[True, True], [False, True], [False, False]])
+    assert pooled_auc(scores, unlearned) == pytest.approx((2 + 1) / 6, abs=1e-12)  # 3 beats 2, 0; 1 beats 0; 9 is best
+
+
+def test_the_interval_is_a_bootstrap_over_models(rng: np.random.Generator) -> None:
+    """Rows of a model move together: 60 rows of 8 models leave an interval as wide as 8 models do, not 480 rows."""
+    side = np.arange(8) % 2 == 0
+    unlearned = np.repeat(side[:, None], 60, axis=1)
+    scores = np.repeat(rng.normal(size=(8, 1)), 60, axis=1)
+    auc, low, high = auc_over_models(scores, unlearned)
+    assert low <= auc <= high
+    assert high - low > 0.3
+    assert auc_over_models(scores, unlearned) == (auc, low, high)
+    assert auc_over_models(scores, unlearned, seed=1)[1:] != (low, high)

@@ -45,3 +45,51 @@ def test_weights_give_the_class_shares_of_the_target() -> None:
     np.testing.assert_allclose(weights, [0.5, 0.5, 2.0, 0.0])
     with pytest.raises(ValueError, match="held-out rows of the same classes"):
         attack_auc(np.ones(3), np.ones(2), np.zeros(2))
+
+
+def test_weighted_pairs_and_ties() -> None:
+    """Others 1, 2, 3 of weights 1, 2, 5: a member at 2 exceeds a weight of 1 and ties with 2; one at 4 exceeds all."""
+    members, others, weights = np.array([2.0, 4.0]), np.array([1.0, 2.0, 3.0]), np.array([1.0, 2.0, 5.0])
+    assert attack_auc(members, others, weights) == pytest.approx((1 + 2 / 2 + 8) / 16, abs=1e-12)
+    assert attack_auc(-members, -others, weights) == pytest.approx(1 - 10 / 16, abs=1e-12)
+    with pytest.raises(ValueError, match="needs forget rows"):
+        attack_auc(members[:0], others, weights)
+
+
+def test_false_positives_are_weighted() -> None:
+    """The highest of the others weighs 1 of 20: at 5% it may be let in, and a member between it and the rest is caught;
+    where it weighs 10 of 29 it may not."""
+    others = np.arange(20.0)
+    members = np.array([30.0, 18.5, 5.0])
+    weights = np.ones(20)
+    assert tpr_at_fpr(members, others, weights, 0.05) == pytest.approx(2 / 3, abs=1e-12)
+    assert tpr_at_fpr(members, others, weights, 0.049) == pytest.approx(1 / 3, abs=1e-12)
+    weights[19] = 10
+    assert tpr_at_fpr(members, others, weights, 0.05) == pytest.approx(1 / 3, abs=1e-12)
+    assert tpr_at_fpr(members[1:], others, weights, 0.05) == 0
+
+
+def test_features_are_row_by_row() -> None:
+    p = np.array([[0.7, 0.2, 0.1], [0.1, 0.3, 0.6]])
+    labels = np.array([0, 1])
+    both = attack_features(np.log(p) + [[5.0], [-3.0]], labels)
+    for row in range(2):
+        alone = attack_features(np.log(p[row : row + 1]), labels[row : row + 1])
+        assert {n: v[row] for n, v in both.items()} == pytest.approx({n: v[0] for n, v in alone.items()}, abs=1e-12)
+    assert both["correct"].tolist() == [1, 0]
+    assert both["confidence"] == pytest.approx([0.7, 0.3], abs=1e-12)
+
+
+def test_weights_beyond_the_classes_of_one_side() -> None:
+    assert class_match_weights(np.array([0, 0, 0]), np.array([4, 0])).tolist() == pytest.approx([1 / 3] * 3)
+    assert class_match_weights(np.array([4, 4]), np.array([0])).tolist() == [0, 0]
+
+
+def test_the_interval_names_members_first() -> None:
+    """Few members and many others are not many members and few others, away from 1/2."""
+    few, many = auc_interval(0.8, 5, 500), auc_interval(0.8, 500, 5)
+    q1, q2 = 0.8 / 1.2, 2 * 0.64 / 1.8
+    for (low, _), n, m in ((few, 5, 500), (many, 500, 5)):
+        variance = (0.16 + (n - 1) * (q1 - 0.64) + (m - 1) * (q2 - 0.64)) / (n * m)
+        assert low == pytest.approx(0.8 - 1.96 * math.sqrt(variance), abs=1e-12)
+    assert few[0] != pytest.approx(many[0], abs=1e-3)

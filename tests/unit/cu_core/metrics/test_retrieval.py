@@ -31,3 +31,14 @@ def test_precision_equals_plain_loops_and_recall_where_one_key_matches(rng: np.r
         assert share == np.mean([relevant[q, k] for k in nearest])
     one = np.eye(20, 30, dtype=np.bool_)
     assert (r_precision(queries, keys, one) == found_within(queries, keys, one, 1)).all()
+
+
+def test_precision_by_hand() -> None:
+    """Two relevant keys: one of them is second, the other third: half of the first two places."""
+    query = np.array([[1.0, 0.0]], np.float32)
+    keys = np.array([[0.9, 0], [0.8, 0], [0.7, 0], [-1, 0]], np.float32)
+    relevant = np.array([[False, True, True, False]])
+    assert r_precision(query, keys, relevant).tolist() == [0.5]
+    assert r_precision(query, keys, ~relevant).tolist() == [0.5]
+    assert r_precision(query, keys, np.zeros((1, 4), np.bool_)).tolist() == [0]
+    assert [bool(found_within(query, keys, relevant, top)[0]) for top in (1, 2)] == [False, True]

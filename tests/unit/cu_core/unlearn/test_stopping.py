@@ -10,8 +10,9 @@ from cu_core.data.forget_split import ForgetSplit, RowSet
 from cu_core.data.requests import ByClass, load_forget_set, resolve_request, save_forget_set
 from cu_core.data.shard_reader import ShardReader
 from cu_core.metrics.accuracy import wilson_interval
-from cu_core.types import Outputs
+from cu_core.types import Outputs, RequestKind
 from cu_core.unlearn.stopping import StopCheck, StopConfig, Stopper
+from tests.unit.cu_core.planted import Lookup, PlantedReader, planted_split, table
 
 
 def stopper(
@@ -157,3 +158,48 @@ def test_many_rows_may_hold_a_few_right_answers() -> None:
 def test_impossible_settings_are_refused() -> None:
     with pytest.raises(ValueError, match="at least 1"):
         StopConfig(check_every=0)
+
+
+@pytest.mark.parametrize("kind", ["class", "sample"])
+def test_the_stop_set_decides_and_no_reported_row(kind: RequestKind) -> None:
+    """A table of answers that is wrong everywhere but on the rows that decide: of unseen rows of the class, or of the
+    deciding half of the samples, a quarter is right, of unseen retain rows of the stop set a half. And the reverse:
+    right everywhere but there."""
+    reader = PlantedReader(train=[0] * 40 + [1] * 40, val=[0, 1] * 40, test=[0, 1] * 20)
+    split = planted_split(reader, kind, list(range(40)), stop_rows=12)
+    forget_rows = split.stop_forget if kind == "class" else split.forget_stop
+    parts = {0.25: forget_rows, 0.5: split.stop_retain}
+    for deciding_right in (True, False):
+        ids = {s: reader.sample_ids(s, slice(None)) for s in ("train", "val", "test")}
+        truth = {int(i): int(c) for s in ids for i, c in zip(ids[s], reader.labels(s, slice(None)), strict=True)}
+        given = {i: 1 - c if deciding_right else c for i, c in truth.items()}
+        counts = {}
+        for share, rows in parts.items():
+            numbers = reader.sample_ids(rows.split, rows.rows).tolist()
+            counts[share] = (int(share * len(numbers)), len(numbers))
+            for place, number in enumerate(numbers):
+                given[number] = truth[number] if place < counts[share][0] else 1 - truth[number]
+        check = Stopper(StopConfig(), split).look(Lookup(table(reader.total, given, 2)), 7)  # type: ignore[arg-type]
+        hits, count = counts[0.25]
+        utility = counts[0.5][0] / counts[0.5][1]
+        assert check.step == 7
+        assert (check.forget, check.utility) == (
+            pytest.approx(hits / count, abs=1e-12),
+            pytest.approx(utility, abs=1e-12),
+        )
+        assert check.target == (0.5 if kind == "class" else check.utility)
+
+
+def test_stop_rows_are_disjoint_from_reported_ones_for_every_seed() -> None:
+    reader = PlantedReader(train=[0] * 40 + [1] * 40, val=[0, 1] * 40, test=[0, 1] * 20)
+    for kind in ("class", "sample"):
+        for seed in range(3):
+            split = planted_split(reader, kind, list(range(40)), seed=seed)  # type: ignore[arg-type]
+            decide = {
+                (r.split, int(x)) for r in (split.stop_forget, split.stop_retain, split.forget_stop) for x in r.rows
+            }
+            names = ("forget_reported", "forget_test", "retain_test", "holdout", "retain_train")
+            reported = {(r.split, int(x)) for r in (getattr(split, n) for n in names) for x in r.rows}
+            assert not decide & reported
+            if kind == "sample":
+                assert np.array_equal(np.sort(np.r_[split.forget_stop.rows, split.forget_reported.rows]), np.arange(40))
