@@ -22,10 +22,12 @@ lint: $(STAMP)
 
 SEED ?= 1
 JOBS ?= 2
+WHERE ?= cu_core/
 TESTS ?= tests/unit/cu_core tests/contract tests/parity
 mutants: COUNT ?= 300
 mutants mutants-changed: $(STAMP)
-	$(BIN)/python -m tests.mutation --seed $(SEED) --count $(COUNT) --jobs $(JOBS) --tests "$(TESTS)" $(ONLY)
+	$(BIN)/python -m tests.mutation --seed $(SEED) --count $(COUNT) --jobs $(JOBS) --where $(WHERE) \
+		--tests "$(TESTS)" $(ONLY)
 
 BASE ?= origin/main
 mutants-changed: COUNT ?= 20

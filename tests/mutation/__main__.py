@@ -14,6 +14,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -35,14 +36,15 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--count", type=int, default=300)
     parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--where", default="cu_core/", help="only files whose path starts so")
     parser.add_argument("--base", help="only files that differ from this commit")
     parser.add_argument("--tests", default=FOLDERS, help="folders, apart by blanks")
     args = parser.parse_args()
     os.environ["OMP_NUM_THREADS"] = "1"
-    files = source_files(ROOT) if args.base is None else _changed(args.base)
+    files = [file for file in _files(args.base) if str(file).startswith(args.where)]
     copies = [_copy(PLACE / f"copy-{i}") for i in range(args.jobs)]
     seen = record(copies, PLACE / "seen", args.tests.split())
-    mutants = [_describe(mutant, seen) for mutant in sample(ROOT, files, args.seed, args.count)]
+    mutants = [_describe(copies[0], mutant, seen) for mutant in sample(copies[0], files, args.seed, args.count)]
     results = _run_all(mutants, copies)
     _report([results[mutant["id"]] for mutant in mutants], PLACE / f"survivors-{args.seed}.txt")
 
@@ -51,7 +53,9 @@ def _listed(*git: str) -> list[str]:
     return subprocess.run(["git", *git], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split("\n")
 
 
-def _changed(base: str) -> list[Path]:
+def _files(base: str | None) -> list[Path]:
+    if base is None:
+        return source_files(ROOT)
     names = {*_listed("diff", "--name-only", base), *_listed("ls-files", "-o", "--exclude-standard")}
     files = [file for file in source_files(ROOT) if str(file) in names]
     if not files:
@@ -69,9 +73,9 @@ def _copy(to: Path) -> Path:
     return to
 
 
-def _describe(spec: MutationSpec, seen: Seen) -> dict[str, Any]:
+def _describe(root: Path, spec: MutationSpec, seen: Seen) -> dict[str, Any]:
     source, name = str(spec.module_path), spec.definition_name or ""
-    before, after = (ROOT / source).read_text(), mutated(ROOT, spec)
+    before, after = (root / source).read_text(), mutated(root, spec)
     lines = list(difflib.unified_diff(before.split("\n"), after.split("\n"), source, source, n=1, lineterm=""))
     changed = [re.sub(r"\s+", " ", line) for line in lines[2:] if line.startswith(("-", "+"))]
     tests = tests_for(seen, source, name)
@@ -82,7 +86,7 @@ def _describe(spec: MutationSpec, seen: Seen) -> dict[str, Any]:
         "operator": spec.operator_name.split("/")[1],
         "diff": "\n".join(lines[2:]),
         "tests": tests,
-        "limit": 60 + 3 * sum(seen[test]["seconds"] for test in tests),
+        "limit": 60 + 3 * round(sum(seen[test]["seconds"] for test in tests)),
         "source": source,
         "code": after,
     }
@@ -92,35 +96,37 @@ def _run_all(mutants: list[dict[str, Any]], copies: list[Path]) -> dict[str, dic
     log = PLACE / "results.jsonl"
     lines = log.read_text().splitlines() if log.is_file() else []
     kept = {old["id"]: old for old in map(json.loads, lines)}
-    todo = {m["id"]: m for m in mutants if not _holds(kept.get(m["id"]), m["tests"])}
+    todo = {m["id"]: m for m in mutants if not _holds(copies[0], kept.get(m["id"]), m["tests"])}
     jobs = (Job(m["id"], m["tests"], m.pop("limit"), m.pop("source"), m.pop("code")) for m in todo.values())
     with log.open("a") as out:
         for number, (job, outcome) in enumerate(run_jobs(jobs, copies) if todo else (), 1):
-            result = kept[job.name] = todo[job.name] | _judge(job, outcome)
+            result = kept[job.name] = todo[job.name] | _judge(copies[0], job, outcome)
             print(json.dumps(result), file=out, flush=True)
-            told = f"{result['outcome']}, {outcome.seconds:.0f} s"
+            told = f"{result['outcome']}, {outcome.cpu_seconds:.0f} s"
             print(f"{number}/{len(todo)} {result['place']} {result['operator']}: {told}", flush=True)
     return kept
 
 
-def _holds(old: dict[str, Any] | None, tests: list[str]) -> bool:
+def _holds(root: Path, old: dict[str, Any] | None, tests: list[str]) -> bool:
     if old is None or (old["outcome"] == "survived" and old["tests"] != tests):
         return False
-    by = [ROOT / test for test in old["by"]]
+    by = [root / test for test in old["by"]]
     return all(test.is_file() for test in by) and digest(*by) == old["digest"]
 
 
-def _judge(job: Job, outcome: Outcome) -> dict[str, Any]:
+def _judge(root: Path, job: Job, outcome: Outcome) -> dict[str, Any]:
     by, name = job.tests, "survived"
-    if outcome.status is None:
+    if outcome.status == -signal.SIGXCPU:
         by, name = [], "timed out"
+    elif outcome.status in (-signal.SIGSEGV, -signal.SIGABRT, -signal.SIGFPE):
+        by, name = [], "found"
     elif outcome.status:
         told = re.search(r"^(?:FAILED|ERROR) ([\w/.]+\.py)|while loading conftest", outcome.output, re.MULTILINE)
         if told is None:
             raise RuntimeError(f"tests neither passed nor failed:\n{job.code}\n{outcome.output[-3000:]}")
         by, name = [test for test in told.groups() if test], "found"
-    tests = digest(*(ROOT / test for test in by))
-    return {"outcome": name, "by": by, "digest": tests, "seconds": outcome.seconds}
+    tests = digest(*(root / test for test in by))
+    return {"outcome": name, "by": by, "digest": tests, "seconds": outcome.cpu_seconds}
 
 
 def _report(results: list[dict[str, Any]], survivors: Path) -> None:
@@ -130,8 +136,8 @@ def _report(results: list[dict[str, Any]], survivors: Path) -> None:
     found = sum(r["outcome"] == "found" for r in results) + late
     survivors.write_text("".join(f"{r['mark']} {r['place']} {r['operator']}\n{r['diff']}\n\n" for r in left))
     seconds = sum(r["seconds"] for r in results) / max(len(results), 1)
-    print(f"{len(results)} faults: {found} found ({late} of them by the time limit), {len(left)} survived,")
-    print(f"{len(results) - found - len(left)} judged equivalent; {seconds:.0f} s a fault. Survivors: {survivors}")
+    print(f"{len(results)} faults, {seconds:.0f} s of CPU time each: {found} found ({late} of them by the time limit),")
+    print(f"{len(left)} survived ({survivors}), {len(results) - found - len(left)} judged equivalent")
     print(f"score {100 * found / max(found + len(left), 1):.1f}%")
 
 

@@ -19,7 +19,7 @@ def digest(*files: Path) -> str:
 
 
 def record(copies: list[Path], place: Path, folders: list[str]) -> Seen:
-    """By test file: digest, seconds, and the functions that ran, by source file. What was recorded is not run again."""
+    """By test file: digest, CPU seconds, and the functions that ran, by source file; what is known is not run again."""
     root = copies[0]
     tests = sorted(str(file.relative_to(root)) for folder in folders for file in (root / folder).rglob("test_*.py"))
     entries = {test: place / f"{test.replace('/', '-')}.json" for test in tests}
@@ -28,9 +28,9 @@ def record(copies: list[Path], place: Path, folders: list[str]) -> Seen:
     stale = [test for test in tests if test not in known or known[test]["digest"] != digest(root / test)]
     jobs = (Job(test, [test], 3600, coverage=entries[test].with_suffix(".coverage")) for test in stale)
     for job, outcome in run_jobs(jobs, copies) if stale else ():
-        known[job.name] = {"digest": digest(root / job.name), "seconds": outcome.seconds, "ran": _ran(job, outcome)}
+        known[job.name] = {"digest": digest(root / job.name), "seconds": outcome.cpu_seconds, "ran": _ran(job, outcome)}
         entries[job.name].write_text(json.dumps(known[job.name], indent=0))
-        print(f"recorded what {job.name} runs: {outcome.seconds:.0f} s", flush=True)
+        print(f"recorded what {job.name} runs: {outcome.cpu_seconds:.0f} s", flush=True)
     return {test: known[test] for test in tests}
 
 
