@@ -19,6 +19,7 @@ from tests.mutation.operators import OPERATORS
 NO_PLACE = {"name", "string", "newline", "endmarker"}  # nodes that no operator changes: most, and each is asked by 140
 MARKS = {"(", ")", "[", "]", "{", "}", ",", ".", ":", "=", "->"}
 SCOPE = ("losses", "methods", "metrics", "audit", "unlearn", "data", "config.py", "config_io.py", "checkpoint.py")
+UNSEEN = {"strict", "device", "map_location", "non_blocking", "pin_memory"}  # on a CPU, in a program without a fault
 TEXTS = ("explain.py", "explain_strong.py", "explanation.py")
 # Left out: faults that any import or call would see (no decorator, bits of floats, an order in place of identity), and
 # `is` in place of `==`, which say the same of None and of small numbers.
@@ -97,6 +98,8 @@ def _hidden(tree: ast.Module) -> list[tuple[tuple[int, int], tuple[int, int]]]:
             hidden.append(node.msg)
         if isinstance(node, ast.Call) and ast.unparse(node.func).startswith(("log.", "logger.", "warnings.")):
             hidden += node.args
+        if isinstance(node, ast.keyword) and node.arg in UNSEEN:
+            spans.append(((node.lineno, node.col_offset), _span(node.value)[1]))
         spans += [_span(part) for part in hidden]
     return spans
 
