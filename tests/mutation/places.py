@@ -24,7 +24,7 @@ TEXTS = ("explain.py", "explain_strong.py", "explanation.py")
 # Left out: faults that any import or call would see (no decorator, bits of floats, an order in place of identity), and
 # `is` in place of `==`, which say the same of None and of small numbers. ExceptionReplacer stops at names with a dot.
 LEFT_OUT = re.compile(
-    r".*/(RemoveDecorator|ExceptionReplacer|ReplaceUnaryOperator_(USub_Invert|Invert_\w+)"
+    r".*/(RemoveDecorator|ExceptionReplacer|ReplaceUnaryOperator_(USub_(Invert|Not)|Invert_\w+)"
     r"|ReplaceComparisonOperator_((?!Is)[^_]+_Is(Not)?|Is(Not)?_(?!Is)\w+)"
     r"|ReplaceBinaryOperator_((Add|Sub|Mul|Div|FloorDiv|Mod|Pow)_(RShift|LShift|Bit\w+)"
     r"|(RShift|LShift|Bit[^_]+)_(Add|Sub|Mul|Div|FloorDiv|Mod|Pow)))"
