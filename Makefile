@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/installed
 
-.PHONY: install quickstart test lint clean
+.PHONY: install quickstart test lint mutants mutants-changed clean
 
 install: $(STAMP)
 
@@ -19,6 +19,19 @@ lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+SEED ?= 1
+JOBS ?= 2
+WHERE ?= cu_core/
+TESTS ?= tests/unit/cu_core tests/contract tests/parity
+mutants: COUNT ?= 300
+mutants mutants-changed: $(STAMP)
+	$(BIN)/python -m tests.mutation --seed $(SEED) --count $(COUNT) --jobs $(JOBS) --where $(WHERE) \
+		--tests "$(TESTS)" $(ONLY)
+
+BASE ?= origin/main
+mutants-changed: COUNT ?= 20
+mutants-changed: ONLY := --base $(BASE)
 
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, this is " + sys.version.split()[0] + "; set PYTHON=/path/to/python3.11") if sys.version_info < (3, 11) else None'
