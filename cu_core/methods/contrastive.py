@@ -29,6 +29,8 @@ from cu_core.types import Batch, Losses, Outputs, RequestKind, UnlearnBatch
 
 COSINE_ROWS = 256
 """Most forget rows on which the original's mean cosine is measured."""
+LOOSENED = 1.12
+"""How much larger 1 - cosine is in models that never learned a class: Fashion-MNIST, classes 7, 6, 3, 2."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,8 +73,8 @@ class Contrastive(Method):
     lambda_dispersion: float = 0.0
     """Weight of the mean cosine among forget rows of the batch, pushed down."""
     lambda_cosine: float = 0.0
-    """Weight of the squared difference between the mean cosine among forget rows of the batch and that in the original:
-    a class that was never learned is about as tight as one that was (docs/results/targets.md)."""
+    """Weight of the squared difference between the mean cosine among forget rows of the batch and what a model that
+    never learned them has: a little less than the original (``LOOSENED``; docs/results/targets.md)."""
     queue_size: int = 0
     """How many earlier retain embeddings are kept as further retain rows."""
     feature: Literal["embedding", "hidden"] = "embedding"
@@ -112,7 +114,8 @@ class Contrastive(Method):
                 prep, np.sort(chosen[order]), lambda batch: (self._unit(prep.model(batch.images)),)
             )
             count = len(embedding)
-            prep.state["cosine"] = dispersion_sum(embedding, embedding, 0) / max(count * (count - 1), 1)
+            cosine = dispersion_sum(embedding, embedding, 0) / max(count * (count - 1), 1)
+            prep.state["cosine"] = 1 - LOOSENED * (1 - cosine)
             rows += mine
         return rows
 
