@@ -67,9 +67,22 @@ def preset_for(preset: str, kind: RequestKind, method: str, pairs: bool = False)
     optimizer = {**found.get("optimizer", {}), **({"lr": rate} if rate is not None else {})}
     own = {"optimizer": optimizer, "batches": {**found.get("batches", {}), "omega": 1}}
     own["stop"] = {**found.get("stop", {}), "rule": "paper"}
+    if preset == "default":
+        own |= OTHERS[kind]
     return {k: v for k, v in found.items() if k != "method"} | own
 
 
+OTHERS: dict[RequestKind, dict[str, Any]] = {
+    "class": {
+        "batches": {"forget_batch": 64, "retain_batch": 64, "omega": 1},
+        "stop": {"rule": "paper", "max_steps": 48, "check_every": 16, "further_steps": 32},
+    },
+    "sample": {
+        "batches": {"forget_batch": 64, "retain_batch": 64, "omega": 1},
+        "stop": {"rule": "paper", "max_steps": 120, "check_every": 10, "further_steps": 0},
+    },
+}
+"""Batches and length of methods other than contrastive unlearning; nothing searched for them."""
 IMAGE_TEXT: dict[str, Any] = {
     "optimizer": {"name": "adamw", "lr": 3e-4},
     "batches": {"forget_batch": 64, "retain_batch": 64, "omega": 1},
@@ -105,7 +118,7 @@ PRESETS: dict[tuple[str, RequestKind], dict[str, Any]] = {
         "method": {
             "name": "contrastive",
             "pull_weights": "forests",
-            "bank": 1500,
+            "bank": 1200,
             "temperature": 0.1,
             "lambda_ul": 0.3,
             "lambda_ce": 1.0,
@@ -115,13 +128,12 @@ PRESETS: dict[tuple[str, RequestKind], dict[str, Any]] = {
         },
         "optimizer": {"name": "sgd", "lr": 0.005, "momentum": 0.9, "schedule": "cosine"},
         "batches": {"forget_batch": 32, "retain_batch": 64, "omega": 4},
-        "stop": {"max_steps": 40, "check_every": 10, "further_steps": 20},
+        "stop": {"max_steps": 40, "check_every": 20, "further_steps": 20, "patience": 1},
     },
     ("default", "sample"): {
         "method": {
             "name": "contrastive",
             "pull_weights": "forests",
-            "bank": 2048,
             "lambda_ul": 0.0,
             "lambda_ce": 1.0,
             "lambda_prototype": 1.0,

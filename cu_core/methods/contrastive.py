@@ -27,7 +27,7 @@ from cu_core.methods.forests import forest_shares
 from cu_core.methods.guidance import gather_measured, neighbour_shares
 from cu_core.types import Batch, Losses, Outputs, RequestKind, UnlearnBatch
 
-COSINE_ROWS = 256
+COSINE_ROWS = 128
 """Most forget rows on which the original's mean cosine is measured."""
 LOOSENED = 1.12
 """How much larger 1 - cosine is in models that never learned a class: Fashion-MNIST, classes 7, 6, 3, 2."""

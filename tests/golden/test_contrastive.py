@@ -43,6 +43,7 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     "softmax": ("sample", {**SMALL, "pull_weights": "tilted", "pull_form": "softmax", "detach_retain": False}),
     "uniform softmax": ("sample", {**SMALL, "pull_form": "softmax", "detach_retain": False}),
     "neighbours": ("sample", {**SMALL, "pull_weights": "neighbours", "push_weights": "excess", "pull_form": "softmax"}),
+    "cosine": ("sample", {**SMALL, "lambda_cosine": 1.9, "lambda_dispersion": 0.4, "feature": "hidden"}),
     "both, excess": ("sample", {**SMALL, "pull_weights": "peers", "push_weights": "excess", "lambda_prototype": 0.8}),
 }  # fmt: skip
 
@@ -52,7 +53,7 @@ def case_of(seed: int, kind: str) -> Case:
     case, draw = Case(seed, kind), np.random.default_rng([seed, 5])  # type: ignore[arg-type]
     ids = sorted([*case.batch.forget.sample_ids.tolist(), 1, 41, 9999])
     shares = draw.dirichlet(np.ones(CLASSES), size=len(ids))
-    state = {"ids": torch.tensor(ids), "shares": shares, "excess": draw.uniform(size=len(ids))}
+    state = {"ids": torch.tensor(ids), "shares": shares, "excess": draw.uniform(size=len(ids)), "cosine": 0.37}
     case.state.update({n: torch.as_tensor(v) for n, v in state.items()})
     return case
 
@@ -92,7 +93,7 @@ def equation_7(
     parts = equation_5(
         scores_of(anchors, every, method.temperature), labels, key_labels,
         None if shares is None else spread(shares, key_labels), excess,
-        method.pull_weights in ("neighbours", "peers"), method.pull_form == "softmax",
+        method.pull_weights in ("neighbours", "peers", "forests"), method.pull_form == "softmax",
     )  # fmt: skip
     pulls, pushes = method.terms in ("both", "pull"), method.terms in ("both", "push")
     d_scores = method.lambda_ul / count * (pulls * parts.d_pull + pushes * parts.d_push)
@@ -106,8 +107,14 @@ def equation_7(
     terms |= {"loss": terms["loss"] + method.lambda_prototype * prototype, "unlearn_loss": unlearn}
     terms |= {"prototype_loss": prototype} if method.lambda_prototype else {}
     terms |= {"dispersion": cosine} if method.lambda_dispersion else {}
+    off = cosine - float(case.state.get("cosine", 0.0))
+    terms |= (
+        {"cosine_loss": off**2, "loss": terms["loss"] + method.lambda_cosine * off**2} if method.lambda_cosine else {}
+    )
     terms |= {"frac_without_same_class": parts.without_same / count} if case.kind == "sample" else {}
-    d_anchors = d_anchors + method.lambda_dispersion * through_unit(anchors, d_cosine)
+    d_anchors = d_anchors + (method.lambda_dispersion + 2 * method.lambda_cosine * off) * through_unit(
+        anchors, d_cosine
+    )
     of_forget = {method.feature: d_anchors, "logits": method.lambda_prototype * d_prototype + 0 * forget.logits}
     of_retain = {
         method.feature: d_keys[: len(keys)] * (not method.detach_retain),
@@ -181,6 +188,19 @@ def test_prepare_looks_up_what_the_settings_ask_for(weights: str, peers: bool | 
     named = {"ids": wanted.sample_ids, "shares": wanted.shares, "excess": wanted.excess}
     assert case.state.keys() == named.keys()
     assert all(torch.equal(case.state[n], value) for n, value in named.items())
+
+
+@pytest.mark.parametrize("feature", ["embedding", "hidden"])
+def test_prepare_measures_how_tight_the_forget_rows_lie(feature: str) -> None:
+    """1 - cosine is 12% larger in models that never learned the rows."""
+    case, method = Case(2), Contrastive(lambda_cosine=1.0, feature=feature)  # type: ignore[arg-type]
+    prep = preparation(case)
+    assert method.prepare(prep) == method.rows_to_prepare(7, 11, 0) == 7
+    images = torch.cat([batch.images for batch in prep.batches(prep.split.forget.rows)])
+    out = prep.model(images)
+    unit = unit_rows(getattr(out, feature).detach().numpy())
+    pairs = [unit[i] @ unit[j] for i in range(7) for j in range(7) if i != j]
+    assert float(case.state["cosine"]) == pytest.approx(1 - 1.12 * (1 - np.mean(pairs)), rel=1e-6)
 
 
 def test_the_models_gradients_are_not_edited() -> None:

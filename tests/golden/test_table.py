@@ -15,7 +15,7 @@ SHIPPED: dict[str, dict[str, Any]] = {
     "contrastive": {
         "terms": "both", "temperature": 0.5, "lambda_ul": 1.0, "lambda_ce": 1.0, "detach_retain": True,
         "pull_weights": "uniform", "push_weights": "uniform", "pull_form": "linear", "smoothing": 0.0, "bank": 2048,
-        "lambda_prototype": 0.0, "lambda_dispersion": 0.0, "queue_size": 0, "feature": "embedding",
+        "lambda_prototype": 0.0, "lambda_dispersion": 0.0, "lambda_cosine": 0.0, "queue_size": 0, "feature": "embedding",
     },
     "contrastive_clip": {
         "temperature": 0.5, "lambda_push": 1.0, "lambda_pull": 1.0, "uniform_pull": 0.25, "lambda_dispersion": 0.5,

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from cu_core.losses.contrastive import anchor_terms, class_weights, dispersion_share, dispersion_sum, without_own_class
+from cu_core.losses.contrastive import anchor_terms, class_weights, dispersion_share, dispersion_sum, without_classes
 from tests.golden.plain_contrastive import equation_5, mean_cosine, spread
 from tests.golden.plain_losses import Array, log_sum_exp, unit_rows
 
@@ -73,9 +73,9 @@ def test_the_own_class_is_masked_and_the_rest_renormalised() -> None:
     for i, label in enumerate(LABELS):
         wanted[i, label] = 0
         wanted[i] /= sum(probs[i, c] for c in range(5) if c != label)
-    found = without_own_class(torch.from_numpy(probs), torch.tensor(LABELS))
+    found = without_classes(torch.from_numpy(probs), torch.tensor(LABELS))
     np.testing.assert_allclose(found, wanted, rtol=1e-12)
-    sure = without_own_class(torch.tensor([[1.0, 0.0]]), torch.tensor([0]))
+    sure = without_classes(torch.tensor([[1.0, 0.0]]), torch.tensor([0]))
     assert sure.tolist() == [[0.0, 0.0]]
 
 

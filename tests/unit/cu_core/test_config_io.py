@@ -49,7 +49,10 @@ def test_the_dump_is_the_resolved_whole(tmp_path: Path) -> None:
         ("request.kind=by_clas", "did you mean by_class"),
         ("method.terms=push", "push has no effect on a class request"),
         ("method={lambda_ul: 0, lambda_prototype: 0}", "then have no effect"),
-        ("method.pull_weights=uniform", "lambda_prototype needs method.pull_weights=tilted, neighbours or peers"),
+        (
+            "method={pull_weights: uniform, bank: 2048}",
+            "lambda_prototype needs method.pull_weights=tilted, neighbours, peers or forests",
+        ),
         ("seed", "must have the form key.path=value"),
         ("train=5", "train: must hold keys and values, got 5"),
         ("workers.count=0", "workers: count, models_per_gpu and rows_at_once must be at least 1, cpus more than 0"),

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cu_core.losses.contrastive import anchor_terms, class_weights, dispersion_sum, without_own_class
+from cu_core.losses.contrastive import anchor_terms, class_weights, dispersion_sum, without_classes
 
 
 def unit_rows(count: int, width: int, seed: int) -> torch.Tensor:
@@ -75,7 +75,7 @@ def test_temperature_must_be_positive() -> None:
 
 def test_tilted_weights_follow_the_original_without_the_class() -> None:
     """p0 = (.5, .3, .2), own class 0: classes 1 and 2 get .6 and .4, the latter split over its two rows."""
-    shares = without_own_class(torch.tensor([[0.5, 0.3, 0.2]]), torch.tensor([0]))
+    shares = without_classes(torch.tensor([[0.5, 0.3, 0.2]]), torch.tensor([0]))
     weights = class_weights(shares, torch.tensor([1, 2, 2]))
     torch.testing.assert_close(weights, torch.tensor([[0.6, 0.2, 0.2]]))
 

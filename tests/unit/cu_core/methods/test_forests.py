@@ -29,7 +29,7 @@ class Sums(torch.nn.Module):
 
     def at_depths(self, images: torch.Tensor) -> tuple[list[torch.Tensor], torch.Tensor]:
         x = images.float()
-        return [x.sum((1, 2)), x.sum((1, 3))], x.flatten(1)[:, :10]
+        return [x.sum((1, 2)), x.sum((1, 3))], x.flatten(1)[:, :10] / 10
 
 
 def prepared(reader: ShardReader, request: Any) -> Preparation:
@@ -55,7 +55,7 @@ def test_shares_are_the_squared_geometric_mean_of_head_and_forests(reader: Shard
         whole[:, trees.classes_] = trees.predict_proba(view(pictures["f"]))
         answers.append(whole + LEAST)
     if gone:
-        logits = pictures["f"].reshape(len(rows), -1)[:, :10].astype(np.float64)
+        logits = pictures["f"].reshape(len(rows), -1)[:, :10].astype(np.float64) / 10
         answers.append(np.exp(logits - logits.max(1, keepdims=True)))
     else:
         last = views[-1]
@@ -83,6 +83,6 @@ def test_excess_is_how_much_surer_the_original_is(reader: ShardReader) -> None:
     order = np.argsort(prep.split.forget.sample_ids)
     rows = prep.split.forget.rows[order]
     labels = torch.from_numpy(reader.labels("train", rows))
-    probs = reader.images("train", rows).flatten(1)[:, :10].float().softmax(1)
+    probs = (reader.images("train", rows).flatten(1)[:, :10].float() / 10).softmax(1)
     expected = (probs - found.shares).gather(1, labels[:, None])[:, 0].clamp_min(0)
     torch.testing.assert_close(found.excess, expected)
