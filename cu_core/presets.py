@@ -118,7 +118,6 @@ PRESETS: dict[tuple[str, RequestKind], dict[str, Any]] = {
         "method": {
             "name": "contrastive",
             "pull_weights": "forests",
-            "bank": 1200,
             "temperature": 0.1,
             "lambda_ul": 0.3,
             "lambda_ce": 1.0,

@@ -103,7 +103,7 @@ class Comparison:
 
     def _shared(self, request: Settings, seed: int, tuning: bool) -> dict[str, Any]:
         drawn = {"seed": seed} if request.get("kind") in DRAWN else {}
-        audit: dict[str, Any] = {"report_on": "stop" if tuning else "test"}
+        audit: dict[str, Any] = {"report_on": "stop" if tuning else "test", "forget_rows": "half"}
         if tuning:  # the search looks at the gap alone
             asked = self.base.get("audit", {}).get("audits")
             audit["audits"] = sorted(GAP_AUDITS if asked is None else GAP_AUDITS & set(asked))

@@ -6,7 +6,7 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from cu_core.audit.report import AuditReport
-from cu_core.config import UNLEARNING_VERSION, RunConfig
+from cu_core.config import RunConfig
 from cu_core.config_io import as_plain
 from cu_core.files import digest_of
 from pipelines.compare import Finished, Result
@@ -26,8 +26,7 @@ def settings_digest(comparison: Comparison, label: str) -> str:
         request = {"path": "scores.parquet", **request}
     run = comparison.uncut(label, {}, request, config.seeds[0], tuning=False)
     budget = competitor.budget_rows or config.budget_rows
-    versions = [UNLEARNING_VERSION, run.method.version]
-    return digest_of([*_of(run).values(), budget, comparison.space(label), versions])[:8]
+    return digest_of([*_of(run).values(), budget, comparison.space(label)])[:8]
 
 
 def _of(config: RunConfig) -> dict[str, Any]:

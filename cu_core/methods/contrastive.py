@@ -65,7 +65,7 @@ class Contrastive(Method):
     similarities."""
     smoothing: float = 0.0
     """Pseudo-neighbours spread over all classes, beside the ten real ones: an unseen row is never certain."""
-    bank: int = 2048
+    bank: int = 1500
     """Retain rows among which neighbours are looked for, and on which forests are fitted."""
     lambda_prototype: float = 0.0
     """Weight of the contrast with the classifier's rows as prototypes, one key a class: cross-entropy between the

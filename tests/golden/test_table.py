@@ -14,8 +14,9 @@ F, R, L, U, O, N = "forget rows", "retain rows", "labels", "unseen rows", "froze
 SHIPPED: dict[str, dict[str, Any]] = {
     "contrastive": {
         "terms": "both", "temperature": 0.5, "lambda_ul": 1.0, "lambda_ce": 1.0, "detach_retain": True,
-        "pull_weights": "uniform", "push_weights": "uniform", "pull_form": "linear", "smoothing": 0.0, "bank": 2048,
-        "lambda_prototype": 0.0, "lambda_dispersion": 0.0, "lambda_cosine": 0.0, "queue_size": 0, "feature": "embedding",
+        "pull_weights": "uniform", "push_weights": "uniform", "pull_form": "linear", "smoothing": 0.0, "bank": 1500,
+        "lambda_prototype": 0.0, "lambda_dispersion": 0.0, "lambda_cosine": 0.0, "queue_size": 0,
+        "feature": "embedding",
     },
     "contrastive_clip": {
         "temperature": 0.5, "lambda_push": 1.0, "lambda_pull": 1.0, "uniform_pull": 0.25, "lambda_dispersion": 0.5,
@@ -87,7 +88,7 @@ def test_settings_that_need_more() -> None:
     assert peers.needs() == {F, R, L, U}
     assert near.needs() == {F, R, L}
     assert [m.rows_per_step(30, 50) for m in (tilted, peers, near)] == [110, 80, 80]
-    assert [m.rows_to_prepare(300, 5000, 2) for m in (tilted, peers, near)] == [0, 2348, 2348]
+    assert [m.rows_to_prepare(300, 5000, 2) for m in (tilted, peers, near)] == [0, 1800, 1800]
     assert near.rows_to_prepare(300, 70, 0) == 370
     assert METHODS["ssd"]().rows_to_prepare(3000, 700, 0) == 1700
     assert METHODS["contrastive_clip"]().rows_to_prepare(300, 70, 0) == 70

@@ -50,7 +50,7 @@ def test_the_dump_is_the_resolved_whole(tmp_path: Path) -> None:
         ("method.terms=push", "push has no effect on a class request"),
         ("method={lambda_ul: 0, lambda_prototype: 0}", "then have no effect"),
         (
-            "method={pull_weights: uniform, bank: 2048}",
+            "method.pull_weights=uniform",
             "lambda_prototype needs method.pull_weights=tilted, neighbours, peers or forests",
         ),
         ("seed", "must have the form key.path=value"),

@@ -57,9 +57,9 @@ def report(
     )
     return AuditReport(
         kind="class", request={}, class_names=(), sizes={}, rows=rows, gap=OracleGap({}, gap, None),
-        doing_nothing_gap=OracleGap({}, 40.0, None), verdict=Verdict(word, "", audits), absent={}, per_class={},
-        received={}, curves={}, cost=COST, stop=stop or {"fired_at": 8, "kept_step": 8}, leaks=0, retain_ids_checked=0,
-        digests={}, versions={}, settings=as_plain(config),
+        doing_nothing_gap=OracleGap({}, 40.0, None), verdict=Verdict(word, "", audits), limits=None, absent={},
+        per_class={}, received={}, curves={}, cost=COST, stop=stop or {"fired_at": 8, "kept_step": 8},
+        leaks=0, retain_ids_checked=0, digests={}, versions={}, settings=as_plain(config),
     )  # fmt: skip
 
 

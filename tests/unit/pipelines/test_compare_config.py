@@ -181,8 +181,10 @@ def test_methods_without_steps_are_not_asked_for_steps(tmp_path: Path) -> None:
 
 
 def test_steps_are_what_the_budget_buys_and_checks_keep_their_share() -> None:
-    plain = config_from({"stop": {"max_steps": 48, "check_every": 16, "further_steps": 32}})
-    # The default class method forwards 64 forget, 64 retain and 64 forget rows through the frozen original.
+    stop = {"max_steps": 48, "check_every": 16, "further_steps": 32}
+    method = {"pull_weights": "tilted", "lambda_cosine": 0.0}
+    plain = config_from({"stop": stop, "method": method, "batches": {"forget_batch": 64}})
+    # It forwards 64 forget, 64 retain and 64 forget rows through the frozen original.
     kept = within_budget(plain, 9216, "contrastive", CLASS)
     assert (kept.stop.max_steps, kept.stop.check_every, kept.stop.further_steps) == (48, 16, 32)
     twice = within_budget(plain, 2 * 9216, "contrastive", CLASS)
@@ -205,7 +207,7 @@ def test_drawn_requests_follow_the_seed_and_labels_name_methods(tmp_path: Path) 
     path.write_text(
         "base: base.yaml\nbudget_rows: 5000\nrequests: {r: [{kind: by_random, count: 9}]}\n"
         "methods:\n  finetune: {set: {optimizer: {lr: 0.5}}}\n"
-        "  pull: {set: {method: {name: contrastive, terms: pull, push_weights: uniform}}}\n"
+        "  pull: {set: {method: {name: contrastive, terms: pull, lambda_ul: 1.0}}}\n"
     )
     comparison = read_comparison(path, ["seeds=[4]"])
     request = comparison.config.requests["r"][0]
