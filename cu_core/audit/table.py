@@ -88,6 +88,8 @@ class Metric:
     """Whether it enters the mean oracle gap."""
     judged: tuple[RequestKind, ...] = ()
     """Requests whose verdict it enters; the others describe. Fixed before any figure is seen."""
+    weight: float = 1.0
+    """Share of the family error among the primary metrics, relative to theirs: more for the one that sees most."""
     towards: str | None = None
     """A distance has no direction: where this metric lies above the oracles' too, it leads towards the original."""
     by_class: bool = False
@@ -131,7 +133,7 @@ METRICS: Mapping[str, Metric] = _Metrics(
         "mia_correct_auc": Metric("membership", "MIA AUC, correctness (x100)", "forget", scale=100),
         "mia_logistic_auc": Metric("membership", "MIA AUC, logistic (x100)", "forget", scale=100),
         "memorisation_left": Metric(
-            "membership", "memorisation left (% of the original's)", "projection", SAMPLE, judged=SAMPLE
+            "membership", "memorisation left (% of the original's)", "projection", SAMPLE, judged=SAMPLE, weight=4.0
         ),
         "member_prediction_rate": Metric("membership", "forget rows taken for members (%)", "forget"),
         "forget_js": Metric(

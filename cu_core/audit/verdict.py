@@ -2,8 +2,8 @@
 
 1. What is judged is fixed by the request before any figure is seen: a handful of primary metrics (``Claim.judged``).
    All others describe. The tolerance of a figure is the larger of the equivalence margin and the prediction interval of
-   one more oracle (``oracle_gap.band``), at level ``family_error / number of primary metrics`` (Bonferroni): a further
-   oracle fails on any metric with probability ``family_error`` at most; `cu calibrate` measures it.
+   one more oracle (``oracle_gap.band``). The primary metrics share ``family_error`` by their weights (Bonferroni): a
+   further oracle fails on any metric with probability ``family_error`` at most; `cu calibrate` measures it.
 2. Controls: held-out oracles must pass an audit, each judged by the others without the margin (at most a fifth may
    fail), and the original must fail it at a margin of ``POWER_MARGIN`` points (else it has no power). An audit whose
    held-out oracles fail, and any audit where there are fewer than three oracles, is not trusted.
@@ -81,7 +81,8 @@ class Rule:
         """Absent for what the oracles do not have."""
         if not all(name in oracle for oracle in self.oracles):
             return None
-        error = self.config.family_error / len(self.claim.judged)
+        whole = sum(METRICS[judged].weight for judged in self.claim.judged)
+        error = self.config.family_error * METRICS[name].weight / whole
         wide = self.config.margin_points if margin is None else margin
         return band(name, self.oracles, wide, error)
 

@@ -118,6 +118,17 @@ def test_a_distance_towards_the_forgotten_label_is_under_forgotten(confidence: f
     assert (verdict.word, set(verdict.outside)) == (word, {"forget_js"})
 
 
+def test_the_error_is_shared_by_weights() -> None:
+    """Of 8 parts memorisation left has 4: at 5% and K = 5, t(4) at 2.5% and at 0.625%, both sides together."""
+    made = rule(SAMPLES, [samples(mia_auc=x, memorisation_left=x) for x in (40, 45, 50, 55, 60)])
+    spread = (62.5 * 1.2) ** 0.5
+    found = {name: made.band(name, margin=0.0) for name in ("mia_auc", "memorisation_left")}
+    quantiles = {"mia_auc": 5.2611, "memorisation_left": 3.4954 * 4 / 5}  # a projection spreads by 4 / 5
+    for name, limit in found.items():
+        assert limit is not None
+        assert limit.tolerance == pytest.approx(quantiles[name] * spread, rel=1e-3)
+
+
 def test_damage_is_said_also_where_the_original_passes() -> None:
     assert judge(samples(), samples(test_accuracy=70), rule(SAMPLES, ORACLES)).word == "over-forgotten"
 
