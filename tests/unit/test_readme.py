@@ -12,17 +12,10 @@ from tests.unit.documents import Figure, blocks, figures, unfounded
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 KNOWN: dict[str, set[tuple[str, str]]] = {
-    "README.md": {
-        ("On digits ([table](docs/results/compare_digits.md)) the", "1.58 ± 0.51"),
-        ("U-LiRA learns either direction;", "0.03"),
-        ("`cu compare tune_configs/compare/fashion_mnist_clip.yaml`, 78", "+31.6"),
-        *((label, "6") for label in ("contrastive (images alone)", "neggrad_plus", "null_space (control)", "salun")),
-        ("contrastive_clip", "4"),
-        ("finetune", "1"),
-    }
+    "README.md": {("U-LiRA learns either direction;", "0.03")},
 }
-"""Figures that their page does not hold, to be mended, by row or paragraph: counts of verdicts, and figures that are of
-other runs than those of the page."""
+"""Figures that their page does not hold, to be mended, by row or paragraph: figures that are of other runs than
+those of the page."""
 
 
 def rows() -> list[str]:
@@ -50,7 +43,7 @@ def test_figures_stand_in_the_page_of_results_that_is_named(document: Path) -> N
 
 def test_most_tables_of_the_readme_name_their_page() -> None:
     tables = [block for block in blocks(ROOT / "README.md") if block.is_table]
-    assert len([t for t in tables if t.links]) >= 10
+    assert len([t for t in tables if t.links]) >= 4
     for table in tables:
         for link in table.links:
             assert (ROOT / "docs" / link).is_file()
