@@ -113,7 +113,9 @@ def test_verdicts_are_calibrated_on_oracles(digits: Path, tmp_path: Path) -> Non
     amounts = ["--left", "50", "--noise", "300", "--replicates", "2"]
     done = run([*words, "--against", "3", "--against", "4", *amounts, "--out", str(tmp_path / "table.md")])
     assert done.returncode == 0, done.stderr
-    rows = [line.strip("| ").split(" | ") for line in (tmp_path / "table.md").read_text().splitlines() if "|" in line]
+    rows = [
+        line.strip("| ").split(" | ") for line in (tmp_path / "table.md").read_text().splitlines() if line[:2] == "| "
+    ]
     found = {(row[0], row[2]): row for row in rows}
     assert found["original", "4"][5] == "100%"  # under-forgotten
     assert found["left in", "4"][3] == "2"  # models
