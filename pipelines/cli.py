@@ -229,13 +229,12 @@ def calibrate(
     replicates: Annotated[int, typer.Option(help="Models for each percentage.")] = 3,
     out: TableOut = None,
 ) -> None:
-    """Measure what the verdict can see: how often it tells a held-out oracle from the others, and how much left in
-    training, or how much damage, it finds."""
+    """Measure how often the verdict tells held-out oracles apart, and how much left in training or damaged it finds."""
     from pipelines.calibrate import calibrate, table
     from pipelines.calibrate_models import Amounts
 
-    amounts = Amounts(left or (), lost or (), noise or (), replicates)
-    console.print(table(calibrate(load_config(config, overrides or []), against or [5], amounts, out)))
+    asked, settings = Amounts(left or (), lost or (), noise or (), replicates), load_config(config, overrides or [])
+    console.print(table(calibrate(settings, against or [5], asked, out)))
 
 
 @app.command()

@@ -105,8 +105,6 @@ class Method(ABC):
     """Whether it reads or changes weights or their gradients one by one; they then cannot be spread over workers."""
     control: ClassVar[bool] = False
     """Not meant to unlearn: it stands in a comparison to show what a figure cannot tell, and is never its best."""
-    version: ClassVar[int] = 1
-    """Raised when the method computes something else: results of former versions are then not found any more."""
     closed_form: ClassVar[bool] = False
     """Whether ``prepare`` makes the whole change (``ClosedForm``); the run then takes one step without a loss."""
 

@@ -36,7 +36,6 @@ class ContrastiveClip(Method):
     source: ClassVar[str] = "Lee et al. 2025, arXiv 2401.10458, eq. 5, between images and captions"
     models: ClassVar[tuple[ModelKind, ...]] = ("image-text",)
     needs_classes = False
-    version = 2
     temperature: float = 0.5
     """tau of the unlearning terms; the model's own scale is the retain term's."""
     lambda_push: float = 1.0
