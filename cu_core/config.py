@@ -221,7 +221,7 @@ class RunConfig:
 
     def limits_key(self, data_digest: str, shape: Sequence[object]) -> str:
         """Digest of what the limits of a verdict depend on, for requests of one ``shape``: not of the seed, nor of how
-        many oracles there are, which the limits themselves say."""
+        many oracles there are: ``shape`` says how many a verdict has."""
         alike = replace(self, seed=0, audit=replace(self.audit, oracles=0))
         settings = [alike._settings("trained"), alike._settings("figures"), alike._settings("report")]
         return digest_of(["limits", data_digest, *settings, list(shape), source_digest("report")])

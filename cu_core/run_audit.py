@@ -170,15 +170,16 @@ def run_audit(
     return report, pa.concat_tables(tables) if tables else None
 
 
-def limits_file(config: RunConfig, forget: ForgetSet) -> Path:
-    """Where `cu calibrate` keeps what a verdict can see, for all requests of this kind and size on the same data."""
-    shape = [forget.kind, len(forget.classes), int(np.log2(len(forget.rows)))]
+def limits_file(config: RunConfig, forget: ForgetSet, oracles: int) -> Path:
+    """Where `cu calibrate` keeps what a verdict by so many oracles can see, for all requests of this kind and size on
+    the same data."""
+    shape = [forget.kind, len(forget.classes), int(np.log2(len(forget.rows))), config.halves_forget_rows, oracles]
     return config.store / "limits" / f"{config.limits_key(forget.data_digest, shape)}.json"
 
 
 def read_limits(config: RunConfig, forget: ForgetSet) -> Limits | None:
     """Absent where `cu calibrate` was not run."""
-    file = limits_file(config, forget)
+    file = limits_file(config, forget, config.audit.oracles)
     return LIMITS.validate_json(file.read_text()) if there(file) else None
 
 

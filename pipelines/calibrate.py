@@ -23,10 +23,12 @@ from cu_core.config import RunConfig
 from cu_core.config_io import ConfigError
 from cu_core.files import write_text
 from cu_core.metrics.accuracy import wilson_interval
+from cu_core.places import there
 from cu_core.run import open_reader, open_split
 from cu_core.run_audit import LIMITS, Evidence, gather, limits_file
 from pipelines import launch
-from pipelines.calibrate_models import Amounts, Sort, make_models
+from pipelines.calibrate_models import Amounts, Sort, check_amounts, make_models
+from pipelines.compare_cli import check_out
 from pipelines.plan import Plan, make_plan
 from pipelines.progress import console, ray_board
 from pipelines.session import ray_session
@@ -64,7 +66,7 @@ def judge_all(
         told = 0
         for role in sort.models:
             for _ in range(DRAWS):
-                others = [o for o in oracles if o != role]
+                others = [o for o in oracles if o not in (role, sort.made_of.get(role))]
                 against = sorted(rng.choice(others, count, replace=False).tolist())
                 figures = [evidence.figures(o, against) for o in against]
                 before, after = (evidence.figures(r, against) for r in ("original", role))
@@ -104,16 +106,21 @@ def _evidence(plan: Plan, roles: Mapping[str, Path]) -> Evidence:
 def calibrate(config: RunConfig, counts: Sequence[int], amounts: Amounts, out: Path | None) -> list[Judged]:
     """Train ``audit.oracles`` oracles and what ``amounts`` asks for, judge them all and table the verdicts.
 
-    Raises: ConfigError if there are too few oracles, fewer than three are to judge, or a share is none.
+    Raises: ConfigError if there are too few oracles, fewer than three are to judge, or an amount is out of range.
     """
+    check_out(out)
     _check(config, counts, amounts)
     plan = make_plan(config)
+    check_amounts(plan, amounts)
     sorts = make_models(plan, amounts)
     with ray_session(plan.config):
         evidence = _evidence(plan, {role: folder for sort in sorts for role, folder in sort.models.items()})
     judged = [row for count in counts for row in judge_all(plan, evidence, sorts, list(sorts[0].models), count)]
-    limits = limits_of(judged, max(counts), plan.config)
-    write_text(limits_file(plan.config, plan.forget), LIMITS.dump_json(limits).decode())
+    for count in counts:
+        file = limits_file(plan.config, plan.forget, count)
+        limits = limits_of(judged, count, plan.config)
+        before = LIMITS.validate_json(file.read_text()) if there(file) else None
+        write_text(file, LIMITS.dump_json(limits.with_amounts_of(before) if before else limits).decode())
     if out is not None:
         write_text(out, markdown(judged, plan.config))
         console.print(f"written to {out}")
@@ -128,6 +135,9 @@ def _check(config: RunConfig, counts: Sequence[int], amounts: Amounts) -> None:
             f"--against {max(counts)} needs more than {max(counts)} oracles; set audit.oracles higher, e.g. "
             f"audit.oracles={2 * max(counts)}."
         )
+    for name, values in {"against": counts, "left": amounts.left, "lost": amounts.lost, "noise": amounts.noise}.items():
+        if len({*values}) < len(values):
+            raise ConfigError(f"--{name} {' '.join(map(str, values))}: a value stands twice.")
     shares = [*amounts.left, *amounts.lost]
     if not all(0 < share < 100 for share in shares) or not all(0 < level < 1000 for level in amounts.noise):
         raise ConfigError("--left and --lost are percentages above 0 and under 100, --noise above 0 and under 1000.")
@@ -156,7 +166,7 @@ def _cells(row: Judged) -> list[str]:
         return f"{100 * number / row.count:.0f}%"
 
     models = len(row.sort.models)
-    low, high = wilson_interval(round(models * row.told / row.count), models)
+    low, high = wilson_interval(models * row.told / row.count, models)
     words = [share(row.words.get(word, 0)) for word in ("under-forgotten", "over-forgotten", "inconclusive")]
     return [
         row.sort.what,

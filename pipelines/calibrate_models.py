@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +11,7 @@ import ray
 import torch
 
 from cu_core.checkpoint import load_weights, read_meta, save_model
+from cu_core.config_io import ConfigError
 from cu_core.data.order import mix
 from cu_core.data.requests import ForgetSet, save_forget_set
 from cu_core.files import digest_of
@@ -43,6 +44,17 @@ class Sort:
     what: str
     percent: float
     models: dict[str, Path]
+    made_of: Mapping[str, str] = field(default_factory=dict)
+    """Models that are an oracle with a change, and which; they are not judged by it."""
+
+
+def check_amounts(plan: Plan, amounts: Amounts) -> None:
+    """Raises: ConfigError for a percentage of the rows that is none of them, or all."""
+    forget, total = len(plan.forget.rows), plan.manifest.num_rows("train")
+    for name, levels, count in (("left", amounts.left, forget), ("lost", amounts.lost, total - forget)):
+        for percent in levels:
+            if not 0 < round(percent / 100 * count) < count:
+                raise ConfigError(f"--{name} {percent:g}: of {count} rows that is none of them, or all.")
 
 
 def make_models(plan: Plan, amounts: Amounts) -> list[Sort]:
@@ -55,7 +67,8 @@ def make_models(plan: Plan, amounts: Amounts) -> list[Sort]:
         launch.train_missing(plan.config, [job for job in jobs.values() if not job.done], local=False)
         noisy = [(level, _noisy(plan, level, amounts.replicates)) for level in amounts.noise]
     sorts = [Sort(what, percent, {job.label: job.folder for job in part}) for what, percent, part in trained]
-    sorts += [Sort("noise on weights", level, models) for level, models in noisy]
+    for level, models in noisy:
+        sorts.append(Sort("noise on weights", level, models, dict(zip(models, oracles, strict=False))))
     return [Sort("held-out oracle", 0, oracles), *sorts, Sort("original", 100, {"original": plan.original.folder})]
 
 

@@ -300,7 +300,7 @@ def compare(
         raise ConfigError("name a comparison, e.g. tune_configs/compare/digits.yaml, or give --reproduce paper.")
     from pipelines.compare_cli import compare as run_compare
 
-    run_compare(Path(config), overrides or [], out, only.split(",") if only else None)
+    run_compare(Path(config), overrides or [], out, only.split(",") if only is not None else None)
 
 
 @app.command()

@@ -103,7 +103,8 @@ def make_cell(comparison: Comparison, method: str, trial: Settings, place: Place
     sizes = Sizes(forget, total - forget, len(shared.forget.classes), shared.manifest.num_classes)
     config = comparison.cell_config(method, trial, place.request, place.seed, tuning=tuning, sizes=sizes)
     here = shared.config
-    config = replace(config, storage=here.storage, data=here.data, model=here.model, request=here.request)
+    audit = replace(config.audit, other_data=here.audit.other_data)
+    config = replace(config, storage=here.storage, data=here.data, model=here.model, request=here.request, audit=audit)
     return Cell(f"{method} {place.label}", replace(shared, config=config))
 
 
@@ -138,22 +139,26 @@ def check(comparison: Comparison) -> None:
     config = comparison.config
     asked = [(request, False) for group in config.requests.values() for request in group]
     asked += [(request, True) for request in (config.tuning.requests if config.tuning else ())]
-    kinds, classes = set[str](), {True: set[int](), False: set[int]()}
+    kinds, classes, rows = set[str](), {True: set[int](), False: set[int]()}, {True: set[str](), False: set[str]()}
     for request, tuning in asked:
         ready = _without_scores(comparison, request)
-        (place,) = places(comparison, "check", [ready], config.seeds[:1], tuning=False)
+        seeds = config.tuning.seeds if config.tuning and tuning else config.seeds
+        (place,) = places(comparison, "check", [ready], seeds[:1], tuning=False)
         kinds.add(place.plan.forget.kind)
         classes[tuning] |= {*place.plan.forget.classes}
+        rows[tuning].add(place.plan.forget.digest)
         if not place.plan.oracles:
             raise ConfigError("audit.oracles must be at least 1: a comparison is made against the oracle.")
         for label in config.methods:
             _check_settings(comparison, label, place)
     if len(kinds) > 1:
-        raise ConfigError("requests: classes and samples have other settings; compare them in two files.")
+        raise ConfigError("requests: class and sample requests use different presets; compare them in two files.")
     if shared := classes[True] & classes[False]:
         raise ConfigError(
             f"tuning.requests: class {min(shared)} is reported, and would decide the settings; tune on another."
         )
+    if rows[True] & rows[False]:
+        raise ConfigError("tuning.requests: the rows of one are reported, and would decide the settings.")
 
 
 def _check_settings(comparison: Comparison, label: str, place: Place) -> None:

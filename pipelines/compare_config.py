@@ -16,7 +16,7 @@ from cu_core.config import RunConfig
 from cu_core.config_io import ConfigError, check_keys, config_from, merge, one_line, overridden, parse_yaml
 from cu_core.methods.table import METHODS
 from cu_core.unlearn.stopping import StopConfig
-from pipelines.competitors import OWN, STEPS_FRAC, Competitor, Settings, Tuning
+from pipelines.competitors import OWN, STEPS_FRAC, Competitor, Settings, Tuning, check_label, repeated
 from pipelines.ranges import Space, values_of, widened
 
 GAP_AUDITS = {metric.audit for metric in METRICS.values() if metric.in_gap}
@@ -45,6 +45,15 @@ class CompareConfig:
     def __post_init__(self) -> None:
         if not self.requests or not all(self.requests.values()) or not self.methods or self.budget_rows < 1:
             raise ValueError("requests, every group of them and methods must not be empty, budget_rows at least 1")
+        for group, requests in self.requests.items():
+            check_label(f"requests.{group}", group)
+            if repeated(requests):
+                raise ValueError(f"requests.{group}: a request stands twice")
+        if no_effect := sorted({"name", "request", "seed"} & {*self.set}):
+            raise ValueError(f"set.{no_effect[0]}: has no effect; requests and seeds of this file decide")
+        audit = self.set.get("audit", {})
+        if isinstance(audit, Mapping) and (no_effect := sorted({"report_on", "forget_rows"} & {*audit})):
+            raise ValueError(f"set.audit.{no_effect[0]}: has no effect; a comparison decides on which rows it reports")
         if not self.seeds or len(set(self.seeds)) < len(self.seeds):
             raise ValueError(f"seeds must be different numbers, at least one, got {list(self.seeds)}")
         for label, competitor in self.methods.items():
@@ -238,7 +247,9 @@ def read_comparison(path: Path, overrides: Sequence[str] = (), only: Sequence[st
     """
     values = read_values(path, overrides, CompareConfig, "comparison", "compare")
     methods = values.get("methods", {})
-    for label, entry in methods.items() if isinstance(methods, Mapping) else ():
+    if not isinstance(methods, Mapping) or not methods:
+        raise ConfigError(f"methods: must name at least one method with its settings, got {methods!r}.")
+    for label, entry in methods.items():
         if not isinstance(entry, Mapping):
             raise ConfigError(f"methods.{label}: must hold keys and values ({{}} for none), got {entry!r}.")
         check_keys(entry, Competitor, f"methods.{label}.")
@@ -248,7 +259,7 @@ def read_comparison(path: Path, overrides: Sequence[str] = (), only: Sequence[st
         near = difflib.get_close_matches(unknown[0], methods, 1)
         hint = f"did you mean {near[0]}?" if near else f"they are {', '.join(methods)}."
         raise ConfigError(f"--methods: {unknown[0]!r} is not among those of {path}; {hint}")
-    if only:
+    if only is not None:
         values["methods"] = {label: methods[label] for label in only}
     try:
         config = TypeAdapter(CompareConfig).validate_python(values)

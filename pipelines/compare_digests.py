@@ -18,8 +18,8 @@ STEPS = ("max_steps", "check_every", "further_steps")
 
 
 def settings_digest(comparison: Comparison, label: str) -> str:
-    """Of what a method is by the file, the presets and the defaults of today: settings, budget, ranges of its search,
-    versions of the code. A page that records another is of a former default."""
+    """Of what a method is by the file, the presets and the defaults of today: settings, budget, ranges of its search.
+    A page that records another was made with older defaults."""
     config, competitor = comparison.config, comparison.config.methods[label]
     request = next(iter(config.requests.values()))[0]
     if request.get("kind") == "by_score":

@@ -33,6 +33,8 @@ LEGEND = (
 MARKDOWN = {"": "{}", "best": "**{}**", "tie": "{} †"}
 TERMINAL = {"": "{}", "best": "[bold green]{}[/]", "tie": "{}†"}
 
+UTILITY = "test_accuracy - oracle"
+
 
 def terminal_table(table: ResultTable) -> Table:
     """Without the spreads but that of the gap: they are in the files, and a terminal is narrow."""
@@ -79,14 +81,19 @@ def markdown(finished: Finished, made: Sequence[ResultTable], command: str) -> s
 
 
 def scatter(frame: pd.DataFrame, group: str) -> str:
-    """Distance to the oracle on the forget side against test accuracy; area: rows forwarded; the oracle at (0, 0)."""
+    """Distance to the oracle on the forget side against test accuracy; area: rows forwarded; the oracle at (0, 0).
+    Empty where no run has both."""
     part = frame[frame["group"] == group]
     forget = [
         f"{n} - oracle" for n, m in METRICS.items() if m.in_gap and m.side == "forget" and f"{n} - oracle" in part
     ]
+    if UTILITY not in part:
+        return ""
     part = part.assign(x=part[forget].abs().mean(axis=1))
-    means = part.groupby("method")[["x", "test_accuracy - oracle", "rows", "gap"]].mean().dropna(subset=["x"])
+    means = part.groupby("method")[["x", UTILITY, "rows", "gap"]].mean().dropna(subset=["x", UTILITY])
     means = means.drop(index=[ORACLE], errors="ignore").sort_values("gap")
+    if means.empty:
+        return ""
     figure = Figure(figsize=(7.2, 4))
     axes = figure.subplots()
     largest = max(means["rows"].max(), 1)
@@ -95,10 +102,8 @@ def scatter(frame: pd.DataFrame, group: str) -> str:
             COLOURS["original"] if method == NOTHING else COLOURS["unlearned"] if "contrastive" in str(method) else None
         )
         area = 60 + 340 * row["rows"] / largest
-        axes.scatter(
-            row["x"], row["test_accuracy - oracle"], s=area, alpha=0.5, color=colour, label=f"{number} {method}"
-        )
-        axes.annotate(str(number), (row["x"], row["test_accuracy - oracle"]), ha="center", va="center", fontsize=7)
+        axes.scatter(row["x"], row[UTILITY], s=area, alpha=0.5, color=colour, label=f"{number} {method}")
+        axes.annotate(str(number), (row["x"], row[UTILITY]), ha="center", va="center", fontsize=7)
     axes.axhline(0, color="#8a8f98", lw=0.8)
     axes.axvline(0, color="#8a8f98", lw=0.8)
     axes.set_xscale("symlog", linthresh=1)

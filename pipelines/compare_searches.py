@@ -54,16 +54,17 @@ def _range(found: Search, key: str) -> str:
 
 def _rule(finished: Finished, tuning: Tuning) -> str:
     """How all were searched, and what it cost."""
+    at_random = min(math.ceil(STARTUP / tuning.at_once) * tuning.at_once, tuning.trials)
     found, runs = finished.searches.values(), len(tuning.requests) * len(tuning.seeds)
     spent = sum(t.rows for search in found for t in search.trials)
     limits = {f"{key} {drawn[WITHIN]}": None for s in found for key, drawn in s.space.items() if WITHIN in drawn}
     return (
-        f"TPE, the same for every method: {tuning.trials} trials ({min(STARTUP, tuning.trials)} of them at random, "
+        f"TPE, the same for every method: {tuning.trials} trials ({at_random} of them at random, "
         f"{tuning.at_once} drawn at a time), each {counted(runs, 'run')} of at most "
         f"{finished.comparison.config.budget_rows:,} rows; the objective is the mean {tuning.objective} on the stop "
         f"set. A best value within {100 * EDGE_FRAC:.0f}% of the width of a bound makes the range {tuning.widen:g} "
         f"times as wide on that side, followed by {tuning.more_trials} more trials, {tuning.widenings} times at most. "
-        f"Natural limits, at which no edge is: {'; '.join(limits) or 'none'}. Tuning requests "
+        f"Limits that ranges are not widened beyond: {'; '.join(limits) or 'none'}. Tuning requests "
         f"{'; '.join(plain(r) for r in tuning.requests)}; tuning seeds {', '.join(map(str, tuning.seeds))}; neither is "
         f"reported. All searches together forwarded {spent:,.0f} rows, without diverged runs and stop checks."
     )

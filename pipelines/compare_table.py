@@ -15,7 +15,7 @@ from pipelines.compare import Finished, Result
 from pipelines.compare_search import rows_forwarded
 from pipelines.compare_verdicts import (
     MARK,
-    NEVER_HELD,
+    NEVER_FIRED,
     NOTHING_KEPT,
     stop_notes,
     stop_record,
@@ -27,15 +27,8 @@ from pipelines.competitors import CONTROLS
 from pipelines.results_table import Entry, ResultTable
 
 NOTHING, ORACLE = CONTROLS
-FURTHER = (
-    "member_prediction_rate",
-    "probe_accuracy",
-    "prototype_recovery",
-    "relearn_5_steps",
-    "relearn_50_steps",
-    "rebound_accuracy",
-)
-"""Metrics shown beside those of the gap."""
+FURTHER = ("member_prediction_rate", "probe_accuracy", "relearn_50_steps", "rebound_accuracy")
+"""Metrics shown beside those of the gap and those that the verdict judges."""
 COST = ("steps", "rows", "stop rows", "seconds")
 NEEDED = ("group", "method", "control", "request", "seed", "gap")
 VERDICT = ("verdict", "said by", "oracles held out", "oracles passed", "audits", "original fails")
@@ -58,7 +51,7 @@ def cell_frame(finished: Finished) -> pd.DataFrame:
 
 def _columns(records: Sequence[dict[str, Any]]) -> list[str]:
     """All columns there are, and those without which no table can be drawn."""
-    return list(dict.fromkeys([*NEEDED, *(k for r in records for k in r), *COST, *VERDICT, NEVER_HELD, NOTHING_KEPT]))
+    return list(dict.fromkeys([*NEEDED, *(k for r in records for k in r), *COST, *VERDICT, NEVER_FIRED, NOTHING_KEPT]))
 
 
 def _record(result: Result) -> dict[str, Any]:
@@ -113,6 +106,8 @@ def tables(finished: Finished, frame: pd.DataFrame) -> list[ResultTable]:
     """Verdicts, differences to the oracle and the values themselves, for every group of requests: of the methods that
     were searched, or run as they were given, and of the published settings."""
     methods = finished.comparison.config.methods
+    kinds = {r.outcome.kind for r in finished.results if isinstance(r.outcome, AuditReport)}
+    metrics = [n for n, m in METRICS.items() if m.in_gap or kinds & {*m.judged} or n in FURTHER]
     made = []
     for group in finished.comparison.config.requests:
         part = frame[frame["group"] == group]
@@ -122,15 +117,14 @@ def tables(finished: Finished, frame: pd.DataFrame) -> list[ResultTable]:
                 title = f"{group}, as published" if published else group
                 own = part[part["method"].isin([*CONTROLS, *labels])]
                 made += [verdict_table(title, own, {label: methods[label].expect for label in labels})]
-                made += _figures(title, own)
+                made += _figures(title, own, [n for n in metrics if n in own and own[n].notna().any()])
     return made
 
 
-def _figures(title: str, part: pd.DataFrame) -> list[ResultTable]:
-    """Differences and values."""
+def _figures(title: str, part: pd.DataFrame, shown: Sequence[str]) -> list[ResultTable]:
+    """Differences and values of the metrics ``shown``."""
     order = _order(part)
     controls = part.loc[part["control"], "method"].nunique()
-    shown = [n for n, m in METRICS.items() if n in part and part[n].notna().any() and (m.in_gap or n in FURTHER)]
     differences = ["gap", *(f"{n} - oracle" for n in shown)]
     headings = ["method", "gap", *(_short(n) for n in shown), *COST]
     marks = {column: _marks(part, column) for column in differences}
@@ -211,13 +205,15 @@ def _marks(part: pd.DataFrame, column: str) -> dict[str, str]:
 def _warnings(part: pd.DataFrame) -> list[str]:
     gaps = part.pivot(index=["request", "seed"], columns="method", values="gap").reindex(columns=list(CONTROLS))
     farther = (gaps[NOTHING] - gaps[ORACLE]).dropna().groupby("request")
+    if part["gap"].isna().all():
+        return ["No run ended: there is nothing to compare."]
     if farther.ngroups == 0 or farther.size().max() < 2:
-        return ["One seed: the oracle's own spread is not known, and no difference here is more than a lead."]
+        return ["One seed: how far runs differ between seeds is not known, and no difference here is more than a lead."]
     spread = float(np.sqrt(farther.var(ddof=1).mean()))  # over the seeds of a request, not between requests
     if farther.mean().mean() > spread:
         return []
     nothing, oracle = gaps[NOTHING].mean(), gaps[ORACLE].mean()
     return [
         f"Doing nothing (gap {nothing:.2f}) is within the spread of the oracle ({oracle:.2f}): the model has nothing "
-        f"to forget here, and this case ranks nobody."
+        f"to forget here, and methods cannot be ranked on it."
     ]

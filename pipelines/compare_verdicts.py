@@ -12,7 +12,7 @@ from cu_core.config import RunConfig
 from pipelines.results_table import Entry, ResultTable
 from pipelines.tables import counted
 
-NEVER_HELD, NOTHING_KEPT = "rule never held", "kept nothing"
+NEVER_FIRED, NOTHING_KEPT = "rule never fired", "kept nothing"
 HELD_OUT = 3
 """Oracles without which none can be held out and judged by the others."""
 MARK = "‡"
@@ -35,19 +35,19 @@ def verdict_record(report: AuditReport) -> dict[str, Any]:
 
 
 def stop_record(config: RunConfig, report: AuditReport) -> dict[str, Any]:
-    """1 where the stop rule never held, and where no state could be kept; absent for runs without a rule."""
+    """1 where the stop rule never fired, and where no state could be kept; absent for runs without a rule."""
     if config.stop.rule == "none":
         return {}
     stop = report.stop
     return {
-        NEVER_HELD: float(stop.get("fired_at") is None),
+        NEVER_FIRED: float(stop.get("fired_at") is None),
         NOTHING_KEPT: float(stop.get("kept_step") is None),
     }
 
 
 def stopped_badly(part: pd.DataFrame, method: str) -> bool:
     rows = part[part["method"] == method]
-    return bool(rows[NEVER_HELD].sum() or rows[NOTHING_KEPT].sum())
+    return bool(rows[NEVER_FIRED].sum() or rows[NOTHING_KEPT].sum())
 
 
 def stop_notes(part: pd.DataFrame, methods: Sequence[str]) -> list[str]:
@@ -55,10 +55,10 @@ def stop_notes(part: pd.DataFrame, methods: Sequence[str]) -> list[str]:
     told = []
     for method in methods:
         rows = part[part["method"] == method]
-        never, nothing = int(rows[NEVER_HELD].sum()), int(rows[NOTHING_KEPT].sum())
+        never, nothing = int(rows[NEVER_FIRED].sum()), int(rows[NOTHING_KEPT].sum())
         if never or nothing:
             kept = f", and in {nothing} no state could be kept (its last weights were audited)" if nothing else ""
-            told.append(f"{method}: in {never} of {counted(len(rows), 'run')} the stop rule never held{kept}")
+            told.append(f"{method}: in {never} of {counted(len(rows), 'run')} the stop rule never fired{kept}")
     return [f"{MARK} {'; '.join(told)}."] if told else []
 
 

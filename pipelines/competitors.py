@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from cu_core.audit.verdict import Word
 from cu_core.methods.table import METHODS
-from pipelines.ranges import Space, check_range
+from pipelines.ranges import Space, check_range, values_of
 
 Settings = Mapping[str, Any]
 OWN = ("method", "optimizer", "batches", "stop", "batch_norm", "preset")
@@ -19,6 +19,12 @@ STEPS_FRAC = "steps_frac"
 """A setting of searches: the share, in (0, 1], of the steps that the budget buys."""
 CONTROLS = ("doing nothing", "oracle")
 MOST_OWN = 4
+
+
+def check_label(place: str, label: str) -> None:
+    """Raises: ValueError for what cannot be part of a metric's name in MLflow."""
+    if not re.fullmatch(r"[\w .-]+", label):
+        raise ValueError(f"{place}: a label is made of letters, digits, spaces, dots, - and _")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,12 +45,13 @@ class Competitor:
 
     def check(self, label: str) -> None:
         """Raises: ValueError for a label that names no method, and for settings that are not the method's own."""
-        if not re.fullmatch(r"[\w .-]+", label):
-            raise ValueError(f"methods.{label}: a label is made of letters, digits, spaces, dots, - and _")
+        check_label(f"methods.{label}", label)
         method = self.set.get("method", {})
-        if label in CONTROLS or not isinstance(method, Mapping):
+        if label in CONTROLS:
+            raise ValueError(f"methods.{label}: the name of a control; give the entry another label")
+        if not isinstance(method, Mapping):
             raise ValueError(
-                f"methods.{label}: {'the name of a control' if label in CONTROLS else 'set.method is empty'}"
+                f"methods.{label}.set.method: must hold keys and values, e.g. {{name: scrub}}, got {method!r}"
             )
         self._check_name(label, method.get("name"))
         for key in [*self.set, *self.search]:
@@ -59,7 +66,7 @@ class Competitor:
             raise ValueError(f"methods.{label}: stop.max_steps follows from budget_rows")
         self._check_search(label)
         if self.published and (self.search or self.expect):
-            raise ValueError(f"methods.{label}: what is published is neither searched nor expected of anything")
+            raise ValueError(f"methods.{label}: a published entry takes no search and no expect")
         if self.budget_rows is not None and (not self.published or self.budget_rows < 1):
             raise ValueError(f"methods.{label}.budget_rows: only published settings have rows of their own, at least 1")
 
@@ -117,6 +124,8 @@ class Tuning:
     def __post_init__(self) -> None:
         if self.trials < 1 or not self.seeds or not self.requests:
             raise ValueError("tuning needs at least one trial, one seed and one request")
+        if len({*self.seeds}) < len(self.seeds) or repeated(self.requests):
+            raise ValueError("tuning: seeds, and requests, must differ from one another")
         if min(self.at_once, self.more_trials) < 1 or self.widenings < 0 or self.widen <= 1:
             raise ValueError("tuning: at_once and more_trials at least 1, widenings not negative, widen more than 1")
         for key, drawn in self.search.items():
@@ -125,3 +134,11 @@ class Tuning:
             if key == "stop.max_steps":
                 raise ValueError("tuning.search.stop.max_steps: follows from budget_rows")
             check_range(f"tuning.search.{key}", drawn, limits=True)
+            numbers = [v for v in values_of(drawn) if isinstance(v, int | float) and not isinstance(v, bool)]
+            if key == STEPS_FRAC and len(numbers) < len(values_of(drawn)):
+                raise ValueError(f"tuning.search.{key}: must be numbers in (0, 1], got {list(values_of(drawn))}")
+
+
+def repeated(requests: Sequence[Settings]) -> bool:
+    """Whether a request stands twice."""
+    return any(request in requests[:number] for number, request in enumerate(requests))

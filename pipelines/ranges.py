@@ -11,7 +11,8 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 Space = Mapping[str, Mapping[str, Sequence[Any]]]
 KINDS = ("uniform", "loguniform", "int", "choice")
 WITHIN = "within"
-"""Beside a range: its natural limits, ``null`` for none. A bound that is one is no edge, and none is widened beyond."""
+"""Beside a range: its natural limits, ``null`` for none. A bound at its limit is no edge, and ranges are never
+widened past it."""
 EDGE_FRAC = 0.05
 """A value this near to a bound, as a share of the (logarithmic) width of the range, lies at its edge."""
 DIGITS = 3
@@ -58,6 +59,8 @@ def _check_limits(name: str, kind: str, ends: Sequence[float], limits: Sequence[
     low, high = limits
     if (low is not None and low > ends[0]) or (high is not None and high < ends[1]):
         raise ValueError(f"{name}: {kind} {list(ends)} must lie within its natural limits {list(limits)}")
+    if kind == "int" and any(isinstance(v, float) for v in known):
+        raise ValueError(f"{name}: natural limits of int must be whole numbers, got {list(limits)}")
     if kind == "loguniform" and low is not None and low <= 0:
         raise ValueError(f"{name}: a natural limit of loguniform must lie above 0, got {low} (null: none)")
 
@@ -111,7 +114,7 @@ def widened(drawn: Mapping[str, Sequence[Any]], edge: str, factor: float) -> dic
     else:
         more = (high - low) * (factor - 1)
         low, high = (low - more, high) if edge == "low" else (low, high + more)
-    ends = [_tidy(end, kind) for end in (low, high)]
+    ends = [math.floor(low), math.ceil(high)] if kind == "int" else [_tidy(end) for end in (low, high)]
     if limits[0] is not None:
         ends[0] = max(ends[0], limits[0])
     if limits[1] is not None:
@@ -119,5 +122,5 @@ def widened(drawn: Mapping[str, Sequence[Any]], edge: str, factor: float) -> dic
     return {**drawn, kind: ends}
 
 
-def _tidy(value: float, kind: str) -> Any:
-    return round(value) if kind == "int" else float(f"{value:.{DIGITS}g}")
+def _tidy(value: float) -> float:
+    return float(f"{value:.{DIGITS}g}")

@@ -86,7 +86,7 @@ def stop_words(cell: Cell, report: AuditReport) -> str:
     if cell.plan.config.stop.rule == "none":
         return "no stop rule"
     fired, kept = report.stop.get("fired_at"), report.stop.get("kept_step")
-    held = f"stop rule held at step {fired}" if fired is not None else "the stop rule never held"
+    held = f"stop rule fired at step {fired}" if fired is not None else "the stop rule never fired"
     return held if kept is not None else f"{held}, no state could be kept"
 
 

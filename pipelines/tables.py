@@ -43,9 +43,12 @@ def limits_line(report: AuditReport) -> str:
     if limits is None:
         return "What this verdict can detect was not measured on this data: cu calibrate does."
     told, count = limits.false_alarms
-    held_out = f"held-out oracles told from {limits.oracles} others: {told} of {count}"
-    seen = "none of the amounts" if limits.detected is None else f"{limits.detected:g}%"
-    return f"Detection limit: {seen} of the forget rows left in training is told in 80% of the models; {held_out}."
+    alarms = f"false alarms with {limits.oracles} oracles: {told} of {count} judgements"
+    if not limits.left:
+        return f"The detection limit was not measured on this data: cu calibrate --left does; {alarms}."
+    tried = ", ".join(f"{percent:g}" for percent in sorted(limits.left))
+    found = f"none of {tried}%" if limits.detected is None else f"{limits.detected:g}%"
+    return f"Detection limit: {found} of the forget rows left in training is found in 80% of judgements; {alarms}."
 
 
 def end_table(report: AuditReport) -> Table:

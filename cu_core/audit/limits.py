@@ -3,31 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 POWER = 0.8
-"""Share of models that must be told for an amount to count as detected."""
+"""Fraction of judgements that must detect an amount."""
 
 
 @dataclass(frozen=True)
 class Limits:
-    """Judgements of models whose right verdict is known, for requests of one kind and size on the same data."""
+    """Judgements of models whose right verdict is known, several for each model, for requests of one kind and size on
+    the same data."""
 
     oracles: int
-    """Oracles a verdict."""
+    """By how many oracles each judgement was made."""
     family_error: float
     false_alarms: tuple[int, int]
-    """Held-out oracles that were told from the others, of how many."""
+    """Judgements of held-out oracles with a figure outside its tolerance, of how many."""
     left: Mapping[float, tuple[int, int]]
-    """Percent of the forget rows that were left in training -> models called under-forgotten, of how many."""
+    """Percent of the forget rows that were left in training -> judgements that say under-forgotten, of how
+    many."""
     lost: Mapping[float, tuple[int, int]]
-    """Percent of the retain rows that were left out -> models with a figure outside, of how many."""
+    """Percent of the retain rows that were left out -> judgements with a figure outside, of how many."""
     noise: Mapping[float, tuple[int, int]]
     """The same for noise on the weights, in percent of their standard deviation."""
 
     @property
     def detected(self) -> float | None:
-        """Smallest percent left from which on at least ``POWER`` of the models were told; absent if none was."""
+        """Smallest percent left from which on at least ``POWER`` of the judgements found it; absent if none did."""
         found = None
         for percent in sorted(self.left, reverse=True):
             told, count = self.left[percent]
@@ -35,3 +37,12 @@ class Limits:
                 break
             found = percent
         return found
+
+    def with_amounts_of(self, earlier: Limits) -> Limits:
+        """These, and the amounts that an earlier calibration measured and this one did not."""
+        return replace(
+            self,
+            left={**earlier.left, **self.left},
+            lost={**earlier.lost, **self.lost},
+            noise={**earlier.noise, **self.noise},
+        )

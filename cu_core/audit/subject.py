@@ -18,6 +18,10 @@ AuditName = Literal[
 ]
 
 
+POWER_MARGIN = 3.0
+"""Points by which the original must differ from the oracles at least, for an audit to have power."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class AuditConfig:
     """How the result is proved."""
@@ -25,7 +29,7 @@ class AuditConfig:
     oracles: int = 5
     """How many models are retrained without the forget set, the first from the original's initialisation; 0: none,
     and every comparison with an oracle is then absent. Under 3 there is no verdict; with 3 it sees large differences
-    only (`cu calibrate` says which), unless other requests on the same data have shown how oracles spread."""
+    only (`cu calibrate` says which)."""
     audits: tuple[AuditName, ...] | None = None
     """Which audits are made; absent: all. The mean gap needs accuracy and membership."""
     max_rows: int = 2000
@@ -53,7 +57,8 @@ class AuditConfig:
     low_fpr: float = 0.05
     """False-positive rate at which the attack's true-positive rate is given."""
     margin_points: float = 3.0
-    """Equivalence margin: differences from the oracle up to this many points count as none in the verdict."""
+    """Equivalence margin: differences from the oracle up to this many points count as none in the verdict; at most
+    ``POWER_MARGIN``."""
     family_error: float = 0.05
     """How often one more oracle may be told from the others by any of the judged metrics together."""
 
@@ -68,6 +73,11 @@ class AuditConfig:
             raise ValueError("low_fpr and family_error must lie in (0, 1)")
         if not all(0 < value < math.inf for value in (self.margin_points, self.rebound_lr, self.relearn_lr)):
             raise ValueError("margin_points, rebound_lr and relearn_lr must be positive numbers")
+        if self.margin_points > POWER_MARGIN:
+            raise ValueError(
+                f"margin_points must be at most {POWER_MARGIN:g}, got {self.margin_points:g}: a wider margin could not "
+                f"tell the original from the oracles"
+            )
         if self.audits is not None and not {"accuracy", "membership"} <= set(self.audits):
             raise ValueError("audits must name accuracy and membership; the mean gap is made of them")
 

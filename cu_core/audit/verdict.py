@@ -27,15 +27,13 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from cu_core.audit.oracle_gap import Band, Figures, band, difference
-from cu_core.audit.subject import AuditConfig, AuditName
+from cu_core.audit.subject import POWER_MARGIN, AuditConfig, AuditName
 from cu_core.audit.table import METRICS, Claim
 
 Word = Literal["indistinguishable", "under-forgotten", "over-forgotten", "inconclusive"]
 MOST_FAILED = 0.2
 FEWEST_ORACLES = 3
 """Oracles that are a control."""
-POWER_MARGIN = 3.0
-"""Points by which the original must differ at least, whatever margin is allowed to an unlearned model."""
 
 
 @dataclass(frozen=True)
@@ -135,7 +133,7 @@ def _one(rule: Rule, audit: AuditName, original: Figures, unlearned: Figures, pa
     named = "; ".join(_named(rule, name, off) for name, off in outside.items())
     doubt = ""
     if count < FEWEST_ORACLES:
-        doubt = f"fewer than {FEWEST_ORACLES} oracles are no control"
+        doubt = f"at least {FEWEST_ORACLES} oracles are needed to check it"
     elif count - passed > MOST_FAILED * count:
         doubt = f"{count - passed} of {count} held-out oracles fail it"
     if doubt:
@@ -146,8 +144,8 @@ def _one(rule: Rule, audit: AuditName, original: Figures, unlearned: Figures, pa
         word: Word = "under-forgotten" if under else "over-forgotten"
         return AuditVerdict(word, f"off the oracles by: {named}", outside, power, passed)
     if not power:
-        return AuditVerdict("inconclusive", "the original passes it too: no power", outside, power, passed)
-    return AuditVerdict("indistinguishable", "within tolerance, where the original is not", outside, power, passed)
+        return AuditVerdict("inconclusive", "the original also passes: no power", outside, power, passed)
+    return AuditVerdict("indistinguishable", "within tolerance; the original is not", outside, power, passed)
 
 
 def _named(rule: Rule, name: str, off: float) -> str:
@@ -168,7 +166,7 @@ def _overall(claim: Claim, audits: Mapping[str, AuditVerdict]) -> tuple[Word, st
         )
     for name in claim.audits:
         if name not in audits:
-            return "inconclusive", f"{_list([name])} was not audited, and this request is about it"
+            return "inconclusive", f"{_list([name])} was not run, and this request needs it"
         if audits[name].word != "indistinguishable":
             return "inconclusive", f"{_list([name])}: {audits[name].reason}"
     silent = [name for name, a in audits.items() if a.word == "inconclusive"]

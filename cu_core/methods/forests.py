@@ -7,6 +7,8 @@ trained so. What all say together is near to what retrained models answer (docs/
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -27,7 +29,7 @@ PENALTY = 0.05
 LEAST = 1e-3
 """Added to every class's share of a forest: 200 trees do not know a smaller one."""
 SMALLEST = 1e-6
-"""Below this no answer counts for less."""
+"""Lower bound on a probability before its logarithm."""
 SHARPNESS = 2.0
 """Power of the geometric mean: forests are less sure than models. Chosen on Fashion-MNIST, classes 7, 6, 3, 2."""
 
@@ -50,9 +52,9 @@ def forest_shares(prep: Preparation, bank: int) -> Neighbours:
     probs = logits.softmax(1)
     shares = torch.zeros_like(probs[:0])
     if rank() == 0:
-        answers = [_forest(a, known, b, prep) for a, b in zip(retain, forget, strict=True)]
-        head = probs if prep.split.forget.classes else _head(retain[-1], known, forget[-1], prep)
-        shares = _together([head, *answers], prep)
+        forests = [_forest(a, known, b, prep) for a, b in zip(retain, forget, strict=True)]
+        head = logits if prep.split.forget.classes else _head(retain[-1], known, forget[-1], prep).log()
+        shares = _together(head, forests, prep)
     shares = gather_rows(shares)
     place = labels[:, None]
     excess = (probs.gather(1, place) - shares.gather(1, place))[:, 0].clamp_min(0)
@@ -92,14 +94,13 @@ def _plain(x: Tensor) -> NDArray[np.generic]:
     return x.cpu().numpy()
 
 
-def _together(answers: list[Tensor], prep: Preparation) -> Tensor:
-    """(F, C): a row of a sample request may keep its own class, a forgotten class is nobody's answer."""
-    classes = prep.split.forget.classes
-    allowed = torch.ones(prep.num_classes).to(answers[0])
-    allowed[list(classes)] = 0
-    logs = []
-    for number, answer in enumerate(answers):
-        known = answer * allowed + (LEAST * allowed if number else 0)
-        logs.append((known / known.sum(1, keepdim=True)).clamp_min(SMALLEST).log())
-    mean = SHARPNESS * torch.stack(logs).mean(0)
-    return mean.masked_fill(allowed == 0, -torch.inf).softmax(1)
+def _together(head_FC: Tensor, forests: list[Tensor], prep: Preparation) -> Tensor:
+    """(F, C), from the head's logits and the forests' shares: a row of a sample request may keep its own class;
+    forgotten classes get probability 0."""
+    gone = torch.zeros(prep.num_classes, dtype=torch.bool, device=head_FC.device)
+    gone[list(prep.split.forget.classes)] = True
+    known = [(shares + LEAST).masked_fill(gone, 0) for shares in forests]
+    logs = [head_FC.masked_fill(gone, -torch.inf).log_softmax(1)]
+    logs += [(shares / shares.sum(1, keepdim=True)).log() for shares in known]
+    mean = torch.stack(logs).clamp_min(math.log(SMALLEST)).mean(0)
+    return (SHARPNESS * mean).masked_fill(gone, -torch.inf).softmax(1)

@@ -7,15 +7,19 @@ from numpy.typing import NDArray
 
 from cu_core.types import MetricResult
 
+Z_95 = 1.959963984540054
+"""Standard deviations of a normal distribution on either side of its mean that hold 95% of it."""
 
-def wilson_interval(correct: int, count: int) -> tuple[float, float]:
-    """95% Wilson score interval of a rate (Wilson 1927); (0, 1) for no rows."""
+
+def wilson_interval(correct: float, count: int) -> tuple[float, float]:
+    """95% Wilson score interval of the rate ``correct`` / ``count`` (Wilson 1927); (0, 1) for no rows. ``correct``
+    may be a sum of rates."""
     if count == 0:
         return 0.0, 1.0
-    from scipy.stats import binomtest  # takes a second, which processes that train need not wait
-
-    interval = binomtest(correct, count).proportion_ci(method="wilson")
-    return float(interval.low), float(interval.high)
+    rate, extra = correct / count, Z_95**2 / count
+    middle = (rate + extra / 2) / (1 + extra)
+    half = (extra * rate * (1 - rate) + extra**2 / 4) ** 0.5 / (1 + extra)
+    return max(0.0, middle - half), min(1.0, middle + half)
 
 
 def accuracy(correct: NDArray[np.bool_]) -> MetricResult:

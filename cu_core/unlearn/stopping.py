@@ -1,4 +1,6 @@
-"""When to stop and what to keep: equations 8 and 9 of the paper, judged on the stop set, with three guards."""
+"""When to stop and what to keep: equations 8 and 9 of the paper, judged on the stop set.
+
+Three guards: an interval or no hit at all (class), ``patience`` checks in a row, and kept accuracy on retain rows."""
 
 from __future__ import annotations
 
@@ -139,7 +141,8 @@ class Stopper:
     def _keep(self, model: Classifier, check: StopCheck) -> None:
         state = self.state
         holds = check.holds and state.fired_at is not None
-        distance = 0.0 if holds and self.kind == "class" else abs(check.forget - check.target)
+        above = check.forget - check.target
+        distance = max(above, 0.0) if self.kind == "class" else abs(above)
         nearer = state.kept_distance is None or distance <= state.kept_distance
         if (holds and not state.kept_holds) or (holds == state.kept_holds and nearer):
             state.kept_step, state.kept_holds, state.kept_distance = check.step, holds, distance

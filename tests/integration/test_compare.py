@@ -208,7 +208,7 @@ def test_memorised_rows_are_scored_and_a_case_that_ranks_nobody_is_said_to(digit
     path = write_comparison(tmp_path, digits, requests=requests, tuning=None, methods=methods, seeds=[0, 1])
     done = compare(path)
     assert done.returncode == 0, done.stderr
-    assert "this case ranks nobody" in (tmp_path / "out" / "compare" / "tiny" / "table.md").read_text()
+    assert "methods cannot be ranked on it" in (tmp_path / "out" / "compare" / "tiny" / "table.md").read_text()
     scores = [pd.read_parquet(file) for file in (tmp_path / "out" / "scores").glob("*.parquet")]
     assert len(scores) == 2
     for table in scores:
@@ -229,7 +229,7 @@ def test_cells_of_several_workers_are_train_runs(digits: Path, tmp_path: Path) -
     assert len(list((tmp_path / "out" / "cells").glob("*/ray"))) == 1  # Ray Train's own folder
     steps = json.loads(next((tmp_path / "out" / "cells").glob("*/steps.json")).read_text())
     assert [step for step, _ in steps] == list(range(1, 21))
-    assert "One seed: the oracle's own spread is not known" in done.stderr
+    assert "One seed: how far runs differ between seeds is not known" in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -260,7 +260,7 @@ def test_cells_of_several_workers_are_train_runs(digits: Path, tmp_path: Path) -
         ({"methods": {"scrub": None}}, "methods.scrub: must hold keys and values"),
         ({"seeds": [0, 0]}, "seeds must be different numbers"),
         ({"requests": {"a": []}}, "every group of them and methods must not be empty"),
-        ({"methods": {"mine": {"set": {"method": None}}}}, "methods.mine: set.method is empty"),
+        ({"methods": {"mine": {"set": {"method": None}}}}, "methods.mine.set.method: must hold keys and values"),
         ({"methods": {"oracle": {"set": {"method": {"name": "scrub"}}}}}, "methods.oracle: the name of a control"),
         ({"methods": {"finetune": {"set": {"method": {"name": "scrub"}}}}}, "set.method.name is scrub; give the entry"),
         ({"methods": {"finetune": {"set": {"stop": {"max_steps": 9}}}}}, "stop.max_steps follows from budget_rows"),
@@ -271,6 +271,19 @@ def test_cells_of_several_workers_are_train_runs(digits: Path, tmp_path: Path) -
             {"tuning": {"trials": 2, "requests": [{"kind": "by_class", "classes": [5]}]}},
             "class 5 is reported, and would decide",
         ),
+        (
+            {
+                "requests": {"r": [{"kind": "by_random", "count": 30, "seed": 4}]},
+                "tuning": {"trials": 2, "requests": [{"kind": "by_random", "count": 30, "seed": 4}]},
+                "methods": {"finetune": {"search": {"optimizer.lr": RATES}}},
+            },
+            "the rows of one are reported",
+        ),
+        ({"requests": {"a": [{"kind": "by_class", "classes": [5]}] * 2}}, "requests.a: a request stands twice"),
+        ({"requests": {"5% (hard)": [{"kind": "by_class", "classes": [5]}]}}, "a label is made of letters"),
+        ({"set": {"seed": 3}}, "set.seed: has no effect"),
+        ({"set": {"audit": {"report_on": "stop"}}}, "set.audit.report_on: has no effect"),
+        ({"methods": []}, "methods: must name at least one method"),
         ({"requests": {"m": [{"kind": "by_score", "cuont": 30}]}, **SAMPLES}, "request.cuont: unknown key"),
         ({"requests": {"m": [{"kind": "by_score", "count": 30}]}, **SAMPLES, "budget_rows": 5}, "buys no step"),
     ],

@@ -20,7 +20,7 @@ def cell(config: RunConfig, *overrides: str) -> Cell:
 
 def test_another_audit_finds_the_same_model(digits: Path, tmp_path: Path) -> None:
     config = small(digits, tmp_path)
-    base, audited, sure = (cell(config, *o) for o in ([], ["audit.max_rows=20"], ["audit.margin_points=9"]))
+    base, audited, sure = (cell(config, *o) for o in ([], ["audit.max_rows=20"], ["audit.margin_points=2"]))
     assert base.folder == audited.folder == sure.folder
     assert len({c.report_file for c in (base, audited, sure)}) == len({c.digest for c in (base, audited, sure)}) == 3
     more = cell(config, "audit.oracles=2")

@@ -150,7 +150,7 @@ def test_stopping_is_the_same_for_all_that_are_searched_whatever_their_presets(t
             "{finetune: {search: {steps_frac: {uniform: [0.1, 1.0]}}}}",
             "are in tuning.search, which is the same for all",
         ),
-        (f"{{finetune: {{published: true, {RATE}}}}}", "what is published is neither searched nor expected"),
+        (f"{{finetune: {{published: true, {RATE}}}}}", "a published entry takes no search"),
         (f"{{finetune: {{budget_rows: 9, {RATE}}}}}", "only published settings have rows of their own"),
         (
             "{contrastive: {search: {optimizer.lr: {uniform: [0.1, 1.0]}, method.lambda_ul: {uniform: [0.1, 1.0]}, "

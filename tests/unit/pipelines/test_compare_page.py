@@ -88,24 +88,24 @@ def test_member_prediction_rate_stands_in_every_table_of_figures(finished: Finis
 
 def test_runs_whose_rule_never_held_are_marked_everywhere(finished: Finished, tmp_path: Path) -> None:
     write_files(finished, "cu compare c.yaml", tmp_path)
-    note = "‡ scrub: in 2 of 2 runs the stop rule never held, and in 2 no state could be kept"
+    note = "‡ scrub: in 2 of 2 runs the stop rule never fired, and in 2 no state could be kept"
     for page in ("table.md", "report.html"):
         text = (tmp_path / page).read_text()
         assert note in text
         assert "scrub ‡" in text
         assert "finetune ‡" not in text
     cells = pd.read_csv(tmp_path / "cells.csv").set_index("method")
-    assert cells.loc["scrub", ["rule never held", "kept nothing"]].to_numpy().tolist() == [[1, 1], [1, 1]]
-    assert cells.loc["finetune", "rule never held"].tolist() == [0, 0]
+    assert cells.loc["scrub", ["rule never fired", "kept nothing"]].to_numpy().tolist() == [[1, 1], [1, 1]]
+    assert cells.loc["finetune", "rule never fired"].tolist() == [0, 0]
     record = json.loads((tmp_path / "comparison.json").read_text())
-    assert [c["rule never held"] for c in record["cells"] if c["method"] == "scrub"] == [1, 1]
+    assert [c["rule never fired"] for c in record["cells"] if c["method"] == "scrub"] == [1, 1]
 
 
 def test_a_run_without_a_rule_has_no_mark(tmp_path: Path) -> None:
     never = partial(report, stop={"fired_at": None, "kept_step": None})
     made = compared(tmp_path, "{finetune: {set: {stop: {rule: none}}}}", {"finetune": never})
     assert table(made, "class: verdicts")[1][0] == "finetune"
-    assert cell_frame(made)["rule never held"].isna().all()
+    assert cell_frame(made)["rule never fired"].isna().all()
 
 
 def test_the_search_stands_under_the_tables(finished: Finished, tmp_path: Path) -> None:

@@ -46,7 +46,7 @@ def test_distances_count_on_both_sides_and_diverged_methods_are_left_out() -> No
 
 
 def test_a_case_that_doing_nothing_meets_is_warned_of() -> None:
-    assert "ranks nobody" in _warnings(frame(doing_nothing=[2.0, 1.0, 3.0], oracle=[1.0, 2.0, 2.0]))[0]
+    assert "cannot be ranked" in _warnings(frame(doing_nothing=[2.0, 1.0, 3.0], oracle=[1.0, 2.0, 2.0]))[0]
     assert _warnings(frame(doing_nothing=[9.0, 8.0, 9.5], oracle=[1.0, 2.0, 2.0])) == []
     assert "One seed" in _warnings(frame(doing_nothing=[9.0], oracle=[float("nan")]))[0]
     # The spread is that of the seeds: a request that is far and one that is near are no spread.

@@ -30,6 +30,8 @@ def test_a_range_is_widened_on_the_side_of_its_edge() -> None:
     assert widened(RATE, "low", 1.5)["loguniform"] == [0.0001, 0.1]
     assert widened({"uniform": [0.0, 2.0]}, "high", 2.0)["uniform"] == [0.0, 4.0]
     assert widened({"int": [2, 6]}, "high", 1.5)["int"] == [2, 8]
+    assert widened({"int": [1, 2]}, "high", 1.5)["int"] == [1, 3]  # always by one at least
+    assert widened({"int": [4, 9]}, "low", 1.1)["int"] == [3, 9]
 
 
 def test_no_range_is_widened_beyond_its_natural_limit() -> None:
@@ -50,6 +52,7 @@ def test_values_have_three_digits_and_stay_inside() -> None:
         ({"uniform": [0.2, 1.0], "within": ["a", 1.0]}, "two natural limits"),
         ({"loguniform": [0.2, 1.0], "within": [0.0, 1.0]}, "must lie above 0"),
         ({"choice": [1, 2], "within": [1, 2]}, "no natural limits"),
+        ({"int": [1, 3], "within": [0, 4.5]}, "whole numbers"),
     ],
 )
 def test_a_mistake_is_named(drawn: dict[str, list[object]], message: str) -> None:

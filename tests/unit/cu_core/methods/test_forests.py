@@ -77,6 +77,21 @@ def test_shares_are_the_squared_geometric_mean_of_head_and_forests(reader: Shard
     assert (found.shares[:, list(gone)] == 0).all()
 
 
+class Certain(Sums):
+    """Logits so far apart that all probability lies on a forgotten class."""
+
+    def at_depths(self, images: torch.Tensor) -> tuple[list[torch.Tensor], torch.Tensor]:
+        features, logits = super().at_depths(images)
+        return features, logits.index_fill(1, torch.tensor([3]), 500.0)
+
+
+def test_a_head_that_is_certain_of_the_forgotten_class_still_gives_a_target(reader: ShardReader) -> None:
+    prep = prepared(reader, ByClass(classes=(3,)))
+    plain = forest_shares(prep, BANK).shares
+    certain = forest_shares(Preparation(Certain(), None, prep.split, 4, {}), BANK).shares  # type: ignore[arg-type]
+    torch.testing.assert_close(certain, plain)
+
+
 def test_excess_is_how_much_surer_the_original_is(reader: ShardReader) -> None:
     prep = prepared(reader, ByRandom(count=30, seed=1))
     found = forest_shares(prep, BANK)
