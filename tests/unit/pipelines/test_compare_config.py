@@ -54,6 +54,27 @@ def test_shipped_searches_are_the_same_for_all(path: Path) -> None:
     assert len(stops) == 1  # before the search chooses, no method stops otherwise than another
 
 
+@pytest.mark.parametrize("name", ["digits", "fashion_mnist_class", "fashion_mnist_classes", "fashion_mnist_samples"])
+def test_shipped_searches_set_what_is_a_methods_own(name: str) -> None:
+    """Settings that decide between forgetting and retaining, and the paper's own method beside today's default."""
+    methods = read_comparison(SHIPPED / f"{name}.yaml").config.methods
+    own = {
+        "contrastive": "method.lambda_ul",
+        "contrastive_paper": "method.lambda_ul",
+        "neggrad_plus": "method.beta",
+        "random_label": "method.lambda_retain",
+        "salun": "method.mask_frac",
+        "scrub": "method.alpha",
+        "bad_teacher": "method.lambda_forget",
+        "boundary_shrink": "method.epsilon",
+        "l1_sparse": "method.gamma",
+        "fanchuan": "method.lambda_contrast",
+        "ssd": "method.alpha",
+    }
+    for label, setting in own.items():
+        assert setting in methods[label].search, label
+
+
 @pytest.mark.parametrize("path", SEARCHED, ids=lambda p: p.stem)
 def test_ranges_of_shipped_searches_hold_todays_default_rates(path: Path) -> None:
     comparison = read_comparison(path)
@@ -73,6 +94,16 @@ def test_one_search_serves_one_class_and_several_and_no_reported_class_decides()
     tuned = {c for r in one.config.tuning.requests for c in r["classes"]}
     reported = {c for x in (one, several) for group in x.config.requests.values() for r in group for c in r["classes"]}
     assert not tuned & reported
+
+
+def test_requests_of_two_and_of_three_classes_are_compared() -> None:
+    groups = read_comparison(SHIPPED / "fashion_mnist_classes.yaml").config.requests.values()
+    assert sorted(len(request["classes"]) for group in groups for request in group) == [2, 3]
+
+
+def test_no_seed_is_both_tuned_on_and_reported(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"tuning.seeds: \[9\] are reported seeds too"):
+        read_comparison(write(tmp_path, f"{{finetune: {{{RATE}}}}}", TUNED, seeds="[0, 9]"))
 
 
 def test_every_searched_method_stands_once_more_as_published() -> None:

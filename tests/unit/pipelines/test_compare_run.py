@@ -65,6 +65,7 @@ def test_what_a_search_found_on_tuning_seeds_is_reported_on_others(
     assert [len(cells) for cells in searched[:3]] == [16, 16, 16]
     tuned = [cell.plan.config for cells in searched for cell in cells]
     assert {config.seed for config in tuned} == {9, 10}
+    assert [config.method.name for config in tuned].count("finetune") == len(tuned) / 2
     assert {config.request.classes for config in tuned} == {(7,)}  # type: ignore[union-attr]
     assert {config.audit.report_on for config in tuned} == {"stop"}
     told = [cell.plan.config for cell in reported]

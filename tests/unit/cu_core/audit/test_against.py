@@ -10,6 +10,10 @@ import pytest
 from cu_core.audit.answers import Answers
 from cu_core.audit.neighbours import neighbours, received
 from cu_core.audit.output_distance import output_distance
+from cu_core.audit.report import ModelFigures
+from cu_core.audit.subject import AuditConfig
+from cu_core.audit.table import Claim
+from cu_core.run_audit import Evidence
 
 
 def answers(classes: list[int], num_classes: int = 5) -> Answers:
@@ -52,3 +56,22 @@ def test_answers_are_kept_as_they_are(tmp_path: Path) -> None:
     kept.save(tmp_path / "a.npz")
     for name, value in vars(Answers.load(tmp_path / "a.npz")).items():
         np.testing.assert_array_equal(value, getattr(kept, name))
+
+
+def test_no_oracle_is_compared_with_itself() -> None:
+    """An oracle's distance is to the others; with one held out, to those that are left."""
+    roles = ["original", "oracle_0", "oracle_1", "oracle_2"]
+    eye = np.eye(5, dtype=np.float32)
+    forget = {role: np.stack([eye[k], (eye[0] + k * eye[1]) / (1 + k)]) for k, role in enumerate(roles)}
+    made = {role: Answers(forget[role], np.array([0, 0]), eye[:0], eye[[1, 2]]) for role in roles}
+    evidence = Evidence(Claim("sample"), AuditConfig(), {role: ModelFigures({}, {}) for role in roles}, made)
+
+    def distance(role: str, *references: str) -> float:
+        return output_distance(made[role], [made[r] for r in references])["forget_js"].value
+
+    oracles = roles[1:]
+    own = [evidence.figures(role, oracles)["forget_js"].value for role in oracles]
+    assert own == [distance(role, *(o for o in oracles if o != role)) for role in oracles]
+    rest = [found["forget_js"].value for found in evidence.without(oracles)(0)]
+    assert rest == [distance("oracle_1", "oracle_2"), distance("oracle_2", "oracle_1")]
+    assert len({*own, *rest}) > 3

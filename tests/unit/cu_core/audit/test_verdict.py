@@ -167,11 +167,30 @@ def test_a_silenced_audit_of_the_claim_makes_the_whole_inconclusive(outside: boo
     assert verdict.audits["accuracy"].word == "indistinguishable"
 
 
+def test_a_silenced_audit_beside_the_claim_makes_the_whole_inconclusive_too() -> None:
+    """Samples claim membership alone; what their answers look like has a figure outside and is not trusted."""
+
+    def others(number: int) -> list[dict[str, MetricResult]]:
+        rest = [oracle for k, oracle in enumerate(ORACLES) if k != number]
+        return [{**oracle, **figures(forget_js=0.1 + k / 100)} for k, oracle in enumerate(rest)]
+
+    verdict = judge(ORIGINAL, samples(forget_js=20), rule(SAMPLES, ORACLES), others)
+    one = verdict.audits["output_distance"]
+    assert (verdict.word, one.word, one.trusted, set(one.outside)) == (
+        "inconclusive",
+        "inconclusive",
+        False,
+        {"forget_js"},
+    )
+    assert "output distance cannot be trusted and has a figure outside" in verdict.reason
+    assert verdict.audits["membership"].word == "indistinguishable"
+
+
 @pytest.mark.parametrize("spread", [1.0, 6.0, 12.0, 18.0, 24.0])
 def test_a_masked_logit_never_passes_however_far_oracles_spread(spread: float) -> None:
-    """Accuracy 0 as the oracles', features those of the original: 40 points off in recovery, 50 in cosine, whatever the
-    oracles spread by; with three oracles no draw may say indistinguishable."""
-    masked = of_class(prototype_recovery=90, within_class_cosine=90, relearn_5=90, forget_js=4)
+    """Accuracy 0 and relearning as the oracles', features those of the original: 40 points off in recovery, 50 in
+    cosine, whatever the oracles spread by; with three oracles no draw may say indistinguishable."""
+    masked = of_class(prototype_recovery=90, within_class_cosine=90)
     for seed in range(40):
         oracles = drawn(of_class, 0.2, 3, seed)
         rng = np.random.default_rng([seed, 9])

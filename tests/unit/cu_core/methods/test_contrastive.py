@@ -63,7 +63,7 @@ def test_the_contrast_with_prototypes_is_the_cross_entropy_against_the_pulling_c
 def test_no_forgotten_class_is_a_target_of_another() -> None:
     """Classes 0 and 1 are forgotten: what the original gives a row of class 0 for class 1 must go too."""
     original = {"forget": outputs([[9.0, 9.0, LN3, 0.0]])}
-    forget = outputs([[LN3, 0.0, 0.0, 0.0]], [[1.0, 0.0]])
+    forget = outputs([[0.0, LN3, 0.0, 0.0]], [[1.0, 0.0]])
     retain = outputs([[0.0] * 4, [0.0] * 4], [[0.6, 0.8], [0.8, 0.6]])
     given = context(kind="class", reference=original, forget_classes=(0, 1), forget=forget, retain=retain)
     method = Contrastive(pull_weights="tilted", temperature=1.0, lambda_ce=0.0, lambda_prototype=1.0)

@@ -126,6 +126,7 @@ class Knows(torch.nn.Module):
     ("right", "holds", "worst"),
     [
         ({3: 0, 8: 0}, True, 0.0),  # few rows: none may be right
+        ({3: 0, 8: 1}, False, 1.0),  # 1 of some 18 rows is less than 1/10, and may well be a fifth
         ({3: 0, 8: 2}, False, 2.0),  # 2 of some 18 rows are more than 1/10 allows for
         ({3: 2, 8: 0}, False, 2.0),  # whichever class it is: the mean of both would pass
     ],
