@@ -24,7 +24,7 @@ from cu_core.data.sources import SourceOptions
 from cu_core.methods.table import METHODS
 from cu_core.run import Hooks, fresh_model, load_model, open_reader, open_split, run_train, run_unlearn
 from cu_core.types import RequestKind
-from pipelines.plan import make_plan
+from pipelines.run.plan import make_plan
 from tests.conftest import knows, small, small_clip
 
 PAIRS = {name: method for name, method in METHODS.items() if "image-text" in method.models}

@@ -15,8 +15,9 @@ from pydantic import TypeAdapter
 
 from cu_core.config import RunConfig
 from cu_core.unlearn.loop import Loop
-from pipelines import cli, launch
-from pipelines.run_folder import RunFolder
+from pipelines.cli.main import main as cli
+from pipelines.run import launch
+from pipelines.run.folder import RunFolder
 from tests.conftest import pack_quietly, small
 
 

@@ -15,14 +15,14 @@ from safetensors.torch import save_file
 
 from cu_core.config_io import dump_config
 from cu_core.models.towers import open_clip_towers
-from pipelines.cli import main
+from pipelines.cli.main import main
 from tests.conftest import small_clip
 from tests.unit.cu_core.models.test_towers import saved
 
 
 def cu(*arguments: str, place: Path) -> subprocess.CompletedProcess[str]:
     environment = os.environ | {"COLUMNS": "200", "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path.cwd())}
-    command = [sys.executable, "-m", "pipelines.entry", *arguments]
+    command = [sys.executable, "-m", "pipelines.cli.entry", *arguments]
     return subprocess.run(command, capture_output=True, text=True, check=False, env=environment, cwd=place)
 
 

@@ -19,9 +19,9 @@ import pytest
 import yaml
 from mlflow.tracking import MlflowClient
 
-from pipelines.compare_config import read_comparison
+from pipelines.compare.config import read_comparison
 
-CU = [sys.executable, "-m", "pipelines.entry"]
+CU = [sys.executable, "-m", "pipelines.cli.entry"]
 TIMES = ["seconds"]
 RATES = {"loguniform": [0.001, 0.1]}
 SAMPLES: dict[str, Any] = {"tuning": None, "methods": {"finetune": {}}}
@@ -298,7 +298,7 @@ def test_what_cannot_be_compared_is_one_line(
 ) -> None:
     from tests.integration.test_cli import cu
 
-    monkeypatch.setattr("pipelines.compare_cli.ray_session", _nothing_may_start)
+    monkeypatch.setattr("pipelines.compare.command.ray_session", _nothing_may_start)
     assert cu(monkeypatch, "compare", write_comparison(tmp_path, digits, **change)) == 2
     error = capsys.readouterr().err
     assert message in " ".join(error.split())

@@ -19,7 +19,7 @@ from cu_core.config_io import dump_config
 from cu_core.data.requests import resolve_request, save_forget_set
 from cu_core.models.image_text import ImageTextClassifier
 from cu_core.run import Hooks, load_model, open_reader, run_train, run_unlearn
-from pipelines.export import export
+from pipelines.run.export import export
 from tests.conftest import small_clip
 from tests.unit.cu_core.models.test_towers import saved
 
@@ -96,7 +96,14 @@ def test_the_command_exports_a_run_and_refuses_what_is_not_there(
     (tmp_path / "run" / "config.yaml").write_text(dump_config(config))
 
     def cu(*arguments: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "pipelines.entry", "export", str(tmp_path / "run" / "unlearned"), *arguments]
+        command = [
+            sys.executable,
+            "-m",
+            "pipelines.cli.entry",
+            "export",
+            str(tmp_path / "run" / "unlearned"),
+            *arguments,
+        ]
         return subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ | {"COLUMNS": "200"})
 
     done = cu("--out", str(tmp_path / "out"))

@@ -33,7 +33,7 @@ WRITE = """
 import sys, time
 from pathlib import Path
 from cu_core.types import StepReport
-from pipelines.curves import CurveWriter, StepLog, deliver, read_steps
+from pipelines.tracking.step_log import CurveWriter, StepLog, deliver, read_steps
 folder, uri, run = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
 writer = CurveWriter(StepLog(folder), uri, run, flush_seconds=0.2, pause_seconds=0.5)
 for step in range(1, STEPS + 1):

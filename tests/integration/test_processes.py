@@ -19,7 +19,7 @@ from pydantic import TypeAdapter
 from cu_core.config import RunConfig
 from tests.conftest import small
 
-CU = [sys.executable, "-m", "pipelines.entry"]
+CU = [sys.executable, "-m", "pipelines.cli.entry"]
 
 
 def write_config(path: Path, digits: Path, storage: Path, **parts: Any) -> Path:

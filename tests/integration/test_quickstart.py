@@ -24,7 +24,7 @@ needs_browser = pytest.mark.skipif(
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder of the finished run."""
     place = tmp_path_factory.mktemp("quickstart")
-    words = [sys.executable, "-m", "pipelines.cli", "quickstart"]
+    words = [sys.executable, "-m", "pipelines.cli.main", "quickstart"]
     done = subprocess.run(words, cwd=place, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     for shown in ("mean gap to the oracle", "report.html", "mlflow ui --backend-store-uri", "Try next"):
@@ -89,6 +89,6 @@ def test_the_same_content_is_json_of_the_published_schema(run: Path) -> None:
 
 
 def test_the_published_schema_is_that_of_the_code() -> None:
-    words = [sys.executable, "-m", "pipelines.cli", "audit", "--schema"]
+    words = [sys.executable, "-m", "pipelines.cli.main", "audit", "--schema"]
     printed = subprocess.run(words, capture_output=True, check=True, text=True).stdout
     assert (Path(__file__).parents[2] / "docs" / "audit.schema.json").read_text() == printed

@@ -33,12 +33,12 @@ from cu_core.config_io import ConfigError
 from cu_core.models.towers import open_clip_towers
 from cu_core.run import import_original, load_model, open_reader
 from cu_core.types import StepReport
-from pipelines.job import Finished, run_job
-from pipelines.plan import make_plan
-from pipelines.scaling import measure
-from pipelines.session import check_room, ray_session
-from pipelines.tracking import tracking_uri
-from pipelines.watch import GAUGES, Watch
+from pipelines.bench.scaling import measure
+from pipelines.cluster.session import check_room, ray_session
+from pipelines.run.job import Finished, run_job
+from pipelines.run.plan import make_plan
+from pipelines.tracking.mlflow_runs import tracking_uri
+from pipelines.tracking.prometheus import GAUGES, Watch
 from tests.conftest import small, small_clip
 
 STEPS = 120

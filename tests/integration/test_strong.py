@@ -19,7 +19,7 @@ from cu_core.audit.explain_strong import STRONG
 from cu_core.config import RunConfig
 from tests.conftest import small
 
-CU = [sys.executable, "-m", "pipelines.entry"]
+CU = [sys.executable, "-m", "pipelines.cli.entry"]
 MODELS = 8
 
 

@@ -17,7 +17,7 @@ from mlflow.tracking import MlflowClient
 
 from cu_core.config_io import load_config
 
-CU = [sys.executable, "-m", "pipelines.entry", "sweep"]
+CU = [sys.executable, "-m", "pipelines.cli.entry", "sweep"]
 PARENT = "tags.`mlflow.parentRunId` = '{}'"
 
 

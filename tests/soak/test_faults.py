@@ -149,7 +149,7 @@ def corrupt_the_latest_checkpoint(cluster: Cluster, name: str) -> None:
 
 
 def kill_the_driver(cluster: Cluster, name: str) -> None:
-    send(signal.SIGKILL, find(cluster, 1, "pipelines.entry unlearn"))
+    send(signal.SIGKILL, find(cluster, 1, "pipelines.cli.entry unlearn"))
 
 
 def kill_the_supervisor(cluster: Cluster, name: str) -> None:
@@ -236,7 +236,7 @@ OF_RAY = ("ray::IDLE", "ray::DashboardAgent", "ray::RuntimeEnvAgent", "ray::_Aut
 def at_work(cluster: Cluster) -> list[psutil.Process]:
     """On all machines: drivers, and whatever Ray runs for a job."""
     hosts = range(1, cluster.hosts.count + 1)
-    return [p for host in hosts for p in find(cluster, host, "pipelines.entry", "ray::", but=OF_RAY)]
+    return [p for host in hosts for p in find(cluster, host, "pipelines.cli.entry", "ray::", but=OF_RAY)]
 
 
 def check(cluster: Cluster, name: str, quiet: dict[str, torch.Tensor], apart: float = 0) -> None:

@@ -40,7 +40,7 @@ def test_nothing_is_lost(
     )
     file = tmp_path / "run.yaml"
     file.write_text(yaml.safe_dump(TypeAdapter(RunConfig).dump_python(config, mode="json")))
-    cu = [sys.executable, "-m", "pipelines.entry"]
+    cu = [sys.executable, "-m", "pipelines.cli.entry"]
     subprocess.run([*cu, "train", file, "--oracles", "--local"], check=True)
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     runs = [

@@ -19,8 +19,8 @@ import ray
 import yaml
 
 from cu_core.config_io import load_config
-from pipelines.sweep_space import read_sweep
-from pipelines.watch import GAUGES
+from pipelines.sweep.space import read_sweep
+from pipelines.tracking.prometheus import GAUGES
 
 ROOT = Path(__file__).parents[2]
 INFRA = ROOT / "infra"

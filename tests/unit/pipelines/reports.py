@@ -13,10 +13,10 @@ from cu_core.audit.verdict import AuditVerdict, Verdict, Word
 from cu_core.config import RunConfig
 from cu_core.config_io import as_plain
 from cu_core.data.requests import ForgetSet
-from pipelines.cells import Cell, Outcome
-from pipelines.compare import Finished, Place, Result
-from pipelines.compare_config import Comparison, Sizes, read_comparison
-from pipelines.plan import Plan, TrainJob
+from pipelines.compare.config import Comparison, Sizes, read_comparison
+from pipelines.compare.run import Finished, Place, Result
+from pipelines.grid.cells import Cell, Outcome
+from pipelines.run.plan import Plan, TrainJob
 
 SIZES = Sizes(forget=100, retain=900, forget_classes=1, classes=10)
 COST = {"steps": 9, "forget_rows": 10, "retain_rows": 20, "frozen_rows": 3, "prepare_rows": 4, "stop_rows": 5,

@@ -9,9 +9,9 @@ import pytest
 from cu_core.config_io import ConfigError
 from cu_core.data.requests import load_forget_set
 from cu_core.run import open_reader
-from pipelines.calibrate import Judged, _check, limits_of
-from pipelines.calibrate_models import Amounts, Sort, _partly_trained
-from pipelines.plan import make_plan
+from pipelines.audits.calibrate import Judged, _check, limits_of
+from pipelines.audits.calibrate_models import Amounts, Sort, _partly_trained
+from pipelines.run.plan import make_plan
 from tests.conftest import small
 
 

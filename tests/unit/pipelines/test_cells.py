@@ -7,10 +7,10 @@ from pathlib import Path
 from cu_core.audit.report import AuditReport
 from cu_core.config import RunConfig
 from cu_core.config_io import as_plain, config_from, overridden
-from pipelines.cells import Cell
-from pipelines.memorisation import plan_scoring
-from pipelines.plan import make_plan
-from pipelines.pools import Member
+from pipelines.audits.memorisation import plan_scoring
+from pipelines.audits.pools import Member
+from pipelines.grid.cells import Cell
+from pipelines.run.plan import make_plan
 from tests.conftest import small
 
 

@@ -12,9 +12,9 @@ from cu_core.checkpoint import TrainState
 from cu_core.config import RunConfig
 from cu_core.places import place
 from cu_core.types import StepReport
-from pipelines import launch
-from pipelines.checkpoints import Checkpoints
-from pipelines.plan import make_plan
+from pipelines.run import launch
+from pipelines.run.checkpoints import Checkpoints
+from pipelines.run.plan import make_plan
 
 
 def state(step: int) -> TrainState:

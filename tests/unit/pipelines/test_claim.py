@@ -14,8 +14,8 @@ import psutil
 import pytest
 
 from cu_core.config_io import ConfigError
-from pipelines import claim as module
-from pipelines.claim import FILE, claim
+from pipelines.run import lock as module
+from pipelines.run.lock import FILE, claim
 
 
 @pytest.fixture(autouse=True)

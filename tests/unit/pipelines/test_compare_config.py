@@ -7,7 +7,7 @@ import pytest
 
 from cu_core.config_io import ConfigError, config_from
 from cu_core.methods.table import METHODS
-from pipelines.compare_config import Comparison, Sizes, read_comparison, within_budget
+from pipelines.compare.config import Comparison, Sizes, read_comparison, within_budget
 
 CLASS = Sizes(forget=1000, retain=9000, forget_classes=1, classes=10)
 SHIPPED = Path(__file__).parents[3] / "tune_configs" / "compare"

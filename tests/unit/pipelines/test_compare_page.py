@@ -10,12 +10,12 @@ import pandas as pd
 import pytest
 
 from cu_core.config import RunConfig
-from pipelines.cells import Failure
-from pipelines.compare import Finished
-from pipelines.compare_digests import check_unmixed, settings_digest
-from pipelines.compare_page import all_tables, write_files
-from pipelines.compare_search import Search, Trial
-from pipelines.compare_table import cell_frame
+from pipelines.compare.digests import check_unmixed, settings_digest
+from pipelines.compare.page import all_tables, write_files
+from pipelines.compare.run import Finished
+from pipelines.compare.search import Search, Trial
+from pipelines.compare.table import cell_frame
+from pipelines.grid.cells import Failure
 from tests.unit.pipelines.reports import compared, report
 
 RATE = "search: {optimizer.lr: {loguniform: [0.001, 0.1]}}"

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pipelines import compare
-from pipelines.cells import Cell, Outcome
-from pipelines.compare_config import read_comparison
+from pipelines.compare.config import read_comparison
+from pipelines.compare.run import run as compare
+from pipelines.grid.cells import Cell, Outcome
 from tests.unit.pipelines.reports import report
 
 RATES = {"loguniform": [0.001, 0.1]}

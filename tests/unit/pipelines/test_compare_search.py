@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from pipelines.cells import Failure
-from pipelines.compare_search import Search, Trial, draw, search_all, trial_of
-from pipelines.competitors import Tuning
+from pipelines.compare.competitors import Tuning
+from pipelines.compare.search import Search, Trial, draw, search_all, trial_of
+from pipelines.grid.cells import Failure
 
 RATE = {"optimizer.lr": {"loguniform": [0.001, 0.1]}}
 SPACE = {

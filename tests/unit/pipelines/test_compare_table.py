@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from pipelines.compare_table import _marks, _order, _warnings
+from pipelines.compare.table import _marks, _order, _warnings
 
 
 def frame(**gaps: list[float]) -> pd.DataFrame:

@@ -13,12 +13,13 @@ from mlflow.tracking import MlflowClient
 
 from cu_core.config import RunConfig
 from cu_core.types import StepReport
-from pipelines import compare_tracking, curves
-from pipelines.cells import Cell, Failure
-from pipelines.compare_tracking import Recorder
-from pipelines.curves import CurveWriter, StepLog
-from pipelines.plan import make_plan
-from pipelines.tracking import tracking_uri
+from pipelines.grid import nested_runs as compare_tracking
+from pipelines.grid.cells import Cell, Failure
+from pipelines.grid.nested_runs import Recorder
+from pipelines.run.plan import make_plan
+from pipelines.tracking.mlflow_runs import step_log as curves
+from pipelines.tracking.mlflow_runs import tracking_uri
+from pipelines.tracking.step_log import CurveWriter, StepLog
 
 
 def test_after_a_failure_mlflow_is_asked_what_it_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

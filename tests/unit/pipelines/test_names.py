@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from cu_core.config_io import ConfigError, config_from
-from pipelines.compare_cli import check_out
-from pipelines.run_folder import check_name, open_run
+from pipelines.compare.command import check_out
+from pipelines.run.folder import check_name, open_run
 
 
 @pytest.mark.parametrize("name", ["../up", "a/b", "", " a", "a b", "-x", "a'b"])

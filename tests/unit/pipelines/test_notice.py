@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pipelines.notice import ASKED, Announce, HereDesk
+from pipelines.run.preemption import ASKED, Announce, HereDesk
 
 
 def test_a_checkpoint_that_was_due_anyway_is_not_taken_for_it() -> None:

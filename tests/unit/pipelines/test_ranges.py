@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from pipelines.ranges import check_range, edge_of, rounded, widened
+from pipelines.grid.ranges import check_range, edge_of, rounded, widened
 
 RATE = {"loguniform": [0.001, 0.1]}
 SHARE = {"uniform": [0.2, 1.0], "within": [0.1, 1.0]}

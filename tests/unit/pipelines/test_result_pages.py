@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.compare_config import read_comparison
-from pipelines.compare_digests import settings_digest
+from pipelines.compare.config import read_comparison
+from pipelines.compare.digests import settings_digest
 
 ROOT = Path(__file__).parents[3]
 PAGES = [p for p in sorted((ROOT / "docs" / "results").glob("*.md")) if "cu compare tune_configs/" in p.read_text()]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pipelines.scaling import Scale, advice
+from pipelines.bench.scaling import Scale, advice
 
 
 def scale(workers: int, rate: float, communicating: float = 0.0, workers_per_cpu: float = 1.0) -> Scale:

@@ -11,7 +11,8 @@ import pytest
 
 from cu_core.config import RunConfig, WorkersConfig
 from cu_core.config_io import ConfigError
-from pipelines import job, session
+from pipelines.cluster.jobs import session
+from pipelines.run import job
 
 
 def cluster(monkeypatch: pytest.MonkeyPatch, *cpus: int, **most: str) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 PROGRAM = """
 import signal, sys, time
-from pipelines.signals import interrupt_on_sigterm
+from pipelines.cluster.signals import interrupt_on_sigterm
 {before}
 interrupt_on_sigterm()
 try:

@@ -8,7 +8,7 @@ import yaml
 from cu_core.config_io import ConfigError
 from cu_core.data.requests import ByIds
 from cu_core.methods.contrastive import Contrastive
-from pipelines.sweep_space import read_sweep
+from pipelines.sweep.space import read_sweep
 
 SWEEPS = Path(__file__).parents[3] / "tune_configs" / "sweeps"
 SPACE = {"optimizer.lr": {"loguniform": [0.001, 0.1]}}

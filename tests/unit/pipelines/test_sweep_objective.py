@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from cu_core.types import StepReport
-from pipelines.sweep_objective import look, pareto_front, recommended
+from pipelines.sweep.objective import look, pareto_front, recommended
 
 
 def test_the_front_holds_what_nothing_beats() -> None:

@@ -1,0 +1,200 @@
+"""``cu calibrate``: what the verdict can see, measured on models for which the right verdict is known.
+
+Three kinds of models are judged as if they had been unlearned: oracles, held out (one that is told from the others is
+a false alarm); models in whose training a share of the forget rows was left (the smallest share that is told is the
+detection limit); and damaged ones: a share of the retain rows left out, or noise on the weights of an oracle. Every
+model is judged several times, each time by other oracles drawn at random.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import ray
+from rich.table import Table
+
+from cu_core.audit.limits import Limits
+from cu_core.audit.verdict import FEWEST_ORACLES, Rule, Word, judge
+from cu_core.config import RunConfig
+from cu_core.config_io import ConfigError
+from cu_core.files import write_text
+from cu_core.metrics.accuracy import wilson_interval
+from cu_core.places import there
+from cu_core.run import open_reader, open_split
+from cu_core.run_audit import LIMITS, Evidence, gather, limits_file
+from pipelines.audits.calibrate_models import Amounts, Sort, check_amounts, make_models
+from pipelines.cluster.session import ray_session
+from pipelines.compare.command import check_out
+from pipelines.console import console, ray_board
+from pipelines.report.terminal import command_line, machine
+from pipelines.run import launch
+from pipelines.run.plan import Plan, make_plan
+
+DRAWS = 10
+"""Sets of oracles by which each model is judged."""
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Verdicts on models of one kind, ``DRAWS`` for each, against ``oracles`` oracles."""
+
+    sort: Sort
+    oracles: int
+    words: Mapping[Word, int]
+    told: int
+    """Judgements that found a primary metric outside its tolerance."""
+
+    @property
+    def count(self) -> int:
+        return sum(self.words.values())
+
+
+def judge_all(
+    plan: Plan, evidence: Evidence, sorts: Sequence[Sort], oracles: Sequence[str], count: int
+) -> list[Judged]:
+    """Each model against ``count`` oracles other than itself, drawn at random ``DRAWS`` times."""
+    rng = np.random.default_rng([plan.config.seed, count])
+    # Distances on test rows are not judged, and take most of the time.
+    short = {role: replace(answers, test=answers.test[:1]) for role, answers in evidence.answers.items()}
+    evidence, found = replace(evidence, answers=short), []
+    for sort in sorts:
+        words: Counter[Word] = Counter()
+        told = 0
+        for role in sort.models:
+            for _ in range(DRAWS):
+                others = [o for o in oracles if o not in (role, sort.made_of.get(role))]
+                against = sorted(rng.choice(others, count, replace=False).tolist())
+                figures = [evidence.figures(o, against) for o in against]
+                before, after = (evidence.figures(r, against) for r in ("original", role))
+                rule = Rule(evidence.claim, figures, plan.config.audit)
+                verdict = judge(before, after, rule, evidence.without(against))
+                words[verdict.word] += 1
+                told += bool(verdict.outside)
+        found.append(Judged(sort, count, words, told))
+    return found
+
+
+@ray.remote
+def _gather(plan: Plan, roles: dict[str, Path]) -> Evidence:
+    split = open_split(plan.config, open_reader(plan.config), plan.forget_file)
+    return gather(plan.config, split, roles, launch.device_of(plan.config))
+
+
+def _evidence(plan: Plan, roles: Mapping[str, Path]) -> Evidence:
+    """Audit every model alone, side by side."""
+    options = launch.task_options(plan.config)
+    with ray_board() as board:
+        tasks = [_gather.options(**options).remote(plan, {role: folder}) for role, folder in roles.items()]
+        parts, pending = [], tasks
+        while pending:
+            ready, pending = ray.wait(pending)
+            parts += ray.get(ready)
+            board.update.remote("audit", len(parts), len(tasks), "")
+    return Evidence(
+        parts[0].claim,
+        plan.config.audit,
+        {role: figures for part in parts for role, figures in part.alone.items()},
+        {role: answers for part in parts for role, answers in part.answers.items()},
+        [line for part in parts for line in part.elsewhere],
+    )
+
+
+def calibrate(config: RunConfig, counts: Sequence[int], amounts: Amounts, out: Path | None) -> list[Judged]:
+    """Train ``audit.oracles`` oracles and what ``amounts`` asks for, judge them all and table the verdicts.
+
+    Raises: ConfigError if there are too few oracles, fewer than three are to judge, or an amount is out of range.
+    """
+    check_out(out)
+    _check(config, counts, amounts)
+    plan = make_plan(config)
+    check_amounts(plan, amounts)
+    sorts = make_models(plan, amounts)
+    with ray_session(plan.config):
+        evidence = _evidence(plan, {role: folder for sort in sorts for role, folder in sort.models.items()})
+    judged = [row for count in counts for row in judge_all(plan, evidence, sorts, list(sorts[0].models), count)]
+    for count in counts:
+        file = limits_file(plan.config, plan.forget, count)
+        limits = limits_of(judged, count, plan.config)
+        before = LIMITS.validate_json(file.read_text()) if there(file) else None
+        write_text(file, LIMITS.dump_json(limits.with_amounts_of(before) if before else limits).decode())
+    if out is not None:
+        write_text(out, markdown(judged, plan.config))
+        console.print(f"written to {out}")
+    return judged
+
+
+def _check(config: RunConfig, counts: Sequence[int], amounts: Amounts) -> None:
+    if min(counts) < FEWEST_ORACLES:
+        raise ConfigError(f"--against {min(counts)}: a verdict needs at least {FEWEST_ORACLES} oracles.")
+    if max(counts) >= config.audit.oracles:
+        raise ConfigError(
+            f"--against {max(counts)} needs more than {max(counts)} oracles; set audit.oracles higher, e.g. "
+            f"audit.oracles={2 * max(counts)}."
+        )
+    for name, values in {"against": counts, "left": amounts.left, "lost": amounts.lost, "noise": amounts.noise}.items():
+        if len({*values}) < len(values):
+            raise ConfigError(f"--{name} {' '.join(map(str, values))}: a value stands twice.")
+    shares = [*amounts.left, *amounts.lost]
+    if not all(0 < share < 100 for share in shares) or not all(0 < level < 1000 for level in amounts.noise):
+        raise ConfigError("--left and --lost are percentages above 0 and under 100, --noise above 0 and under 1000.")
+    if not 1 <= amounts.replicates <= config.audit.oracles:
+        raise ConfigError(f"--replicates must lie between 1 and audit.oracles, {config.audit.oracles}.")
+
+
+def limits_of(judged: Sequence[Judged], count: int, config: RunConfig) -> Limits:
+    """What the verdict with ``count`` oracles saw, in judgements."""
+    rows = [row for row in judged if row.oracles == count]
+    (alarms,) = [row for row in rows if row.sort.what == "held-out oracle"]
+    left = {r.sort.percent: (r.words.get("under-forgotten", 0), r.count) for r in rows if r.sort.what == "left in"}
+    lost = {r.sort.percent: (r.told, r.count) for r in rows if r.sort.what == "retain rows lost"}
+    noise = {r.sort.percent: (r.told, r.count) for r in rows if r.sort.what == "noise on weights"}
+    return Limits(count, config.audit.family_error, (alarms.told, alarms.count), left, lost, noise)
+
+
+HEADINGS = (
+    "model", "percent", "oracles a verdict", "models", "outside a tolerance", "under-forgotten", "over-forgotten",
+    "inconclusive", "indistinguishable",
+)  # fmt: skip
+
+
+def _cells(row: Judged) -> list[str]:
+    def share(number: int) -> str:
+        return f"{100 * number / row.count:.0f}%"
+
+    models = len(row.sort.models)
+    low, high = wilson_interval(models * row.told / row.count, models)
+    words = [share(row.words.get(word, 0)) for word in ("under-forgotten", "over-forgotten", "inconclusive")]
+    return [
+        row.sort.what,
+        f"{row.sort.percent:g}",
+        str(row.oracles),
+        str(models),
+        f"{share(row.told)} ({100 * low:.0f} to {100 * high:.0f})",
+        *words,
+        share(row.words.get("indistinguishable", 0)),
+    ]
+
+
+def table(judged: Sequence[Judged]) -> Table:
+    shown = Table(title="verdicts on models whose verdict is known", title_justify="left")
+    for heading in HEADINGS:
+        shown.add_column(heading)
+    for row in judged:
+        shown.add_row(*_cells(row))
+    shown.caption = f"shares of {DRAWS} judgements a model; in brackets the 95% interval over models"
+    return shown
+
+
+def markdown(judged: Sequence[Judged], config: RunConfig) -> str:
+    lines = [f"| {' | '.join(HEADINGS)} |", "|" + "---|" * len(HEADINGS)]
+    lines += [f"| {' | '.join(_cells(row))} |" for row in judged]
+    return (
+        f"```\n{command_line()}\n```\n\n"
+        f"{config.audit.oracles} oracles. Each model is judged {DRAWS} times, by others drawn at random; shares are "
+        f"of judgements, intervals (95%) over models. Stated error of a verdict {config.audit.family_error:.0%}; "
+        f"{machine()}.\n\n" + "\n".join(lines) + "\n"
+    )

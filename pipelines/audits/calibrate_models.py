@@ -1,0 +1,129 @@
+"""Models for which the right verdict is known: what `cu calibrate` trains beside original and oracles."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import ray
+import torch
+
+from cu_core.checkpoint import load_weights, read_meta, save_model
+from cu_core.config_io import ConfigError
+from cu_core.data.order import mix
+from cu_core.data.requests import ForgetSet, save_forget_set
+from cu_core.files import digest_of
+from cu_core.places import there
+from cu_core.run import open_reader
+from pipelines.cluster.session import ray_session
+from pipelines.run import launch
+from pipelines.run.plan import Plan, TrainJob
+
+LEFT_KEY, DAMAGE_KEY, NOISE_KEY = 61, 62, 63
+
+
+@dataclass(frozen=True)
+class Amounts:
+    """How much is left in training, or damaged; percentages, ``replicates`` models for each."""
+
+    left: Sequence[float] = ()
+    """Of the forget rows, left in training."""
+    lost: Sequence[float] = ()
+    """Of the retain rows, left out of it."""
+    noise: Sequence[float] = ()
+    """Standard deviation of noise on an oracle's weights, of that of the weights of the same tensor."""
+    replicates: int = 3
+
+
+@dataclass(frozen=True)
+class Sort:
+    """Models of one kind and amount."""
+
+    what: str
+    percent: float
+    models: dict[str, Path]
+    made_of: Mapping[str, str] = field(default_factory=dict)
+    """Models that are an oracle with a change, and which; they are not judged by it."""
+
+
+def check_amounts(plan: Plan, amounts: Amounts) -> None:
+    """Raises: ConfigError for a percentage of the rows that is none of them, or all."""
+    forget, total = len(plan.forget.rows), plan.manifest.num_rows("train")
+    for name, levels, count in (("left", amounts.left, forget), ("lost", amounts.lost, total - forget)):
+        for percent in levels:
+            if not 0 < round(percent / 100 * count) < count:
+                raise ConfigError(f"--{name} {percent:g}: of {count} rows that is none of them, or all.")
+
+
+def make_models(plan: Plan, amounts: Amounts) -> list[Sort]:
+    """Train original, oracles and what ``amounts`` asks for, where they are not there; held-out oracles first, the
+    original last."""
+    oracles = {f"oracle_{i}": job.folder for i, job in enumerate(plan.oracles)}
+    trained = _partly_trained(plan, amounts)
+    jobs = {job.folder: job for job in [plan.original, *plan.oracles, *(j for _, _, part in trained for j in part)]}
+    with ray_session(plan.config):
+        launch.train_missing(plan.config, [job for job in jobs.values() if not job.done], local=False)
+        noisy = [(level, _noisy(plan, level, amounts.replicates)) for level in amounts.noise]
+    sorts = [Sort(what, percent, {job.label: job.folder for job in part}) for what, percent, part in trained]
+    for level, models in noisy:
+        sorts.append(Sort("noise on weights", level, models, dict(zip(models, oracles, strict=False))))
+    return [Sort("held-out oracle", 0, oracles), *sorts, Sort("original", 100, {"original": plan.original.folder})]
+
+
+def _partly_trained(plan: Plan, amounts: Amounts) -> list[tuple[str, float, list[TrainJob]]]:
+    """Oracles of other rows, each from an initialisation and an order of its own."""
+    config, forget = plan.config, plan.forget
+    reader = open_reader(config)
+    rest = np.setdiff1d(np.arange(reader.num_rows("train"), dtype=np.int64), forget.rows)
+    number, found = config.audit.oracles, []
+    for what, key, levels in (("left in", LEFT_KEY, amounts.left), ("retain rows lost", DAMAGE_KEY, amounts.lost)):
+        for percent in levels:
+            part = []
+            for replicate in range(amounts.replicates):
+                keys = config.seed, key, replicate
+                if key == LEFT_KEY:
+                    without = forget.rows[~_share(forget.sample_ids, percent, *keys)]
+                else:
+                    lost = _share(reader.sample_ids("train", rest), percent, *keys)
+                    without = np.union1d(forget.rows, rest[lost])
+                ids = reader.sample_ids("train", without)
+                unseen = ForgetSet("sample", (), without, ids, forget.data_digest)
+                folder = config.store / "models" / config.oracle_key(forget.data_digest, unseen.digest, number)
+                file = save_forget_set(config.store / "requests", unseen)
+                part.append(TrainJob(f"{what} {percent:g}%, {replicate}", folder, file, number))
+                number += 1
+            found.append((what, percent, part))
+    return found
+
+
+def _share(ids: np.ndarray, percent: float, *keys: int) -> np.ndarray:
+    """Mask of this share of the rows, by a keyed hash of their ids."""
+    chosen = np.zeros(len(ids), dtype=np.bool_)
+    chosen[np.argsort(mix(ids, *keys), kind="stable")[: round(percent / 100 * len(ids))]] = True
+    return chosen
+
+
+def _noisy(plan: Plan, percent: float, replicates: int) -> dict[str, Path]:
+    """The first oracles with noise on their weights."""
+    made, tasks = {}, []
+    for replicate, oracle in enumerate(plan.oracles[:replicates]):
+        key = digest_of([oracle.folder.name, "noise", percent, NOISE_KEY])
+        made[f"noise {percent:g}%, {replicate}"] = folder = plan.config.store / "models" / key
+        if not there(folder / "meta.json"):
+            options = launch.task_options(plan.config) | {"num_gpus": 0}
+            tasks.append(_add_noise.options(**options).remote(oracle.folder, folder, percent, [NOISE_KEY, replicate]))
+    ray.get(tasks)
+    return made
+
+
+@ray.remote
+def _add_noise(source: Path, target: Path, percent: float, seed: Sequence[int]) -> None:
+    weights, meta = load_weights(source), read_meta(source)
+    rng = np.random.default_rng(list(seed))
+    for name, value in weights.items():
+        if value.is_floating_point() and value.dim() > 1:
+            noise = torch.from_numpy(rng.normal(size=tuple(value.shape))).to(value)
+            weights[name] = value + percent / 100 * value.std() * noise
+    save_model(target, weights, {k: v for k, v in meta.items() if k != "files"}, None)

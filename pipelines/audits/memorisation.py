@@ -1,0 +1,132 @@
+"""``cu score``: how much the model knows of each training row that it could not know without it.
+
+Memorisation of a row (Feldman 2020, arXiv 1906.05271, definition 1, with confidences and one model a side): the
+original's confidence in the row's label, minus that of a model trained without the row. Two such models do for all
+rows: each is trained without one random half, exactly as an oracle is. Trained on half of the data, they are worse in
+general, which lifts every score alike; what the score is for is the order of the rows.
+"""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import ray
+from scipy.special import softmax
+
+from cu_core.config import RunConfig
+from cu_core.config_io import ConfigError
+from cu_core.data.forget_split import RowSet
+from cu_core.data.order import mix
+from cu_core.data.requests import ForgetSet, save_forget_set
+from cu_core.files import atomic_file, digest_of
+from cu_core.places import fetch, there
+from cu_core.run import load_model, open_reader
+from cu_core.source import source_digest
+from cu_core.unlearn.evaluate import predict
+from pipelines.cluster.session import ray_session
+from pipelines.run import launch
+from pipelines.run.plan import TrainJob, absolute
+
+HALVES = (0, 1)
+
+
+@dataclass(frozen=True)
+class Scoring:
+    """What is needed to score the rows of one data set under one original."""
+
+    config: RunConfig
+    original: TrainJob
+    halves: tuple[TrainJob, ...]
+    """``halves[i]`` is trained without ``left_out[i]``."""
+    left_out: tuple[ForgetSet, ...]
+
+    @property
+    def file(self) -> Path:
+        models = [job.folder.name for job in (self.original, *self.halves)]
+        return self.config.store / "scores" / f"{digest_of([models, source_digest('figures', __name__)])}.parquet"
+
+    @property
+    def missing(self) -> list[TrainJob]:
+        return [] if there(self.file) else [j for j in (self.original, *self.halves) if not j.done]
+
+
+def plan_scoring(config: RunConfig) -> Scoring:
+    """Resolve the models; writes only the two halves as request files.
+
+    Raises: ConfigError for pairs without classes.
+    """
+    config = absolute(config)
+    reader = open_reader(config)
+    if reader.manifest.num_classes < 2:
+        raise ConfigError(f"cu score needs classes: it compares confidences in labels; {config.data.path} has none.")
+    digest, models = reader.manifest.digest, config.store / "models"
+    rows = np.arange(reader.num_rows("train"), dtype=np.int64)
+    ids = reader.sample_ids("train", rows)
+    side = mix(ids, config.seed, 51) % np.uint64(2)
+    left_out = tuple(ForgetSet("sample", (), rows[side == h], ids[side == h], digest) for h in HALVES)
+    jobs = tuple(
+        TrainJob(
+            f"train without half {h}",
+            models / config.oracle_key(digest, left_out[h].digest, 0),
+            save_forget_set(config.store / "requests", left_out[h]),
+        )
+        for h in HALVES
+    )
+    original = TrainJob("train original", models / config.original_key(digest), None)
+    return Scoring(config, original, jobs, left_out)
+
+
+def write_scores(scoring: Scoring) -> Path:
+    """Score every training row into ``scoring.file``: sample_id, memorisation, and both confidences (0..1)."""
+    reader = open_reader(scoring.config)
+    device = launch.device_of(scoring.config)
+
+    def confidence(job: TrainJob, rows: RowSet) -> np.ndarray:
+        found = predict(load_model(scoring.config, reader, job.folder).to(device), reader, rows)
+        return softmax(found.logits.astype(np.float64), axis=1)[np.arange(len(found)), found.labels]
+
+    parts = []
+    for job, half in zip(scoring.halves, scoring.left_out, strict=True):
+        rows = RowSet("train", half.rows)
+        inside, outside = confidence(scoring.original, rows), confidence(job, rows)
+        columns = {"sample_id": half.sample_ids, "memorisation": inside - outside}
+        parts.append(pa.table({**columns, "confidence_original": inside, "confidence_without": outside}))
+    with atomic_file(scoring.file) as partial:
+        pq.write_table(pa.concat_tables(parts), partial)
+    return scoring.file
+
+
+@ray.remote
+def _score_task(scoring: Scoring) -> None:
+    write_scores(scoring)
+
+
+def make_scores(scorings: list[Scoring]) -> None:
+    """Train what is missing and write the files that are not there, side by side as Ray tasks."""
+    todo = list({s.file: s for s in scorings if not there(s.file)}.values())
+    if not todo:
+        return
+    with ray_session(todo[0].config):
+        missing = {job.folder: (s.config, job) for s in todo for job in s.missing}
+        if missing:
+            launch.train_side_by_side(list(missing.values()))
+        ray.get([_score_task.options(**launch.task_options(s.config)).remote(s) for s in todo])
+
+
+def score_rows(config: RunConfig, out: Path) -> None:
+    """`cu score`: the scores of one configuration as a file of the user's.
+
+    Raises: ConfigError if the file is there.
+    """
+    if out.exists() or there(out):
+        raise ConfigError(f"--out: {out} exists; name a new file.")
+    scoring = plan_scoring(config)
+    make_scores([scoring])
+    fetch(scoring.file)  # another machine may have written it
+    with atomic_file(out) as partial:
+        shutil.copyfile(scoring.file, partial)

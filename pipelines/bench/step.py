@@ -1,0 +1,50 @@
+"""``cu bench step`` as the user sees it: a line for each batch size, and a Markdown table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.table import Table
+
+from cu_core.bench import StepCost, bench
+from cu_core.config import RunConfig
+from cu_core.files import write_text
+from pipelines.compare.command import check_out
+from pipelines.console import bars, console
+from pipelines.report.terminal import command_line, machine
+
+HEADINGS = ("batch", "rows a step", "seconds a step", "rows a second", "peak memory (MiB)")
+
+
+def _cells(cost: StepCost) -> list[str]:
+    return [
+        str(cost.batch),
+        str(cost.rows),
+        f"{cost.seconds:.3f}",
+        f"{cost.rows / cost.seconds:.1f}",
+        f"{cost.peak_bytes / 2**20:.0f}",
+    ]
+
+
+def run_bench(config: RunConfig, batches: Sequence[int], steps: int, out: Path | None) -> None:
+    """Measure, print and, with ``out``, write."""
+    check_out(out)
+    costs: list[StepCost] = []
+    with bars() as drawn:
+        for number, cost in enumerate(bench(config, batches, steps), 1):
+            costs.append(cost)
+            drawn.update("bench", number, len(batches), f"batch {cost.batch}")
+    shown = Table(title=f"one step of {config.method.name} on {costs[0].device}, {costs[0].threads} thread(s)")
+    for heading in HEADINGS:
+        shown.add_column(heading, justify="right")
+    for cost in costs:
+        shown.add_row(*_cells(cost))
+    console.print(shown)
+    if out is not None:
+        lines = [f"| {' | '.join(HEADINGS)} |", "|" + "---|" * len(HEADINGS)]
+        lines += [f"| {' | '.join(_cells(cost))} |" for cost in costs]
+        about = f"{costs[0].device}, {costs[0].threads} thread(s), {steps} steps after a first one; {machine()}."
+        write_text(out, f"```\n{command_line()}\n```\n\n{about} Memory is that above the loaded model.\n\n"
+                   + "\n".join(lines) + "\n")  # fmt: skip
+        console.print(f"written to {out}")

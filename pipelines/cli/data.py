@@ -1,0 +1,115 @@
+"""``cu data``: pack, inspect, verify."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+from rich.table import Table
+
+from cu_core.config_io import ConfigError
+from cu_core.data.convert import SplitPlan, pack
+from cu_core.data.schema import SPLITS, DataError, read_manifest
+from cu_core.data.shard_reader import ShardReader
+from cu_core.data.sources import SourceOptions
+from cu_core.data.verify import verify
+from cu_core.places import place
+from pipelines.console import bars, console
+from pipelines.report.terminal import counted
+
+app = typer.Typer(no_args_is_help=True)
+Packed = Annotated[
+    Path, typer.Argument(parser=place, metavar="FOLDER", help="A packed data set; also an address (s3://...).")
+]
+SOURCES_HELP = (
+    "digits | fashion-mnist:DIR | torchvision:CIFAR10|CIFAR100|SVHN|FashionMNIST:DIR | folder:DIR | "
+    "parquet:DIR | arrow:DIR | webdataset:DIR | coco:CAPTIONS.json:IMAGES"
+)
+
+
+def _columns(pairs: list[str]) -> dict[str, str]:
+    for pair in pairs:
+        if pair.partition("=")[0] not in ("sample_id", "image", "label", "caption") or not pair.partition("=")[2]:
+            raise ConfigError(f"--column {pair!r} must be sample_id=NAME, image=NAME, label=NAME or caption=NAME.")
+    return dict(pair.split("=", 1) for pair in pairs)
+
+
+@app.command("pack")
+def pack_command(
+    source: Annotated[str, typer.Argument(help=SOURCES_HELP)],
+    out: Annotated[
+        Path, typer.Argument(parser=place, metavar="OUT", help="New folder or address (s3://...) for the shards.")
+    ],
+    val_frac: Annotated[float, typer.Option(help="Share of training rows set aside as val.")] = 0.1,
+    test_frac: Annotated[float, typer.Option(help="The same for test, where the source has none.")] = 0.2,
+    train_rows: Annotated[int | None, typer.Option(help="Keep this many training rows.")] = None,
+    seed: Annotated[int, typer.Option(help="Decides which rows go where.")] = 0,
+    column: Annotated[
+        list[str] | None, typer.Option(help="parquet and arrow: image=NAME, label=NAME, sample_id=NAME, caption=NAME.")
+    ] = None,
+    caption: Annotated[
+        list[str] | None,
+        typer.Option(help="Captions from labels: 'a photo of a {class}.', {id}: the sample_id; several: drawn by row."),
+    ] = None,
+    shard_rows: Annotated[
+        int | None, typer.Option(min=1, help="Rows of a shard, of which a job fetches whole ones; absent: 8192.")
+    ] = None,
+    download: Annotated[bool, typer.Option("--download", help="torchvision: fetch the data set.")] = False,
+) -> None:
+    """Write a source as Arrow shards; `arrow:` registers shards where they lie. Interrupted, it leaves nothing."""
+    if not (0 <= val_frac < 1 and 0 <= test_frac < 1 and val_frac + test_frac < 1):
+        raise ConfigError(
+            f"--val-frac and --test-frac must be at least 0 and leave room, got {val_frac} and {test_frac}."
+        )
+    options = SourceOptions(
+        download=download, columns=_columns(column or []), captions=tuple(caption or ()), shard_rows=shard_rows
+    )
+    with bars() as drawn:
+        manifest = pack(
+            source,
+            out,
+            SplitPlan(val_frac, test_frac, train_rows, seed),
+            options,
+            lambda done, total: drawn.update("pack", done, total),
+        )
+    rows = ", ".join(f"{s} {manifest.num_rows(s)}" for s in SPLITS)
+    console.print(f"{out}: {rows} rows in {counted(len(manifest.shards), 'shard')}, digest {manifest.digest}")
+
+
+@app.command()
+def inspect(folder: Packed) -> None:
+    """Show splits, classes, columns and checksums' digest."""
+    manifest = read_manifest(folder)
+    reader = ShardReader(folder)
+    console.print(
+        f"{manifest.name} from {manifest.source or 'unknown'}, digest {manifest.digest}\n"
+        f"images: {manifest.image_kind} {manifest.image_shape or ''}; further columns: "
+        f"{', '.join(manifest.extra_columns) or 'none'}"
+    )
+    table = Table("class", *SPLITS)
+    counts = {s: np.zeros(manifest.num_classes, np.int64) for s in SPLITS}
+    for split in SPLITS:
+        for _, labels in reader.scan(split, "label"):
+            counts[split] += np.bincount(labels, minlength=manifest.num_classes)
+    for number, name in enumerate(manifest.class_names):
+        table.add_row(f"{number} {name}", *(str(counts[s][number]) for s in SPLITS))
+    table.add_section()
+    table.add_row("rows", *(str(manifest.num_rows(s)) for s in SPLITS))
+    table.add_row("bytes", *(str(sum(x.bytes for x in manifest.split_shards(s))) for s in SPLITS))
+    console.print(table)
+
+
+@app.command("verify")
+def verify_command(
+    folder: Packed,
+) -> None:
+    """Check checksums, ids, labels and images; every problem names shard and row. Exit status 2 if there is one."""
+    with bars() as drawn:
+        problems = verify(folder, lambda done, total: drawn.update("verify", done, total))
+    if problems:
+        for line in problems[:50]:
+            print(line)
+        raise DataError(f"{folder}: {counted(len(problems), 'problem')} found.")
+    console.print(f"{folder}: sound.")

@@ -1,0 +1,204 @@
+"""``cu submit``, ``cu jobs``, ``cu stop``: the same commands, on a cluster."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime
+import shlex
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.table import Column, Table
+
+from cu_core.config_io import ConfigError, load_config
+from pipelines.console import console
+
+if TYPE_CHECKING:
+    from ray.job_submission import JobSubmissionClient
+
+    from pipelines.cluster.jobs import ClusterConfig
+
+FAILURES = 60
+"""So often in a row, half a second apart, a cluster may not answer before it is given up."""
+SILENCE = 120.0
+"""Seconds after which a stream that brings nothing may have lost its other end."""
+INTERRUPTED = 130
+"""What typer makes of Ctrl-C."""
+SENT = ("unlearn", "train", "audit", "compare", "sweep", "calibrate", "repeat", "score", "bench")
+Address = Annotated[str | None, typer.Option(help="Dashboard of the cluster, e.g. http://127.0.0.1:8265.")]
+TokenFile = Annotated[Path | None, typer.Option(help="File with the cluster's token.")]
+Cluster = Annotated[
+    Path | None, typer.Option(help="File with address, token_file, root, python, runtime_env; absent: cluster.yaml.")
+]
+
+
+def _check(words: list[str], root: str | None) -> None:
+    """What can be said before anything is sent.
+
+    Raises: ConfigError; click's own complaint for options that a command does not have.
+    """
+    from pipelines.cli.main import app
+
+    if not words or words[0] not in SENT:
+        raise ConfigError(f"after -- comes the command to run there: {', '.join(SENT)}; got {' '.join(words[:1])!r}.")
+    command: Any = typer.main.get_command(app)
+    rest = list(words)
+    while hasattr(command, "commands"):
+        if not rest or rest[0] not in command.commands:
+            raise ConfigError(f"cu {' '.join(words)}: after it comes one of {', '.join(command.commands)}.")
+        command = command.commands[rest.pop(0)]
+    context = command.make_context("cu " + " ".join(words[: len(words) - len(rest)]), rest, resilient_parsing=False)
+    config, overrides = context.params.get("config"), list(context.params.get("overrides") or [])
+    if words[0] in ("compare", "sweep", "audit", "repeat") or config is None:
+        if config is not None and not Path(config).is_file():
+            raise ConfigError(f"no configuration file {config}.")
+        places = [""]
+    else:
+        settings = load_config(Path(config), overrides)
+        places = [settings.data.path, settings.storage]
+    if root is None and not all(place.startswith("/") or "://" in place for place in places):
+        raise ConfigError(
+            "where are data and outputs on the cluster? give --root: a folder that all its machines share, or an "
+            "address such as s3://bucket/folder."
+        )
+
+
+def submit(
+    words: Annotated[
+        list[str], typer.Argument(metavar="-- COMMAND [ARGS]...", help=f"As after `cu`: {', '.join(SENT)}.")
+    ],
+    address: Address = None,
+    token_file: TokenFile = None,
+    root: Annotated[
+        str | None,
+        typer.Option(help="Folder that the machines share, or s3://...: relative data.path and storage are there."),
+    ] = None,
+    python: Annotated[str | None, typer.Option(help="Python of the cluster's machines; absent: python.")] = None,
+    name: Annotated[str | None, typer.Option(help="Id of the job; absent: made by Ray.")] = None,
+    detach: Annotated[bool, typer.Option("--detach", help="Do not wait; `cu jobs ID` shows what it prints.")] = False,
+    cluster: Cluster = None,
+) -> None:
+    """Run a command on a Ray cluster; its exit status is the job's. Ctrl-C leaves the job running.
+
+    E.g. `cu submit --address http://HEAD:8265 --root s3://bucket -- unlearn CONFIG key=value`. This folder is sent
+    along without data and outputs; the command starts on the head. What is not given comes from
+    RAY_API_SERVER_ADDRESS, RAY_AUTH_TOKEN_PATH and CU_ROOT, or from cluster.yaml, if it is here.
+    """
+    from pipelines.cluster.jobs import connect, read_cluster
+    from pipelines.cluster.jobs import submit as send
+
+    settings = read_cluster(cluster, address=address, token_file=token_file, root=root, python=python)
+    _check(words, settings.root)
+    client = connect(settings)
+    job = send(client, settings, words, name)
+    flags = _given(address=address, **{"token-file": token_file}, cluster=cluster)
+    console.print(f"job {job}: cu {shlex.join(words)}", highlight=False, soft_wrap=True)
+    if detach:
+        _tell(job, flags)
+        return
+    raise typer.Exit(_wait(client, job, flags))
+
+
+def _given(**flags: object) -> str:
+    """Flags to say again in a command about the same cluster."""
+    return shlex.join(word for name, value in flags.items() if value for word in (f"--{name}", str(value)))
+
+
+def _tell(job: str, flags: str) -> None:
+    for what, command in (("what it prints", "jobs"), ("end it", "stop")):
+        console.print(f"{what}: cu {command} {job} {flags}", highlight=False, soft_wrap=True)
+
+
+def _wait(client: JobSubmissionClient, job: str, flags: str) -> int:
+    """Print what the job prints until it ends; its exit status."""
+    import aiohttp
+
+    from pipelines.cluster.jobs import ENDED, follow, job_info
+
+    shown = 0
+
+    async def show() -> bool:
+        """Whether the stream came to its end."""
+        nonlocal shown
+        seen, stream = 0, follow(client, job)
+        while True:
+            try:
+                text = await asyncio.wait_for(anext(stream), SILENCE)
+            except StopAsyncIteration:
+                return True
+            except TimeoutError:
+                return False
+            print(text[max(0, shown - seen) :], end="", flush=True)
+            seen += len(text)
+            shown = max(shown, seen)
+
+    try:
+        ended, failures = False, 0
+        while not ended:  # a stream that breaks off, or is silent for long, begins anew, from the first line
+            try:
+                ended = client.get_job_status(job) in ENDED
+                ended = asyncio.run(show()) and ended
+                failures = 0
+            except (RuntimeError, OSError, aiohttp.ClientError) as error:
+                ended, failures = False, failures + 1
+                if failures == FAILURES:
+                    _tell(job, flags)
+                    raise ConfigError(f"the cluster does not answer any more; the job goes on ({error}).") from error
+            time.sleep(0.5)
+        info = job_info(client, job)
+    except KeyboardInterrupt:
+        console.print("the job goes on")
+        _tell(job, flags)
+        return INTERRUPTED
+    console.print(f"job {job} {str(info.status.value).lower()}", highlight=False)
+    if info.driver_exit_code is None and info.message:
+        console.print(info.message, highlight=False, markup=False)
+    return info.driver_exit_code if info.driver_exit_code is not None else int(info.status.value != "SUCCEEDED")
+
+
+def _connect(cluster: Path | None, **flags: Any) -> tuple[JobSubmissionClient, ClusterConfig]:
+    from pipelines.cluster.jobs import connect, read_cluster
+
+    settings = read_cluster(cluster, **flags)
+    return connect(settings), settings
+
+
+def jobs(
+    job: Annotated[str | None, typer.Argument(help="One job: print what it printed and go on while it runs.")] = None,
+    address: Address = None,
+    token_file: TokenFile = None,
+    cluster: Cluster = None,
+) -> None:
+    """List the jobs of a cluster, or follow one; exit status of a followed job is its own."""
+    from pipelines.cluster.jobs import job_info, list_jobs
+
+    client, _ = _connect(cluster, address=address, token_file=token_file)
+    if job is not None:
+        job_info(client, job)
+        raise typer.Exit(_wait(client, job, _given(address=address, **{"token-file": token_file}, cluster=cluster)))
+    table = Table(Column("job", no_wrap=True), "state", "began", "took", "command")
+    for one in list_jobs(client):
+        began = (one.start_time or 0) / 1000
+        took = (one.end_time / 1000 if one.end_time else time.time()) - began
+        command = one.entrypoint.partition("pipelines.cli.entry ")[2] or one.entrypoint
+        when = datetime.datetime.fromtimestamp(began).strftime("%Y-%m-%d %H:%M:%S")
+        table.add_row(one.submission_id, one.status.value.lower(), when, f"{took:.0f} s", command)
+    console.print(table)
+
+
+def stop(
+    job: Annotated[str, typer.Argument(help="Its id, as `cu submit` and `cu jobs` print it.")],
+    address: Address = None,
+    token_file: TokenFile = None,
+    cluster: Cluster = None,
+) -> None:
+    """End a job and all its processes; an unlearning run goes on later with --resume and its name."""
+    from pipelines.cluster.jobs import job_info
+
+    client, _ = _connect(cluster, address=address, token_file=token_file)
+    info = job_info(client, job)
+    if not client.stop_job(job):
+        raise ConfigError(f"job {job} has ended already: {info.status.value.lower()}.")
+    console.print(f"job {job} is being stopped")

@@ -1,0 +1,68 @@
+"""``cu quickstart``: the whole pipeline on real images in a few minutes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from cu_core.config_io import ConfigError, load_config
+from cu_core.data.convert import SplitPlan, pack
+from cu_core.data.schema import MANIFEST
+from cu_core.data.sources import SourceOptions
+from pipelines.console import bars, console
+from pipelines.report.terminal import end_table
+from pipelines.run.job import run_job
+from pipelines.tracking.mlflow_runs import page_command
+
+CONFIGS = Path(__file__).parent.parent / "tune_configs" / "base"
+RECIPES = {
+    "digits": ("digits_class.yaml", SplitPlan(val_frac=0.2, test_frac=0.2)),
+    "fashion-mnist": ("fashion_mnist_class.yaml", SplitPlan(val_frac=0.2, train_rows=10_000)),
+    "digits-captions": ("digits_clip.yaml", SplitPlan(val_frac=0.2, test_frac=0.2)),
+}
+NEXT = (
+    "  .venv/bin/cu unlearn {file} request.classes=[3]     # another class\n"
+    "  .venv/bin/cu unlearn {file} preset=paper            # the paper's own settings\n"
+    "  .venv/bin/cu unlearn tune_configs/base/digits_samples.yaml --dry-run"
+)
+NEXT_CLIP = (
+    "  .venv/bin/cu unlearn {file} request.concept=3       # another concept\n"
+    "  .venv/bin/cu unlearn {file} method.name=null_space  # a control that hides it\n"
+    "  .venv/bin/cu unlearn {file} --dry-run"
+)
+CAPTIONS = ("a photo of the digit {class}.", "the digit {class}", "a handwritten {class}")
+
+
+def run_quickstart(data: str, storage: str, clip: bool = False) -> None:
+    """``clip``: an image-text model on captioned images.
+
+    Raises: ConfigError for data it has no recipe for.
+    """
+    kind = data.partition(":")[0] + ("-captions" if clip else "")
+    if kind not in RECIPES:
+        raise ConfigError(
+            f"--data {data}: quickstart knows digits and fashion-mnist:DIR, --clip digits; for other data see "
+            f"`cu data pack --help` and `cu unlearn --help`."
+        )
+    file, plan = RECIPES[kind]
+    if not (CONFIGS / file).is_file():
+        raise ConfigError(f"no {CONFIGS / file}: run quickstart from a clone of the repository.")
+    packed = Path("data") / kind
+    if not (packed / MANIFEST).is_file():
+        with bars() as drawn:
+            pack(
+                data,
+                packed,
+                plan,
+                SourceOptions(captions=CAPTIONS if clip else ()),
+                lambda done, total: drawn.update(f"pack {kind}", done, total),
+            )
+    config = load_config(CONFIGS / file, ["workers.count=2", f"storage={storage}", f"data.path={packed}"])
+    finished = run_job(config)
+    console.print(end_table(finished.report))
+    console.print(
+        f"\nreport       {finished.folder.path / 'report.html'}\n"
+        f"MLflow page  .venv/bin/{page_command(finished.config)}\n\n"
+        f"Try next:\n" + (NEXT_CLIP if clip else NEXT).format(file=f"tune_configs/base/{file}"),
+        highlight=False,
+        soft_wrap=True,
+    )

@@ -1,0 +1,54 @@
+"""``cu sweep`` as the user sees it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cu_core.config_io import ConfigError
+from cu_core.places import shown
+from pipelines.console import console
+
+
+def sweep(
+    config: Annotated[Path, typer.Argument(help="Sweep, e.g. tune_configs/sweeps/digits_class.yaml.")],
+    overrides: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[KEY.PATH=VALUE]...", help="Settings that replace the file's, e.g. trials=4."),
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the sweep; absent: the file's.")] = None,
+    resume: Annotated[
+        str | None, typer.Option("--resume", metavar="NAME", help="Go on with an interrupted sweep of this file.")
+    ] = None,
+    calibrate: Annotated[
+        bool,
+        typer.Option(
+            "--calibrate", help="objective=proxy: say how well it ranks trials as oracles do; none ends early."
+        ),
+    ] = False,
+) -> None:
+    """Search settings with Ray Tune on the stop set, and run the winner again on fresh seeds.
+
+    Trials, page and the winner's configuration go to STORAGE/sweeps/NAME (outputs/sweeps). Exit 1: trials failed.
+    """
+    from pipelines.sweep.page import conclusion
+    from pipelines.sweep.run import run_sweep
+    from pipelines.sweep.space import read_sweep
+
+    if name and resume:
+        raise ConfigError("--name and --resume: a sweep that goes on keeps its name; give one of them.")
+    swept = run_sweep(read_sweep(config, overrides or [], calibrate), resume or name or config.stem, resume is not None)
+    failed = [trial for trial in swept.trials if trial.state == "failed"]
+    for trial in failed:
+        console.print(f"trial {trial.number} failed: {trial.reason}", highlight=False)
+    console.print(conclusion(swept), highlight=False)
+    if swept.rank_correlation is not None:
+        ranked = len([trial for trial in swept.trials if trial.state == "finished"])
+        told = f"rank correlation of proxy and gap: {swept.rank_correlation:.2f} over {ranked} finished trials"
+        console.print(told, highlight=False)
+    report, winner = (shown(swept.folder / name) for name in ("report.html", "winner.yaml"))
+    console.print(f"report  {report}\nwinner  cu unlearn {winner}", soft_wrap=True, highlight=False)
+    if failed:
+        raise typer.Exit(1)

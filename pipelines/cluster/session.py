@@ -1,0 +1,142 @@
+"""A Ray session: the cluster of RAY_ADDRESS or this machine, and whether it has what a run asks for."""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from cu_core.config import RunConfig, WorkersConfig
+from cu_core.config_io import ConfigError
+from cu_core.data.schema import MANIFEST
+from cu_core.files import write_text
+from cu_core.places import address, place
+from pipelines.cluster.signals import interrupt_on_sigterm
+from pipelines.report.terminal import counted
+
+
+@contextmanager
+def ray_session(config: RunConfig) -> Iterator[None]:
+    """Ray on the cluster of RAY_ADDRESS, else on this machine for the length of the block.
+
+    Raises: ConfigError if the cluster lacks what the run asks for (it would wait for ever).
+    """
+    os.environ.setdefault("RAY_TRAIN_ENABLE_PRINT_PATCH", "0")
+    os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.2")
+    if config.workers.min_count:  # how long a lost machine is waited for
+        os.environ.setdefault("RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S", "20")
+    started = not ray.is_initialized()
+    if started:
+        _start_ray(os.environ.get("RAY_ADDRESS", "local"))
+    try:
+        check_room(config.workers)
+        check_shared(config)
+        yield
+    finally:
+        if started:
+            ray.shutdown()
+
+
+def resources() -> dict[str, float]:
+    """What the cluster has, or grows to where its head starts machines as they are asked for (CU_MOST_CPUS,
+    CU_MOST_GPUS)."""
+    have = {"CPU": 0.0, "GPU": 0.0, "memory": 0.0} | ray.cluster_resources()
+    most = {"CPU": float(os.environ.get("CU_MOST_CPUS") or 0), "GPU": float(os.environ.get("CU_MOST_GPUS") or 0)}
+    if any(most.values()):
+        most["memory"] = math.inf  # of machines that are not there nothing else is known
+    return have | {name: max(have[name], value) for name, value in most.items()}
+
+
+def check_room(workers: WorkersConfig) -> None:
+    """Raises: ConfigError if the cluster's machines do not hold so many workers (they would be waited for for ever)."""
+    least, have = workers.min_count or workers.count, resources()
+    machines = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    if workers.gpu and least > have["GPU"]:
+        raise ConfigError(
+            f"workers.gpu: {least} GPUs are needed, the cluster has {have['GPU']:.0f}; set workers.gpu=false."
+        )
+    if have["memory"] == math.inf and least * workers.cpus <= have["CPU"]:
+        return
+    gpus = [m.get("GPU", 0) if workers.gpu else math.inf for m in machines]
+    rooms = [min(math.floor(m.get("CPU", 0) / workers.cpus + 1e-9), gpu) for m, gpu in zip(machines, gpus, strict=True)]
+    room = {"STRICT_PACK": max(rooms), "STRICT_SPREAD": sum(r >= 1 for r in rooms)}.get(workers.placement, sum(rooms))
+    if least > room:
+        needs = (
+            f"{counted(least, 'worker')} of {workers.cpus:g} CPUs" if workers.cpus != 1 else f"workers.count={least}"
+        )
+        each = ", ".join(f"{m.get('CPU', 0):g}" for m in machines[:8])
+        strict = f" by workers.placement={workers.placement}" if "STRICT" in workers.placement else ""
+        needs += " and a GPU each" if workers.gpu else ""
+        raise ConfigError(
+            f"{needs}: the cluster has room for {room:g}{strict}; CPUs of its "
+            f"{counted(len(machines), 'machine')}: {each}{', ...' if len(machines) > 8 else ''}."
+        )
+
+
+@ray.remote(num_cpus=0)
+def _sees(file: Path) -> bool:
+    return file.is_file()
+
+
+def check_shared(config: RunConfig) -> None:
+    """On several machines, what one writes the others must see, and all the data.
+
+    Raises: ConfigError naming a machine that does not.
+    """
+    if not _others():
+        return
+    if not address(config.store):
+        mark = config.store / f".seen-{os.getpid()}"
+        write_text(mark, "written to find out which machines see this folder\n")
+        try:
+            _check_seen("storage", mark)
+        finally:
+            mark.unlink(missing_ok=True)
+    data = place(config.data.path)
+    if not address(data):
+        _check_seen("data.path", data / MANIFEST)
+
+
+def _others() -> dict[str, dict[str, Any]]:
+    """Machines, by what they are called, and the options of a task that runs there: all of several, or the first that a
+    cluster starts which begins with its head."""
+    nodes = [node for node in ray.nodes() if node["Alive"]]
+    if len(nodes) > 1:
+        pinned = [NodeAffinitySchedulingStrategy(node["NodeID"], soft=False) for node in nodes]
+        return {n["NodeManagerAddress"]: {"scheduling_strategy": p} for n, p in zip(nodes, pinned, strict=True)}
+    grows = resources()["memory"] == math.inf and not nodes[0]["Resources"].get("CPU")
+    return {"the first that was started": {"num_cpus": 1}} if grows else {}
+
+
+def _check_seen(setting: str, file: Path) -> None:
+    machines = _others()
+    seen = ray.get([_sees.options(**options).remote(file) for options in machines.values()])
+    blind = [machine for machine, sees in zip(machines, seen, strict=True) if not sees]
+    if blind:
+        raise ConfigError(
+            f"{setting}: {file.parent} is not shared: {', '.join(blind)} of {counted(len(machines), 'machine')} lack "
+            f"it; name a folder that all machines mount, or an address such as s3://bucket/folder."
+        )
+
+
+def _start_ray(address: str) -> None:
+    """Raises: ConfigError if no cluster answers there, or this machine is too busy for one of its own."""
+    root = logging.getLogger()
+    before = root.handlers[:], root.level
+    lines = ray.LoggingConfig(encoding="JSON", log_level="ERROR")  # of workers; this process's log stays as it was
+    try:
+        ray.init(address=address, log_to_driver=False, logging_level="ERROR", logging_config=lines)
+    except Exception as error:  # a node that does not come up in time raises no finer class
+        where = "on this machine (too busy?)" if address == "local" else f"at RAY_ADDRESS={address}"
+        raise ConfigError(f"Ray did not start {where}: {str(error)[:200]} `--local` needs no Ray.") from error
+    finally:
+        root.handlers[:], level = before
+        root.setLevel(level)
+    interrupt_on_sigterm()  # Ray's own handler ends the process at once

@@ -1,0 +1,87 @@
+"""``cu compare`` as the user sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from pydantic import TypeAdapter
+from rich.console import Console
+
+from cu_core.config_io import ConfigError
+from cu_core.files import digest_of, write_text
+from cu_core.places import shown, there
+from pipelines.cluster.session import ray_session
+from pipelines.compare.config import CompareConfig, Comparison, read_comparison
+from pipelines.compare.page import LEGEND, all_tables, terminal_table, write_files
+from pipelines.compare.run import Finished, check, run_comparison
+from pipelines.compare.search_table import left_out
+from pipelines.compare.table import cell_frame
+from pipelines.console import console
+from pipelines.grid.nested_runs import Recorder
+from pipelines.report.terminal import command_line
+from pipelines.run.plan import absolute
+from pipelines.tracking.mlflow_runs import page_command
+
+TABLE_WIDTH = 132
+
+
+def run_tracked(comparison: Comparison, name: str) -> tuple[Finished, Path]:
+    """Run what is not finished, recorded in MLflow; tables and report go to ``storage/compare/NAME``."""
+    check(comparison)
+    config = absolute(comparison.plain_config(comparison.config.seeds[0]))
+    digest = comparison_digest(comparison)
+    folder = config.store / "compare" / name.replace(" ", "_")
+    with ray_session(config):
+        recorder = Recorder(config, f"compare {name}", asdict(comparison.config), digest)
+        status = "FAILED"
+        try:
+            finished = run_comparison(comparison, recorder)
+            write_files(finished, command_line(), folder)
+            means = cell_frame(finished).groupby(["group", "method"])["gap"].mean().dropna()
+            recorder.finish("FINISHED", folder, {f"gap/{g}/{m}": float(gap) for (g, m), gap in means.items()})
+            status = "FINISHED"
+        except KeyboardInterrupt:
+            status = "KILLED"
+            raise
+        finally:
+            if status != "FINISHED":
+                recorder.finish(status)
+    return finished, folder
+
+
+def comparison_digest(comparison: Comparison) -> str:
+    return digest_of([comparison.base, TypeAdapter(CompareConfig).dump_python(comparison.config, mode="json")])
+
+
+def check_out(out: Path | None) -> None:
+    """Raises: ConfigError if the file could not be written at the end, or is there and no table of ours."""
+    if out is not None and there(out) and not out.read_text(errors="replace").startswith("```\ncu "):
+        raise ConfigError(f"--out: {out} exists and is no table of this program; name another file.")
+    if out is not None and (out.is_dir() or out.parent.is_file()):
+        raise ConfigError(f"--out: {out} must be a file that can be written; it is a folder, or lies in a file.")
+
+
+def compare(path: Path, overrides: Sequence[str], out: Path | None, only: Sequence[str] | None = None) -> None:
+    """`cu compare FILE`: run, and show the tables; ``only`` names the methods, absent: all of the file."""
+    check_out(out)
+    comparison = read_comparison(path, overrides, only)
+    # With settings changed, it is another comparison: its tables do not replace those of the file itself.
+    name = f"{path.stem} {comparison_digest(comparison)[:6]}" if overrides or only else path.stem
+    finished, folder = run_tracked(comparison, name)
+    for table in [t for t in all_tables(finished, cell_frame(finished)) if t.brief]:
+        Console(stderr=True, width=max(console.width, TABLE_WIDTH)).print(terminal_table(table))
+        for note in table.notes:
+            console.print(note, highlight=False)
+        for warning in table.warnings:
+            console.print(f"[bold yellow]warning[/] {warning}", highlight=False)
+    for line in left_out(finished):
+        console.print(f"left out: {line}", highlight=False)
+    console.print(LEGEND, highlight=False)
+    if out is not None:
+        write_text(out, (folder / "table.md").read_text())
+        console.print(f"written to {shown(out)}")
+    console.print(f"report  {shown(folder / 'report.html')}", soft_wrap=True, highlight=False)
+    config = finished.results[0].cell.plan.config
+    console.print(f"MLflow  {page_command(config)}", soft_wrap=True, highlight=False)

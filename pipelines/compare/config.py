@@ -1,0 +1,268 @@
+"""What is compared: one YAML file -> the run configuration of every cell."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from cu_core.audit.table import METRICS
+from cu_core.config import RunConfig
+from cu_core.config_io import ConfigError, check_keys, config_from, merge, one_line, overridden, parse_yaml
+from cu_core.methods.table import METHODS
+from cu_core.unlearn.stopping import StopConfig
+from pipelines.compare.competitors import OWN, STEPS_FRAC, Competitor, Settings, Tuning, check_label, repeated
+from pipelines.grid.ranges import Space, values_of, widened
+
+GAP_AUDITS = {metric.audit for metric in METRICS.values() if metric.in_gap}
+DRAWN = ("by_random", "by_neighbours")
+"""Requests drawn by a seed."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompareConfig:
+    """A whole comparison."""
+
+    __pydantic_config__ = {"extra": "forbid"}
+
+    base: str
+    """Run configuration, relative to this file."""
+    set: Settings = field(default_factory=dict)
+    """Changes to it for every cell."""
+    requests: Mapping[str, Sequence[Settings]]
+    """Named groups of forget requests; each group is a table."""
+    seeds: Sequence[int] = (0, 1, 2)
+    budget_rows: int
+    """Most rows that a run may forward through any model, preparation included; stop checks are counted apart."""
+    methods: Mapping[str, Competitor]
+    tuning: Tuning | None = None
+
+    def __post_init__(self) -> None:
+        if not self.requests or not all(self.requests.values()) or not self.methods or self.budget_rows < 1:
+            raise ValueError("requests, every group of them and methods must not be empty, budget_rows at least 1")
+        for group, requests in self.requests.items():
+            check_label(f"requests.{group}", group)
+            if repeated(requests):
+                raise ValueError(f"requests.{group}: a request stands twice")
+        if no_effect := sorted({"name", "request", "seed"} & {*self.set}):
+            raise ValueError(f"set.{no_effect[0]}: has no effect; requests and seeds of this file decide")
+        audit = self.set.get("audit", {})
+        if isinstance(audit, Mapping) and (no_effect := sorted({"report_on", "forget_rows"} & {*audit})):
+            raise ValueError(f"set.audit.{no_effect[0]}: has no effect; a comparison decides on which rows it reports")
+        if not self.seeds or len(set(self.seeds)) < len(self.seeds):
+            raise ValueError(f"seeds must be different numbers, at least one, got {list(self.seeds)}")
+        for label, competitor in self.methods.items():
+            competitor.check(label)
+            if self.tuning is None and competitor.search:
+                raise ValueError(f"methods.{label}.search needs a part tuning (seeds, requests, trials)")
+            if self.tuning is not None and not competitor.published:
+                _check_alike(label, competitor, self.tuning)
+        shared = set(self.seeds) & set(self.tuning.seeds if self.tuning else ())
+        if shared:
+            raise ValueError(f"tuning.seeds: {sorted(shared)} are reported seeds too; tune on others")
+
+
+def _check_alike(label: str, competitor: Competitor, tuning: Tuning) -> None:
+    """Raises: ValueError for an entry that would not be searched and stopped as all others are."""
+    if "stop" in competitor.set:
+        raise ValueError(
+            f"methods.{label}.set.stop: all methods stop alike; use set.stop or tuning.search, or published: true"
+        )
+    if not competitor.search and not METHODS[competitor.method(label)].control:
+        raise ValueError(
+            f"methods.{label}: every method is searched where there is a part tuning; give it a search, or set "
+            f"published: true"
+        )
+    both = {*competitor.search} & {*tuning.search}
+    if both:
+        raise ValueError(f"methods.{label}.search: {sorted(both)} are in tuning.search, which is the same for all")
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """What the cost of a cell depends on: rows to forget and to retain, classes to forget, classes there are."""
+
+    forget: int
+    retain: int
+    forget_classes: int
+    classes: int
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The file, read."""
+
+    config: CompareConfig
+    base: dict[str, Any]
+    """Plain mapping of the run configuration that all cells share."""
+
+    def run_config(self, request: Settings, seed: int, *, tuning: bool) -> RunConfig:
+        """What the cells of one request and seed share. A request that is drawn gets the cell's seed."""
+        return config_from(self._shared(request, seed, tuning))
+
+    def plain_config(self, seed: int) -> RunConfig:
+        """What concerns the original alone, whatever is forgotten and how."""
+        parts = {k: v for k, v in self.base.items() if k not in (*OWN, "request", "name")}
+        return config_from({**parts, "seed": seed, "request": {"kind": "by_random", "count": 1}})
+
+    def _shared(self, request: Settings, seed: int, tuning: bool) -> dict[str, Any]:
+        drawn = {"seed": seed} if request.get("kind") in DRAWN else {}
+        audit: dict[str, Any] = {"report_on": "stop" if tuning else "test", "forget_rows": "half"}
+        if tuning:  # the search looks at the gap alone
+            asked = self.base.get("audit", {}).get("audits")
+            audit["audits"] = sorted(GAP_AUDITS if asked is None else GAP_AUDITS & set(asked))
+        values = merge(self.base, {"seed": seed, "audit": audit})
+        return {**values, "request": {**drawn, **request}}
+
+    def space(self, label: str) -> Space:
+        """What is searched for a method: its own settings and those of all; empty for one that is not searched."""
+        competitor, tuning = self.config.methods[label], self.config.tuning
+        if tuning is None or not competitor.search:
+            return {}
+        shared = {} if METHODS[competitor.method(label)].closed_form else tuning.search
+        return {**competitor.search, **shared}
+
+    def ends(self, label: str) -> list[dict[str, Any]]:
+        """Settings of the search, one changed at a time to every choice and to both ends of its range, and of the
+        widest that this may become."""
+        space, tuning = self.space(label), self.config.tuning
+        first = {key: values_of(drawn)[0] for key, drawn in space.items()}
+        found = [first]
+        for key, drawn in space.items():
+            values = list(values_of(drawn))
+            for edge in ("low", "high") if tuning and "choice" not in drawn else ():
+                widest = drawn
+                for _ in range(tuning.widenings):
+                    widest = widened(widest, edge, tuning.widen)
+                values += values_of(widest)
+            found += [{**first, key: value} for value in values]
+        return found
+
+    def uncut(self, label: str, trial: Settings, request: Settings, seed: int, *, tuning: bool) -> RunConfig:
+        """The configuration of a cell before its steps are cut to the budget.
+
+        Raises: ConfigError for settings that do not fit.
+        """
+        competitor = self.config.methods[label]
+        values = self._shared(request, seed, tuning)
+        if label in METHODS:
+            values = merge(values, {"method": {"name": label}})
+        if self.config.tuning is not None and not competitor.published:
+            values = merge({"stop": asdict(StopConfig())}, values)  # a preset's own would favour its method
+        values = merge(values, competitor.set)
+        return config_from(with_settings(values, {k: v for k, v in trial.items() if k != STEPS_FRAC}))
+
+    def cell_config(
+        self, label: str, trial: Settings, request: Settings, seed: int, *, tuning: bool, sizes: Sizes
+    ) -> RunConfig:
+        """The configuration of a cell, its steps cut to the budget for sets of these sizes.
+
+        Raises: ConfigError for settings that do not fit, or if the budget buys no step.
+        """
+        budget = self.config.methods[label].budget_rows or self.config.budget_rows
+        try:
+            config = self.uncut(label, trial, request, seed, tuning=tuning)
+            return within_budget(config, budget, label, sizes, trial.get(STEPS_FRAC, 1.0))
+        except ConfigError as error:
+            text = str(error)
+            raise ConfigError(text if text.startswith("methods.") else f"methods.{label}: {text}") from error
+
+
+def with_settings(values: Settings, dotted: Settings) -> dict[str, Any]:
+    """Plain mapping with dotted keys set in it."""
+    return overridden(values, [f"{key}={json.dumps(value)}" for key, value in dotted.items()])
+
+
+def within_budget(config: RunConfig, budget: int, label: str, sizes: Sizes, steps_frac: float = 1.0) -> RunConfig:
+    """``steps_frac`` of the steps that the budget buys; the step counts of the stop rule keep their proportion.
+
+    Raises: ConfigError if it buys none, or for a share that is none.
+    """
+    if not 0 < steps_frac <= 1:
+        raise ConfigError(f"{STEPS_FRAC}: a share of the budget lies in (0, 1], got {steps_frac}.")
+    method, batches, stop = config.method, config.batches, config.stop
+    ready = method.rows_to_prepare(sizes.forget, sizes.retain, sizes.forget_classes)
+    forget = min(batches.forget_batch, sizes.forget)
+    positives = batches.positives_per_class * min(sizes.classes, forget)
+    retain = batches.retain_batch + (positives if batches.retain_sampling == "class_aware" else 0)
+    each = method.rows_per_step(forget, retain)
+    steps = 1 if method.closed_form else int((budget - ready) // each)
+    if ready > budget or steps < 1:
+        raise ConfigError(
+            f"methods.{label}: budget_rows={budget} buys no step (the method forwards {ready} rows to prepare and "
+            f"{each:.0f} a step)."
+        )
+    steps = max(1, int(steps * steps_frac))
+    factor = steps / stop.max_steps
+    check_every, further = max(1, round(stop.check_every * factor)), round(stop.further_steps * factor)
+    return replace(config, stop=replace(stop, max_steps=steps, check_every=check_every, further_steps=further))
+
+
+def read_values(path: Path, overrides: Sequence[str], kind: type, word: str, folder: str) -> dict[str, Any]:
+    """Of a file that builds on a run configuration, its keys checked against ``kind``.
+
+    Raises: ConfigError.
+    """
+    if not path.is_file():
+        raise ConfigError(f"no configuration file {path}; complete ones are in tune_configs/{folder}/.")
+    values = parse_yaml(path.read_text(), str(path))
+    values = overridden(values, overrides)
+    if "base" not in values:
+        raise ConfigError(f"{path} is no {word}: it has no key base (`cu unlearn` takes run configurations).")
+    check_keys(values, kind, "")
+    return values
+
+
+def read_base(path: Path, base: str, changes: Settings) -> dict[str, Any]:
+    """The run configuration that the file ``path`` names, with its changes.
+
+    Raises: ConfigError.
+    """
+    file = path.parent / base
+    if not file.is_file():
+        raise ConfigError(f"base: no configuration file {file} (the path is relative to {path.parent}).")
+    return merge(parse_yaml(file.read_text(), str(file)), changes)
+
+
+def _check_ranges(path: str, search: Any) -> None:
+    """Raises: ConfigError for the lists of values that stood here before searches drew from ranges."""
+    for key, drawn in search.items() if isinstance(search, Mapping) else ():
+        if not isinstance(drawn, Mapping):
+            raise ConfigError(
+                f"{path}.search.{key}: must name a range, e.g. {{loguniform: [0.001, 0.1]}} or {{choice: [...]}}, "
+                f"got {drawn!r}."
+            )
+
+
+def read_comparison(path: Path, overrides: Sequence[str] = (), only: Sequence[str] | None = None) -> Comparison:
+    """Read and check the file; ``overrides`` are dotted settings of it, e.g. ``seeds=[0]`` or ``set.storage=other``;
+    ``only`` names the methods that take part, absent: all.
+
+    Raises: ConfigError.
+    """
+    values = read_values(path, overrides, CompareConfig, "comparison", "compare")
+    methods = values.get("methods", {})
+    if not isinstance(methods, Mapping) or not methods:
+        raise ConfigError(f"methods: must name at least one method with its settings, got {methods!r}.")
+    for label, entry in methods.items():
+        if not isinstance(entry, Mapping):
+            raise ConfigError(f"methods.{label}: must hold keys and values ({{}} for none), got {entry!r}.")
+        check_keys(entry, Competitor, f"methods.{label}.")
+        _check_ranges(f"methods.{label}", entry.get("search"))
+    unknown = [label for label in only or () if label not in methods]
+    if unknown:
+        near = difflib.get_close_matches(unknown[0], methods, 1)
+        hint = f"did you mean {near[0]}?" if near else f"they are {', '.join(methods)}."
+        raise ConfigError(f"--methods: {unknown[0]!r} is not among those of {path}; {hint}")
+    if only is not None:
+        values["methods"] = {label: methods[label] for label in only}
+    try:
+        config = TypeAdapter(CompareConfig).validate_python(values)
+    except ValidationError as error:
+        raise ConfigError(one_line(error)) from error
+    return Comparison(config, read_base(path, config.base, config.set))

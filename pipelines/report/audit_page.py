@@ -1,0 +1,121 @@
+"""The audit as one HTML file that needs nothing else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import yaml
+from jinja2 import Environment, PackageLoader, select_autoescape
+
+from cu_core.audit.explain import EXPLANATIONS
+from cu_core.audit.report import AuditReport
+from cu_core.audit.table import AUDITS, METRICS
+from cu_core.files import write_text
+from pipelines.report import plots
+from pipelines.report.terminal import limits_line
+
+PLAIN_WORDS = {
+    "indistinguishable": "Where these audits can tell, the model answers like one that never saw the data.",
+    "under-forgotten": "Something of the data is still there that a retrained model does not have.",
+    "over-forgotten": "More was removed or damaged than a retrained model would show.",
+    "inconclusive": "These figures cannot tell whether the data was forgotten.",
+}
+
+BAND_CAPTION = (
+    "Pale bar: where one more retrained model would lie, or the margin where that is wider (none: the figure is not "
+    "judged); blue ticks: the oracles; red dot: the unlearned model; grey cross: the original."
+)
+
+
+def environment() -> Environment:
+    made = Environment(
+        loader=PackageLoader("pipelines.report"),
+        autoescape=select_autoescape(default=True),
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.filters["capitalize_first"] = lambda text: text[:1].upper() + text[1:]
+    return made
+
+
+def write_report(
+    target: Path,
+    report: AuditReport,
+    samples_file: Path,
+    title: str,
+    curves: dict[str, list[tuple[int, float]]] | None = None,
+) -> None:
+    """Render ``report`` and the per-sample table."""
+    rows = {name: [row for row in report.rows if row.audit == name] for name in AUDITS}
+    html = (
+        environment()
+        .get_template("report.html.jinja")
+        .render(
+            title=title,
+            report=report,
+            plain=PLAIN_WORDS[report.verdict.word],
+            audits=AUDITS,
+            metrics=METRICS,
+            rows=rows,
+            explanations=EXPLANATIONS,
+            num_oracles=max((len(row.oracles) for row in report.rows), default=0),
+            pictures=_pictures(report, pd.read_parquet(samples_file), curves or {}),
+            limits=limits_line(report),
+            settings=yaml.safe_dump(dict(report.settings), sort_keys=False),
+        )
+    )
+    write_text(target, html)
+
+
+def _pictures(
+    report: AuditReport, samples: pd.DataFrame, curves: dict[str, list[tuple[int, float]]]
+) -> dict[str, list[tuple[str, str]]]:
+    """By audit (and ``course``): caption and SVG."""
+    found: dict[str, list[tuple[str, str]]] = {name: [] for name in (*AUDITS, "course")}
+    for name in AUDITS:
+        if rows := [row for row in report.rows if row.audit == name and not row.name.endswith("_steps")]:
+            found[name].append((BAND_CAPTION, plots.bands(rows)))
+    found["accuracy"].append(
+        (
+            "Test accuracy minus the original's; retained classes should move as the oracle's do.",
+            plots.class_change(report),
+        )
+    )
+    found["membership"].append(
+        (
+            "Holdout rows of the same classes were never trained on. Where forget rows have the same losses, an attack "
+            "on the loss learns nothing.",
+            plots.loss_histograms(samples),
+        )
+    )
+    if report.received:
+        caption = "Share of unseen rows of the forgotten class that each class gets."
+        found["neighbours"].append((caption, plots.received(report)))
+    if found["representation"]:
+        stars = ", stars the prompts of classes" if "matched" in samples else ""
+        caption = f"t-SNE of the features, coloured by class; crosses are test rows of the forgotten class{stars}."
+        found["representation"].append((caption, plots.embedding_maps(samples, report)))
+    if "matched" in samples:
+        caption = "Cosine of unseen forgotten images (sample requests: forget rows) with captions."
+        found["retrieval"].append((caption, plots.cosine_histograms(samples)))
+    if "picture" in samples and samples["picture"].notna().any():
+        caption = "Test images nearest to the forgotten class's prompts, nearest first; red: images of that class."
+        found["retrieval"].append((caption, plots.search_results(samples)))
+    _add_courses(found, report, curves)
+    return found
+
+
+def _add_courses(
+    found: dict[str, list[tuple[str, str]]], report: AuditReport, curves: dict[str, list[tuple[int, float]]]
+) -> None:
+    if report.curves:
+        found["relearning"].append(("Accuracy while a few forget rows are learned again.", plots.relearning(report)))
+    if report.stop.get("history"):
+        caption = (
+            "Rows that decided when to stop; none of them is in the figures above. The rule fires when forget (pink: "
+            "its 95% interval) falls to the target; further steps follow: a class that goes at once comes back."
+        )
+        found["course"].append((caption, plots.stop_curve(report.stop)))
+    if curves:
+        found["course"].append(("Loss terms over steps, as the run recorded them.", plots.loss_curves(curves)))

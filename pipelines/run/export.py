@@ -1,0 +1,51 @@
+"""``cu export``: a model in the format of the library it came from, for use without this project."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+from safetensors.torch import save_file
+
+from cu_core.checkpoint import ADAPTER, copy_weights
+from cu_core.config import RunConfig
+from cu_core.config_io import ConfigError
+from cu_core.files import atomic_folder
+from cu_core.models.image_text import ImageTextClassifier
+from cu_core.places import there
+from cu_core.run import load_model, open_reader
+from pipelines.audits.audit_model import find_model
+from pipelines.run.plan import make_plan
+
+
+def export(config: RunConfig, model: str, out: Path, adapter: bool) -> list[str]:
+    """Write the model to ``out``, which appears when it is whole; with ``adapter`` only what LoRA changed. Returns the
+    names of the files.
+
+    Raises: ConfigError if ``out`` exists, or there is no adapter.
+    """
+    if out.exists():
+        raise ConfigError(f"--out {out} already exists; name a new folder.")
+    plan = make_plan(replace(config, audit=replace(config.audit, oracles=0)))
+    folder = find_model(plan, model)
+    with atomic_folder(out.resolve()) as partial:
+        if adapter:
+            if not all(there(folder / name) for name in ADAPTER):
+                raise ConfigError(f"--adapter: {model} was not unlearned with trainable.tune=lora.")
+            for name in ADAPTER:
+                shutil.copy(folder / name, partial / name)
+        else:
+            _write(plan.config, folder, partial)
+    return sorted(p.name for p in out.iterdir())
+
+
+def _write(config: RunConfig, folder: Path, out: Path) -> None:
+    loaded = load_model(config, open_reader(config), folder)
+    if isinstance(loaded, ImageTextClassifier):
+        loaded.body.export(out)
+        return
+    save_file(copy_weights(loaded.body.state_dict()), out / "model.safetensors")
+    preprocess = {"size": loaded.preprocess.size, "mean": loaded.preprocess.mean, "std": loaded.preprocess.std}
+    (out / "preprocess.json").write_text(json.dumps(preprocess, indent=1))

@@ -1,0 +1,184 @@
+"""What a run needs before it starts: the resolved request, and which models are there or must be trained."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from mlflow.artifacts import download_artifacts
+from mlflow.exceptions import MlflowException
+
+from cu_core.audit.zero_shot import digests_of
+from cu_core.config import RunConfig
+from cu_core.config_io import ConfigError
+from cu_core.data.concepts import ByConcept, find_concept
+from cu_core.data.requests import ForgetSet, resolve_request, save_forget_set
+from cu_core.data.schema import Manifest
+from cu_core.files import atomic_file, file_sha256
+from cu_core.places import named_file, place, shown, there
+from cu_core.run import foreign_model, fresh_model, made_elsewhere, open_reader, open_split
+from pipelines.tracking.mlflow_runs import tracking_uri, use_server
+
+
+@dataclass(frozen=True)
+class TrainJob:
+    """One model to make, ``forget_file`` absent for the original."""
+
+    label: str
+    folder: Path
+    forget_file: Path | None
+    number: int = 0
+
+    @property
+    def done(self) -> bool:
+        return there(self.folder / "meta.json")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything resolved; ``config`` holds absolute paths and addresses."""
+
+    config: RunConfig
+    manifest: Manifest
+    forget: ForgetSet
+    forget_file: Path
+    original: TrainJob
+    oracles: tuple[TrainJob, ...]
+
+    @cached_property
+    def digest(self) -> str:
+        """Asked for by the driver before workers are: of files that are named it alone may know what they hold."""
+        return self.config.result_digest(self.manifest.digest, self.forget.digest)
+
+    @property
+    def missing(self) -> list[TrainJob]:
+        return [job for job in (self.original, *self.oracles) if not job.done]
+
+
+def about_request(plan: Plan) -> str:
+    """What is forgotten, and for a concept what matched and what nearly did."""
+    said = f"forget {len(plan.forget.rows)} of {plan.manifest.num_rows('train')} training rows"
+    if chosen := plan.config.data.retain_shards:
+        said += f"; retain rows from {chosen} of {len(plan.manifest.split_shards('train'))} shards"
+    if not isinstance(plan.config.request, ByConcept):
+        return said
+    return "\n".join([said, *find_concept(plan.config.request, open_reader(plan.config)).lines])
+
+
+def is_mlflow(weights: str) -> bool:
+    return weights.startswith(("models:", "runs:", "mlflow-artifacts:"))
+
+
+def absolute(config: RunConfig) -> RunConfig:
+    """The same run with absolute paths and addresses, which workers anywhere find; MLflow URIs of weights become local
+    files."""
+    weights = config.model.weights
+    if weights and is_mlflow(weights):
+        try:
+            use_server(tracking_uri(config))
+            found = Path(download_artifacts(artifact_uri=weights))
+        except MlflowException as error:
+            raise ConfigError(f"model.weights: {weights} cannot be fetched: {str(error).splitlines()[0]}") from error
+        files = sorted(found.rglob("*.safetensors")) if found.is_dir() else [found]
+        if len(files) != 1:
+            raise ConfigError(
+                f"model.weights: {weights} must hold one .safetensors file, it holds {len(files)}; "
+                f"models that `cu` registered hold it."
+            )
+        weights = str(_kept(files[0], config.store))
+    elif weights not in (None, "pretrained"):
+        weights = str(Path(str(weights)).resolve())
+    request: Any = config.request
+    if hasattr(request, "path"):
+        request = replace(request, path=shown(named_file(request.path)))
+    return replace(
+        config,
+        storage=shown(config.store),
+        data=replace(config.data, path=shown(place(config.data.path))),
+        model=replace(config.model, weights=weights, name=_absolute_name(config), start=_absolute_start(config)),
+        request=request,
+        audit=replace(config.audit, other_data=tuple(shown(place(p)) for p in config.audit.other_data)),
+    )
+
+
+def _kept(file: Path, store: Path) -> Path:
+    """A download under a name that it has again next time, as results depend on it."""
+    if store in file.parents:
+        return file
+    kept = store / "downloads" / f"{file_sha256(file)[:16]}.safetensors"
+    if not there(kept):
+        with atomic_file(kept) as partial:
+            shutil.copyfile(file, partial)
+    return kept
+
+
+def _check_kind(config: RunConfig, forget: ForgetSet, manifest: Manifest) -> None:
+    """What only the data tell.
+
+    Raises: ConfigError for a method that cannot answer the request as it turned out.
+    """
+    try:
+        config.method.check(forget.kind)
+    except ValueError as error:
+        raise ConfigError(f"the request turned out to be one of {forget.kind} rows: {error}") from error
+    if config.model.reads_captions and manifest.num_classes < 2 and config.method.needs_classes:
+        raise ConfigError(f"method.name={config.method.name} needs classes, {config.data.path} has pairs without.")
+    concept = isinstance(config.request, ByConcept) and forget.kind == "sample"
+    if concept and config.model.reads_captions and config.stop.rule != "none":
+        raise ConfigError(
+            "stop.rule=paper compares forget rows with unseen rows of the same kind, which a concept that is no class "
+            "does not have; set stop.rule=none."
+        )
+
+
+def _absolute_name(config: RunConfig) -> str:
+    """The file or folder of an image-text model, where it is one, by its absolute path."""
+    prefix, _, rest = config.model.name.partition(":")
+    here = config.model.reads_captions and (rest.endswith(".json") or Path(rest).exists())
+    return f"{prefix}:{Path(rest).resolve()}" if here else config.model.name
+
+
+def _absolute_start(config: RunConfig) -> str | None:
+    return str(Path(config.model.start).resolve()) if config.model.start else None
+
+
+def make_plan(config: RunConfig) -> Plan:
+    """Resolve data, request, models and places; writes only the request file.
+
+    Raises: ConfigError, DataError, ValueError for anything that cannot work, before anything starts.
+    """
+    config = absolute(config)
+    for part in (config.store, *config.store.parents):
+        if part.exists() and not part.is_dir():
+            raise ConfigError(f"storage: {part} is a file; name a folder.")
+    reader = open_reader(config)
+    digests_of(config.audit.other_data)
+    local_weights = config.model.weights not in (None, "pretrained")
+    foreign_model(config, reader) if local_weights else fresh_model(config, reader, config.seed)
+    forget = resolve_request(config.request, reader, config.model.reads_captions)
+    _check_kind(config, forget, reader.manifest)
+    models = config.store / "models"
+    digest = reader.manifest.digest
+    original = TrainJob("train original", models / config.original_key(digest), None)
+    file = save_forget_set(config.store / "requests", forget)
+    split = open_split(config, reader, file)
+    needed = {"stop set": split.stop_retain, "test set": split.retain_test}
+    if forget.kind == "class":
+        needed |= {
+            "stop set (forgotten class)": split.stop_forget,
+            "test set (forgotten class)": split.forget_test,
+        }
+    for name, rows in needed.items():
+        if not len(rows):
+            raise ConfigError(f"the {name} is empty; pack the data with larger --val-frac and --test-frac.")
+    oracles = tuple(
+        TrainJob(f"retrain oracle {i}", models / config.oracle_key(digest, forget.digest, i), file, i)
+        for i in range(config.audit.oracles)
+    )
+    for job in (original, *oracles):
+        if job.done:
+            made_elsewhere(config, job.folder)
+    return Plan(config, reader.manifest, forget, file, original, oracles)

@@ -1,0 +1,101 @@
+"""What a sweep file may hold."""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from cu_core.audit.table import METRICS
+from pipelines.compare.competitors import OWN, Settings
+from pipelines.grid.ranges import Space, check_range
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tuning:
+    """Where trials are judged; none of it is reported."""
+
+    seed: int = 9
+    request: Settings
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reported:
+    """Where the winner and the settings of ``base`` are run again."""
+
+    seeds: Sequence[int] = (0, 1, 2)
+    requests: Sequence[Settings] = ()
+    """Absent: the request of ``base``."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SweepConfig:
+    """A whole search."""
+
+    __pydantic_config__ = {"extra": "forbid"}
+
+    base: str
+    """Run configuration, relative to this file."""
+    set: Settings = field(default_factory=dict)
+    """Changes to it for every trial."""
+    tuning: Tuning
+    reported: Reported = field(default_factory=Reported)
+    space: Space
+    """Dotted keys and where they are drawn from: ``{uniform: [low, high]}``, ``{loguniform: [low, high]}``,
+    ``{int: [first, last]}``, ``{choice: [...]}``."""
+    reparametrise: bool = False
+    """Class requests, where lambda_ul and temperature act by their ratio: search it, at the temperature of ``base``."""
+    trials: int | None = None
+    """How many; absent for ``grid``, whose trials are all combinations."""
+    objective: str = "gap"
+    """Minimised on the stop set: ``gap``, the mean distance to the oracle; a metric's name, its distance to the oracle;
+    ``proxy``, which needs none; ``pareto``: forgetting, utility and cost at once."""
+    algorithm: Literal["tpe", "random", "grid"] = "tpe"
+    scheduler: Literal["asha", "median", "none"] = "asha"
+    """Ends trials early whose stop set looks worse than that of others at about the same share of their steps."""
+
+    def __post_init__(self) -> None:
+        if not self.space:
+            raise ValueError("space must name at least one setting")
+        for key, drawn in self.space.items():
+            _check_key(key)
+            check_range(f"space.{key}", drawn)
+        if self.objective not in ("gap", "proxy", "pareto", *METRICS):
+            raise ValueError(
+                f"objective: {self.objective!r} is none of gap, proxy, pareto and the metrics{self._near()}"
+            )
+        if self.objective == "pareto" and self.scheduler != "none":
+            raise ValueError("scheduler: three objectives have no order by which trials could end early; set none")
+        if self.algorithm == "grid":
+            if self.trials is not None or any("choice" not in drawn for drawn in self.space.values()):
+                raise ValueError("algorithm: grid runs all combinations of choices; trials must be null")
+        elif self.trials is None or self.trials < 1:
+            raise ValueError(f"trials must be at least 1, got {self.trials}")
+        elif self.trials > self.combinations:
+            raise ValueError(f"trials: {self.trials}, but there are {self.combinations:.0f} combinations; use grid")
+        seeds = self.reported.seeds
+        if self.tuning.seed in seeds or not seeds or len({*seeds}) < len(seeds):
+            raise ValueError("reported.seeds must be different numbers, at least one, and not the tuning seed")
+
+    def _near(self) -> str:
+        near = difflib.get_close_matches(self.objective, ("gap", "proxy", "pareto", *METRICS), 1)
+        return f"; did you mean {near[0]}?" if near else f": {', '.join(METRICS)}"
+
+    @property
+    def count(self) -> int:
+        """Of trials."""
+        return self.trials or int(self.combinations)
+
+    @property
+    def combinations(self) -> float:
+        """Of settings; infinite where one is drawn from a range."""
+        return math.prod(len(d["choice"]) if "choice" in d else math.inf for d in self.space.values())
+
+
+def _check_key(key: str) -> None:
+    if key.split(".")[0] not in (*OWN, "trainable"):
+        near = difflib.get_close_matches(key.split(".")[0], (*OWN, "trainable"), 1)
+        hint = f"; did you mean {near[0]}?" if near else f": {', '.join(OWN)}, trainable"
+        raise ValueError(f"space.{key}: only settings of the unlearning can be searched{hint}")

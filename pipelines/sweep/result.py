@@ -1,0 +1,43 @@
+"""A finished sweep."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from scipy.stats import spearmanr
+
+from pipelines.sweep.ray_tune import Tried
+from pipelines.sweep.space import Sweep
+
+DEFAULT, WINNER = "base", "winner"
+
+
+@dataclass(frozen=True)
+class Swept:
+    """A whole search."""
+
+    sweep: Sweep
+    name: str
+    trials: list[Tried]
+    winner: Tried
+    front: list[Tried]
+    """Trials than which no other is better in one figure without being worse in another; with one objective the
+    winner."""
+    again: dict[str, list[float]]
+    """Gap (without oracles: proxy) of the settings of ``base`` and of the winner's, by reported seed and request."""
+    figure: str
+    """``gap`` or ``proxy``: what ``again`` holds."""
+    folder: Path
+
+    @property
+    def rank_correlation(self) -> float | None:
+        """Spearman's, between proxy and gap over finished trials; absent under three of them or without oracles."""
+        pairs = [(t.found["proxy"], t.found["gap"]) for t in self.trials if "gap" in t.found]
+        return float(spearmanr(*zip(*pairs, strict=True)).statistic) if len(pairs) > 2 else None
+
+    @property
+    def better(self) -> bool:
+        """Whether the winner's mean on fresh seeds is the lower one."""
+        return float(np.mean(self.again[WINNER])) < float(np.mean(self.again[DEFAULT]))

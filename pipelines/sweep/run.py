@@ -1,0 +1,154 @@
+"""``cu sweep``: Ray Tune searches settings on the stop set; the winner is run again on fresh seeds."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import ray
+
+from cu_core.audit.proxy import proxy_score
+from cu_core.audit.report import AuditReport
+from cu_core.config import RunConfig
+from cu_core.config_io import ConfigError, dump_config, merge
+from cu_core.files import digest_of, write_text
+from cu_core.places import shown, there
+from cu_core.run_audit import run_proxy
+from pipelines.cluster.session import ray_session
+from pipelines.console import console
+from pipelines.grid.cells import Cell, Failure, run_cells
+from pipelines.grid.nested_runs import Recorder
+from pipelines.report.terminal import command_line, counted, resumed
+from pipelines.run import launch
+from pipelines.run.folder import check_name, names_in
+from pipelines.run.job import register
+from pipelines.run.plan import make_plan
+from pipelines.sweep.board import Board
+from pipelines.sweep.objective import PARETO, pareto_front, recommended
+from pipelines.sweep.page import write_page
+from pipelines.sweep.ray_tune import Tried, run_trials
+from pipelines.sweep.result import DEFAULT, WINNER, Swept
+from pipelines.sweep.space import Sweep
+from pipelines.sweep.trial import trial_cell
+
+
+def run_sweep(sweep: Sweep, name: str, resume: bool) -> Swept:
+    """Train what is missing, search, run the winner again; all of it recorded in MLflow.
+
+    Raises: ConfigError for a name in use, nothing to resume, or if no trial finished.
+    """
+    plan = make_plan(sweep.trial_config(sweep.first))
+    config = plan.config
+    sweep = replace(sweep, base=_absolute(sweep, config))
+    if not resume:
+        check_name(name)
+    folder = config.store / "sweeps" / name
+    digest = digest_of([sweep.base, asdict(sweep.config), sweep.calibrate])
+    _check_folder(folder, digest, resume)
+    with ray_session(config):
+        write_text(folder / "sweep.json", json.dumps({"digest": digest}))
+        recorder = Recorder(config, f"sweep {name}", asdict(sweep.config), f"{name} {digest}")
+        status = "FAILED"
+        try:
+            launch.train_missing(config, plan.missing, local=False)
+            console.print(f"sweep {name}: {counted(sweep.config.count, 'trial')}, {sweep.config.objective} minimised")
+            with Board(sweep, recorder) as board:
+                trials = run_trials(sweep, folder, board)
+                if board.interrupted:
+                    raise KeyboardInterrupt
+            _record(recorder, sweep, trials)
+            swept, cell = _finish(sweep, name, trials, folder)
+            write_page(swept)
+            if isinstance(cell.outcome, AuditReport):
+                tags = {"sweep": name, "better_than_base": str(swept.better)}
+                register(cell.plan, recorder.parent, "swept", cell.folder / "unlearned", tags)
+            recorder.finish("FINISHED", folder, {f"reported/{k}": float(np.mean(v)) for k, v in swept.again.items()})
+            status = "FINISHED"
+        except KeyboardInterrupt:
+            status = "KILLED"
+            console.print(f"\ngo on with: {resumed(command_line(), name)}", soft_wrap=True, highlight=False)
+            raise
+        finally:
+            if status != "FINISHED":
+                recorder.finish(status)
+    return swept
+
+
+def _absolute(sweep: Sweep, config: RunConfig) -> dict[str, Any]:
+    """The base with paths that hold in trials too, wherever they run."""
+    model = {name: getattr(config.model, name) for name in ("name", "start", "weights")}
+    paths = {"storage": config.storage, "data": {"path": config.data.path}, "model": model}
+    return merge(sweep.base, paths | {"audit": {"other_data": list(config.audit.other_data)}})
+
+
+def _check_folder(folder: Path, digest: str, resume: bool) -> None:
+    record = folder / "sweep.json"
+    if not resume:
+        if folder.exists() or there(record):
+            raise ConfigError(
+                f"a sweep {folder.name!r} exists; --resume {folder.name} goes on with it, --name names another."
+            )
+        return
+    if not there(record):
+        raise ConfigError(
+            f"--resume {folder.name}: no such sweep in {folder.parent}; sweeps there: {names_in(folder.parent)}."
+        )
+    if json.loads(record.read_text())["digest"] != digest:
+        raise ConfigError(f"--resume {folder.name}: that sweep has other settings; use its file, or name a new one.")
+
+
+def _record(recorder: Recorder, sweep: Sweep, trials: Sequence[Tried]) -> None:
+    """What the board has not written: trials that were ended early or failed."""
+    for trial in trials:
+        cell = trial_cell(sweep, trial.drawn)
+        if trial.state == "finished":
+            recorder(cell)
+        else:
+            status = "KILLED" if trial.state == "stopped" else "FAILED"
+            recorder.add(cell, Failure(f"{trial.state}: {trial.reason}"), status)
+
+
+def _finish(sweep: Sweep, name: str, trials: list[Tried], folder: Path) -> tuple[Swept, Cell]:
+    """With the winner's first cell that did not diverge, where there is one."""
+    done = [t for t in trials if t.state == "finished"]
+    if not done:
+        reasons = "; ".join(dict.fromkeys(t.reason for t in trials))
+        raise ConfigError(f"no trial finished: {reasons}")
+    if sweep.config.objective == "pareto":
+        rows = [[t.found[name] for name in PARETO] for t in done]
+        winner, front = done[recommended(rows)], [done[i] for i in pareto_front(rows)]
+    else:
+        winner = min(done, key=lambda t: t.found["objective"])
+        front = [winner]
+    console.print("the winner and the settings of base on fresh seeds")
+    cells = {label: [Cell(f"{label} seed {c.seed}", make_plan(c)) for c in sweep.reported_configs(drawn)]
+             for label, drawn in ((DEFAULT, {}), (WINNER, winner.drawn))}  # fmt: skip
+    run_cells([cell for both in cells.values() for cell in both])
+    again = {label: ray.get([_reported(cell) for cell in own]) for label, own in cells.items()}
+    config = replace(cells[WINNER][0].plan.config, name=None)
+    write_text(folder / "winner.yaml", f"# cu unlearn {shown(folder / 'winner.yaml')}\n{dump_config(config)}")
+    figure = "gap" if config.audit.oracles else "proxy"
+    return Swept(sweep, name, trials, winner, front, again, figure, folder), next(
+        (c for c in cells[WINNER] if isinstance(c.outcome, AuditReport)), cells[WINNER][0]
+    )
+
+
+def _reported(cell: Cell) -> Any:
+    """On rows that decided nothing; infinite where the run diverged. A reference to be."""
+    outcome = cell.outcome
+    if not isinstance(outcome, AuditReport):
+        return ray.put(float("inf"))
+    if outcome.gap is not None:
+        return ray.put(outcome.gap.mean)
+    return _proxy_task.options(**launch.task_options(cell.plan.config)).remote(cell)
+
+
+@ray.remote
+def _proxy_task(cell: Cell) -> float:
+    plan, unlearned = cell.plan, cell.folder / "unlearned"
+    device = launch.device_of(plan.config)
+    return proxy_score(run_proxy(plan.config, plan.forget_file, plan.original.folder, unlearned, device))

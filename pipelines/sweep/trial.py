@@ -1,0 +1,77 @@
+"""What a trial of a sweep runs, in a worker of Ray Tune."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+import ray
+from ray import tune
+from ray.tune.integration.ray_train import TuneReportCallback
+
+from cu_core.dist import use_cpus
+from cu_core.files import write_text
+from cu_core.places import there
+from cu_core.run import Hooks, run_unlearn
+from cu_core.run_audit import run_proxy
+from cu_core.types import StepReport
+from cu_core.unlearn.loop import NonFiniteError
+from pipelines.grid.cells import REPORTS, Cell, Failure
+from pipelines.run import launch
+from pipelines.run.folder import RunFolder
+from pipelines.run.plan import make_plan
+from pipelines.run.ray_train import train_workers
+from pipelines.sweep.objective import ALL, judge, look
+from pipelines.sweep.space import Sweep
+from pipelines.tracking.step_log import StepLog, read_steps
+
+
+def trial_cell(sweep: Sweep, drawn: Mapping[str, Any]) -> Cell:
+    told = [f"{key.split('.')[-1]}={f'{v:.4g}' if isinstance(v, float) else v}" for key, v in drawn.items()]
+    return Cell(" ".join(told), make_plan(sweep.trial_config(drawn)))
+
+
+def run_trial(drawn: dict[str, Any], sweep: Sweep) -> None:
+    """One trial: unlearn, audit, judge; what is there already is found. Reports looks at the stop set on the way."""
+    cell = trial_cell(sweep, drawn)
+    config, unlearned, log = cell.plan.config, cell.folder / "unlearned", StepLog(cell.folder)
+    seen = partial(look, kind=cell.plan.forget.kind)
+
+    def on_step(step: StepReport) -> None:
+        log(step)
+        if found := seen(step):
+            log.flush()  # a trial that is ended here does not come back
+            tune.report(found)
+
+    if not there(unlearned / "meta.json"):
+        if config.workers.count == 1:
+            use_cpus(config.workers.cpus)
+            hooks = Hooks(device=launch.device_of(config), on_step=on_step)
+            run_unlearn(config, cell.plan.original.folder, cell.plan.forget_file, unlearned, hooks)
+        else:
+            cell.folder.mkdir(parents=True, exist_ok=True)
+            job = launch.WorkerJob(cell.plan, RunFolder(cell.folder), log, None, seen)
+            train_workers(job, config, RunFolder(cell.folder), [TuneReportCallback()])
+        log.flush()
+    if config.workers.count == 1:
+        found = audit_trial(cell, sweep.config.objective)
+    else:  # the trial itself holds no CPU or GPU; its audit takes them as any task does
+        options = launch.task_options(config) | {"scheduling_strategy": "DEFAULT"}
+        found = ray.get(ray.remote(audit_trial).options(**options).remote(cell, sweep.config.objective))
+    looks = [seen(StepReport(step, config.stop.max_steps, values)) for step, values in read_steps(cell.folder)]
+    last: dict[str, float] = next((one for one in reversed(looks) if one), {})
+    tune.report({**last, "share": ALL, **found})
+
+
+def audit_trial(cell: Cell, objective: str) -> dict[str, float]:
+    """Figures of a trial whose model is there; its audit is written, or found."""
+    plan, unlearned = cell.plan, cell.folder / "unlearned"
+    report = cell.outcome
+    if isinstance(report, Failure):
+        raise NonFiniteError(report.reason)
+    if report is None:
+        report, _ = launch.audit_here(plan, unlearned, lambda role: None)
+        write_text(cell.report_file, REPORTS.dump_json(report, indent=1).decode())
+    parts = run_proxy(plan.config, plan.forget_file, plan.original.folder, unlearned, launch.device_of(plan.config))
+    return judge(report, parts, objective)
