@@ -27,12 +27,13 @@ from cu_core.places import there
 from cu_core.run import open_reader, open_split
 from cu_core.run_audit import LIMITS, Evidence, gather, limits_file
 from pipelines.audits.calibrate_models import Amounts, Sort, check_amounts, make_models
+from pipelines.cluster.board import ray_board
 from pipelines.cluster.session import ray_session
-from pipelines.compare.command import check_out
-from pipelines.console import console, ray_board
-from pipelines.report.terminal import command_line, machine
-from pipelines.run import launch
+from pipelines.console import console
+from pipelines.report.markdown import check_out
+from pipelines.report.provenance import command_line, machine
 from pipelines.run.plan import Plan, make_plan
+from pipelines.run.task_options import device_of, ray_task, task_options
 
 DRAWS = 10
 """Sets of oracles by which each model is judged."""
@@ -78,15 +79,15 @@ def judge_all(
     return found
 
 
-@ray.remote
+@ray_task
 def _gather(plan: Plan, roles: dict[str, Path]) -> Evidence:
     split = open_split(plan.config, open_reader(plan.config), plan.forget_file)
-    return gather(plan.config, split, roles, launch.device_of(plan.config))
+    return gather(plan.config, split, roles, device_of(plan.config))
 
 
 def _evidence(plan: Plan, roles: Mapping[str, Path]) -> Evidence:
     """Audit every model alone, side by side."""
-    options = launch.task_options(plan.config)
+    options = task_options(plan.config)
     with ray_board() as board:
         tasks = [_gather.options(**options).remote(plan, {role: folder}) for role, folder in roles.items()]
         parts, pending = [], tasks

@@ -18,8 +18,9 @@ from cu_core.files import digest_of
 from cu_core.places import there
 from cu_core.run import open_reader
 from pipelines.cluster.session import ray_session
-from pipelines.run import launch
 from pipelines.run.plan import Plan, TrainJob
+from pipelines.run.task_options import ray_task, task_options
+from pipelines.run.training import train_missing
 
 LEFT_KEY, DAMAGE_KEY, NOISE_KEY = 61, 62, 63
 
@@ -64,7 +65,7 @@ def make_models(plan: Plan, amounts: Amounts) -> list[Sort]:
     trained = _partly_trained(plan, amounts)
     jobs = {job.folder: job for job in [plan.original, *plan.oracles, *(j for _, _, part in trained for j in part)]}
     with ray_session(plan.config):
-        launch.train_missing(plan.config, [job for job in jobs.values() if not job.done], local=False)
+        train_missing(plan.config, [job for job in jobs.values() if not job.done], local=False)
         noisy = [(level, _noisy(plan, level, amounts.replicates)) for level in amounts.noise]
     sorts = [Sort(what, percent, {job.label: job.folder for job in part}) for what, percent, part in trained]
     for level, models in noisy:
@@ -112,13 +113,13 @@ def _noisy(plan: Plan, percent: float, replicates: int) -> dict[str, Path]:
         key = digest_of([oracle.folder.name, "noise", percent, NOISE_KEY])
         made[f"noise {percent:g}%, {replicate}"] = folder = plan.config.store / "models" / key
         if not there(folder / "meta.json"):
-            options = launch.task_options(plan.config) | {"num_gpus": 0}
+            options = task_options(plan.config) | {"num_gpus": 0}
             tasks.append(_add_noise.options(**options).remote(oracle.folder, folder, percent, [NOISE_KEY, replicate]))
     ray.get(tasks)
     return made
 
 
-@ray.remote
+@ray_task
 def _add_noise(source: Path, target: Path, percent: float, seed: Sequence[int]) -> None:
     weights, meta = load_weights(source), read_meta(source)
     rng = np.random.default_rng(list(seed))

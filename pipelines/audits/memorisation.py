@@ -29,8 +29,9 @@ from cu_core.run import load_model, open_reader
 from cu_core.source import source_digest
 from cu_core.unlearn.evaluate import predict
 from pipelines.cluster.session import ray_session
-from pipelines.run import launch
 from pipelines.run.plan import TrainJob, absolute
+from pipelines.run.task_options import device_of, ray_task, task_options
+from pipelines.run.training import train_side_by_side
 
 HALVES = (0, 1)
 
@@ -84,7 +85,7 @@ def plan_scoring(config: RunConfig) -> Scoring:
 def write_scores(scoring: Scoring) -> Path:
     """Score every training row into ``scoring.file``: sample_id, memorisation, and both confidences (0..1)."""
     reader = open_reader(scoring.config)
-    device = launch.device_of(scoring.config)
+    device = device_of(scoring.config)
 
     def confidence(job: TrainJob, rows: RowSet) -> np.ndarray:
         found = predict(load_model(scoring.config, reader, job.folder).to(device), reader, rows)
@@ -101,7 +102,7 @@ def write_scores(scoring: Scoring) -> Path:
     return scoring.file
 
 
-@ray.remote
+@ray_task
 def _score_task(scoring: Scoring) -> None:
     write_scores(scoring)
 
@@ -114,8 +115,8 @@ def make_scores(scorings: list[Scoring]) -> None:
     with ray_session(todo[0].config):
         missing = {job.folder: (s.config, job) for s in todo for job in s.missing}
         if missing:
-            launch.train_side_by_side(list(missing.values()))
-        ray.get([_score_task.options(**launch.task_options(s.config)).remote(s) for s in todo])
+            train_side_by_side(list(missing.values()))
+        ray.get([_score_task.options(**task_options(s.config)).remote(s) for s in todo])
 
 
 def score_rows(config: RunConfig, out: Path) -> None:

@@ -21,12 +21,13 @@ from cu_core.data.requests import ForgetSet, save_forget_set
 from cu_core.places import there
 from cu_core.run import Hooks, load_model, open_reader, open_split, run_unlearn
 from cu_core.source import source_digest
+from pipelines.cluster.board import ray_board
 from pipelines.cluster.session import ray_session, resources
-from pipelines.console import console, ray_board
-from pipelines.report.terminal import counted
-from pipelines.run import launch
+from pipelines.console import console, counted
 from pipelines.run.dry_run import rows_per_second
 from pipelines.run.plan import Plan, TrainJob, make_plan
+from pipelines.run.task_options import device_of, gpu_share, ray_task, task_options
+from pipelines.run.training import start_training
 
 Role = Literal["original", "unlearned", "oracle"]
 
@@ -106,11 +107,11 @@ def trained_on(members: Sequence[Member]) -> np.ndarray:
     return np.stack([np.isin(ids, m.plan.forget.sample_ids) for m in members])
 
 
-@ray.remote
+@ray_task
 def _run_member(member: Member, *models: None) -> None:
     """Unlearn, and keep what each model answers; ``models`` are trained by then."""
     plan, base = member.plan, member.base
-    config, device = base.config, launch.device_of(base.config)
+    config, device = base.config, device_of(base.config)
     models = member.models
     if not there(models["unlearned"] / "meta.json"):
         hooks = Hooks(device=device)
@@ -133,11 +134,11 @@ def run_members(members: Sequence[Member]) -> None:
     missing = {job.folder: (m.plan.config, job) for m in todo for job in m.missing}
     with ray_session(config), ray_board() as board:
         memory = announce(members, todo, list(missing.values()))
-        trained = dict(zip(missing, launch.start_training(list(missing.values()), board, memory), strict=True))
+        trained = dict(zip(missing, start_training(list(missing.values()), board, memory), strict=True))
         pending = {}
         for member in todo:
             models = [trained[job.folder] for job in member.missing]
-            options = launch.task_options(member.plan.config) | {"memory": memory}
+            options = task_options(member.plan.config) | {"memory": memory}
             pending[_run_member.options(**options).remote(member, *models)] = member
         total = len(todo)
         while pending:
@@ -159,7 +160,7 @@ def announce(members: Sequence[Member], todo: Sequence[Member], jobs: Sequence[t
     seconds = sum(shares) * _training_seconds(members, train_rows / speed)
     seconds += len(todo) * config.stop.max_steps * rows / speed
     have = resources()
-    slots = have["GPU"] / launch.gpu_share(config) if config.workers.gpu else have["CPU"]
+    slots = have["GPU"] / gpu_share(config) if config.workers.gpu else have["CPU"]
     slots = int(min(slots, have["memory"] / memory))
     if slots < 1:
         raise ConfigError(

@@ -20,7 +20,7 @@ from cu_core.config import RunConfig
 from cu_core.config_io import ConfigError, as_plain
 from cu_core.files import atomic_folder, write_text
 from pipelines.audits.pools import pool_a, pool_b, run_members, target_rows, trained_on
-from pipelines.report.terminal import command_line, machine
+from pipelines.report.provenance import command_line, machine
 from pipelines.run.plan import make_plan
 
 LEAST_MODELS = 8

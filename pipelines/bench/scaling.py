@@ -22,9 +22,9 @@ from cu_core.files import write_text
 from cu_core.places import there
 from cu_core.run import Hooks
 from pipelines.cluster.session import check_room, ray_session, resources
-from pipelines.compare.command import check_out
 from pipelines.console import console
-from pipelines.report.terminal import command_line, machine
+from pipelines.report.markdown import check_out
+from pipelines.report.provenance import command_line, machine
 from pipelines.run.folder import RunFolder
 from pipelines.run.plan import absolute
 from pipelines.run.ray_train import train_workers

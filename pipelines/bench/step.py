@@ -10,9 +10,9 @@ from rich.table import Table
 from cu_core.bench import StepCost, bench
 from cu_core.config import RunConfig
 from cu_core.files import write_text
-from pipelines.compare.command import check_out
 from pipelines.console import bars, console
-from pipelines.report.terminal import command_line, machine
+from pipelines.report.markdown import check_out
+from pipelines.report.provenance import command_line, machine
 
 HEADINGS = ("batch", "rows a step", "seconds a step", "rows a second", "peak memory (MiB)")
 

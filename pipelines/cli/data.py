@@ -16,8 +16,7 @@ from cu_core.data.shard_reader import ShardReader
 from cu_core.data.sources import SourceOptions
 from cu_core.data.verify import verify
 from cu_core.places import place
-from pipelines.console import bars, console
-from pipelines.report.terminal import counted
+from pipelines.console import bars, console, counted
 
 app = typer.Typer(no_args_is_help=True)
 Packed = Annotated[

@@ -109,8 +109,8 @@ def train(
 ) -> None:
     """Train the original model (and its oracles); one that is there already is found by digest, not trained again."""
     from pipelines.cluster.session import ray_session
-    from pipelines.run import launch
     from pipelines.run.plan import make_plan
+    from pipelines.run.training import train_missing
 
     settings = load_config(config, overrides or [])
     if print_config:
@@ -120,10 +120,10 @@ def train(
     wanted = [plan.original, *(plan.oracles if oracles else ())]
     missing = [job for job in wanted if not job.done]
     if local:
-        launch.train_missing(plan.config, missing, local)
+        train_missing(plan.config, missing, local)
     elif missing:
         with ray_session(plan.config):
-            launch.train_missing(plan.config, missing, local)
+            train_missing(plan.config, missing, local)
     for job in wanted:
         console.print(f"{job.label}: {job.folder}")
 
@@ -160,8 +160,9 @@ def audit(
     ] = None,
 ) -> None:
     """Audit any saved model against the original and oracles (trained where they are not there)."""
-    from pipelines.audits.audit_model import audit_model, config_of
+    from pipelines.audits.audit_model import audit_model
     from pipelines.audits.strong_audit import strong_audit, table
+    from pipelines.run.saved_models import config_of
 
     if metric is not None:
         print(explain_metric(metric))
@@ -200,8 +201,8 @@ def export(
     adapter: Annotated[bool, typer.Option("--adapter", help="Only what LoRA changed, as peft reads it.")] = False,
 ) -> None:
     """Write a model as its own library loads it: torchvision and timm state dicts, open_clip, transformers."""
-    from pipelines.audits.audit_model import config_of
     from pipelines.run.export import export
+    from pipelines.run.saved_models import config_of
 
     files = export(config_of(model, config, overrides or []), model, out, adapter)
     console.print(f"{out}: {', '.join(files)}", soft_wrap=True, highlight=False)

@@ -19,7 +19,7 @@ from cu_core.data.schema import MANIFEST
 from cu_core.files import write_text
 from cu_core.places import address, place
 from pipelines.cluster.signals import interrupt_on_sigterm
-from pipelines.report.terminal import counted
+from pipelines.console import counted
 
 
 @contextmanager

@@ -9,9 +9,8 @@ from pathlib import Path
 from pydantic import TypeAdapter
 from rich.console import Console
 
-from cu_core.config_io import ConfigError
 from cu_core.files import digest_of, write_text
-from cu_core.places import shown, there
+from cu_core.places import shown
 from pipelines.cluster.session import ray_session
 from pipelines.compare.config import CompareConfig, Comparison, read_comparison
 from pipelines.compare.page import LEGEND, all_tables, terminal_table, write_files
@@ -20,7 +19,8 @@ from pipelines.compare.search_table import left_out
 from pipelines.compare.table import cell_frame
 from pipelines.console import console
 from pipelines.grid.nested_runs import Recorder
-from pipelines.report.terminal import command_line
+from pipelines.report.markdown import check_out
+from pipelines.report.provenance import command_line
 from pipelines.run.plan import absolute
 from pipelines.tracking.mlflow_runs import page_command
 
@@ -53,14 +53,6 @@ def run_tracked(comparison: Comparison, name: str) -> tuple[Finished, Path]:
 
 def comparison_digest(comparison: Comparison) -> str:
     return digest_of([comparison.base, TypeAdapter(CompareConfig).dump_python(comparison.config, mode="json")])
-
-
-def check_out(out: Path | None) -> None:
-    """Raises: ConfigError if the file could not be written at the end, or is there and no table of ours."""
-    if out is not None and there(out) and not out.read_text(errors="replace").startswith("```\ncu "):
-        raise ConfigError(f"--out: {out} exists and is no table of this program; name another file.")
-    if out is not None and (out.is_dir() or out.parent.is_file()):
-        raise ConfigError(f"--out: {out} must be a file that can be written; it is a folder, or lies in a file.")
 
 
 def compare(path: Path, overrides: Sequence[str], out: Path | None, only: Sequence[str] | None = None) -> None:

@@ -6,15 +6,13 @@ import difflib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 from cu_core.audit.verdict import Word
 from cu_core.methods.table import METHODS
 from pipelines.grid.ranges import Space, check_range, values_of
+from pipelines.grid.study_file import OWN, Settings
 
-Settings = Mapping[str, Any]
-OWN = ("method", "optimizer", "batches", "stop", "batch_norm", "preset")
-"""Parts of the run configuration that belong to a method."""
 STEPS_FRAC = "steps_frac"
 """A setting of searches: the share, in (0, 1], of the steps that the budget buys."""
 CONTROLS = ("doing nothing", "oracle")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -13,15 +12,14 @@ from pydantic import TypeAdapter, ValidationError
 
 from cu_core.audit.table import METRICS
 from cu_core.config import RunConfig
-from cu_core.config_io import ConfigError, check_keys, config_from, merge, one_line, overridden, parse_yaml
+from cu_core.config_io import ConfigError, check_keys, config_from, merge, one_line
 from cu_core.methods.table import METHODS
 from cu_core.unlearn.stopping import StopConfig
-from pipelines.compare.competitors import OWN, STEPS_FRAC, Competitor, Settings, Tuning, check_label, repeated
+from pipelines.compare.competitors import STEPS_FRAC, Competitor, Tuning, check_label, repeated
 from pipelines.grid.ranges import Space, values_of, widened
+from pipelines.grid.study_file import DRAWN, OWN, Settings, read_base, read_values, with_settings
 
 GAP_AUDITS = {metric.audit for metric in METRICS.values() if metric.in_gap}
-DRAWN = ("by_random", "by_neighbours")
-"""Requests drawn by a seed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -173,11 +171,6 @@ class Comparison:
             raise ConfigError(text if text.startswith("methods.") else f"methods.{label}: {text}") from error
 
 
-def with_settings(values: Settings, dotted: Settings) -> dict[str, Any]:
-    """Plain mapping with dotted keys set in it."""
-    return overridden(values, [f"{key}={json.dumps(value)}" for key, value in dotted.items()])
-
-
 def within_budget(config: RunConfig, budget: int, label: str, sizes: Sizes, steps_frac: float = 1.0) -> RunConfig:
     """``steps_frac`` of the steps that the budget buys; the step counts of the stop rule keep their proportion.
 
@@ -201,32 +194,6 @@ def within_budget(config: RunConfig, budget: int, label: str, sizes: Sizes, step
     factor = steps / stop.max_steps
     check_every, further = max(1, round(stop.check_every * factor)), round(stop.further_steps * factor)
     return replace(config, stop=replace(stop, max_steps=steps, check_every=check_every, further_steps=further))
-
-
-def read_values(path: Path, overrides: Sequence[str], kind: type, word: str, folder: str) -> dict[str, Any]:
-    """Of a file that builds on a run configuration, its keys checked against ``kind``.
-
-    Raises: ConfigError.
-    """
-    if not path.is_file():
-        raise ConfigError(f"no configuration file {path}; complete ones are in tune_configs/{folder}/.")
-    values = parse_yaml(path.read_text(), str(path))
-    values = overridden(values, overrides)
-    if "base" not in values:
-        raise ConfigError(f"{path} is no {word}: it has no key base (`cu unlearn` takes run configurations).")
-    check_keys(values, kind, "")
-    return values
-
-
-def read_base(path: Path, base: str, changes: Settings) -> dict[str, Any]:
-    """The run configuration that the file ``path`` names, with its changes.
-
-    Raises: ConfigError.
-    """
-    file = path.parent / base
-    if not file.is_file():
-        raise ConfigError(f"base: no configuration file {file} (the path is relative to {path.parent}).")
-    return merge(parse_yaml(file.read_text(), str(file)), changes)
 
 
 def _check_ranges(path: str, search: Any) -> None:

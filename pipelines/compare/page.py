@@ -19,9 +19,10 @@ from pipelines.compare.result_table import Entry, ResultTable
 from pipelines.compare.run import Finished
 from pipelines.compare.search_table import left_out, search_table, searches_as_json, settings_lines
 from pipelines.compare.table import NOTHING, ORACLE, cell_frame, tables
+from pipelines.console import counted
 from pipelines.report.audit_page import environment
 from pipelines.report.plots import COLOURS, svg
-from pipelines.report.terminal import counted, machine
+from pipelines.report.provenance import machine
 
 LEGEND = (
     "Mean ± standard deviation over requests and seeds. Best of a column (least distance) bold, ties within the spread "

@@ -12,11 +12,12 @@ import numpy as np
 from cu_core.audit.report import AuditReport
 from cu_core.config_io import ConfigError
 from cu_core.files import write_text
-from pipelines.compare.command import check_out, run_tracked
+from pipelines.compare.command import run_tracked
 from pipelines.compare.config import read_comparison
 from pipelines.compare.run import Finished
 from pipelines.console import console
-from pipelines.report.terminal import command_line, machine
+from pipelines.report.markdown import check_out
+from pipelines.report.provenance import command_line, machine
 
 FILES = {part: Path("tune_configs/compare") / f"paper_{part}.yaml" for part in ("class", "samples")}
 STAND_IN = ["base=../base/fashion_mnist_class.yaml", "set.model.projection=128", "set.audit.max_rows=1000"]

@@ -9,12 +9,11 @@ from typing import Any
 
 from cu_core.config_io import ConfigError
 from pipelines.audits.memorisation import make_scores, plan_scoring
-from pipelines.compare.competitors import Settings
 from pipelines.compare.config import Comparison, Sizes
 from pipelines.compare.search import Search, Trial, search_all, trial_of
-from pipelines.console import console
+from pipelines.console import console, counted
 from pipelines.grid.cells import Cell, Outcome, run_cells
-from pipelines.report.terminal import counted
+from pipelines.grid.study_file import Settings
 from pipelines.run.plan import Plan, make_plan
 
 

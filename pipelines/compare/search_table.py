@@ -12,9 +12,9 @@ from pipelines.compare.digests import settings_digest
 from pipelines.compare.result_table import Entry, ResultTable
 from pipelines.compare.run import Finished
 from pipelines.compare.search import STARTUP, Search
+from pipelines.console import counted
 from pipelines.grid.cells import Failure
 from pipelines.grid.ranges import EDGE_FRAC, WITHIN, kind_of, values_of
-from pipelines.report.terminal import counted
 
 HEADINGS = ["method", "trials", "diverged", "ranges", "chosen", "objective", "rows searched"]
 

@@ -10,7 +10,7 @@ import pandas as pd
 from cu_core.audit.report import AuditReport
 from cu_core.config import RunConfig
 from pipelines.compare.result_table import Entry, ResultTable
-from pipelines.report.terminal import counted
+from pipelines.console import counted
 
 NEVER_FIRED, NOTHING_KEPT = "rule never fired", "kept nothing"
 HELD_OUT = 3

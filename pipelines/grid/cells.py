@@ -20,14 +20,17 @@ from cu_core.files import write_text
 from cu_core.places import shown, there
 from cu_core.run import Hooks, run_unlearn
 from cu_core.unlearn.loop import NonFiniteError
+from pipelines.cluster.board import ray_board
 from pipelines.cluster.session import ray_session
-from pipelines.console import console, ray_board
+from pipelines.console import console, counted
 from pipelines.errors import root_cause
-from pipelines.report.terminal import counted
-from pipelines.run import launch
+from pipelines.run.auditing import audit_here
 from pipelines.run.folder import RunFolder
 from pipelines.run.plan import Plan
 from pipelines.run.ray_train import train_workers
+from pipelines.run.task_options import device_of, ray_task, task_options
+from pipelines.run.training import start_training
+from pipelines.run.unlearning import WorkerJob
 from pipelines.tracking.step_log import StepLog
 
 REPORTS = TypeAdapter(AuditReport)
@@ -83,11 +86,11 @@ class Cell:
         return report
 
 
-@ray.remote
+@ray_task
 def _run_cell(cell: Cell, *models: None) -> None:
     """Unlearn and audit in this task, once ``models`` are trained; the report is written last."""
     plan, log = cell.plan, StepLog(cell.folder)
-    hooks = Hooks(device=launch.device_of(plan.config), on_step=log)
+    hooks = Hooks(device=device_of(plan.config), on_step=log)
     unlearned = cell.folder / "unlearned"
     try:
         if not there(unlearned / "meta.json"):
@@ -104,7 +107,7 @@ def _fail(file: Path, reason: str) -> None:
     write_text(file, json.dumps({"reason": reason}))
 
 
-@ray.remote
+@ray_task
 def _audit_task(cell: Cell) -> None:
     _audit_cell(cell)
 
@@ -112,7 +115,7 @@ def _audit_task(cell: Cell) -> None:
 def _audit_cell(cell: Cell) -> None:
     roles: list[str] = []
     try:
-        report, _ = launch.audit_here(cell.plan, cell.folder / "unlearned", roles.append)
+        report, _ = audit_here(cell.plan, cell.folder / "unlearned", roles.append)
     except NonFiniteError as error:
         _fail(cell.failures[1], f"while the {roles[-1]} model was audited: {error}")
         return
@@ -125,14 +128,14 @@ def _run_large(cell: Cell, board: Any) -> None:
     if not there(place.unlearned / "meta.json"):
         cell.folder.mkdir(parents=True, exist_ok=True)
         try:
-            job = launch.WorkerJob(cell.plan, place, StepLog(cell.folder), board)
+            job = WorkerJob(cell.plan, place, StepLog(cell.folder), board)
             train_workers(job, cell.plan.config, place)
         except TrainingFailedError as error:
             if not isinstance(cause := root_cause(error), NonFiniteError):
                 raise
             _fail(cell.failures[0], str(cause))
             return
-    ray.get(_audit_task.options(**launch.task_options(cell.plan.config)).remote(cell))
+    ray.get(_audit_task.options(**task_options(cell.plan.config)).remote(cell))
 
 
 def run_cells(cells: Sequence[Cell], finished: Callable[[Cell], None] = lambda cell: None) -> list[Outcome]:
@@ -150,7 +153,7 @@ def run_cells(cells: Sequence[Cell], finished: Callable[[Cell], None] = lambda c
             finished(cell)
     if todo:
         with ray_session(todo[0].plan.config), ray_board() as board:
-            trained = dict(zip(missing, launch.start_training(list(missing.values()), board), strict=True))
+            trained = dict(zip(missing, start_training(list(missing.values()), board), strict=True))
             for done, cell in enumerate(_as_they_end(todo, trained, board), 1):
                 board.update.remote("cells", done, len(todo), cell.label)
                 finished(cell)
@@ -166,7 +169,7 @@ def _as_they_end(todo: Sequence[Cell], trained: Mapping[Path, Any], board: Any) 
     for cell in [c for c in todo if c.plan.config.workers.count == 1]:
         before = [trained[job.folder] for job in cell.plan.missing]
         before += [of_folder[cell.folder]] if cell.folder in of_folder else []  # another audit of the same model
-        task = _run_cell.options(**launch.task_options(cell.plan.config)).remote(cell, *before)
+        task = _run_cell.options(**task_options(cell.plan.config)).remote(cell, *before)
         pending[task] = cell
         of_folder[cell.folder] = task
     while pending:

@@ -12,7 +12,7 @@ from cu_core.config import RunConfig
 from cu_core.config_io import ConfigError, as_plain
 from pipelines.console import console
 from pipelines.grid.cells import Cell, Failure, Outcome
-from pipelines.run.job import figures
+from pipelines.run.record import figures
 from pipelines.tracking.mlflow_runs import end_run, log_figures, log_files, open_client, start_run, tracking_uri
 from pipelines.tracking.step_log import deliver, impatient, read_steps
 

@@ -11,10 +11,10 @@ import numpy as np
 from cu_core.audit.report import AuditReport
 from cu_core.config_io import ConfigError, load_config
 from cu_core.files import write_text
-from pipelines.compare.command import check_out
-from pipelines.console import console
+from pipelines.console import console, counted
 from pipelines.grid.cells import Cell, Failure, run_cells
-from pipelines.report.terminal import command_line, counted, machine
+from pipelines.report.markdown import check_out
+from pipelines.report.provenance import command_line, machine
 from pipelines.run.plan import make_plan
 
 

@@ -16,8 +16,8 @@ from cu_core.files import atomic_folder
 from cu_core.models.image_text import ImageTextClassifier
 from cu_core.places import there
 from cu_core.run import load_model, open_reader
-from pipelines.audits.audit_model import find_model
 from pipelines.run.plan import make_plan
+from pipelines.run.saved_models import find_model
 
 
 def export(config: RunConfig, model: str, out: Path, adapter: bool) -> list[str]:

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from cu_core.audit.table import METRICS
-from pipelines.compare.competitors import OWN, Settings
 from pipelines.grid.ranges import Space, check_range
+from pipelines.grid.study_file import OWN, Settings
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,10 +16,11 @@ from optuna.trial import TrialState, create_trial
 from optuna.visualization import matplotlib as draw
 
 from cu_core.files import write_text
+from pipelines.console import counted
 from pipelines.grid.ranges import distribution, plain_choice
 from pipelines.report.audit_page import environment
 from pipelines.report.plots import svg
-from pipelines.report.terminal import command_line, counted, from_nothing, machine
+from pipelines.report.provenance import command_line, from_nothing, machine
 from pipelines.sweep.objective import objectives
 from pipelines.sweep.ray_tune import Tried
 from pipelines.sweep.result import DEFAULT, WINNER, Swept

@@ -22,8 +22,8 @@ from cu_core.config import RunConfig
 from cu_core.places import names, remove, shown
 from pipelines.cluster.session import resources
 from pipelines.errors import explain, root_cause
-from pipelines.run import launch
 from pipelines.run.ray_train import own_interrupt
+from pipelines.run.task_options import gpu_share
 from pipelines.sweep.objective import ALL, objectives
 from pipelines.sweep.space import Sweep
 from pipelines.sweep.trial import run_trial
@@ -128,7 +128,7 @@ def _share(config: RunConfig) -> tuple[dict[str, float], int]:
     """What a trial takes of the cluster, and how many run side by side."""
     workers, have = config.workers, resources()
     if workers.count == 1:
-        takes = {"CPU": float(workers.cpus), "GPU": launch.gpu_share(config) if workers.gpu else 0.0}
+        takes = {"CPU": float(workers.cpus), "GPU": gpu_share(config) if workers.gpu else 0.0}
         places = have["GPU"] * workers.models_per_gpu if workers.gpu else have["CPU"] / workers.cpus
         return takes, max(1, int(places))
     # A trial of several workers is a driver: the workers of its Train run take the resources, it must take none.

@@ -19,14 +19,15 @@ from cu_core.files import digest_of, write_text
 from cu_core.places import shown, there
 from cu_core.run_audit import run_proxy
 from pipelines.cluster.session import ray_session
-from pipelines.console import console
+from pipelines.console import console, counted
 from pipelines.grid.cells import Cell, Failure, run_cells
 from pipelines.grid.nested_runs import Recorder
-from pipelines.report.terminal import command_line, counted, resumed
-from pipelines.run import launch
+from pipelines.report.provenance import command_line, resumed
 from pipelines.run.folder import check_name, names_in
-from pipelines.run.job import register
 from pipelines.run.plan import make_plan
+from pipelines.run.record import register
+from pipelines.run.task_options import device_of, ray_task, task_options
+from pipelines.run.training import train_missing
 from pipelines.sweep.board import Board
 from pipelines.sweep.objective import PARETO, pareto_front, recommended
 from pipelines.sweep.page import write_page
@@ -54,7 +55,7 @@ def run_sweep(sweep: Sweep, name: str, resume: bool) -> Swept:
         recorder = Recorder(config, f"sweep {name}", asdict(sweep.config), f"{name} {digest}")
         status = "FAILED"
         try:
-            launch.train_missing(config, plan.missing, local=False)
+            train_missing(config, plan.missing, local=False)
             console.print(f"sweep {name}: {counted(sweep.config.count, 'trial')}, {sweep.config.objective} minimised")
             with Board(sweep, recorder) as board:
                 trials = run_trials(sweep, folder, board)
@@ -144,11 +145,11 @@ def _reported(cell: Cell) -> Any:
         return ray.put(float("inf"))
     if outcome.gap is not None:
         return ray.put(outcome.gap.mean)
-    return _proxy_task.options(**launch.task_options(cell.plan.config)).remote(cell)
+    return _proxy_task.options(**task_options(cell.plan.config)).remote(cell)
 
 
-@ray.remote
+@ray_task
 def _proxy_task(cell: Cell) -> float:
     plan, unlearned = cell.plan, cell.folder / "unlearned"
-    device = launch.device_of(plan.config)
+    device = device_of(plan.config)
     return proxy_score(run_proxy(plan.config, plan.forget_file, plan.original.folder, unlearned, device))

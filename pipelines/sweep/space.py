@@ -16,9 +16,8 @@ from cu_core.config_io import ConfigError, config_from, merge, one_line
 from cu_core.methods.contrastive import Contrastive
 from cu_core.models.build import IMAGE_TEXT
 from cu_core.places import named_file, shown
-from pipelines.compare.competitors import Settings
-from pipelines.compare.config import DRAWN, read_base, read_values, with_settings
 from pipelines.grid.ranges import Space
+from pipelines.grid.study_file import DRAWN, Settings, read_base, read_values, with_settings
 from pipelines.sweep.config import SweepConfig
 
 CHECKED = ("accuracy", "membership", "rebound")

@@ -18,10 +18,12 @@ from cu_core.run_audit import run_proxy
 from cu_core.types import StepReport
 from cu_core.unlearn.loop import NonFiniteError
 from pipelines.grid.cells import REPORTS, Cell, Failure
-from pipelines.run import launch
+from pipelines.run.auditing import audit_here
 from pipelines.run.folder import RunFolder
 from pipelines.run.plan import make_plan
 from pipelines.run.ray_train import train_workers
+from pipelines.run.task_options import device_of, ray_task, task_options
+from pipelines.run.unlearning import WorkerJob
 from pipelines.sweep.objective import ALL, judge, look
 from pipelines.sweep.space import Sweep
 from pipelines.tracking.step_log import StepLog, read_steps
@@ -47,18 +49,18 @@ def run_trial(drawn: dict[str, Any], sweep: Sweep) -> None:
     if not there(unlearned / "meta.json"):
         if config.workers.count == 1:
             use_cpus(config.workers.cpus)
-            hooks = Hooks(device=launch.device_of(config), on_step=on_step)
+            hooks = Hooks(device=device_of(config), on_step=on_step)
             run_unlearn(config, cell.plan.original.folder, cell.plan.forget_file, unlearned, hooks)
         else:
             cell.folder.mkdir(parents=True, exist_ok=True)
-            job = launch.WorkerJob(cell.plan, RunFolder(cell.folder), log, None, seen)
+            job = WorkerJob(cell.plan, RunFolder(cell.folder), log, None, seen)
             train_workers(job, config, RunFolder(cell.folder), [TuneReportCallback()])
         log.flush()
     if config.workers.count == 1:
         found = audit_trial(cell, sweep.config.objective)
     else:  # the trial itself holds no CPU or GPU; its audit takes them as any task does
-        options = launch.task_options(config) | {"scheduling_strategy": "DEFAULT"}
-        found = ray.get(ray.remote(audit_trial).options(**options).remote(cell, sweep.config.objective))
+        options = task_options(config) | {"scheduling_strategy": "DEFAULT"}
+        found = ray.get(ray_task(audit_trial).options(**options).remote(cell, sweep.config.objective))
     looks = [seen(StepReport(step, config.stop.max_steps, values)) for step, values in read_steps(cell.folder)]
     last: dict[str, float] = next((one for one in reversed(looks) if one), {})
     tune.report({**last, "share": ALL, **found})
@@ -71,7 +73,7 @@ def audit_trial(cell: Cell, objective: str) -> dict[str, float]:
     if isinstance(report, Failure):
         raise NonFiniteError(report.reason)
     if report is None:
-        report, _ = launch.audit_here(plan, unlearned, lambda role: None)
+        report, _ = audit_here(plan, unlearned, lambda role: None)
         write_text(cell.report_file, REPORTS.dump_json(report, indent=1).decode())
-    parts = run_proxy(plan.config, plan.forget_file, plan.original.folder, unlearned, launch.device_of(plan.config))
+    parts = run_proxy(plan.config, plan.forget_file, plan.original.folder, unlearned, device_of(plan.config))
     return judge(report, parts, objective)

@@ -16,7 +16,7 @@ from pydantic import TypeAdapter
 from cu_core.config import RunConfig
 from cu_core.unlearn.loop import Loop
 from pipelines.cli.main import main as cli
-from pipelines.run import launch
+from pipelines.run import unlearning
 from pipelines.run.folder import RunFolder
 from tests.conftest import pack_quietly, small
 
@@ -42,16 +42,16 @@ def cu(monkeypatch: pytest.MonkeyPatch, *words: str | Path) -> int:
 def test_an_interrupted_local_run_is_resumed_once(
     config_file: Path, storage: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    real = launch.bar_step
+    real = unlearning.bar_step
 
-    def interrupt(drawn: Any, label: str) -> launch.OnStep:
+    def interrupt(drawn: Any, label: str) -> unlearning.OnStep:
         def on_step(report: Any) -> None:
             if label == "unlearn" and report.step == 10:
                 raise KeyboardInterrupt
 
         return on_step
 
-    monkeypatch.setattr(launch, "bar_step", interrupt)
+    monkeypatch.setattr(unlearning, "bar_step", interrupt)
     assert cu(monkeypatch, "unlearn", config_file, "name=halves", "--local") == 130
     folder = RunFolder(storage / "runs" / "halves")
     client = MlflowClient(f"sqlite:///{storage / 'mlflow.db'}")
@@ -59,7 +59,7 @@ def test_an_interrupted_local_run_is_resumed_once(
     assert client.get_run(run_id).info.status == "KILLED"
     assert not folder.unlearned.exists()
 
-    monkeypatch.setattr(launch, "bar_step", real)
+    monkeypatch.setattr(unlearning, "bar_step", real)
     starts: list[int] = []
 
     def started(loop: Loop, state: Any = None) -> Any:

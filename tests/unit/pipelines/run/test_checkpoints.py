@@ -12,7 +12,7 @@ from cu_core.checkpoint import TrainState
 from cu_core.config import RunConfig
 from cu_core.places import place
 from cu_core.types import StepReport
-from pipelines.run import launch
+from pipelines.run import training
 from pipelines.run.checkpoints import Checkpoints
 from pipelines.run.plan import make_plan
 
@@ -66,7 +66,7 @@ def test_another_machine_goes_on_from_what_is_whole(tmp_path: Path, monkeypatch:
 def test_a_training_that_was_cut_off_ends_as_a_straight_one(
     class_config: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(launch, "TRAINING_PAUSE", 0.0)
+    monkeypatch.setattr(training, "TRAINING_PAUSE", 0.0)
     weights = []
     for name, last in (("straight", None), ("cut_off", 20)):
         plan = make_plan(RunConfig(**{**vars(class_config), "storage": str(tmp_path / name)}))
@@ -79,8 +79,8 @@ def test_a_training_that_was_cut_off_ends_as_a_straight_one(
 
         if last:
             with pytest.raises(KeyboardInterrupt):
-                launch._train(plan.config, plan.original, on_step)
-        launch._train(plan.config, plan.original, lambda step, steps=steps: steps.append(step.step))
+                training._train(plan.config, plan.original, on_step)
+        training._train(plan.config, plan.original, lambda step, steps=steps: steps.append(step.step))
         taken = list(range(1, steps[-1] + 1))
         assert steps == taken if last is None else [*taken[:last], *taken[last - 1 :]]
         assert steps[-1] > 40

@@ -1,4 +1,4 @@
-"""Names of runs, and files that are written over."""
+"""Names of runs."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from cu_core.config_io import ConfigError, config_from
-from pipelines.compare.command import check_out
 from pipelines.run.folder import check_name, open_run
 
 
@@ -33,11 +32,3 @@ def test_a_run_of_other_settings_says_which(tmp_path: Path) -> None:
         open_run(other, "e" * 16, "a")
     with pytest.raises(ConfigError, match=r"another configuration \(other data, or another version"):
         open_run(config, "e" * 16, "a")
-
-
-def test_only_tables_of_this_program_are_written_over(tmp_path: Path) -> None:
-    check_out(tmp_path / "new.md")
-    (tmp_path / "table.md").write_text("```\ncu compare x.yaml\n```\n")
-    check_out(tmp_path / "table.md")
-    with pytest.raises(ConfigError, match="is no table of this program"):
-        check_out(Path("README.md"))

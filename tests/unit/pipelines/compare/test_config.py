@@ -10,7 +10,7 @@ from cu_core.methods.table import METHODS
 from pipelines.compare.config import Comparison, Sizes, read_comparison, within_budget
 
 CLASS = Sizes(forget=1000, retain=9000, forget_classes=1, classes=10)
-SHIPPED = Path(__file__).parents[3] / "tune_configs" / "compare"
+SHIPPED = Path(__file__).parents[4] / "tune_configs" / "compare"
 CONFIGS = sorted(SHIPPED.glob("*.yaml"))
 
 

@@ -10,7 +10,7 @@ from cu_core.data.requests import ByIds
 from cu_core.methods.contrastive import Contrastive
 from pipelines.sweep.space import read_sweep
 
-SWEEPS = Path(__file__).parents[3] / "tune_configs" / "sweeps"
+SWEEPS = Path(__file__).parents[4] / "tune_configs" / "sweeps"
 SPACE = {"optimizer.lr": {"loguniform": [0.001, 0.1]}}
 
 

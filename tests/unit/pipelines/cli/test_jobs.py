@@ -45,8 +45,8 @@ def test_places_that_all_machines_find(words: list[str]) -> None:
 
 def test_a_job_is_sent_the_whole_package_and_no_data(tmp_path: Path) -> None:
     """As Ray itself walks the folder."""
-    for file in ("cu_core/data/loader.py", "pipelines/cli/main.py", "data/digits/a.arrow", "outputs/mlflow.db", "build/x",
-                 "shared/data/a", "cu_core/__pycache__/x.pyc", ".git/HEAD", ".venv/x"):  # fmt: skip
+    for file in ("cu_core/data/loader.py", "pipelines/cli/main.py", "data/digits/a.arrow", "outputs/mlflow.db",
+                 "build/x", "shared/data/a", "cu_core/__pycache__/x.pyc", ".git/HEAD", ".venv/x"):  # fmt: skip
         (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / file).touch()
     sent: list[Path] = []

@@ -6,7 +6,8 @@ from dataclasses import replace
 
 from cu_core.audit.limits import Limits
 from cu_core.config_io import config_from
-from pipelines.report.terminal import end_table, from_nothing, limits_line, resumed
+from pipelines.report.provenance import from_nothing, resumed
+from pipelines.report.terminal import end_table, limits_line
 from tests.unit.pipelines.reports import report
 
 

@@ -1,0 +1,51 @@
+"""Files that hold many runs (comparisons, sweeps): a base configuration and changes to it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from cu_core.config_io import ConfigError, check_keys, merge, overridden, parse_yaml
+
+Settings = Mapping[str, Any]
+
+
+OWN = ("method", "optimizer", "batches", "stop", "batch_norm", "preset")
+"""Parts of the run configuration that belong to a method."""
+
+
+DRAWN = ("by_random", "by_neighbours")
+"""Requests drawn by a seed."""
+
+
+def with_settings(values: Settings, dotted: Settings) -> dict[str, Any]:
+    """Plain mapping with dotted keys set in it."""
+    return overridden(values, [f"{key}={json.dumps(value)}" for key, value in dotted.items()])
+
+
+def read_values(path: Path, overrides: Sequence[str], kind: type, word: str, folder: str) -> dict[str, Any]:
+    """Of a file that builds on a run configuration, its keys checked against ``kind``.
+
+    Raises: ConfigError.
+    """
+    if not path.is_file():
+        raise ConfigError(f"no configuration file {path}; complete ones are in tune_configs/{folder}/.")
+    values = parse_yaml(path.read_text(), str(path))
+    values = overridden(values, overrides)
+    if "base" not in values:
+        raise ConfigError(f"{path} is no {word}: it has no key base (`cu unlearn` takes run configurations).")
+    check_keys(values, kind, "")
+    return values
+
+
+def read_base(path: Path, base: str, changes: Settings) -> dict[str, Any]:
+    """The run configuration that the file ``path`` names, with its changes.
+
+    Raises: ConfigError.
+    """
+    file = path.parent / base
+    if not file.is_file():
+        raise ConfigError(f"base: no configuration file {file} (the path is relative to {path.parent}).")
+    return merge(parse_yaml(file.read_text(), str(file)), changes)

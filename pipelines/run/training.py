@@ -1,0 +1,104 @@
+"""Training of originals and oracles: in this process, or side by side as Ray tasks."""
+
+from __future__ import annotations
+
+import functools
+import sys
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import ray
+
+from cu_core.checkpoint import TrainState
+from cu_core.config import RunConfig
+from cu_core.run import Hooks, import_original, run_train
+from pipelines.cluster.board import board_step, ray_board
+from pipelines.console import bars, console
+from pipelines.run.checkpoints import Checkpoints
+from pipelines.run.plan import TrainJob
+from pipelines.run.task_options import OnStep, bar_step, both, device_of, ray_task, task_options
+from pipelines.tracking.prometheus import Watch
+
+TRAINING_PAUSE = 300.0
+"""Seconds between two checkpoints of an original or oracle."""
+
+
+def _is_import(config: RunConfig, job: TrainJob) -> bool:
+    """Whether the model is taken from a file, which this machine alone may have."""
+    return job.forget_file is None and config.model.weights not in (None, "pretrained")
+
+
+def _train(config: RunConfig, job: TrainJob, on_step: OnStep) -> None:
+    if _is_import(config, job):
+        import_original(config, job.folder)
+        return
+    key = job.folder.name
+    say = functools.partial(print, f"{job.label}:", file=sys.stderr)
+    kept = Checkpoints(config.store / "training" / key, key, say)
+    due = _every(TRAINING_PAUSE) if config.workers.checkpoint_every else lambda: False
+
+    def save(state: TrainState) -> None:
+        try:
+            kept.save(state)
+        except OSError as error:  # another job that trains the same model may clear it away
+            say(f"no checkpoint: {error}")
+
+    hooks = Hooks(device=device_of(config), on_step=on_step, save=save, latest=kept.latest, wants_checkpoint=due)
+    run_train(config, job.folder, hooks, forget_file=job.forget_file, number=job.number)
+    kept.clear()
+
+
+def _every(seconds: float) -> Callable[[], bool]:
+    """Whether so long has passed since it was last true."""
+    last = time.monotonic()
+
+    def due() -> bool:
+        nonlocal last
+        if time.monotonic() < last + seconds:
+            return False
+        last = time.monotonic()
+        return True
+
+    return due
+
+
+@ray_task
+def _train_task(config: RunConfig, job: TrainJob, board: Any, label: str) -> None:
+    _train(config, job, both(board_step(board, label), Watch(job.folder.name)))
+
+
+def train_missing(config: RunConfig, jobs: Sequence[TrainJob], local: bool) -> None:
+    """Make the models that are not there: side by side as Ray tasks, or one after the other in this process."""
+    if not jobs:
+        return
+    console.print(
+        f"{len(jobs)} to train: {', '.join(j.label for j in jobs)} ({'in this process' if local else 'Ray tasks'})"
+    )
+    if local:
+        with bars() as drawn:
+            for job in jobs:
+                _train(config, job, bar_step(drawn, job.label))
+        return
+    train_side_by_side([(config, job) for job in jobs])
+
+
+def train_side_by_side(jobs: Sequence[tuple[RunConfig, TrainJob]]) -> None:
+    """Ray tasks, one worker each, as many at once as the cluster holds."""
+    with ray_board() as board:
+        ray.get(start_training(jobs, board))
+
+
+def start_training(jobs: Sequence[tuple[RunConfig, TrainJob]], board: Any, memory: int | None = None) -> list[Any]:
+    """Start a task for each model, ``memory`` bytes set aside for each; their references, which other tasks may wait
+    for."""
+    labels = [job.label for _, job in jobs]
+
+    def start(config: RunConfig, job: TrainJob) -> Any:
+        if _is_import(config, job):
+            import_original(config, job.folder)
+            return ray.put(None)
+        label = job.label if labels.count(job.label) == 1 else f"{job.label} ({job.folder.name[:5]})"
+        return _train_task.options(**task_options(config), memory=memory).remote(config, job, board, label)
+
+    return [start(config, job) for config, job in jobs]

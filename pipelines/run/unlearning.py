@@ -1,0 +1,152 @@
+"""The unlearning of a run: in this process, as a Ray task (one worker), or as a Ray Train run (several)."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+import ray
+import torch
+
+from cu_core.checkpoint import TrainState, load_state, save_state
+from cu_core.dist import rank, world_size
+from cu_core.run import Hooks, run_unlearn
+from cu_core.types import StepReport
+from pipelines.cluster.board import board_step, ray_board
+from pipelines.console import bars, console
+from pipelines.run.checkpoints import Checkpoints
+from pipelines.run.folder import RunFolder
+from pipelines.run.plan import Plan
+from pipelines.run.preemption import ASKED, Announce, BoardDesk, Desk, HereDesk, notice
+from pipelines.run.ray_train import Preemption, train_workers
+from pipelines.run.task_options import OnStep, bar_step, both, device_of, ray_task, task_options
+from pipelines.tracking.prometheus import Watch
+
+
+class Curves(Protocol):
+    """Keeps the values of the steps; points before the last ``flush`` are not written again after a restart."""
+
+    def __call__(self, report: StepReport) -> None: ...
+
+    def flush(self) -> None: ...
+
+
+def _going_on(folder: RunFolder, state: TrainState) -> TrainState:
+    if rank() == 0:
+        folder.note(f"goes on after step {state.step}")
+    return state
+
+
+def _local_hooks(plan: Plan, folder: RunFolder, on_step: OnStep, curves: Curves, desk: Desk) -> Hooks:
+    kept = Checkpoints(folder.checkpoints, plan.digest, folder.note)
+
+    def save(state: TrainState) -> None:
+        curves.flush()  # a restart from this checkpoint does not write these points again
+        kept.save(state)
+        desk.taken()
+
+    device = device_of(plan.config)
+    return Hooks(device=device, save=save, latest=kept.latest, on_step=on_step, wants_checkpoint=desk.asked)
+
+
+def unlearn_here(plan: Plan, folder: RunFolder, on_step: OnStep, curves: Curves, desk: Desk) -> None:
+    """The whole unlearning in this process, checkpoints in the run's folder."""
+    hooks = _local_hooks(plan, folder, both(on_step, curves), curves, desk)
+    run_unlearn(plan.config, plan.original.folder, plan.forget_file, folder.unlearned, hooks)
+    curves.flush()
+
+
+@ray_task
+def _unlearn_task(plan: Plan, folder: RunFolder, curves: Curves, board: Any) -> None:
+    unlearn_here(plan, folder, both(board_step(board, "unlearn"), Watch(folder.name)), curves, BoardDesk(board))
+
+
+@dataclass(frozen=True)
+class WorkerJob:
+    """What every Ray Train worker gets."""
+
+    plan: Plan
+    folder: RunFolder
+    curves: Curves
+    board: Any
+    look: Callable[[StepReport], dict[str, float] | None] = lambda step: None
+    """What Ray Tune is told of a step; absent: nothing."""
+
+    def __call__(
+        self,
+        device: torch.device,
+        wrap: Any,
+        report: Callable[[dict[str, float], Path | None], None],
+        checkpoint: Path | None,
+    ) -> None:
+        digest = self.plan.digest
+        desk: Desk = BoardDesk(self.board) if self.board else HereDesk()
+        preempted = Preemption()
+
+        def save(state: TrainState) -> None:
+            if rank() != 0:
+                report({"step": state.step}, None)
+                return
+            self.curves.flush()  # a restart from this checkpoint does not write these points again
+            asked = desk.asked()  # else it was due, and the one that is asked for comes after it
+            with tempfile.TemporaryDirectory() as place:
+                save_state(Path(place) / "state", state, digest)
+                report({"step": state.step, ASKED: float(asked)}, Path(place) / "state")
+            if asked:
+                desk.saved()
+
+        hooks = Hooks(
+            device=device,
+            wrap=wrap,
+            save=save,
+            on_step=self._on_step(report),
+            latest=lambda: _going_on(self.folder, load_state(checkpoint, digest)) if checkpoint else None,
+            wants_checkpoint=lambda: any([preempted(), rank() == 0 and desk.asked()]),
+        )
+        plan = self.plan
+        run_unlearn(plan.config, plan.original.folder, plan.forget_file, self.folder.unlearned, hooks)
+        if rank() == 0:
+            self.curves.flush()
+
+    def _on_step(self, report: Callable[[dict[str, float], Path | None], None]) -> Callable[[StepReport], None]:
+        """What this rank does after a step."""
+
+        def look(step: StepReport) -> None:
+            if found := self.look(step):
+                if rank() == 0:
+                    self.curves.flush()  # a trial that is ended here does not come back
+                report(found, None)
+
+        everywhere = both(Watch(self.folder.name), look)
+        drawn = board_step(self.board, "unlearn") if self.board else lambda step: None
+        return both(both(drawn, self._curves), everywhere) if rank() == 0 else everywhere
+
+    def _curves(self, step: StepReport) -> None:
+        """With the number of workers, which an elastic run changes."""
+        self.curves(replace(step, values={**step.values, "workers": float(world_size())}))
+
+
+def unlearn(plan: Plan, folder: RunFolder, curves: Curves, local: bool) -> None:
+    """Run the unlearning and say where."""
+    count = plan.config.workers.count
+    if local:
+        console.print("unlearn: in this process")
+        desk = HereDesk()
+        with bars() as drawn, notice(desk):
+            unlearn_here(plan, folder, bar_step(drawn, "unlearn"), curves, desk)
+        return
+    kind = "a Ray task (one worker)" if count == 1 else f"Ray Train, {count} workers (start-up takes about 15 s)"
+    console.print(f"unlearn: {kind}")
+    noted = len(folder.notes)
+    with ray_board() as board, notice(BoardDesk(board)):
+        if count == 1:
+            options = task_options(plan.config) | {"num_cpus": plan.config.workers.cpus}
+            ray.get(_unlearn_task.options(**options).remote(plan, folder, curves, board))
+        else:
+            announce = Announce(BoardDesk(board))
+            train_workers(WorkerJob(plan, folder, curves, board), plan.config, folder, [announce])
+    for line in folder.notes[noted:]:
+        console.print(line, highlight=False)
