@@ -11,7 +11,7 @@ import pytest
 
 from cu_core.config import RunConfig, WorkersConfig
 from cu_core.config_io import ConfigError
-from pipelines.cluster.jobs import session
+from pipelines.cluster import session
 from pipelines.run import job
 
 

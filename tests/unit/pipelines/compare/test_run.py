@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from pipelines.compare.config import read_comparison
-from pipelines.compare.run import run as compare
+from pipelines.compare import run as compare
 from pipelines.grid.cells import Cell, Outcome
 from tests.unit.pipelines.reports import report
 

@@ -17,7 +17,7 @@ from pipelines.grid import nested_runs as compare_tracking
 from pipelines.grid.cells import Cell, Failure
 from pipelines.grid.nested_runs import Recorder
 from pipelines.run.plan import make_plan
-from pipelines.tracking.mlflow_runs import step_log as curves
+from pipelines.tracking import step_log as curves
 from pipelines.tracking.mlflow_runs import tracking_uri
 from pipelines.tracking.step_log import CurveWriter, StepLog
 
