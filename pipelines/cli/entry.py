@@ -10,7 +10,7 @@ from pipelines.cluster.signals import interrupt_on_sigterm
 def main() -> None:
     interrupt_on_sigterm()
     try:
-        from pipelines.cli import main as run
+        from pipelines.cli.main import main as run
 
         run()
     except KeyboardInterrupt:

@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 
 from cu_core.config_io import dump_config
 from cu_core.models.towers import open_clip_towers
-from pipelines.cli import main
+from pipelines.cli.main import main
 from tests.conftest import small_clip
 from tests.unit.cu_core.models.test_towers import saved
 
