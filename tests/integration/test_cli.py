@@ -15,7 +15,7 @@ from pydantic import TypeAdapter
 
 from cu_core.config import RunConfig
 from cu_core.unlearn.loop import Loop
-from pipelines.cli.main import main as cli
+from pipelines.cli import main as cli
 from pipelines.run import unlearning
 from pipelines.run.folder import RunFolder
 from tests.conftest import pack_quietly, small
