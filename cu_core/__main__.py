@@ -16,6 +16,7 @@ from cu_core.config import RunConfig
 from cu_core.config_io import load_config
 from cu_core.data.requests import resolve_request, save_forget_set
 from cu_core.dist import data_parallel, rank, world_size
+from cu_core.errors import UserError
 from cu_core.run import Hooks, import_original, open_reader, run_train, run_unlearn
 from cu_core.run_audit import run_audit
 
@@ -74,7 +75,7 @@ def main() -> None:
         if distributed:
             dist.init_process_group("nccl" if config.workers.gpu else "gloo")
         _run(config, arguments.out)
-    except ValueError as error:
+    except UserError as error:
         sys.stderr.write(f"cu_core: {' '.join(str(error).split())}\n")
         sys.exit(2)
     finally:

@@ -20,6 +20,7 @@ from cu_core.config import RunConfig
 from cu_core.data.forget_split import ForgetSplit
 from cu_core.data.loader import UnlearnStream
 from cu_core.data.requests import resolve_request
+from cu_core.errors import UserError
 from cu_core.models.batch_norm import set_batch_norm
 from cu_core.run import Hooks, fresh_model, open_reader, over_workers, prepare_towers
 from cu_core.types import StepReport
@@ -125,12 +126,12 @@ def _peak(device: torch.device, reset: bool = False) -> int:
 def bench(config: RunConfig, batches: Sequence[int], steps: int) -> Iterator[StepCost]:
     """One batch size after the other, each in a fresh process: peaks of memory do not mix.
 
-    Raises: ValueError if there are no steps or batches, or the method takes none.
+    Raises: UserError if there are no steps or batches, or the method takes none.
     """
     if steps < 1 or not batches or min(batches) < 1:
-        raise ValueError("--steps and every --batch must be at least 1.")
+        raise UserError("--steps and every --batch must be at least 1.")
     if config.method.closed_form:
-        raise ValueError(f"method.name={config.method.name} takes no steps: there is nothing to measure.")
+        raise UserError(f"method.name={config.method.name} takes no steps: there is nothing to measure.")
     for batch in batches:
         sizes = replace(config.batches, forget_batch=batch, retain_batch=batch)
         with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:

@@ -15,6 +15,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from cu_core.errors import DamagedFile, UserError
 from cu_core.files import atomic_folder, file_sha256
 from cu_core.places import there
 from cu_core.sharding import whole
@@ -24,10 +25,6 @@ META = "meta.json"
 PICKLED = (b"P", b"\x80")
 """How files of ``torch.save`` begin: as an archive, or, of old versions, as a pickle."""
 ADAPTER = ("adapter_model.safetensors", "adapter_config.json")
-
-
-class DamagedFile(ValueError):
-    """A stored file is missing, truncated or does not match its checksum."""
 
 
 def copy_weights(weights: Mapping[str, Tensor]) -> Weights:
@@ -83,7 +80,7 @@ def load_weights(path: Path) -> Weights:
         read_meta(path)
         path = path / "model.safetensors"
     if not path.is_file():
-        raise ValueError(f"no weights at {path}.")
+        raise UserError(f"no weights at {path}.")
     try:
         if path.suffix == ".safetensors":
             return dict(load_file(path))
@@ -98,7 +95,7 @@ def load_weights(path: Path) -> Weights:
         ) from error
     loaded = loaded.get("state_dict", loaded) if isinstance(loaded, dict) else loaded
     if not isinstance(loaded, dict) or not all(isinstance(v, Tensor) for v in loaded.values()):
-        raise ValueError(f"{path} must hold a state dict (names to tensors).")
+        raise UserError(f"{path} must hold a state dict (names to tensors).")
     weights: Weights = loaded
     return weights
 
@@ -135,7 +132,7 @@ def load_state(folder: Path, config_digest: str) -> TrainState:
     """
     meta = read_meta(folder)
     if meta["config_digest"] != config_digest:
-        raise ValueError(f"checkpoint {folder} belongs to another configuration; start a run with a new name.")
+        raise UserError(f"checkpoint {folder} belongs to another configuration; start a run with a new name.")
     rest = torch.load(folder / "state.pt", map_location="cpu", weights_only=True)
     kept = folder / "kept.safetensors"
     return TrainState(

@@ -12,6 +12,7 @@ from cu_core.data.concepts import ByConcept
 from cu_core.data.loader import Batches
 from cu_core.data.requests import ByClass, ForgetRequest
 from cu_core.data.transforms import Augment
+from cu_core.errors import UserError
 from cu_core.files import digest_of, file_sha256
 from cu_core.keys import Product, settings_of
 from cu_core.methods.contrastive import Contrastive
@@ -44,9 +45,9 @@ class DataConfig:
 
     def __post_init__(self) -> None:
         if self.retain_shards is not None and self.retain_shards < 1:
-            raise ValueError(f"retain_shards must be at least 1, got {self.retain_shards}")
+            raise UserError(f"retain_shards must be at least 1, got {self.retain_shards}")
         if self.retain_shards is not None and self.half is not None:
-            raise ValueError("retain_shards cannot be had together with half (pools of models on random halves)")
+            raise UserError("retain_shards cannot be had together with half (pools of models on random halves)")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +67,7 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         if self.epochs <= 0 or self.batch < 1:
-            raise ValueError("epochs must be positive and batch at least 1")
+            raise UserError("epochs must be positive and batch at least 1")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,18 +113,18 @@ class WorkersConfig:
 
     def __post_init__(self) -> None:
         if self.min_count is not None and not 2 <= self.min_count <= self.count:
-            raise ValueError(f"min_count must be between 2 and count, {self.count}, got {self.min_count}")
+            raise UserError(f"min_count must be between 2 and count, {self.count}, got {self.min_count}")
         if self.shard and self.count < 2:
-            raise ValueError("shard spreads weights over workers: count must be at least 2, got 1")
+            raise UserError("shard spreads weights over workers: count must be at least 2, got 1")
         if self.shard and self.rows_at_once is not None:
-            raise ValueError("shard and rows_at_once cannot be had together; recompute saves memory beside shard")
+            raise UserError("shard and rows_at_once cannot be had together; recompute saves memory beside shard")
         if (
             min(self.count, self.models_per_gpu, self.rows_at_once or 1) < 1
             or self.cpus <= 0
             or self.checkpoint_every < 0
             or self.max_failures < 0
         ):
-            raise ValueError(
+            raise UserError(
                 "count, models_per_gpu and rows_at_once must be at least 1, cpus more than 0, "
                 "checkpoint_every and max_failures not negative"
             )
@@ -190,7 +191,7 @@ class RunConfig:
         """Digest of everything the original depends on: its training, by so many workers, or the weights it is taken
         from.
 
-        Raises: ValueError if the weights file is not there.
+        Raises: UserError if the weights file is not there.
         """
         if self.weights_file is None:
             return digest_of(["original", self._training(data_digest, trainers)])
@@ -243,7 +244,7 @@ class RunConfig:
             if product == "imported":
                 assert self.weights_file is not None
                 if not self.weights_file.is_file():
-                    raise ValueError(f"model.weights: no file {self.weights_file}.")
+                    raise UserError(f"model.weights: no file {self.weights_file}.")
                 found["model"]["weights"] = file_sha256(self.weights_file)
             elif not self.model.start:  # names of a file that is audited do not change what is trained
                 found["model"]["key_map"] = {}
@@ -253,7 +254,7 @@ class RunConfig:
         """The model's settings, files and modules that they name replaced by what these hold; without ``weights`` that
         lie in a file.
 
-        Raises: ValueError if ``model.start`` or the module is not there.
+        Raises: UserError if ``model.start`` or the module is not there.
         """
         model = asdict(self.model)
         library, _, place = self.model.name.partition(":")
@@ -265,7 +266,7 @@ class RunConfig:
             model["name"] = [self.model.name, own_source_digest(library)]
         if self.model.start:
             if not Path(self.model.start).is_file():
-                raise ValueError(f"model.start: no file {self.model.start}.")
+                raise UserError(f"model.start: no file {self.model.start}.")
             model["start"] = file_sha256(Path(self.model.start))
         model["weights"] = "pretrained" if self.model.weights == "pretrained" else None
         return model
@@ -278,13 +279,13 @@ class RunConfig:
         model = "image-text" if self.model.reads_captions else "classifier"
         if model not in self.method.models:
             fitting = ", ".join(name for name, method in METHODS.items() if model in method.models)
-            raise ValueError(
+            raise UserError(
                 f"method.name={self.method.name} cannot change an {model} model; these can: {fitting}"
                 if model == "image-text"
                 else f"method.name={self.method.name} needs an image-text model; model.name {self.model.name} is none"
             )
         if self.model.reads_captions and self.trainable.towers != "image" and self.method.image_tower_only:
-            raise ValueError(
+            raise UserError(
                 f"trainable.towers={self.trainable.towers}: {self.method.name} changes the image tower only"
             )
         self.method.check(self.asked)
@@ -295,15 +296,15 @@ class RunConfig:
         if self.workers.profile:
             self._check_profile()
         if self.audit.paraphrases and self.asked != "class":
-            raise ValueError("audit.paraphrases is for requests of a class or concept")
+            raise UserError("audit.paraphrases is for requests of a class or concept")
         if (self.audit.paraphrases or self.audit.other_data) and "retrieval" not in (
             self.audit.audits or ["retrieval"]
         ):
-            raise ValueError(
+            raise UserError(
                 "audit.paraphrases and audit.other_data belong to the audit retrieval; name it in audit.audits"
             )
         if self.batches.forget_batch < 1:
-            raise ValueError("batches.forget_batch must be at least 1")
+            raise UserError("batches.forget_batch must be at least 1")
 
     def _check_classifier(self) -> None:
         if (
@@ -315,7 +316,7 @@ class RunConfig:
             or self.audit.paraphrases
             or self.audit.other_data
         ):
-            raise ValueError(
+            raise UserError(
                 "trainable, train.trainable, workers.rows_at_once, workers.recompute, workers.shard, audit.paraphrases "
                 f"and audit.other_data are for image-text models; model.name {self.model.name} is none"
             )
@@ -323,17 +324,17 @@ class RunConfig:
     def _check_profile(self) -> None:
         steps = 1 if self.method.closed_form else self.stop.max_steps
         if steps < PROFILED_STEPS:
-            raise ValueError(
+            raise UserError(
                 f"workers.profile traces steps 3 to {PROFILED_STEPS}: {self.method.name} takes at most {steps}"
             )
 
     def _check_shard(self) -> None:
         if self.trainable.towers != "image" or self.trainable.tune in ("lora", "head"):
-            raise ValueError(
+            raise UserError(
                 "workers.shard spreads an image tower that trains: set trainable.towers=image and trainable.tune=full "
                 f"or last_blocks, got {self.trainable.towers} and {self.trainable.tune}"
             )
         if self.method.whole_weights:
-            raise ValueError(
+            raise UserError(
                 f"workers.shard: {self.method.name} looks at weights one by one and needs them whole on every worker"
             )

@@ -15,22 +15,14 @@ from pydantic import TypeAdapter, ValidationError
 
 from cu_core.config import RunConfig
 from cu_core.data.requests import RESOLVERS
+from cu_core.errors import ConfigError
 from cu_core.methods.table import METHODS
 from cu_core.models.build import IMAGE_TEXT
-from cu_core.places import named_file
 from cu_core.presets import preset_for
 from cu_core.types import RequestKind
+from cu_core.yaml_io import merge, overridden, read_yaml
 
 RUN_CONFIG = TypeAdapter(RunConfig)
-
-
-class ConfigError(ValueError):
-    """A configuration that cannot be used."""
-
-
-def config_file(text: str) -> Path:
-    """A configuration file that a user names, fetched where it lies at an address."""
-    return named_file(text) if "://" in text else Path(text)
 
 
 def load_config(path: Path | None, overrides: Sequence[str] = ()) -> RunConfig:
@@ -40,24 +32,11 @@ def load_config(path: Path | None, overrides: Sequence[str] = ()) -> RunConfig:
     """
     values: dict[str, Any] = {}
     if path is not None:
-        if not path.is_file():
-            raise ConfigError(f"no configuration file {path}; complete ones are in tune_configs/base/.")
-        values = parse_yaml(path.read_text(), str(path))
+        values = read_yaml(path)
         for key, command in (("space", "sweep"), ("methods", "compare")):
             if key in values and "base" in values:
                 raise ConfigError(f"{path} is made for `cu {command}`; this command takes a run's configuration.")
     return config_from(overridden(values, overrides))
-
-
-def overridden(values: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
-    """With ``key.path=value`` settings, whatever their order.
-
-    Raises: ConfigError.
-    """
-    given: dict[str, Any] = {}
-    for override in overrides:
-        given = merge(given, parse_override(override))
-    return merge(values, given)
 
 
 def config_from(values: Mapping[str, Any]) -> RunConfig:
@@ -106,45 +85,6 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any], path: str = "") 
         elif was != now:
             found.append(f"{path}{key} was {was}, is {now}")
     return found
-
-
-def parse_yaml(text: str, source: str) -> dict[str, Any]:
-    try:
-        loaded = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{source} is not valid YAML: {' '.join(str(error).split())}.") from error
-    if loaded is None:
-        return {}
-    if not isinstance(loaded, dict):
-        raise ConfigError(f"{source} must hold keys and values, it holds a {type(loaded).__name__}.")
-    return loaded
-
-
-def parse_override(text: str) -> dict[str, Any]:
-    key, equals, value = text.partition("=")
-    if not equals or not key:
-        raise ConfigError(f"override {text!r} must have the form key.path=value, e.g. method.temperature=0.3.")
-    try:
-        parsed: Any = yaml.safe_load(value) if value else None
-    except yaml.YAMLError as error:
-        raise ConfigError(f"override {text!r}: the value is not valid YAML.") from error
-    for part in reversed(key.split(".")):
-        parsed = {part: parsed}
-    return typing.cast("dict[str, Any]", parsed)
-
-
-def merge(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """Deep merge. Another ``kind`` or ``name`` in a part replaces the part: its fields belong to another class."""
-    merged = dict(under)
-    for key, value in over.items():
-        old = merged.get(key)
-        tags = [t for t in ("kind", "name") if isinstance(old, Mapping) and isinstance(value, Mapping) and t in value]
-        changed = key in ("request", "method") and any(old.get(t, value[t]) != value[t] for t in tags)  # type: ignore[union-attr]
-        if isinstance(old, Mapping) and isinstance(value, Mapping) and not changed:
-            merged[key] = merge(old, value)
-        else:
-            merged[key] = value
-    return merged
 
 
 def _part_types(annotation: Any) -> list[Any]:

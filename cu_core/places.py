@@ -12,6 +12,8 @@ from pathlib import Path
 from filelock import FileLock
 from pyarrow import fs
 
+from cu_core.errors import UserError
+
 HERE = fs.LocalFileSystem()
 LAST = ("manifest.json", "meta.json", "result.json")
 """Files that say that their folder is whole: sent after the others."""
@@ -31,14 +33,14 @@ def cache() -> Path:
 def place(text: str | Path) -> Path:
     """Folder of this machine for a folder or address; what is relative lies under CU_ROOT, absent: here.
 
-    Raises: ValueError for an address of another kind.
+    Raises: UserError for an address of another kind.
     """
     root, text = os.environ.get("CU_ROOT", ""), str(text)
     if root and "://" not in text and not text.startswith("/"):
         text = f"{root.rstrip('/')}/{text}"
     scheme, separator, rest = text.partition("://")
     if separator and scheme not in SCHEMES:
-        raise ValueError(f"an address must begin with {', '.join(f'{s}://' for s in SCHEMES)}, got {text!r}.")
+        raise UserError(f"an address must begin with {', '.join(f'{s}://' for s in SCHEMES)}, got {text!r}.")
     return cache() / scheme / rest.strip("/") if separator else Path(text).resolve()
 
 
@@ -114,7 +116,7 @@ def guard(path: Path) -> contextlib.AbstractContextManager[object]:
 def named_file(text: str) -> Path:
     """A file that a user names: as it is from here, else under CU_ROOT or at its address; it may not be there.
 
-    Raises: ValueError for an address of another kind, OSError if the address does not answer.
+    Raises: UserError for an address of another kind, OSError if the address does not answer.
     """
     if "://" not in text and Path(text).is_file():
         return Path(text).resolve()

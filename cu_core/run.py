@@ -93,7 +93,7 @@ def fresh_model(config: RunConfig, reader: ShardReader, seed: int) -> Classifier
 def load_model(config: RunConfig, reader: ShardReader, folder: Path) -> Classifier:
     """A saved model, with the preprocessing it was saved with.
 
-    Raises: ValueError if the folder holds another model.
+    Raises: UserError if the folder holds another model.
     """
     made_elsewhere(config, folder)
     model = fresh_model(config, reader, config.seed)
@@ -111,7 +111,7 @@ def made_elsewhere(config: RunConfig, folder: Path) -> str:
 def foreign_model(config: RunConfig, reader: ShardReader) -> Classifier:
     """The model with the weights that ``model.weights`` names.
 
-    Raises: ValueError if they belong to another model.
+    Raises: UserError if they belong to another model.
     """
     model = fresh_model(config, reader, config.seed)
     restore_foreign(model, config.model, load_weights(Path(str(config.model.weights))))

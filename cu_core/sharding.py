@@ -6,6 +6,7 @@ whole, so that any number of workers goes on from it. On modules that are not sp
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -15,15 +16,22 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 from torch.distributed.device_mesh import init_device_mesh
-from torch.distributed.fsdp import FSDPModule, fully_shard
-from torch.distributed.tensor import DTensor, distribute_tensor
 
 from cu_core.traffic import TRAFFIC
+
+DTENSOR = "torch.distributed.tensor", "DTensor"
+
+
+def _loaded(module: str, name: str) -> Any:
+    """A class of a part of torch that takes a second to import, or no class: what is not imported made no object."""
+    return getattr(sys.modules[module], name) if module in sys.modules else ()
 
 
 def shard(units: Sequence[nn.Module]) -> None:
     """Spread these modules, inner ones first; each is gathered as one piece. Gradients are averaged over workers, as
     data-parallel wrappers do."""
+    from torch.distributed.fsdp import fully_shard
+
     mesh = init_device_mesh(next(units[-1].parameters()).device.type, (dist.get_world_size(),))
     spread: set[int] = set()
     for unit in units:
@@ -48,7 +56,7 @@ def _count(size: int, unit: nn.Module, args: Any) -> None:
 def gathered(module: nn.Module) -> Iterator[None]:
     """Whole weights on every worker while this is open, so that each may forward as many rows as it has. Not for
     training."""
-    units = [unit for unit in module.modules() if isinstance(unit, FSDPModule)]
+    units = [unit for unit in module.modules() if isinstance(unit, _loaded("torch.distributed.fsdp", "FSDPModule"))]
     with torch.no_grad():
         for unit in units:
             unit.set_reshard_after_forward(False, recurse=False)
@@ -61,13 +69,15 @@ def gathered(module: nn.Module) -> Iterator[None]:
 
 def whole(value: Tensor) -> Tensor:
     """All of a tensor; every worker must ask."""
-    return value.full_tensor() if isinstance(value, DTensor) else value
+    return value.full_tensor() if isinstance(value, _loaded(*DTENSOR)) else value
 
 
 def _like(value: Tensor, target: Tensor | None) -> Tensor:
     """This worker's part of a whole tensor, where ``target`` is spread."""
-    if not isinstance(target, DTensor) or value.shape != target.shape:
+    if not isinstance(target, _loaded(*DTENSOR)) or value.shape != target.shape:
         return value
+    from torch.distributed.tensor import distribute_tensor
+
     return distribute_tensor(value.to(target.device), target.device_mesh, target.placements, src_data_rank=None)
 
 

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from importlib.machinery import ModuleSpec
 from typing import Literal
 
+from cu_core.errors import UserError
+
 Product = Literal["trained", "unlearned", "figures", "report"]
 
 
@@ -65,11 +67,11 @@ def source_digest(product: Product, *more: str) -> str:
 def own_source_digest(module: str) -> str:
     """Of a user's module and of what it imports from its own package; of an installed package, of the module alone.
 
-    Raises: ValueError if there is no such module.
+    Raises: UserError if there is no such module.
     """
     found = _spec(module)
     if found is None:
-        raise ValueError(f"model.name: no module {module}.")
+        raise UserError(f"model.name: no module {module}.")
     if "-packages/" in str(found.origin):
         return _module(module)[0]
     return _digest((module,), frozenset())

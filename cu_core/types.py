@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-import torch
-from torch import Tensor
+if TYPE_CHECKING:  # seconds to import, which commands that only read need not pay
+    import torch
+    from torch import Tensor
 
 RequestKind = Literal["class", "sample"]
-Tokenize = Callable[[Sequence[str]], Tensor]
+Tokenize = Callable[[Sequence[str]], "Tensor"]
 """Texts -> int64 (M, L), padded or cut to the model's length."""
 TEXTS = "texts"
 """``forget texts`` are the captions of ``forget``, wherever sets have names."""

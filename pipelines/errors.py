@@ -2,40 +2,35 @@
 
 from __future__ import annotations
 
-from mlflow.exceptions import MlflowException
-from ray.exceptions import RayTaskError
+import sys
+from typing import Any
 
-from cu_core.checkpoint import DamagedFile
-from cu_core.config_io import ConfigError
+from cu_core.errors import UserError
 
 
 def explain(error: BaseException) -> str | None:
     """One line, or None for what is not a user's mistake (its traceback is wanted)."""
     cause = root_cause(error)
-    if isinstance(cause, MlflowException):
-        return f"MLflow: {str(cause).splitlines()[0][:300]}"
+    if isinstance(cause, UserError):
+        return " ".join(str(cause).split())
     if isinstance(cause, OSError):
         where = f" ({cause.filename})" if cause.filename else ""
         return f"{cause.strerror or cause}{where}."
-    if isinstance(cause, ConfigError | DamagedFile) or (isinstance(cause, ValueError) and from_this_project(cause)):
-        return " ".join(str(cause).split())
+    if isinstance(cause, _loaded("mlflow.exceptions", "MlflowException")):
+        return f"MLflow: {str(cause).splitlines()[0][:300]}"
     return None
+
+
+def _loaded(module: str, name: str) -> Any:
+    """A class of a library that is imported already, else no class: what is not imported raised nothing."""
+    return getattr(sys.modules[module], name) if module in sys.modules else ()
 
 
 def root_cause(error: BaseException) -> BaseException:
     """What a Ray task or a Ray Train worker raised."""
-    if isinstance(error, RayTaskError) and isinstance(error.cause, BaseException):
+    if isinstance(error, _loaded("ray.exceptions", "RayTaskError")) and isinstance(error.cause, BaseException):
         return root_cause(error.cause)
     failures = getattr(error, "worker_failures", None)
     if failures:
         return root_cause(next(iter(failures.values())))
     return error
-
-
-def from_this_project(error: BaseException) -> bool:
-    """Whether the innermost frame that raised it is ours; a ValueError from a library is a bug to be shown."""
-    trace, module = error.__traceback__, ""
-    while trace is not None:
-        module = trace.tb_frame.f_globals.get("__name__", "")
-        trace = trace.tb_next
-    return module.startswith(("cu_core", "pipelines")) or error.__traceback__ is None

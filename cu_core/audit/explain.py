@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from cu_core.audit.explain_strong import STRONG
 from cu_core.audit.explanation import Explanation
 from cu_core.audit.table import METRICS
+from cu_core.errors import UserError
 
 _SONG = "Song and Mittal 2021, USENIX Security, sec. 4"
 _CLASS_MATCHED = (
@@ -277,14 +278,14 @@ EXPLANATIONS: Mapping[str, Explanation] = {
 def explain(name: str) -> str:
     """Text for the terminal.
 
-    Raises: ValueError naming the metrics there are.
+    Raises: UserError naming the metrics there are.
     """
     if name in STRONG:
         return "\n".join([f"{name}: a figure of --tier strong", *_lines(STRONG[name])])
     if name not in EXPLANATIONS:
         near = difflib.get_close_matches(name, [*EXPLANATIONS, *STRONG], 1)
         hint = f"did you mean {near[0]}?" if near else f"metrics: {', '.join([*EXPLANATIONS, *STRONG])}."
-        raise ValueError(f"--explain: no metric {name!r}; {hint}")
+        raise UserError(f"no metric {name!r}; {hint}")
     metric = METRICS[name]
     lower = {
         "forget": "above the oracle: under-forgotten; below: over-forgotten",

@@ -9,6 +9,7 @@ import numpy as np
 from scipy.special import stdtrit
 
 from cu_core.audit.table import METRICS
+from cu_core.errors import UserError
 from cu_core.types import MetricResult
 
 Figures = Mapping[str, MetricResult]
@@ -29,9 +30,9 @@ class OracleGap:
 
 
 def oracle_gap(unlearned: Figures, oracles: Sequence[Figures]) -> OracleGap:
-    """Raises: ValueError without an oracle; there is no default for a missing reference."""
+    """Raises: UserError without an oracle; there is no default for a missing reference."""
     if not oracles:
-        raise ValueError("the oracle gap needs at least one oracle; set audit.oracles to 1 or more.")
+        raise UserError("the oracle gap needs at least one oracle; set audit.oracles to 1 or more.")
     names = [name for name, metric in METRICS.items() if metric.in_gap and name in unlearned]
     gaps = {name: difference(name, unlearned, oracles) for name in names}
     with_classes = all(name in gaps for name in TUG_OF_WAR)

@@ -171,7 +171,7 @@ def pool_b(pools: Mapping[str, Sequence[Margins]], trained_on_MT: NDArray[np.boo
     """U-LiRA (either direction, and one-sided) and U-RMIA (one-sided) of ``original`` and ``unlearned`` models on
     random halves; ``trained_on_MT`` says which target rows each was trained on, and its unlearned form has forgotten.
 
-    Raises: ValueError if there are too few models.
+    Raises: UserError if there are too few models.
     """
     figures = []
     for name, (title, attack) in ATTACKS.items():

@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import Literal
 
 from cu_core.data.forget_split import ForgetSplit
+from cu_core.errors import UserError
 from cu_core.models.classifier import Classifier
 from cu_core.types import MetricResult
 from cu_core.unlearn.evaluate import Predictions, predict
@@ -65,21 +66,21 @@ class AuditConfig:
     def __post_init__(self) -> None:
         counts = self.max_rows, self.stop_rows, self.rebound_steps, self.rebound_batch, self.relearn_steps
         if self.oracles < 0 or min(counts) < 1:
-            raise ValueError(
+            raise UserError(
                 "oracles must not be negative; max_rows, stop_rows, rebound_steps, rebound_batch and relearn_steps "
                 "must be at least 1"
             )
         if not 0 < self.low_fpr < 1 or not 0 < self.family_error < 1:
-            raise ValueError("low_fpr and family_error must lie in (0, 1)")
+            raise UserError("low_fpr and family_error must lie in (0, 1)")
         if not all(0 < value < math.inf for value in (self.margin_points, self.rebound_lr, self.relearn_lr)):
-            raise ValueError("margin_points, rebound_lr and relearn_lr must be positive numbers")
+            raise UserError("margin_points, rebound_lr and relearn_lr must be positive numbers")
         if self.margin_points > POWER_MARGIN:
-            raise ValueError(
+            raise UserError(
                 f"margin_points must be at most {POWER_MARGIN:g}, got {self.margin_points:g}: a wider margin could not "
                 f"tell the original from the oracles"
             )
         if self.audits is not None and not {"accuracy", "membership"} <= set(self.audits):
-            raise ValueError("audits must name accuracy and membership; the mean gap is made of them")
+            raise UserError("audits must name accuracy and membership; the mean gap is made of them")
 
 
 @dataclass(frozen=True)

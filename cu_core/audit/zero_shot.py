@@ -7,8 +7,9 @@ from numpy.typing import NDArray
 
 from cu_core.audit.subject import Subject
 from cu_core.data.forget_split import RowSet
-from cu_core.data.schema import DataError, Split
+from cu_core.data.schema import Split
 from cu_core.data.shard_reader import ShardReader
+from cu_core.errors import DataError
 from cu_core.metrics.accuracy import accuracy
 from cu_core.models.image_text import ImageTextClassifier
 from cu_core.types import MetricResult

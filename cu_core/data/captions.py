@@ -13,9 +13,10 @@ import numpy as np
 import pyarrow as pa
 
 from cu_core.data.order import mix
-from cu_core.data.schema import CAPTION, DataError, Split
+from cu_core.data.schema import CAPTION, Split
 from cu_core.data.shard_writer import Chunk
 from cu_core.data.sources import IMAGE_SUFFIXES, PAIRS, Source, SourceOptions, split_of
+from cu_core.errors import DataError
 
 ROWS_AT_ONCE = 512
 

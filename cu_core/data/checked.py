@@ -6,7 +6,8 @@ import contextlib
 import json
 from pathlib import Path
 
-from cu_core.data.schema import DataError, ShardInfo
+from cu_core.data.schema import ShardInfo
+from cu_core.errors import DataError
 from cu_core.files import digest_of, sha256_of, write_text
 from cu_core.places import cache, shown
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from cu_core.data.order import Rows
 from cu_core.data.shard_reader import ShardReader
+from cu_core.errors import UserError
 
 ROWS_AT_ONCE = 8192
 WORD = re.compile(r"[^\W_]+(?:['-][^\W_]+)*")
@@ -30,7 +31,7 @@ class ByConcept:
 
     def __post_init__(self) -> None:
         if not all(WORD.search(p) for p in self.phrases):
-            raise ValueError("concept and synonyms must each hold a word")
+            raise UserError("concept and synonyms must each hold a word")
 
     @property
     def phrases(self) -> tuple[str, ...]:
@@ -76,12 +77,12 @@ class ConceptReport:
 def find_concept(request: ByConcept, reader: ShardReader, examples: int = 5, misses: int = 8) -> ConceptReport:
     """One pass over labels and captions.
 
-    Raises: ValueError for data without captions.
+    Raises: UserError for data without captions.
     """
     names = [name.lower() for name in reader.manifest.class_names]
     classes = [number for number, name in enumerate(names) if name in {p.lower() for p in request.phrases}]
     if not reader.has_captions:
-        raise ValueError(
+        raise UserError(
             f"request.kind by_concept matches captions, {reader.folder} has none; for a class of labels: "
             f"request={{kind: by_class, classes: [{(classes or [0])[0]}]}}."
         )
@@ -110,9 +111,9 @@ def _resembles(word: str, wanted: list[str]) -> bool:
 
 
 def resolve_concept(request: ByConcept, reader: ShardReader) -> Rows:
-    """Raises: ValueError with the near misses if nothing names the concept."""
+    """Raises: UserError with the near misses if nothing names the concept."""
     report = find_concept(request, reader)
     if not len(report.rows):
         near = f"near misses: {report.near}" if report.near else "nothing comes near"
-        raise ValueError(f"the request forgets nothing: no caption names {' or '.join(request.phrases)}; {near}.")
+        raise UserError(f"the request forgets nothing: no caption names {' or '.join(request.phrases)}; {near}.")
     return report.rows

@@ -13,10 +13,11 @@ from cu_core.data.captions import captioned, coco, webdataset
 from cu_core.data.order import EpochOrder
 from cu_core.data.parquet_files import parquet
 from cu_core.data.ranges import ranges_of
-from cu_core.data.schema import CAPTION, DataError, Manifest, ShardInfo, Split, write_manifest
+from cu_core.data.schema import CAPTION, Manifest, ShardInfo, Split, write_manifest
 from cu_core.data.shard_reader import tensor_view
 from cu_core.data.shard_writer import SHARD_ROWS, Chunk, write_shards
 from cu_core.data.sources import Source, SourceOptions, digits, fashion_mnist, folder, split_of, torchvision_set
+from cu_core.errors import DataError
 from cu_core.files import file_sha256
 from cu_core.places import publish
 

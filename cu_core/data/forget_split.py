@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from cu_core.data.order import EpochOrder, Rows, mix
 from cu_core.data.requests import ForgetSet
 from cu_core.data.retain_pool import retain_pool, two_pools
-from cu_core.data.schema import DataError, Split
+from cu_core.data.schema import Split
 from cu_core.data.shard_reader import ShardReader
+from cu_core.errors import DataError
 
 FEWEST_HALVED = 20
 MEASURED_SHARDS = 10

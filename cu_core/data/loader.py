@@ -14,6 +14,7 @@ from cu_core.data.order import EpochOrder, Rows
 from cu_core.data.texts import load_batch
 from cu_core.data.transforms import Augment, augment
 from cu_core.dist import rank_slice
+from cu_core.errors import UserError
 from cu_core.types import Batch, Tokenize, UnlearnBatch
 
 DRAW_ROUNDS = 16
@@ -40,7 +41,7 @@ class Batches:
 
     def __post_init__(self) -> None:
         if self.retain_batch < 1 or self.forget_batch < 0 or self.omega < 1 or self.positives_per_class < 1:
-            raise ValueError("retain_batch, omega and positives_per_class must be at least 1, forget_batch at least 0")
+            raise UserError("retain_batch, omega and positives_per_class must be at least 1, forget_batch at least 0")
 
 
 class UnlearnStream:

@@ -9,9 +9,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from cu_core.data.schema import CAPTION, DataError, Split
+from cu_core.data.schema import CAPTION, Split
 from cu_core.data.shard_writer import Chunk
 from cu_core.data.sources import CHUNK_ROWS, PAIRS, Source, SourceOptions, split_of
+from cu_core.errors import DataError
 
 
 def _parquet_columns(path: Path, given: Mapping[str, str]) -> dict[str, str]:

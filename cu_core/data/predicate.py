@@ -8,6 +8,8 @@ from typing import Any
 
 import pyarrow.compute as pc
 
+from cu_core.errors import UserError
+
 COMPARE: dict[type[ast.cmpop], str] = {
     ast.Eq: "__eq__",
     ast.NotEq: "__ne__",
@@ -22,12 +24,12 @@ HOW = "write comparisons of columns with values joined by and, or, not, e.g. use
 def parse_predicate(text: str, columns: Sequence[str]) -> pc.Expression:
     """Translate ``text``; only comparisons (also chained, ``in [..]``), ``and``, ``or`` and ``not`` are known.
 
-    Raises: ValueError naming the part that is not understood or the column that is not there.
+    Raises: UserError naming the part that is not understood or the column that is not there.
     """
     try:
         tree = ast.parse(text.strip(), mode="eval")
     except SyntaxError as error:
-        raise ValueError(f"predicate {text!r} does not parse: {error.msg}; {HOW}.") from error
+        raise UserError(f"predicate {text!r} does not parse: {error.msg}; {HOW}.") from error
     return _translate(tree.body, text, columns)
 
 
@@ -48,18 +50,18 @@ def _translate(node: ast.expr, text: str, columns: Sequence[str]) -> Any:
                 result = part if result is None else result & part
                 left = right
             return result
-    raise ValueError(f"predicate {text!r}: {ast.unparse(node)!r} is not understood; {HOW}.")
+    raise UserError(f"predicate {text!r}: {ast.unparse(node)!r} is not understood; {HOW}.")
 
 
 def _compare(left: ast.expr, op: ast.cmpop, right: ast.expr, text: str, columns: Sequence[str]) -> Any:
     value = _operand(left, text, columns)
     if isinstance(op, ast.In | ast.NotIn):
         if not isinstance(right, ast.List | ast.Tuple | ast.Set):
-            raise ValueError(f"predicate {text!r}: `in` needs a list, e.g. source in ['web', 'mail'].")
+            raise UserError(f"predicate {text!r}: `in` needs a list, e.g. source in ['web', 'mail'].")
         inside = value.isin([ast.literal_eval(item) for item in right.elts])
         return inside if isinstance(op, ast.In) else ~inside
     if type(op) not in COMPARE:
-        raise ValueError(f"predicate {text!r}: this comparison is not understood; {HOW}.")
+        raise UserError(f"predicate {text!r}: this comparison is not understood; {HOW}.")
     return getattr(value, COMPARE[type(op)])(_operand(right, text, columns))
 
 
@@ -67,10 +69,10 @@ def _operand(node: ast.expr, text: str, columns: Sequence[str]) -> Any:
     match node:
         case ast.Name(id=name):
             if name not in columns:
-                raise ValueError(f"predicate {text!r}: no column {name!r}; columns: {', '.join(columns)}.")
+                raise UserError(f"predicate {text!r}: no column {name!r}; columns: {', '.join(columns)}.")
             return pc.field(name)
         case ast.Constant(value=value):
             return pc.scalar(value)
         case ast.UnaryOp(op=ast.USub(), operand=ast.Constant(value=int() | float() as value)):
             return pc.scalar(-value)
-    raise ValueError(f"predicate {text!r}: {ast.unparse(node)!r} is not a column or a value; {HOW}.")
+    raise UserError(f"predicate {text!r}: {ast.unparse(node)!r} is not a column or a value; {HOW}.")

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.dataset as ds
 from pyarrow import fs
 
 from cu_core.data.schema import Ranges, ShardInfo
@@ -53,6 +52,8 @@ def may_hold(shards: Sequence[ShardInfo], schema: pa.Schema, expression: pc.Expr
             (pc.field(n) >= low) & (pc.field(n) <= high) for n, (low, high) in shard.ranges.items() if n in ranged
         )
         known.append(functools.reduce(operator.and_, bounds, everything))
+    import pyarrow.dataset as ds  # imports pandas where it is installed
+
     source = ds.FileSystemDataset.from_paths(
         [str(number) for number in range(len(shards))],
         schema=schema,

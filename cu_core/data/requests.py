@@ -16,9 +16,9 @@ from pydantic import Discriminator
 from cu_core.data.concepts import ByConcept, resolve_concept
 from cu_core.data.order import EpochOrder, Rows
 from cu_core.data.predicate import parse_predicate
-from cu_core.data.schema import DataError
 from cu_core.data.selections import ByNeighbours, ByScore, resolve_neighbours, resolve_score
 from cu_core.data.shard_reader import ShardReader
+from cu_core.errors import DataError, UserError
 from cu_core.files import atomic_folder, digest_of
 from cu_core.places import fetch, named_file, there
 from cu_core.types import RequestKind
@@ -46,9 +46,9 @@ class ByRandom:
 
     def __post_init__(self) -> None:
         if (self.count is None) == (self.frac is None):
-            raise ValueError("give exactly one of count and frac")
+            raise UserError("give exactly one of count and frac")
         if self.frac is not None and not 0 < self.frac < 1:
-            raise ValueError(f"frac must lie in (0, 1), got {self.frac}")
+            raise UserError(f"frac must lie in (0, 1), got {self.frac}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,7 +97,7 @@ def _by_class(request: ByClass, reader: ShardReader) -> Rows:
     for number in request.classes:
         if not 0 <= number < total:
             names = ", ".join(f"{i} {n}" for i, n in enumerate(reader.manifest.class_names[:20]))
-            raise ValueError(
+            raise UserError(
                 f"request.classes: class {number} does not exist; classes: {names}{', ...' if total > 20 else ''}."
             )
     return reader.integers_in("label", request.classes)
@@ -107,17 +107,17 @@ def _by_random(request: ByRandom, reader: ShardReader) -> Rows:
     total = reader.num_rows("train")
     count = request.count if request.count is not None else round(total * (request.frac or 0))
     if not 0 < count < total:
-        raise ValueError(f"request.count must lie between 1 and {total - 1} ({total} training rows), got {count}.")
+        raise UserError(f"request.count must lie between 1 and {total - 1} ({total} training rows), got {count}.")
     return np.sort(EpochOrder(total, request.seed).at(0, count))
 
 
 def read_ids(path: Path) -> Rows:
     """Ids of a text, CSV or Parquet file.
 
-    Raises: ValueError.
+    Raises: UserError.
     """
     if not path.is_file():
-        raise ValueError(f"request.path: no file {path}.")
+        raise UserError(f"request.path: no file {path}.")
     try:
         if path.suffix == ".parquet":
             ids = pq.read_table(path, columns=["sample_id"])["sample_id"]
@@ -127,7 +127,7 @@ def read_ids(path: Path) -> Rows:
             ids = pa.chunked_array([pa.array([int(line) for line in path.read_text().split()], pa.int64())])
         return ids.cast(pa.int64()).to_numpy()  # type: ignore[no-any-return]
     except (KeyError, ValueError, pa.ArrowException) as error:
-        raise ValueError(f"{path} must hold integer ids, one a line, or a column sample_id: {error}.") from error
+        raise UserError(f"{path} must hold integer ids, one a line, or a column sample_id: {error}.") from error
 
 
 def _by_ids(request: ByIds, reader: ShardReader) -> Rows:
@@ -136,7 +136,7 @@ def _by_ids(request: ByIds, reader: ShardReader) -> Rows:
     if len(rows) < len(ids):
         missing = np.setdiff1d(ids, reader.sample_ids("train", rows))
         shown = ", ".join(map(str, missing[:5]))
-        raise ValueError(
+        raise UserError(
             f"{request.path}: {len(missing)} of {len(ids)} ids are not in the training split, e.g. {shown}."
         )
     return rows
@@ -149,7 +149,7 @@ def _by_predicate(request: ByPredicate, reader: ShardReader) -> Rows:
     try:
         return reader.rows_where(expression)
     except (pa.ArrowNotImplementedError, pa.ArrowInvalid) as error:  # a column compared with a value of another type
-        raise ValueError(f"request.where: {request.where!r} does not fit the columns: {error}.") from error
+        raise UserError(f"request.where: {request.where!r} does not fit the columns: {error}.") from error
 
 
 RESOLVERS: dict[str, Callable[[Any, ShardReader], Rows]] = {
@@ -166,14 +166,14 @@ RESOLVERS: dict[str, Callable[[Any, ShardReader], Rows]] = {
 def resolve_request(request: ForgetRequest, reader: ShardReader, pairs: bool = False) -> ForgetSet:
     """Find the rows; with ``pairs`` (image-text models) a concept whose rows are whole classes is a class request.
 
-    Raises: ValueError if the request names what is not there, no row, or every row.
+    Raises: UserError if the request names what is not there, no row, or every row.
     """
     rows = RESOLVERS[request.kind](request, reader)
     total = reader.num_rows("train")
     if len(rows) == 0:
-        raise ValueError(f"the request forgets nothing: none of {total} training rows matches {request}.")
+        raise UserError(f"the request forgets nothing: none of {total} training rows matches {request}.")
     if len(rows) == total:
-        raise ValueError(f"the request forgets all {total} training rows; nothing would be left to retain.")
+        raise UserError(f"the request forgets all {total} training rows; nothing would be left to retain.")
     classes = _classes(request, rows, reader, pairs)
     ids = reader.sample_ids("train", rows)
     return ForgetSet("class" if classes else "sample", classes, rows, ids, reader.manifest.digest)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cu_core.data.order import Rows, mix, skip_rows
-from cu_core.data.schema import DataError
+from cu_core.errors import DataError
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from typing import Literal
 
 from pydantic import TypeAdapter, ValidationError
 
+from cu_core.errors import DataError
 from cu_core.files import digest_of, write_text
 from cu_core.places import shown, there
 
@@ -22,10 +23,6 @@ SPLITS: tuple[Split, ...] = ("train", "val", "test")
 
 
 Ranges = Mapping[str, tuple[int, int] | tuple[float, float] | tuple[str, str]]
-
-
-class DataError(ValueError):
-    """Stored data that cannot be used; the message names the shard and, where known, the row."""
 
 
 @dataclass(frozen=True, kw_only=True)

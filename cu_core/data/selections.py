@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 
 from cu_core.data.order import EpochOrder, Rows
 from cu_core.data.shard_reader import ShardReader
+from cu_core.errors import UserError
 from cu_core.places import named_file
 
 ROWS_AT_ONCE = 1024
@@ -42,40 +43,38 @@ class ByNeighbours:
 
 def _check_count(count: int, total: int) -> None:
     if not 0 < count < total:
-        raise ValueError(
-            f"request.count must lie between 1 and {total - 1} ({total} rows to choose from), got {count}."
-        )
+        raise UserError(f"request.count must lie between 1 and {total - 1} ({total} rows to choose from), got {count}.")
 
 
 def resolve_score(request: ByScore, reader: ShardReader) -> Rows:
     """Rows of the chosen stratum; equal scores are told apart by sample_id.
 
-    Raises: ValueError if the file does not fit.
+    Raises: UserError if the file does not fit.
     """
     path = named_file(request.path)
     if not path.is_file():
-        raise ValueError(f"request.path: no file {path}; `cu score CONFIG --out FILE` makes one.")
+        raise UserError(f"request.path: no file {path}; `cu score CONFIG --out FILE` makes one.")
     try:
         table = pq.read_table(path, columns=["sample_id", request.column])
         ids = table["sample_id"].cast(pa.int64()).to_numpy()
         scores = table[request.column].cast(pa.float64()).to_numpy()
     except (KeyError, ValueError, pa.ArrowException) as error:
         reason = str(error).splitlines()[0]
-        raise ValueError(f"{path} must hold the columns sample_id and {request.column}: {reason}.") from error
+        raise UserError(f"{path} must hold the columns sample_id and {request.column}: {reason}.") from error
     _check_count(request.count, len(ids))
     if not np.isfinite(scores).all():
-        raise ValueError(f"{path}: column {request.column} holds values that are not finite numbers.")
+        raise UserError(f"{path}: column {request.column} holds values that are not finite numbers.")
     ranked = ids[np.lexsort((ids, scores))]
     start = {"lowest": 0, "middle": (len(ids) - request.count) // 2, "highest": len(ids) - request.count}[request.take]
     chosen = ranked[start : start + request.count]
     rows = reader.integers_in("sample_id", chosen)
     if len(rows) != request.count:
-        raise ValueError(f"{path} scores rows that are not in the training split: it was made for other data.")
+        raise UserError(f"{path} scores rows that are not in the training split: it was made for other data.")
     return rows
 
 
 def resolve_neighbours(request: ByNeighbours, reader: ShardReader) -> Rows:
-    """One pass over the images; only the nearest rows so far are kept. Raises: ValueError."""
+    """One pass over the images; only the nearest rows so far are kept. Raises: UserError."""
     total = reader.num_rows("train")
     _check_count(request.count, total)
     anchor = reader.images("train", EpochOrder(total, request.seed).at(0, 1)).float()

@@ -9,19 +9,22 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from cu_core.data.checked import check_shard
 from cu_core.data.order import Rows, mix
 from cu_core.data.ranges import may_hold
-from cu_core.data.schema import CAPTION, DataError, Manifest, ShardInfo, Split, read_manifest
+from cu_core.data.schema import CAPTION, Manifest, ShardInfo, Split, read_manifest
+from cu_core.errors import DataError, UserError
 from cu_core.places import address, fetch, make_room, place
+
+if TYPE_CHECKING:  # seconds to import, which commands that read no image need not pay
+    from torch import Tensor
 
 ROW = "its number among the training rows"
 """A name that no column has."""
@@ -32,6 +35,7 @@ def decode(data: bytes, channels: int, size: int) -> Tensor:
 
     Raises: RuntimeError if the bytes are no image.
     """
+    import torch
     from torchvision.io import ImageReadMode, decode_image  # seconds to import: not for a command that reads no image
     from torchvision.transforms.v2 import functional as image_ops
 
@@ -127,7 +131,7 @@ class ShardReader:
         if self._kept is not None and split == "train":
             rows = self._kept[rows]
         if len(rows) and (rows.min() < 0 or rows.max() >= starts[-1]):
-            raise ValueError(f"row {rows.max()} is outside the {split} split of {starts[-1]} rows.")
+            raise UserError(f"row {rows.max()} is outside the {split} split of {starts[-1]} rows.")
         owner = np.searchsorted(starts, rows, side="right") - 1
         for chunk in np.unique(owner):
             shard, number = chunks[chunk]
@@ -177,6 +181,8 @@ class ShardReader:
         """
         if self.manifest.image_shape is None:
             return self._decoded(split, rows)
+        import torch
+
         out = np.empty((len(rows), *self.manifest.image_shape), dtype=np.uint8)
         for batch, _, where, inside in self._parts(split, rows):
             out[where] = tensor_view(batch.column(self.manifest.column("image")))[inside]
@@ -184,7 +190,9 @@ class ShardReader:
 
     def _decoded(self, split: Split, rows: Rows) -> Tensor:
         if self.image_size is None:
-            raise ValueError("encoded images need model.image_size, the side in pixels that the model reads.")
+            raise UserError("encoded images need model.image_size, the side in pixels that the model reads.")
+        import torch
+
         out = torch.empty((len(rows), self.channels, self.image_size, self.image_size), dtype=torch.uint8)
         for batch, shard, where, inside in self._parts(split, rows):
             get = encoded_view(batch.column(self.manifest.column("image")))

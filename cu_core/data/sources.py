@@ -12,8 +12,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from cu_core.data.schema import SPLITS, DataError, Split
+from cu_core.data.schema import SPLITS, Split
 from cu_core.data.shard_writer import Chunk
+from cu_core.errors import DataError
 
 CHUNK_ROWS = 2048
 IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".gif"}

@@ -11,8 +11,9 @@ import numpy as np
 from cu_core.data.checked import check_shard
 from cu_core.data.order import mix
 from cu_core.data.ranges import ranges_of
-from cu_core.data.schema import SPLITS, DataError, ShardInfo
+from cu_core.data.schema import SPLITS, ShardInfo
 from cu_core.data.shard_reader import ShardReader, decode, encoded_view
+from cu_core.errors import DataError
 
 IDS_PER_PASS = 20_000_000
 

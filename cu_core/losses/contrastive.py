@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from cu_core.dist import gather_rows, rank, sum_over_ranks, world_size
+from cu_core.errors import UserError
 
 
 class AnchorTerms(NamedTuple):
@@ -47,10 +48,10 @@ def anchor_terms(
     logsumexp_{N(i)} s_ia: the cross-entropy between the weights and the softmax of the similarities (InfoNCE with soft
     targets), whose optimum is a place of its own for every anchor; the paper's linear form has one for all.
 
-    Raises: ValueError if temperature is not positive.
+    Raises: UserError if temperature is not positive.
     """
     if temperature <= 0:
-        raise ValueError(f"temperature must be positive, got {temperature}.")
+        raise UserError(f"temperature must be positive, got {temperature}.")
     scores = anchors_ND @ retain_MD.T / temperature
     same = labels_N[:, None] == retain_labels_M[None, :]
     pulls = torch.ones_like(same) if own_class_pulls else ~same

@@ -5,16 +5,18 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor
 
+from cu_core.errors import UserError
+
 
 def kl_share(student_NC: Tensor, teacher_NC: Tensor, global_count: int, *, temperature: float = 1.0) -> Tensor:
     """Sum over local rows of KL(teacher || student) of the softened answers, in nats, times temperature squared,
     divided by the rows of all ranks; 0 with gradient for no rows.
 
     Source: Hinton et al. 2015, arXiv 1503.02531, sec. 2.
-    Raises: ValueError if shapes differ or temperature is not positive.
+    Raises: UserError if shapes differ or temperature is not positive.
     """
     if student_NC.shape != teacher_NC.shape or temperature <= 0:
-        raise ValueError(
+        raise UserError(
             f"logits of one shape and a positive temperature are needed, got {tuple(student_NC.shape)}, "
             f"{tuple(teacher_NC.shape)} and {temperature}."
         )

@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from cu_core.errors import UserError
+
 
 def same_text(local_ids_n: Tensor, all_ids_M: Tensor) -> Tensor:
     """(n, M): whether two rows have the same caption, by its number."""
@@ -22,10 +24,10 @@ def info_nce_sum(local_nD: Tensor, all_MD: Tensor, same_nM: Tensor, scale: Tenso
 
     One direction; a step adds images against texts and texts against images, and halves.
 
-    Raises: ValueError if a row matches nothing; its own caption must be among ``all_MD``.
+    Raises: UserError if a row matches nothing; its own caption must be among ``all_MD``.
     """
     if len(same_nM) and not bool(same_nM.any(1).all()):
-        raise ValueError("a row has no match among the gathered rows; its own must be one of them.")
+        raise UserError("a row has no match among the gathered rows; its own must be one of them.")
     targets = same_nM.to(local_nD.dtype)
     targets = targets / targets.sum(1, keepdim=True).clamp_min(1)
     return -(targets * (scale * local_nD @ all_MD.T).log_softmax(1)).sum()
@@ -49,7 +51,7 @@ def push_to_floor(similarity_nM: Tensor, push_nM: Tensor, floor: float, temperat
     """(n,): log-sum-exp over the push set of similarity / temperature, held at ``floor``: what is pushed down to the
     similarity of unmatched pairs is pushed no further, for *unmatched* is the goal and not *opposite*. 0 without any.
 
-    Raises: ValueError if temperature is not positive.
+    Raises: UserError if temperature is not positive.
     """
     _check(temperature)
     held = similarity_nM.clamp_min(floor) / temperature
@@ -62,7 +64,7 @@ def pull_to_ceiling(similarity_nM: Tensor, weights_nM: Tensor, ceiling: float, t
     """(n,): minus the weighted mean of similarity / temperature, held at ``ceiling``, the mean similarity of matched
     pairs. 0 for rows without weight.
 
-    Raises: ValueError if temperature is not positive.
+    Raises: UserError if temperature is not positive.
     """
     _check(temperature)
     mass = weights_nM.sum(1)
@@ -72,4 +74,4 @@ def pull_to_ceiling(similarity_nM: Tensor, weights_nM: Tensor, ceiling: float, t
 
 def _check(temperature: float) -> None:
     if temperature <= 0:
-        raise ValueError(f"temperature must be positive, got {temperature}.")
+        raise UserError(f"temperature must be positive, got {temperature}.")

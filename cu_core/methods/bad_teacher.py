@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from cu_core.dist import global_counts
+from cu_core.errors import UserError
 from cu_core.losses.distillation import kl_share
 from cu_core.methods.base import Method, Need, StepContext, require, share
 from cu_core.types import Losses, UnlearnBatch
@@ -24,7 +25,7 @@ class BadTeacher(Method):
 
     def __post_init__(self) -> None:
         if self.lambda_forget <= 0 or self.temperature <= 0:
-            raise ValueError("lambda_forget and temperature must be positive")
+            raise UserError("lambda_forget and temperature must be positive")
 
     def needs(self) -> frozenset[Need]:
         return frozenset({"forget rows", "retain rows", "frozen original", "untrained model"})

@@ -18,6 +18,7 @@ from cu_core.data.order import Rows
 from cu_core.data.schema import Split
 from cu_core.data.texts import load_batch
 from cu_core.dist import rank_slice
+from cu_core.errors import UserError
 from cu_core.models.classifier import Classifier, Forward
 from cu_core.types import Batch, Losses, RequestKind, UnlearnBatch
 
@@ -113,10 +114,10 @@ class Method(ABC):
         return frozenset({"forget rows", "retain rows", "labels"})
 
     def check(self, request_kind: RequestKind) -> None:
-        """Raises: ValueError for requests it cannot answer and settings that have no effect on such a request."""
+        """Raises: UserError for requests it cannot answer and settings that have no effect on such a request."""
         if request_kind not in self.kinds:
             asked = "a class" if request_kind == "class" else "samples"
-            raise ValueError(f"method.name={self.name} cannot forget {asked}; `cu methods` says what each can.")
+            raise UserError(f"method.name={self.name} cannot forget {asked}; `cu methods` says what each can.")
 
     def rows_per_step(self, forget: int, retain: int) -> float:
         """Rows that a step with these batch sizes forwards through any model, on average over the run."""

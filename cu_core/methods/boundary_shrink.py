@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 
 from cu_core.dist import gather_rows, global_counts
+from cu_core.errors import UserError
 from cu_core.losses.classification import cross_entropy_share
 from cu_core.methods.base import Method, Need, Preparation, StepContext, share
 from cu_core.types import Losses, UnlearnBatch
@@ -26,7 +27,7 @@ class BoundaryShrink(Method):
 
     def __post_init__(self) -> None:
         if self.epsilon <= 0:
-            raise ValueError(f"epsilon must be positive, got {self.epsilon}")
+            raise UserError(f"epsilon must be positive, got {self.epsilon}")
 
     def needs(self) -> frozenset[Need]:
         return frozenset({"forget rows", "labels"})

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from cu_core.data.order import EpochOrder
 from cu_core.dist import gather_rows, global_counts
+from cu_core.errors import UserError
 from cu_core.losses.classification import cross_entropy_share, soft_cross_entropy_share
 from cu_core.losses.contrastive import (
     anchor_terms,
@@ -82,15 +83,15 @@ class Contrastive(Method):
 
     def __post_init__(self) -> None:
         if self.temperature <= 0:
-            raise ValueError(f"temperature must be positive, got {self.temperature}")
+            raise UserError(f"temperature must be positive, got {self.temperature}")
         weights = self.lambda_ul, self.lambda_ce, self.lambda_prototype, self.lambda_dispersion, self.lambda_cosine
         if min(*weights, self.queue_size) < 0:
-            raise ValueError(
+            raise UserError(
                 "lambda_ul, lambda_ce, lambda_prototype, lambda_dispersion, lambda_cosine, queue_size must not be "
                 "negative"
             )
         if self.bank < 1 or self.smoothing < 0:
-            raise ValueError("bank must be at least 1, smoothing not negative")
+            raise UserError("bank must be at least 1, smoothing not negative")
 
     def needs(self) -> frozenset[Need]:
         own: dict[str, Need] = {"tilted": "frozen original", "peers": "unseen rows"}
@@ -132,31 +133,31 @@ class Contrastive(Method):
 
     def check(self, request_kind: RequestKind) -> None:
         if request_kind == "class" and self.terms == "push":
-            raise ValueError(
+            raise UserError(
                 "method.terms=push has no effect on a class request: no retain row shares the class, so "
                 "the loss is zero (equation 6). Use terms=pull or both."
             )
         if request_kind == "class" and self.pull_weights == "peers":
-            raise ValueError(
+            raise UserError(
                 "method.pull_weights=peers looks for what an unseen row of the same class is answered, and a forgotten "
                 "class has none; set method.pull_weights=tilted or neighbours."
             )
         weights_idle = self.pull_weights != "uniform" and not self.lambda_prototype
         if self.terms == "push" and (weights_idle or self.pull_form != "linear"):
-            raise ValueError("method.pull_weights and method.pull_form have no effect with method.terms=push.")
+            raise UserError("method.pull_weights and method.pull_form have no effect with method.terms=push.")
         if self.smoothing and self.pull_weights not in ("neighbours", "peers"):
-            raise ValueError("method.smoothing has no effect without method.pull_weights=neighbours or peers.")
+            raise UserError("method.smoothing has no effect without method.pull_weights=neighbours or peers.")
         if not self.looks_up and self.bank != type(self).bank:
-            raise ValueError("method.bank has no effect without method.pull_weights=neighbours, peers or forests.")
+            raise UserError("method.bank has no effect without method.pull_weights=neighbours, peers or forests.")
         if self.push_weights == "excess" and (not self.looks_up or self.terms == "pull"):
-            raise ValueError(
+            raise UserError(
                 "method.push_weights=excess needs method.pull_weights=neighbours, peers or forests, and a push."
             )
         if self.lambda_prototype and self.pull_weights == "uniform":
-            raise ValueError("method.lambda_prototype needs method.pull_weights=tilted, neighbours, peers or forests.")
+            raise UserError("method.lambda_prototype needs method.pull_weights=tilted, neighbours, peers or forests.")
         idle = self.pull_form != "linear" or self.terms != "both" or self.queue_size
         if self.lambda_ul == 0 and (idle or weights_idle):
-            raise ValueError(
+            raise UserError(
                 "method.lambda_ul=0 switches the unlearning loss off: terms, pull_form, pull_weights and queue_size "
                 "then have no effect."
             )

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from cu_core.dist import global_counts
+from cu_core.errors import UserError
 from cu_core.losses.contrastive import dispersion_share
 from cu_core.losses.image_text import drift_sum, pull_to_ceiling, push_to_floor, same_text
 from cu_core.methods.base import Method, ModelKind, Need, Preparation, StepContext, detached, require
@@ -54,10 +55,10 @@ class ContrastiveClip(Method):
 
     def __post_init__(self) -> None:
         if self.temperature <= 0 or not 0 <= self.uniform_pull <= 1:
-            raise ValueError("temperature must be positive, uniform_pull in [0, 1]")
+            raise UserError("temperature must be positive, uniform_pull in [0, 1]")
         weights = self.lambda_push, self.lambda_pull, self.lambda_dispersion, self.lambda_retain, self.lambda_drift
         if min(weights) < 0:
-            raise ValueError(
+            raise UserError(
                 "lambda_push, lambda_pull, lambda_dispersion, lambda_retain and lambda_drift must not be negative"
             )
 

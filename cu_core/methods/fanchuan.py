@@ -11,6 +11,7 @@ from typing import ClassVar, Literal
 import torch
 
 from cu_core.dist import gather_rows, global_counts
+from cu_core.errors import UserError
 from cu_core.losses.classification import cross_entropy_share
 from cu_core.losses.distillation import kl_share
 from cu_core.methods.base import Method, StepContext, share
@@ -36,9 +37,9 @@ class Fanchuan(Method):
 
     def __post_init__(self) -> None:
         if not 0 <= self.uniform_frac < self.contrast_until <= 1:
-            raise ValueError("0 <= uniform_frac < contrast_until <= 1 must hold")
+            raise UserError("0 <= uniform_frac < contrast_until <= 1 must hold")
         if self.temperature <= 0 or self.lambda_contrast <= 0:
-            raise ValueError("temperature and lambda_contrast must be positive")
+            raise UserError("temperature and lambda_contrast must be positive")
 
     def rows_per_step(self, forget: int, retain: int) -> float:
         contrast = (self.contrast_until - self.uniform_frac) / 2

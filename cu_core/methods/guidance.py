@@ -14,6 +14,7 @@ from cu_core.data.order import EpochOrder, Rows
 from cu_core.data.schema import Split
 from cu_core.data.texts import load_batch
 from cu_core.dist import gather_rows
+from cu_core.errors import UserError
 from cu_core.losses.contrastive import without_classes
 from cu_core.methods.base import Preparation
 from cu_core.methods.fit import in_full
@@ -67,7 +68,7 @@ def neighbour_shares(prep: Preparation, bank: int, smoothing: float = 0.0, peers
     knows a row less than the embedding does; with ``peers`` the mean of that and of what ``sure_as_peers`` says, so
     far as the request is made of rows as they come.
 
-    Raises: ValueError where ``peers`` finds no unseen row.
+    Raises: UserError where ``peers`` finds no unseen row.
     """
 
     def measure(batch: Batch) -> tuple[Tensor, ...]:
@@ -87,7 +88,7 @@ def neighbour_shares(prep: Preparation, bank: int, smoothing: float = 0.0, peers
     if peers:
         unseen_rows = prep.split.stop_retain
         if not len(unseen_rows):
-            raise ValueError(
+            raise UserError(
                 "method.pull_weights=peers looks at unseen rows, and the val split has none; pack the data with a "
                 "larger --val-frac, or set method.pull_weights=neighbours."
             )

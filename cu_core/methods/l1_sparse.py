@@ -8,6 +8,7 @@ from typing import ClassVar, Literal
 import torch
 
 from cu_core.dist import world_size
+from cu_core.errors import UserError
 from cu_core.methods.base import Method, Need, StepContext, share
 from cu_core.methods.finetune import FineTune
 from cu_core.types import Losses, UnlearnBatch
@@ -25,7 +26,7 @@ class L1Sparse(Method):
 
     def __post_init__(self) -> None:
         if self.gamma <= 0:
-            raise ValueError(f"gamma must be positive, got {self.gamma}")
+            raise UserError(f"gamma must be positive, got {self.gamma}")
 
     def needs(self) -> frozenset[Need]:
         return frozenset({"retain rows", "labels"})

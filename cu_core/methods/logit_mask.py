@@ -8,6 +8,7 @@ from typing import ClassVar, Literal
 import torch
 from torch import nn
 
+from cu_core.errors import UserError
 from cu_core.methods.base import ClosedForm, Need, Preparation
 from cu_core.types import RequestKind
 
@@ -27,12 +28,12 @@ class LogitMask(ClosedForm):
         return frozenset()
 
     def prepare(self, prep: Preparation) -> int:
-        """Raises: ValueError if the model has no final linear layer with a bias."""
+        """Raises: UserError if the model has no final linear layer with a bias."""
         heads = [
             m for m in prep.model.body.modules() if isinstance(m, nn.Linear) and m.out_features == prep.num_classes
         ]
         if not heads or heads[-1].bias is None:
-            raise ValueError("method.name=logit_mask needs a final linear layer with a bias; this model has none.")
+            raise UserError("method.name=logit_mask needs a final linear layer with a bias; this model has none.")
         classes = list(prep.split.forget.classes)
         with torch.no_grad():
             heads[-1].weight[classes] = 0

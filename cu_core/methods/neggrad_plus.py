@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from cu_core.dist import global_counts
+from cu_core.errors import UserError
 from cu_core.methods.base import EVERY_MODEL, Method, StepContext, share
 from cu_core.methods.fit import fit_share
 from cu_core.types import Losses, UnlearnBatch
@@ -24,7 +25,7 @@ class NegGradPlus(Method):
 
     def __post_init__(self) -> None:
         if not 0 < self.beta < 1:
-            raise ValueError(f"beta must lie in (0, 1), got {self.beta}")
+            raise UserError(f"beta must lie in (0, 1), got {self.beta}")
 
     def losses(self, context: StepContext, batch: UnlearnBatch) -> Losses:
         out = context.forward(batch.inputs)

@@ -28,7 +28,7 @@ class NullSpace(ClosedForm):
         return frozenset()
 
     def prepare(self, prep: Preparation) -> int:
-        """Raises: ValueError if the model has no linear projection to edit."""
+        """Raises: UserError if the model has no linear projection to edit."""
         assert isinstance(prep.model, ImageTextClassifier)
         prompts = prep.model.class_features().mean(0)
         apart = F.normalize(prompts - prompts.mean(0), dim=-1)[list(prep.split.forget.classes)]

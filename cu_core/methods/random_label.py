@@ -11,6 +11,7 @@ from torch import Tensor
 
 from cu_core.data.order import mix
 from cu_core.dist import global_counts
+from cu_core.errors import UserError
 from cu_core.losses.classification import cross_entropy_share
 from cu_core.losses.image_text import same_text
 from cu_core.methods.base import EVERY_MODEL, Method, StepContext, share
@@ -22,14 +23,14 @@ def wrong_labels(batch: Batch, num_classes: int, seed: int, forget_classes: tupl
     """(N,): for each row a class other than its own and those to be forgotten, uniform, a function of
     (seed, sample_id) alone.
 
-    Raises: ValueError if no class is left.
+    Raises: UserError if no class is left.
     """
     gone = {*forget_classes}
     allowed = [[(c + k) % num_classes for k in range(1, num_classes)] for c in range(num_classes)]
     allowed = [[other for other in row if other not in gone] for row in allowed]
     labels = batch.labels.tolist()
     if not all(allowed[label] for label in labels):
-        raise ValueError("random labels need a class that is neither the row's own nor forgotten.")
+        raise UserError("random labels need a class that is neither the row's own nor forgotten.")
     drawn = mix(batch.sample_ids.cpu().numpy(), seed, 31).tolist()
     chosen = [allowed[label][d % len(allowed[label])] for label, d in zip(labels, drawn, strict=True)]
     return torch.tensor(chosen, dtype=torch.int64, device=batch.labels.device)
@@ -61,7 +62,7 @@ class RandomLabel(Method):
 
     def __post_init__(self) -> None:
         if self.lambda_retain < 0:
-            raise ValueError(f"lambda_retain must not be negative, got {self.lambda_retain}")
+            raise UserError(f"lambda_retain must not be negative, got {self.lambda_retain}")
 
     def losses(self, context: StepContext, batch: UnlearnBatch) -> Losses:
         out = context.forward(batch.inputs)

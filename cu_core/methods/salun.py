@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 
 from cu_core.dist import sum_over_ranks
+from cu_core.errors import UserError
 from cu_core.methods.base import Preparation, StepContext
 from cu_core.methods.random_label import RandomLabel
 from cu_core.types import Batch
@@ -29,7 +30,7 @@ class SalUn(RandomLabel):
     def __post_init__(self) -> None:
         super().__post_init__()
         if not 0 < self.mask_frac <= 1:
-            raise ValueError(f"mask_frac must lie in (0, 1], got {self.mask_frac}")
+            raise UserError(f"mask_frac must lie in (0, 1], got {self.mask_frac}")
 
     def rows_to_prepare(self, num_forget: int, num_retain: int, num_classes: int) -> int:
         return num_forget

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from cu_core.dist import global_counts
+from cu_core.errors import UserError
 from cu_core.losses.classification import cross_entropy_share
 from cu_core.losses.distillation import kl_share
 from cu_core.methods.base import Method, Need, StepContext, require, share
@@ -33,7 +34,7 @@ class Scrub(Method):
 
     def __post_init__(self) -> None:
         if min(self.alpha, self.gamma) < 0 or not 0 < self.max_frac <= 1 or self.temperature <= 0:
-            raise ValueError("alpha and gamma must not be negative, max_frac in (0, 1], temperature positive")
+            raise UserError("alpha and gamma must not be negative, max_frac in (0, 1], temperature positive")
 
     def needs(self) -> frozenset[Need]:
         return frozenset({"forget rows", "retain rows", "labels", "frozen original"})

@@ -12,6 +12,7 @@ from torch.func import functional_call, grad, vmap
 
 from cu_core.data.order import EpochOrder, Rows
 from cu_core.dist import rank_slice, sum_over_ranks
+from cu_core.errors import UserError
 from cu_core.methods.base import ClosedForm, Preparation
 
 SAMPLES_AT_ONCE = 8
@@ -53,7 +54,7 @@ class SSD(ClosedForm):
 
     def __post_init__(self) -> None:
         if self.alpha <= 0 or self.lambda_dampening <= 0 or self.num_rows < 1:
-            raise ValueError("alpha and lambda_dampening must be positive, num_rows at least 1")
+            raise UserError("alpha and lambda_dampening must be positive, num_rows at least 1")
 
     def rows_to_prepare(self, num_forget: int, num_retain: int, num_classes: int) -> int:
         return min(num_forget, self.num_rows) + min(num_retain, self.num_rows)

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from cu_core.data.order import mix
 from cu_core.dist import global_counts, rank
+from cu_core.errors import UserError
 from cu_core.losses.classification import cross_entropy_share
 from cu_core.methods.base import Method, Need, Preparation, StepContext, share
 from cu_core.types import Batch, Losses, RequestKind, UnlearnBatch
@@ -38,9 +39,9 @@ class Unsir(Method):
 
     def __post_init__(self) -> None:
         if min(self.noise_rows, self.noise_steps) < 1 or self.noise_lr <= 0 or self.noise_penalty < 0:
-            raise ValueError("noise_rows and noise_steps must be at least 1, noise_lr positive, noise_penalty >= 0")
+            raise UserError("noise_rows and noise_steps must be at least 1, noise_lr positive, noise_penalty >= 0")
         if not 0 < self.impair_frac <= 1:
-            raise ValueError(f"impair_frac must lie in (0, 1], got {self.impair_frac}")
+            raise UserError(f"impair_frac must lie in (0, 1], got {self.impair_frac}")
 
     def needs(self) -> frozenset[Need]:
         return frozenset({"retain rows", "labels"})

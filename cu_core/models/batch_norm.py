@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from cu_core.dist import sum_with_gradient, world_size
+from cu_core.errors import UserError
 
 BatchNormMode = Literal["synced", "per_rank", "retain", "frozen"]
 """``synced``: statistics of the global forget and retain rows together, exact on any number of workers;
@@ -27,7 +28,7 @@ class RowBatchNorm(nn.BatchNorm2d):
 
     def _check_input_dim(self, input: Tensor) -> None:
         if input.dim() < 2:
-            raise ValueError(f"batch norm needs (N, C, ...), got {tuple(input.shape)}.")
+            raise UserError(f"batch norm needs (N, C, ...), got {tuple(input.shape)}.")
 
     def train(self, mode: bool = True) -> RowBatchNorm:
         super().train(mode and self.mode != "frozen")

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cu_core.dist import seed_everything
+from cu_core.errors import UserError
 from cu_core.models.classifier import Classifier
 from cu_core.models.image_text import ImageTextClassifier
 from cu_core.models.preprocess import Preprocess
@@ -61,11 +62,11 @@ class ModelConfig:
 
     def __post_init__(self) -> None:
         if self.width < 1 or self.projection < 0 or self.patch_size < 1 or self.depth < 1:
-            raise ValueError("width, patch_size and depth must be at least 1, projection at least 0")
+            raise UserError("width, patch_size and depth must be at least 1, projection at least 0")
         if not self.templates or not all("{class}" in t for t in self.templates):
-            raise ValueError("templates must be one or more captions with {class}, the place of the class name")
+            raise UserError("templates must be one or more captions with {class}, the place of the class name")
         if self.start and not self.reads_captions:
-            raise ValueError("start is for image-text models (open_clip:..., transformers:...); use model.weights")
+            raise UserError("start is for image-text models (open_clip:..., transformers:...); use model.weights")
 
     @property
     def reads_captions(self) -> bool:
@@ -104,11 +105,11 @@ def _pretrained_resnet(config: ModelConfig, num_classes: int) -> nn.Module:
     from torchvision.models import get_model
 
     if config.stem != "imagenet" or config.width != 64:
-        raise ValueError("model.weights=pretrained needs model.stem=imagenet and model.width=64.")
+        raise UserError("model.weights=pretrained needs model.stem=imagenet and model.width=64.")
     try:
         body: nn.Module = get_model(config.name, weights="DEFAULT")
     except (URLError, OSError, ValueError) as error:
-        raise ValueError(
+        raise UserError(
             f"pretrained weights of {config.name} could not be fetched ({error}); set model.weights to a local file."
         ) from error
     old = body.get_submodule("fc")
@@ -146,7 +147,7 @@ def _vit_small(config: ModelConfig, num_classes: int, preprocess: Preprocess) ->
         )
         return body
     except (OSError, RuntimeError) as error:
-        raise ValueError(
+        raise UserError(
             f"vit_small could not be built ({error}); without a network set model.weights to a local file."
         ) from error
 
@@ -182,11 +183,11 @@ def preprocess_for(
 ) -> Preprocess:
     """``image_shape`` is that of stored tensors, absent for encoded images.
 
-    Raises: ValueError if the images are encoded and no size is given.
+    Raises: UserError if the images are encoded and no size is given.
     """
     size = config.image_size or (image_shape[1] if image_shape else None)
     if size is None:
-        raise ValueError("model.image_size must be set for encoded images (the side in pixels that the model reads).")
+        raise UserError("model.image_size must be set for encoded images (the side in pixels that the model reads).")
     return Preprocess(size, mean, std)
 
 
@@ -196,7 +197,7 @@ def build_model(
     """A fresh model, initialised from ``seed``; ``pretrained`` weights are in it, others are loaded by ``restore``.
     Image-text models bring their own preprocessing.
 
-    Raises: ValueError naming the models there are, or what an own model lacks.
+    Raises: UserError naming the models there are, or what an own model lacks.
     """
     with torch.random.fork_rng(devices=[]):
         seed_everything(seed)
@@ -207,7 +208,7 @@ def build_model(
         if ":" in config.name:
             return _own_model(config, num_classes, preprocess)
         if config.name not in MODELS:
-            raise ValueError(
+            raise UserError(
                 f"model.name: unknown model {config.name!r}; models: {', '.join(MODELS)}, or package.module:function."
             )
         entry = MODELS[config.name]
@@ -238,11 +239,11 @@ def _image_text(config: ModelConfig, class_names: Sequence[str]) -> ImageTextCla
 def _own_model(config: ModelConfig, num_classes: int, preprocess: Preprocess) -> Classifier:
     module_name, _, function = config.name.partition(":")
     if config.embedding_layer is None:
-        raise ValueError(f"model.embedding_layer must name the layer of {config.name} whose output is the embedding.")
+        raise UserError(f"model.embedding_layer must name the layer of {config.name} whose output is the embedding.")
     try:
         build = getattr(importlib.import_module(module_name), function)
     except (ImportError, AttributeError) as error:
-        raise ValueError(f"model.name: {config.name!r} cannot be imported: {error}.") from error
+        raise UserError(f"model.name: {config.name!r} cannot be imported: {error}.") from error
     layers = config.embedding_layer, config.hidden_layer or config.embedding_layer
     return Classifier(build(num_classes), *layers, preprocess)
 
@@ -250,7 +251,7 @@ def _own_model(config: ModelConfig, num_classes: int, preprocess: Preprocess) ->
 def restore(model: Classifier, weights: Weights, source: str, added: str = "") -> None:
     """Put stored weights into the model; ``added`` was put before the names of the file.
 
-    Raises: ValueError with the first names or shapes that do not fit.
+    Raises: UserError with the first names or shapes that do not fit.
     """
     own = model.state_dict()
     wrong = [
@@ -263,7 +264,7 @@ def restore(model: Classifier, weights: Weights, source: str, added: str = "") -
         sides = [(missing, "lacks"), (unknown, "has unknown")]
         names = [f"{how} {names[0].removeprefix(added)} and {len(names) - 1} more" for names, how in sides if names]
         what = wrong[:1] or [", ".join(names)]
-        raise ValueError(
+        raise UserError(
             f"{source} holds another model: {what[0]}; check model.*, or map the beginnings of names with "
             f'\'model.key_map={{"theirs.": ""}}\'.'
         )
@@ -273,7 +274,7 @@ def restore(model: Classifier, weights: Weights, source: str, added: str = "") -
 def restore_foreign(model: Classifier, config: ModelConfig, weights: Weights) -> None:
     """Put foreign weights into the model: names mapped by ``model.key_map``; bare names belong to the body.
 
-    Raises: ValueError as ``restore``.
+    Raises: UserError as ``restore``.
     """
     for old, new in config.key_map.items():
         weights = {new + k.removeprefix(old) if k.startswith(old) else k: v for k, v in weights.items()}

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from cu_core.errors import UserError
 from cu_core.models.batch_norm import set_first_row
 from cu_core.models.preprocess import Preprocess
 from cu_core.types import TEXTS, Outputs, Tokenize
@@ -34,7 +35,7 @@ def _quarters(x: Tensor) -> Tensor:
 class Classifier(nn.Module):
     """``body`` maps normalised images to logits; two of its layers are read on the way.
 
-    Raises: ValueError if ``body`` has no layer of that name.
+    Raises: UserError if ``body`` has no layer of that name.
     """
 
     tokenize: Tokenize | None = None
@@ -47,7 +48,7 @@ class Classifier(nn.Module):
         names = dict(body.named_modules())
         for layer in (embedding_layer, hidden_layer):
             if layer not in names:
-                raise ValueError(f"the model has no layer {layer!r}; its layers: {', '.join(list(names)[1:40])}.")
+                raise UserError(f"the model has no layer {layer!r}; its layers: {', '.join(list(names)[1:40])}.")
         self.body = body
         self.layers = (embedding_layer, hidden_layer)
         self.depths: tuple[str, ...] = (hidden_layer,)

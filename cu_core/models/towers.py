@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from cu_core.errors import UserError
 from cu_core.models.preprocess import Preprocess
 from cu_core.types import Tokenize
 
@@ -58,11 +59,11 @@ class Towers(nn.Module, ABC):
     def project_out(self, basis_DK: Tensor) -> None:
         """Take these orthonormal directions out of image embeddings, in the projection's weights.
 
-        Raises: ValueError if the image tower does not end in a projection without a bias.
+        Raises: UserError if the image tower does not end in a projection without a bias.
         """
         heads = self.heads("image")
         if len(heads) != 1 or heads[0].dim() != 2:
-            raise ValueError("the image tower must end in one linear projection without a bias; this model's does not.")
+            raise UserError("the image tower must end in one linear projection without a bias; this model's does not.")
         keep = torch.eye(len(basis_DK)).to(basis_DK) - basis_DK @ basis_DK.T
         with torch.no_grad():
             heads[0].copy_(heads[0] @ keep if self.inputs_first else keep @ heads[0])
@@ -136,7 +137,7 @@ class OpenClip(Towers):
     ):
         """``config`` is open_clip's configuration of the model; ``look`` may hold mean and std of the images.
 
-        Raises: ValueError if the image tower is no transformer.
+        Raises: UserError if the image tower is no transformer.
         """
         super().__init__()
         self.body, self.tokenize, self.config = body, tokenize, config
@@ -152,7 +153,7 @@ class OpenClip(Towers):
         if hasattr(inside, "trunk") and hasattr(inside.trunk, "blocks"):  # of timm
             return list(inside.trunk.blocks)
         if not hasattr(inside, "transformer") or not hasattr(inside.transformer, "resblocks"):
-            raise ValueError(
+            raise UserError(
                 f"model.name: the {tower} tower is a {type(inside).__name__}; transformers of open_clip and timm are "
                 f"supported."
             )
@@ -238,16 +239,16 @@ def open_clip_towers(name: str, pretrained: bool = False) -> OpenClip:
     """By a name that open_clip knows, or a JSON file with its model configuration; weights are fresh, or those that
     open_clip publishes under the name.
 
-    Raises: ValueError if it is neither, or the weights cannot be had.
+    Raises: UserError if it is neither, or the weights cannot be had.
     """
     import open_clip  # type: ignore[import-untyped]
 
     if name.endswith(".json"):
         if pretrained:
-            raise ValueError(f"model.weights=pretrained: {name} has none; set model.start to a file of weights.")
+            raise UserError(f"model.weights=pretrained: {name} has none; set model.start to a file of weights.")
         return _own_open_clip(Path(name))
     if name not in open_clip.list_models():
-        raise ValueError(f"model.name: open_clip has no model {name!r}; `python -c 'import open_clip; "
+        raise UserError(f"model.name: open_clip has no model {name!r}; `python -c 'import open_clip; "
                          f"print(open_clip.list_models())'` lists them, a JSON file describes an own one.")  # fmt: skip
     tag = next((t for n, t in open_clip.list_pretrained() if n == name), None) if pretrained else None
     try:
@@ -257,7 +258,7 @@ def open_clip_towers(name: str, pretrained: bool = False) -> OpenClip:
         config = {**open_clip.get_model_config(name), **({"quick_gelu": True} if quick else {})}
         return OpenClip(body, open_clip.get_tokenizer(name), config)
     except (OSError, RuntimeError) as error:
-        raise ValueError(
+        raise UserError(
             f"model.name: {name} cannot be fetched ({str(error).splitlines()[0]}); set model.start to a local file."
         ) from error
 
@@ -272,12 +273,12 @@ def _own_open_clip(path: Path) -> OpenClip:
         parts = {name: value for name, value in config.items() if name != "custom_text"}
         body = open_clip.CustomTextCLIP(**parts) if config.get("custom_text") else open_clip.CLIP(**parts)
     except (OSError, json.JSONDecodeError, TypeError, KeyError) as error:
-        raise ValueError(f"model.name: {path} is no open_clip model configuration: {error}.") from error
+        raise UserError(f"model.name: {path} is no open_clip model configuration: {error}.") from error
     if "hf_tokenizer_name" in config["text_cfg"]:
-        raise ValueError(f"model.name: {path}: text_cfg.hf_tokenizer_name is not supported, only open_clip's own.")
+        raise UserError(f"model.name: {path}: text_cfg.hf_tokenizer_name is not supported, only open_clip's own.")
     tokenizer = open_clip.SimpleTokenizer(context_length=config["text_cfg"].get("context_length", 77))
     if len(tokenizer.encoder) > config["text_cfg"].get("vocab_size", 49408):
-        raise ValueError(
+        raise UserError(
             f"model.name: {path}: text_cfg.vocab_size must be at least {len(tokenizer.encoder)}, the tokenizer's."
         )
     return OpenClip(body, tokenizer, config, look)
@@ -287,20 +288,20 @@ def hugging_face_towers(folder: str, pretrained: bool = True) -> HuggingFace:
     """From a folder that ``save_pretrained`` wrote, tokenizer included, or by name where there is a network; without
     ``pretrained`` its architecture, with fresh weights.
 
-    Raises: ValueError if it holds no CLIP or SigLIP, or a tokenizer that does not fit.
+    Raises: UserError if it holds no CLIP or SigLIP, or a tokenizer that does not fit.
     """
     from transformers import AutoConfig, AutoModel, AutoTokenizer
 
     try:
         config = AutoConfig.from_pretrained(folder)
         if config.model_type not in ("clip", "siglip"):
-            raise ValueError(f"model.name: {folder} holds a {config.model_type} model; CLIP or SigLIP is needed.")
+            raise UserError(f"model.name: {folder} holds a {config.model_type} model; CLIP or SigLIP is needed.")
         body = AutoModel.from_pretrained(folder) if pretrained else AutoModel.from_config(config)  # type: ignore[no-untyped-call]
         tokenizer = AutoTokenizer.from_pretrained(folder)
     except OSError as error:
-        raise ValueError(f"model.name: {folder} cannot be loaded: {str(error).splitlines()[0]}") from error
+        raise UserError(f"model.name: {folder} cannot be loaded: {str(error).splitlines()[0]}") from error
     if len(tokenizer) > config.text_config.vocab_size:
-        raise ValueError(
+        raise UserError(
             f"model.name: the tokenizer of {folder} has {len(tokenizer)} tokens, the text tower "
             f"{config.text_config.vocab_size}: it belongs to another model."
         )

@@ -11,6 +11,7 @@ from typing import Any, Literal
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from cu_core.errors import UserError
 from cu_core.models.classifier import Classifier
 from cu_core.models.image_text import ImageTextClassifier
 from cu_core.models.towers import Tower, Towers
@@ -33,7 +34,7 @@ class Trainable:
 
     def __post_init__(self) -> None:
         if self.blocks < 1 or self.rank < 1:
-            raise ValueError("trainable.blocks and trainable.rank must be at least 1")
+            raise UserError("trainable.blocks and trainable.rank must be at least 1")
 
     @property
     def each(self) -> tuple[Tower, ...]:
@@ -43,7 +44,7 @@ class Trainable:
 def choose_trainable(model: ImageTextClassifier, settings: Trainable) -> None:
     """Freeze the rest; adapters are put in where asked for.
 
-    Raises: ValueError if the model has no projection of its own (SigLIP's text pooling head counts as one).
+    Raises: UserError if the model has no projection of its own (SigLIP's text pooling head counts as one).
     """
     towers = model.body
     towers.requires_grad_(False)
@@ -73,7 +74,7 @@ def _chosen(towers: Towers, tower: Tower, settings: Trainable) -> list[nn.Parame
     heads = towers.heads(tower)
     if settings.tune == "head":
         if not heads:
-            raise ValueError(f"trainable.tune=head: the {tower} tower of this model has no projection.")
+            raise UserError(f"trainable.tune=head: the {tower} tower of this model has no projection.")
         return heads
     return [p for block in towers.blocks(tower)[-settings.blocks :] for p in block.parameters()] + heads
 

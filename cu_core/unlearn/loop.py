@@ -12,6 +12,7 @@ import torch
 from cu_core.checkpoint import TrainState, copy_weights
 from cu_core.data.loader import UnlearnStream
 from cu_core.dist import global_counts, rank, sum_over_ranks, world_size
+from cu_core.errors import NonFiniteError
 from cu_core.methods.base import Method, MethodState, Preparation, StepContext
 from cu_core.models.classifier import Classifier, Forward, ImageSets, JointForward
 from cu_core.sharding import gathered, load_optimizer, load_weights, optimizer_state, whole
@@ -27,10 +28,6 @@ from cu_core.unlearn.optim import (
 from cu_core.unlearn.stopping import Stopper
 
 WANTED = "checkpoint wanted"
-
-
-class NonFiniteError(ValueError):
-    """A loss or gradient is not a number; the weights were not updated with it."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,6 +10,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from cu_core.errors import UserError
 from cu_core.sharding import whole
 
 
@@ -32,11 +33,11 @@ class OptimizerConfig:
 
     def __post_init__(self) -> None:
         if self.lr <= 0:
-            raise ValueError(f"lr must be positive, got {self.lr}")
+            raise UserError(f"lr must be positive, got {self.lr}")
         if not 0 <= self.momentum < 1 or self.weight_decay < 0 or not 0 <= self.warmup_frac < 1:
-            raise ValueError("momentum and warmup_frac must lie in [0, 1), weight_decay must not be negative")
+            raise UserError("momentum and warmup_frac must lie in [0, 1), weight_decay must not be negative")
         if self.clip_norm is not None and self.clip_norm <= 0:
-            raise ValueError(f"clip_norm must be positive, got {self.clip_norm}")
+            raise UserError(f"clip_norm must be positive, got {self.clip_norm}")
 
 
 def build_optimizer(parameters: Iterable[nn.Parameter], config: OptimizerConfig) -> torch.optim.Optimizer:

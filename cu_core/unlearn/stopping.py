@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from cu_core.checkpoint import Weights, copy_weights
 from cu_core.data.forget_split import ForgetSplit, RowSet
+from cu_core.errors import UserError
 from cu_core.metrics.accuracy import wilson_interval
 from cu_core.models.classifier import Classifier
 from cu_core.models.image_text import ImageTextClassifier
@@ -38,7 +39,7 @@ class StopConfig:
 
     def __post_init__(self) -> None:
         if min(self.max_steps, self.check_every, self.patience) < 1 or min(self.further_steps, self.utility_points) < 0:
-            raise ValueError(
+            raise UserError(
                 "max_steps, check_every and patience must be at least 1, further_steps and utility_points not negative"
             )
 
@@ -91,7 +92,7 @@ class Stopper:
         unseen_correct, unseen_count = self._score(model, self.split.stop_retain)
         parts = [self._score(model, rows) for rows in self._forget_parts()]
         if not unseen_count or not all(count for _, count in parts):
-            raise ValueError(
+            raise UserError(
                 "the stop set is empty: the val split has no row of a forgotten class (or none of the "
                 "others); pack the data with a larger --val-frac, or set stop.rule=none."
             )

@@ -8,7 +8,7 @@ from pydantic import TypeAdapter
 
 from cu_core.audit.report import AuditReport
 from cu_core.config import RunConfig
-from cu_core.config_io import ConfigError
+from cu_core.errors import ConfigError
 from cu_core.files import atomic_folder
 from pipelines.cluster.session import ray_session
 from pipelines.report.audit_page import write_report

@@ -20,7 +20,7 @@ from rich.table import Table
 from cu_core.audit.limits import Limits
 from cu_core.audit.verdict import FEWEST_ORACLES, Rule, Word, judge
 from cu_core.config import RunConfig
-from cu_core.config_io import ConfigError
+from cu_core.errors import ConfigError
 from cu_core.files import write_text
 from cu_core.metrics.accuracy import wilson_interval
 from cu_core.places import there

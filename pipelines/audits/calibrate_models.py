@@ -11,9 +11,9 @@ import ray
 import torch
 
 from cu_core.checkpoint import load_weights, read_meta, save_model
-from cu_core.config_io import ConfigError
 from cu_core.data.order import mix
 from cu_core.data.requests import ForgetSet, save_forget_set
+from cu_core.errors import ConfigError
 from cu_core.files import digest_of
 from cu_core.places import there
 from cu_core.run import open_reader

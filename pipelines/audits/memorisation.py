@@ -19,10 +19,10 @@ import ray
 from scipy.special import softmax
 
 from cu_core.config import RunConfig
-from cu_core.config_io import ConfigError
 from cu_core.data.forget_split import RowSet
 from cu_core.data.order import mix
 from cu_core.data.requests import ForgetSet, save_forget_set
+from cu_core.errors import ConfigError
 from cu_core.files import atomic_file, digest_of
 from cu_core.places import fetch, there
 from cu_core.run import load_model, open_reader

@@ -15,9 +15,9 @@ import ray
 from cu_core.audit.strong import TARGETS, Margins, margins_of, spread
 from cu_core.checkpoint import read_meta
 from cu_core.config import RunConfig
-from cu_core.config_io import ConfigError
 from cu_core.data.forget_split import RowSet
 from cu_core.data.requests import ForgetSet, save_forget_set
+from cu_core.errors import ConfigError
 from cu_core.places import there
 from cu_core.run import Hooks, load_model, open_reader, open_split, run_unlearn
 from cu_core.source import source_digest

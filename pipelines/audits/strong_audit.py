@@ -1,4 +1,4 @@
-"""``cu audit --tier strong``: what pools of models show about a method on one request."""
+"""``cu audit-strong``: what pools of models show about a method on one request."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ from cu_core.audit import strong
 from cu_core.audit.explain_strong import STRONG
 from cu_core.audit.strong import StrongFigure
 from cu_core.config import RunConfig
-from cu_core.config_io import ConfigError, as_plain
+from cu_core.config_io import as_plain
+from cu_core.errors import ConfigError
 from cu_core.files import atomic_folder, write_text
 from pipelines.audits.pools import pool_a, pool_b, run_members, target_rows, trained_on
 from pipelines.report.provenance import command_line, machine
@@ -54,12 +55,12 @@ def strong_audit(config: RunConfig, models: int, out: Path) -> StrongReport:
         raise ConfigError(f"--models must be an even number of at least {LEAST_MODELS}, got {models}.")
     if config.model.weights not in (None, "pretrained"):
         raise ConfigError(
-            "--tier strong trains its own originals, under many seeds and on halves of the data; model.weights must be "
-            "absent or pretrained."
+            "a strong audit trains its own originals, under many seeds and on halves of the data; model.weights must "
+            "be absent or pretrained."
         )
     base = make_plan(config)
     if base.manifest.num_classes < 2:
-        raise ConfigError(f"--tier strong needs classes, {config.data.path} has pairs without.")
+        raise ConfigError(f"a strong audit needs classes, {config.data.path} has pairs without.")
     seeds, halves = pool_a(base, models), pool_b(base, models)
     run_members([*seeds, *halves])
     a = {role: [m.margins(role) for m in seeds] for role in seeds[0].models}
@@ -106,7 +107,7 @@ def table(report: StrongReport) -> Table:
 def markdown(report: StrongReport) -> str:
     lines = [f"| {' | '.join(HEADINGS)} |", "|" + "---|" * len(HEADINGS)]
     lines += [f"| {' | '.join(_cells(figure))} |" for figure in report.figures]
-    told = [f"- *{f.title}* (`cu audit --explain {f.name}`): {STRONG[f.name].definition}" for f in report.figures]
+    told = [f"- *{f.title}* (`cu explain {f.name}`): {STRONG[f.name].definition}" for f in report.figures]
     told += [f"- {name} is absent: {reason}." for name, reason in report.absent.items()]
     told.append(
         "- *finds*: smallest shift of all margins that the excess over the retrained column finds in 80% of audits"

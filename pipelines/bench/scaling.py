@@ -16,8 +16,8 @@ from rich.table import Table
 
 from cu_core.bench import speeds
 from cu_core.config import RunConfig
-from cu_core.config_io import ConfigError
 from cu_core.dist import rank
+from cu_core.errors import ConfigError
 from cu_core.files import write_text
 from cu_core.places import there
 from cu_core.run import Hooks

@@ -5,16 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import numpy as np
 import typer
-from rich.table import Table
 
-from cu_core.config_io import ConfigError
-from cu_core.data.convert import SplitPlan, pack
-from cu_core.data.schema import SPLITS, DataError, read_manifest
-from cu_core.data.shard_reader import ShardReader
-from cu_core.data.sources import SourceOptions
-from cu_core.data.verify import verify
+from cu_core.errors import ConfigError, DataError
 from cu_core.places import place
 from pipelines.console import bars, console, counted
 
@@ -62,6 +55,10 @@ def pack_command(
         raise ConfigError(
             f"--val-frac and --test-frac must be at least 0 and leave room, got {val_frac} and {test_frac}."
         )
+    from cu_core.data.convert import SplitPlan, pack
+    from cu_core.data.schema import SPLITS
+    from cu_core.data.sources import SourceOptions
+
     options = SourceOptions(
         download=download, columns=_columns(column or []), captions=tuple(caption or ()), shard_rows=shard_rows
     )
@@ -80,6 +77,12 @@ def pack_command(
 @app.command()
 def inspect(folder: Packed) -> None:
     """Show splits, classes, columns and checksums' digest."""
+    import numpy as np
+    from rich.table import Table
+
+    from cu_core.data.schema import SPLITS, read_manifest
+    from cu_core.data.shard_reader import ShardReader
+
     manifest = read_manifest(folder)
     reader = ShardReader(folder)
     console.print(
@@ -105,6 +108,8 @@ def verify_command(
     folder: Packed,
 ) -> None:
     """Check checksums, ids, labels and images; every problem names shard and row. Exit status 2 if there is one."""
+    from cu_core.data.verify import verify
+
     with bars() as drawn:
         problems = verify(folder, lambda done, total: drawn.update("verify", done, total))
     if problems:

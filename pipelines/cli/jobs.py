@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import datetime
 import shlex
 import time
@@ -10,9 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.table import Column, Table
 
-from cu_core.config_io import ConfigError, load_config
+from cu_core.errors import ConfigError
 from pipelines.console import console
 
 if TYPE_CHECKING:
@@ -26,7 +24,7 @@ SILENCE = 120.0
 """Seconds after which a stream that brings nothing may have lost its other end."""
 INTERRUPTED = 130
 """What typer makes of Ctrl-C."""
-SENT = ("unlearn", "train", "audit", "compare", "sweep", "calibrate", "repeat", "score", "bench")
+SENT = ("unlearn", "train", "audit", "audit-strong", "compare", "sweep", "calibrate", "repeat", "score", "bench")
 Address = Annotated[str | None, typer.Option(help="Dashboard of the cluster, e.g. http://127.0.0.1:8265.")]
 TokenFile = Annotated[Path | None, typer.Option(help="File with the cluster's token.")]
 Cluster = Annotated[
@@ -56,6 +54,8 @@ def _check(words: list[str], root: str | None) -> None:
             raise ConfigError(f"no configuration file {config}.")
         places = [""]
     else:
+        from cu_core.config_io import load_config
+
         settings = load_config(Path(config), overrides)
         places = [settings.data.path, settings.storage]
     if root is None and not all(place.startswith("/") or "://" in place for place in places):
@@ -113,6 +113,8 @@ def _tell(job: str, flags: str) -> None:
 
 def _wait(client: JobSubmissionClient, job: str, flags: str) -> int:
     """Print what the job prints until it ends; its exit status."""
+    import asyncio
+
     import aiohttp
 
     from pipelines.cluster.jobs import ENDED, follow, job_info
@@ -172,6 +174,8 @@ def jobs(
     cluster: Cluster = None,
 ) -> None:
     """List the jobs of a cluster, or follow one; exit status of a followed job is its own."""
+    from rich.table import Column, Table
+
     from pipelines.cluster.jobs import job_info, list_jobs
 
     client, _ = _connect(cluster, address=address, token_file=token_file)

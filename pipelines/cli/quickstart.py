@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from cu_core.config_io import ConfigError, load_config
+from cu_core.config_io import load_config
 from cu_core.data.convert import SplitPlan, pack
 from cu_core.data.schema import MANIFEST
 from cu_core.data.sources import SourceOptions
+from cu_core.errors import ConfigError
 from pipelines.console import bars, console
 from pipelines.report.terminal import end_table
 from pipelines.run.job import run_job
 from pipelines.tracking.mlflow_runs import page_command
 
-CONFIGS = Path(__file__).parent.parent / "tune_configs" / "base"
+CONFIGS = Path(__file__).parents[2] / "tune_configs" / "base"
 RECIPES = {
     "digits": ("digits_class.yaml", SplitPlan(val_frac=0.2, test_frac=0.2)),
     "fashion-mnist": ("fashion_mnist_class.yaml", SplitPlan(val_frac=0.2, train_rows=10_000)),

@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
-from cu_core.config_io import ConfigError
+from cu_core.errors import ConfigError
 from cu_core.places import shown
+from cu_core.yaml_io import read_yaml
 from pipelines.console import console
 
 
@@ -33,6 +34,7 @@ def sweep(
 
     Trials, page and the winner's configuration go to STORAGE/sweeps/NAME (outputs/sweeps). Exit 1: trials failed.
     """
+    read_yaml(config, "sweeps")
     from pipelines.sweep.page import conclusion
     from pipelines.sweep.run import run_sweep
     from pipelines.sweep.space import read_sweep

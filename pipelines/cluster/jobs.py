@@ -14,7 +14,9 @@ from pydantic import TypeAdapter, ValidationError
 from ray.exceptions import AuthenticationError
 from ray.job_submission import JobDetails, JobStatus, JobSubmissionClient
 
-from cu_core.config_io import ConfigError, check_keys, one_line, parse_yaml
+from cu_core.config_io import check_keys, one_line
+from cu_core.errors import ConfigError
+from cu_core.yaml_io import parse_yaml
 
 FILE = Path("cluster.yaml")
 LEFT_OUT = (

@@ -14,8 +14,8 @@ import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from cu_core.config import RunConfig, WorkersConfig
-from cu_core.config_io import ConfigError
 from cu_core.data.schema import MANIFEST
+from cu_core.errors import ConfigError
 from cu_core.files import write_text
 from cu_core.places import address, place
 from pipelines.cluster.signals import interrupt_on_sigterm

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from cu_core.audit.verdict import Word
+from cu_core.errors import UserError
 from cu_core.methods.table import METHODS
 from pipelines.grid.ranges import Space, check_range, values_of
 from pipelines.grid.study_file import OWN, Settings
@@ -20,9 +21,9 @@ MOST_OWN = 4
 
 
 def check_label(place: str, label: str) -> None:
-    """Raises: ValueError for what cannot be part of a metric's name in MLflow."""
+    """Raises: UserError for what cannot be part of a metric's name in MLflow."""
     if not re.fullmatch(r"[\w .-]+", label):
-        raise ValueError(f"{place}: a label is made of letters, digits, spaces, dots, - and _")
+        raise UserError(f"{place}: a label is made of letters, digits, spaces, dots, - and _")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,49 +43,49 @@ class Competitor:
     """Verdicts that it must get, for models whose verdict is known; the table then says which it got."""
 
     def check(self, label: str) -> None:
-        """Raises: ValueError for a label that names no method, and for settings that are not the method's own."""
+        """Raises: UserError for a label that names no method, and for settings that are not the method's own."""
         check_label(f"methods.{label}", label)
         method = self.set.get("method", {})
         if label in CONTROLS:
-            raise ValueError(f"methods.{label}: the name of a control; give the entry another label")
+            raise UserError(f"methods.{label}: the name of a control; give the entry another label")
         if not isinstance(method, Mapping):
-            raise ValueError(
+            raise UserError(
                 f"methods.{label}.set.method: must hold keys and values, e.g. {{name: scrub}}, got {method!r}"
             )
         self._check_name(label, method.get("name"))
         for key in [*self.set, *self.search]:
             if key.split(".")[0] not in OWN and not (key == STEPS_FRAC and key in self.search):
                 part = "set" if key in self.set else "search"
-                raise ValueError(
+                raise UserError(
                     f"methods.{label}.{part}.{key}: a method may set {', '.join(OWN)} only; what all cells share is "
                     f"changed in the part set"
                 )
         stop = self.set.get("stop", {})
         if isinstance(stop, Mapping) and "max_steps" in stop:
-            raise ValueError(f"methods.{label}: stop.max_steps follows from budget_rows")
+            raise UserError(f"methods.{label}: stop.max_steps follows from budget_rows")
         self._check_search(label)
         if self.published and (self.search or self.expect):
-            raise ValueError(f"methods.{label}: a published entry takes no search and no expect")
+            raise UserError(f"methods.{label}: a published entry takes no search and no expect")
         if self.budget_rows is not None and (not self.published or self.budget_rows < 1):
-            raise ValueError(f"methods.{label}.budget_rows: only published settings have rows of their own, at least 1")
+            raise UserError(f"methods.{label}.budget_rows: only published settings have rows of their own, at least 1")
 
     def _check_name(self, label: str, name: str | None) -> None:
         if label in METHODS and name not in (None, label):
-            raise ValueError(f"methods.{label}: set.method.name is {name}; give the entry a label of its own")
+            raise UserError(f"methods.{label}: set.method.name is {name}; give the entry a label of its own")
         if label not in METHODS and name is None and "preset" not in self.set:
             near = difflib.get_close_matches(label, METHODS, 1)
             hint = f"did you mean {near[0]}? " if near else ""
-            raise ValueError(
+            raise UserError(
                 f"methods.{label}: no method of that name; {hint}`cu methods` lists them; another label needs "
                 f"set.method.name or set.preset"
             )
 
     def _check_search(self, label: str) -> None:
         if len(self.search) > MOST_OWN:
-            raise ValueError(f"methods.{label}.search: at most {MOST_OWN} settings, got {len(self.search)}")
+            raise UserError(f"methods.{label}.search: at most {MOST_OWN} settings, got {len(self.search)}")
         for key, drawn in self.search.items():
             if key.split(".")[0] == "stop":
-                raise ValueError(
+                raise UserError(
                     f"methods.{label}.search.{key}: when to stop is the same choice for all methods; put it into "
                     f"tuning.search (stop.max_steps follows from budget_rows)"
                 )
@@ -121,20 +122,20 @@ class Tuning:
 
     def __post_init__(self) -> None:
         if self.trials < 1 or not self.seeds or not self.requests:
-            raise ValueError("tuning needs at least one trial, one seed and one request")
+            raise UserError("tuning needs at least one trial, one seed and one request")
         if len({*self.seeds}) < len(self.seeds) or repeated(self.requests):
-            raise ValueError("tuning: seeds, and requests, must differ from one another")
+            raise UserError("tuning: seeds, and requests, must differ from one another")
         if min(self.at_once, self.more_trials) < 1 or self.widenings < 0 or self.widen <= 1:
-            raise ValueError("tuning: at_once and more_trials at least 1, widenings not negative, widen more than 1")
+            raise UserError("tuning: at_once and more_trials at least 1, widenings not negative, widen more than 1")
         for key, drawn in self.search.items():
             if key.split(".")[0] != "stop" and key != STEPS_FRAC:
-                raise ValueError(f"tuning.search.{key}: what all share is {STEPS_FRAC} and when to stop (stop)")
+                raise UserError(f"tuning.search.{key}: what all share is {STEPS_FRAC} and when to stop (stop)")
             if key == "stop.max_steps":
-                raise ValueError("tuning.search.stop.max_steps: follows from budget_rows")
+                raise UserError("tuning.search.stop.max_steps: follows from budget_rows")
             check_range(f"tuning.search.{key}", drawn, limits=True)
             numbers = [v for v in values_of(drawn) if isinstance(v, int | float) and not isinstance(v, bool)]
             if key == STEPS_FRAC and len(numbers) < len(values_of(drawn)):
-                raise ValueError(f"tuning.search.{key}: must be numbers in (0, 1], got {list(values_of(drawn))}")
+                raise UserError(f"tuning.search.{key}: must be numbers in (0, 1], got {list(values_of(drawn))}")
 
 
 def repeated(requests: Sequence[Settings]) -> bool:

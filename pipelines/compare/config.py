@@ -12,9 +12,11 @@ from pydantic import TypeAdapter, ValidationError
 
 from cu_core.audit.table import METRICS
 from cu_core.config import RunConfig
-from cu_core.config_io import ConfigError, check_keys, config_from, merge, one_line
+from cu_core.config_io import check_keys, config_from, one_line
+from cu_core.errors import ConfigError, UserError
 from cu_core.methods.table import METHODS
 from cu_core.unlearn.stopping import StopConfig
+from cu_core.yaml_io import merge
 from pipelines.compare.competitors import STEPS_FRAC, Competitor, Tuning, check_label, repeated
 from pipelines.grid.ranges import Space, values_of, widened
 from pipelines.grid.study_file import DRAWN, OWN, Settings, read_base, read_values, with_settings
@@ -42,43 +44,43 @@ class CompareConfig:
 
     def __post_init__(self) -> None:
         if not self.requests or not all(self.requests.values()) or not self.methods or self.budget_rows < 1:
-            raise ValueError("requests, every group of them and methods must not be empty, budget_rows at least 1")
+            raise UserError("requests, every group of them and methods must not be empty, budget_rows at least 1")
         for group, requests in self.requests.items():
             check_label(f"requests.{group}", group)
             if repeated(requests):
-                raise ValueError(f"requests.{group}: a request stands twice")
+                raise UserError(f"requests.{group}: a request stands twice")
         if no_effect := sorted({"name", "request", "seed"} & {*self.set}):
-            raise ValueError(f"set.{no_effect[0]}: has no effect; requests and seeds of this file decide")
+            raise UserError(f"set.{no_effect[0]}: has no effect; requests and seeds of this file decide")
         audit = self.set.get("audit", {})
         if isinstance(audit, Mapping) and (no_effect := sorted({"report_on", "forget_rows"} & {*audit})):
-            raise ValueError(f"set.audit.{no_effect[0]}: has no effect; a comparison decides on which rows it reports")
+            raise UserError(f"set.audit.{no_effect[0]}: has no effect; a comparison decides on which rows it reports")
         if not self.seeds or len(set(self.seeds)) < len(self.seeds):
-            raise ValueError(f"seeds must be different numbers, at least one, got {list(self.seeds)}")
+            raise UserError(f"seeds must be different numbers, at least one, got {list(self.seeds)}")
         for label, competitor in self.methods.items():
             competitor.check(label)
             if self.tuning is None and competitor.search:
-                raise ValueError(f"methods.{label}.search needs a part tuning (seeds, requests, trials)")
+                raise UserError(f"methods.{label}.search needs a part tuning (seeds, requests, trials)")
             if self.tuning is not None and not competitor.published:
                 _check_alike(label, competitor, self.tuning)
         shared = set(self.seeds) & set(self.tuning.seeds if self.tuning else ())
         if shared:
-            raise ValueError(f"tuning.seeds: {sorted(shared)} are reported seeds too; tune on others")
+            raise UserError(f"tuning.seeds: {sorted(shared)} are reported seeds too; tune on others")
 
 
 def _check_alike(label: str, competitor: Competitor, tuning: Tuning) -> None:
-    """Raises: ValueError for an entry that would not be searched and stopped as all others are."""
+    """Raises: UserError for an entry that would not be searched and stopped as all others are."""
     if "stop" in competitor.set:
-        raise ValueError(
+        raise UserError(
             f"methods.{label}.set.stop: all methods stop alike; use set.stop or tuning.search, or published: true"
         )
     if not competitor.search and not METHODS[competitor.method(label)].control:
-        raise ValueError(
+        raise UserError(
             f"methods.{label}: every method is searched where there is a part tuning; give it a search, or set "
             f"published: true"
         )
     both = {*competitor.search} & {*tuning.search}
     if both:
-        raise ValueError(f"methods.{label}.search: {sorted(both)} are in tuning.search, which is the same for all")
+        raise UserError(f"methods.{label}.search: {sorted(both)} are in tuning.search, which is the same for all")
 
 
 @dataclass(frozen=True)

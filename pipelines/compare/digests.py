@@ -8,6 +8,7 @@ from typing import Any
 from cu_core.audit.report import AuditReport
 from cu_core.config import RunConfig
 from cu_core.config_io import as_plain
+from cu_core.errors import UserError
 from cu_core.files import digest_of
 from pipelines.compare.config import Comparison
 from pipelines.compare.run import Finished, Result
@@ -35,7 +36,7 @@ def _of(config: RunConfig) -> dict[str, Any]:
 
 
 def check_unmixed(finished: Finished) -> None:
-    """Raises: ValueError if cells of a method ran with different settings, or if a cell that was found was made with
+    """Raises: UserError if cells of a method ran with different settings, or if a cell that was found was made with
     others than it is asked for now."""
     seen: dict[str, Result] = {}
     for result in finished.results:
@@ -43,13 +44,13 @@ def check_unmixed(finished: Finished) -> None:
         if isinstance(outcome, AuditReport) and outcome.settings:
             kept = {part: outcome.settings.get(part) for part in PARTS}
             if kept != _of(config):
-                raise ValueError(
+                raise UserError(
                     f"{result.cell.label}: the cell in {result.cell.folder} was made with other settings than it is "
                     f"asked for; remove that folder, and it is run again."
                 )
         first = seen.setdefault(result.method, result)
         if _comparable(config) != _comparable(first.cell.plan.config):
-            raise ValueError(
+            raise UserError(
                 f"methods.{result.method}: {first.cell.label} and {result.cell.label} have different settings; a page "
                 f"holds one setting of a method."
             )

@@ -130,7 +130,7 @@ def write_files(finished: Finished, command: str, folder: Path) -> None:
     """``table.md``, ``table.csv`` (means and spreads), ``cells.csv`` (every cell), ``comparison.json`` (searches,
     digests of settings and cells) and ``report.html``.
 
-    Raises: ValueError for cells that must not stand in one page.
+    Raises: UserError for cells that must not stand in one page.
     """
     check_unmixed(finished)
     frame = cell_frame(finished)

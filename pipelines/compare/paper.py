@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 
 from cu_core.audit.report import AuditReport
-from cu_core.config_io import ConfigError
+from cu_core.errors import ConfigError
 from cu_core.files import write_text
 from pipelines.compare.command import run_tracked
 from pipelines.compare.config import read_comparison

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from cu_core.config_io import ConfigError
+from cu_core.errors import ConfigError
 from pipelines.audits.memorisation import make_scores, plan_scoring
 from pipelines.compare.config import Comparison, Sizes
 from pipelines.compare.search import Search, Trial, search_all, trial_of

@@ -16,10 +16,10 @@ from ray.train import TrainingFailedError
 from cu_core.audit.report import AuditReport
 from cu_core.audit.zero_shot import digests_of
 from cu_core.environment import environment, tell_other
+from cu_core.errors import NonFiniteError
 from cu_core.files import write_text
 from cu_core.places import shown, there
 from cu_core.run import Hooks, run_unlearn
-from cu_core.unlearn.loop import NonFiniteError
 from pipelines.cluster.board import ray_board
 from pipelines.cluster.session import ray_session
 from pipelines.console import console, counted

@@ -9,7 +9,8 @@ from typing import Any
 from mlflow.exceptions import MlflowException
 
 from cu_core.config import RunConfig
-from cu_core.config_io import ConfigError, as_plain
+from cu_core.config_io import as_plain
+from cu_core.errors import ConfigError
 from pipelines.console import console
 from pipelines.grid.cells import Cell, Failure, Outcome
 from pipelines.run.record import figures

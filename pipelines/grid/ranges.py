@@ -8,6 +8,8 @@ from typing import Any
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
+from cu_core.errors import UserError
+
 Space = Mapping[str, Mapping[str, Sequence[Any]]]
 KINDS = ("uniform", "loguniform", "int", "choice")
 WITHIN = "within"
@@ -31,23 +33,23 @@ def values_of(drawn: Mapping[str, Sequence[Any]]) -> Sequence[Any]:
 def check_range(name: str, drawn: Mapping[str, Sequence[Any]], *, limits: bool = False) -> None:
     """``limits``: whether natural limits may stand beside the range.
 
-    Raises: ValueError, which calls the setting ``name``.
+    Raises: UserError, which calls the setting ``name``.
     """
     kinds = [kind for kind in drawn if kind != WITHIN or not limits]
     if len(kinds) != 1 or kinds[0] not in KINDS:
-        raise ValueError(f"{name}: must be one of {', '.join(KINDS)} with its values, got {dict(drawn)}")
+        raise UserError(f"{name}: must be one of {', '.join(KINDS)} with its values, got {dict(drawn)}")
     kind, values = kinds[0], drawn[kinds[0]]
     if kind == "choice":
         if not values or WITHIN in drawn:
-            raise ValueError(f"{name}: choice must not be empty, and has no natural limits")
+            raise UserError(f"{name}: choice must not be empty, and has no natural limits")
         return
     numbers = [v for v in values if isinstance(v, int | float) and not isinstance(v, bool)]
     whole = kind != "int" or all(isinstance(v, int) for v in numbers)
     if len(values) != 2 or len(numbers) != 2 or not whole or not all(map(math.isfinite, numbers)):
         told = f"{'whole ' if kind == 'int' else ''}numbers, got {list(values)} (write 1.0e-4, not 1e-4)"
-        raise ValueError(f"{name}: {kind} needs two {told}")
+        raise UserError(f"{name}: {kind} needs two {told}")
     if not numbers[0] < numbers[1] or (kind == "loguniform" and numbers[0] <= 0):
-        raise ValueError(f"{name}: {kind} must go from low to high (above 0 for loguniform), got {list(values)}")
+        raise UserError(f"{name}: {kind} must go from low to high (above 0 for loguniform), got {list(values)}")
     if WITHIN in drawn:
         _check_limits(name, kind, numbers, drawn[WITHIN])
 
@@ -55,14 +57,14 @@ def check_range(name: str, drawn: Mapping[str, Sequence[Any]], *, limits: bool =
 def _check_limits(name: str, kind: str, ends: Sequence[float], limits: Sequence[Any]) -> None:
     known = [v for v in limits if isinstance(v, int | float) and not isinstance(v, bool)]
     if len(limits) != 2 or not known or any(v is not None and v not in known for v in limits):
-        raise ValueError(f"{name}: within needs two natural limits, null for none, got {list(limits)}")
+        raise UserError(f"{name}: within needs two natural limits, null for none, got {list(limits)}")
     low, high = limits
     if (low is not None and low > ends[0]) or (high is not None and high < ends[1]):
-        raise ValueError(f"{name}: {kind} {list(ends)} must lie within its natural limits {list(limits)}")
+        raise UserError(f"{name}: {kind} {list(ends)} must lie within its natural limits {list(limits)}")
     if kind == "int" and any(isinstance(v, float) for v in known):
-        raise ValueError(f"{name}: natural limits of int must be whole numbers, got {list(limits)}")
+        raise UserError(f"{name}: natural limits of int must be whole numbers, got {list(limits)}")
     if kind == "loguniform" and low is not None and low <= 0:
-        raise ValueError(f"{name}: a natural limit of loguniform must lie above 0, got {low} (null: none)")
+        raise UserError(f"{name}: a natural limit of loguniform must lie above 0, got {low} (null: none)")
 
 
 def plain_choice(value: Any) -> str | int | float | bool:

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from cu_core.audit.report import AuditReport
-from cu_core.config_io import ConfigError, load_config
+from cu_core.config_io import load_config
+from cu_core.errors import ConfigError, UserError
 from cu_core.files import write_text
 from pipelines.console import console, counted
 from pipelines.grid.cells import Cell, Failure, run_cells
@@ -96,7 +97,7 @@ def run_repeat(config: Path, overrides: list[str], vary: list[str], out: Path | 
     outcomes = run_cells(cells)
     failed = [f"{c.label}: {o.reason}" for c, o in zip(cells, outcomes, strict=True) if isinstance(o, Failure)]
     if failed:
-        raise ValueError(f"{len(failed)} of {counted(len(cells), 'run')} cannot be finished; {failed[0]}")
+        raise UserError(f"{len(failed)} of {counted(len(cells), 'run')} cannot be finished; {failed[0]}")
     reports = [o for o in outcomes if not isinstance(o, Failure)]
     each = "\n".join(
         f"- {c.label}: " + ", ".join([*([f"gap {r.gap.mean:.2f}", r.verdict.word] if r.gap else []), stop_words(c, r)])

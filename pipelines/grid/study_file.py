@@ -7,7 +7,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from cu_core.config_io import ConfigError, check_keys, merge, overridden, parse_yaml
+from cu_core.config_io import check_keys
+from cu_core.errors import ConfigError
+from cu_core.yaml_io import merge, overridden, parse_yaml, read_yaml
 
 Settings = Mapping[str, Any]
 
@@ -30,10 +32,7 @@ def read_values(path: Path, overrides: Sequence[str], kind: type, word: str, fol
 
     Raises: ConfigError.
     """
-    if not path.is_file():
-        raise ConfigError(f"no configuration file {path}; complete ones are in tune_configs/{folder}/.")
-    values = parse_yaml(path.read_text(), str(path))
-    values = overridden(values, overrides)
+    values = overridden(read_yaml(path, folder), overrides)
     if "base" not in values:
         raise ConfigError(f"{path} is no {word}: it has no key base (`cu unlearn` takes run configurations).")
     check_keys(values, kind, "")

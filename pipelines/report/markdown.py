@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from cu_core.config_io import ConfigError
+from cu_core.errors import ConfigError
 from cu_core.places import there
 
 

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from cu_core.checkpoint import META, DamagedFile, TrainState, load_state, save_state
+from cu_core.checkpoint import META, TrainState, load_state, save_state
+from cu_core.errors import DamagedFile
 from cu_core.places import names, remove, there
 
 KEPT_CHECKPOINTS = 2

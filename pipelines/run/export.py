@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 
 from cu_core.checkpoint import ADAPTER, copy_weights
 from cu_core.config import RunConfig
-from cu_core.config_io import ConfigError
+from cu_core.errors import ConfigError
 from cu_core.files import atomic_folder
 from cu_core.models.image_text import ImageTextClassifier
 from cu_core.places import there

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from cu_core.config import RunConfig
-from cu_core.config_io import ConfigError, differences, dump_config, load_config
+from cu_core.config_io import differences, dump_config, load_config
+from cu_core.errors import ConfigError
 from cu_core.files import write_text
 from cu_core.places import fetch, names, there
 

@@ -9,7 +9,8 @@ from typing import Any
 
 from cu_core.audit.report import AuditReport
 from cu_core.config import RunConfig
-from cu_core.config_io import ConfigError, as_plain
+from cu_core.config_io import as_plain
+from cu_core.errors import ConfigError
 from cu_core.places import remove, shown, there
 from pipelines.cluster.session import ray_session
 from pipelines.console import console

@@ -16,7 +16,7 @@ from typing import Any
 
 import psutil
 
-from cu_core.config_io import ConfigError
+from cu_core.errors import ConfigError
 from cu_core.files import write_text
 from cu_core.places import there
 from pipelines.console import console

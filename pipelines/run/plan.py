@@ -13,10 +13,10 @@ from mlflow.exceptions import MlflowException
 
 from cu_core.audit.zero_shot import digests_of
 from cu_core.config import RunConfig
-from cu_core.config_io import ConfigError
 from cu_core.data.concepts import ByConcept, find_concept
 from cu_core.data.requests import ForgetSet, resolve_request, save_forget_set
 from cu_core.data.schema import Manifest
+from cu_core.errors import ConfigError
 from cu_core.files import atomic_file, file_sha256
 from cu_core.places import named_file, place, shown, there
 from cu_core.run import foreign_model, fresh_model, made_elsewhere, open_reader, open_split

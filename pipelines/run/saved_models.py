@@ -11,7 +11,8 @@ from mlflow.artifacts import download_artifacts
 from mlflow.exceptions import MlflowException
 
 from cu_core.config import RunConfig
-from cu_core.config_io import ConfigError, load_config
+from cu_core.config_io import load_config
+from cu_core.errors import ConfigError
 from cu_core.places import there
 from cu_core.run import import_original
 from pipelines.run.folder import names_in

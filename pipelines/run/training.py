@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import sys
 import time
@@ -14,9 +15,10 @@ from cu_core.checkpoint import TrainState
 from cu_core.config import RunConfig
 from cu_core.run import Hooks, import_original, run_train
 from pipelines.cluster.board import board_step, ray_board
+from pipelines.cluster.session import ray_session
 from pipelines.console import bars, console
 from pipelines.run.checkpoints import Checkpoints
-from pipelines.run.plan import TrainJob
+from pipelines.run.plan import TrainJob, make_plan
 from pipelines.run.task_options import OnStep, bar_step, both, device_of, ray_task, task_options
 from pipelines.tracking.prometheus import Watch
 
@@ -102,3 +104,13 @@ def start_training(jobs: Sequence[tuple[RunConfig, TrainJob]], board: Any, memor
         return _train_task.options(**task_options(config), memory=memory).remote(config, job, board, label)
 
     return [start(config, job) for config, job in jobs]
+
+
+def train_wanted(config: RunConfig, *, oracles: bool, local: bool) -> list[TrainJob]:
+    """`cu train`: the original, and the oracles of the request if they are wanted too."""
+    plan = make_plan(config)
+    wanted = [plan.original, *(plan.oracles if oracles else ())]
+    missing = [job for job in wanted if not job.done]
+    with contextlib.nullcontext() if local or not missing else ray_session(plan.config):
+        train_missing(plan.config, missing, local)
+    return wanted

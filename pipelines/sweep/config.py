@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from cu_core.audit.table import METRICS
+from cu_core.errors import UserError
 from pipelines.grid.ranges import Space, check_range
 from pipelines.grid.study_file import OWN, Settings
 
@@ -58,26 +59,26 @@ class SweepConfig:
 
     def __post_init__(self) -> None:
         if not self.space:
-            raise ValueError("space must name at least one setting")
+            raise UserError("space must name at least one setting")
         for key, drawn in self.space.items():
             _check_key(key)
             check_range(f"space.{key}", drawn)
         if self.objective not in ("gap", "proxy", "pareto", *METRICS):
-            raise ValueError(
+            raise UserError(
                 f"objective: {self.objective!r} is none of gap, proxy, pareto and the metrics{self._near()}"
             )
         if self.objective == "pareto" and self.scheduler != "none":
-            raise ValueError("scheduler: three objectives have no order by which trials could end early; set none")
+            raise UserError("scheduler: three objectives have no order by which trials could end early; set none")
         if self.algorithm == "grid":
             if self.trials is not None or any("choice" not in drawn for drawn in self.space.values()):
-                raise ValueError("algorithm: grid runs all combinations of choices; trials must be null")
+                raise UserError("algorithm: grid runs all combinations of choices; trials must be null")
         elif self.trials is None or self.trials < 1:
-            raise ValueError(f"trials must be at least 1, got {self.trials}")
+            raise UserError(f"trials must be at least 1, got {self.trials}")
         elif self.trials > self.combinations:
-            raise ValueError(f"trials: {self.trials}, but there are {self.combinations:.0f} combinations; use grid")
+            raise UserError(f"trials: {self.trials}, but there are {self.combinations:.0f} combinations; use grid")
         seeds = self.reported.seeds
         if self.tuning.seed in seeds or not seeds or len({*seeds}) < len(seeds):
-            raise ValueError("reported.seeds must be different numbers, at least one, and not the tuning seed")
+            raise UserError("reported.seeds must be different numbers, at least one, and not the tuning seed")
 
     def _near(self) -> str:
         near = difflib.get_close_matches(self.objective, ("gap", "proxy", "pareto", *METRICS), 1)
@@ -98,4 +99,4 @@ def _check_key(key: str) -> None:
     if key.split(".")[0] not in (*OWN, "trainable"):
         near = difflib.get_close_matches(key.split(".")[0], (*OWN, "trainable"), 1)
         hint = f"; did you mean {near[0]}?" if near else f": {', '.join(OWN)}, trainable"
-        raise ValueError(f"space.{key}: only settings of the unlearning can be searched{hint}")
+        raise UserError(f"space.{key}: only settings of the unlearning can be searched{hint}")

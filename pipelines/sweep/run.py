@@ -14,10 +14,12 @@ import ray
 from cu_core.audit.proxy import proxy_score
 from cu_core.audit.report import AuditReport
 from cu_core.config import RunConfig
-from cu_core.config_io import ConfigError, dump_config, merge
+from cu_core.config_io import dump_config
+from cu_core.errors import ConfigError
 from cu_core.files import digest_of, write_text
 from cu_core.places import shown, there
 from cu_core.run_audit import run_proxy
+from cu_core.yaml_io import merge
 from pipelines.cluster.session import ray_session
 from pipelines.console import console, counted
 from pipelines.grid.cells import Cell, Failure, run_cells

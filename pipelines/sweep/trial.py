@@ -11,12 +11,12 @@ from ray import tune
 from ray.tune.integration.ray_train import TuneReportCallback
 
 from cu_core.dist import use_cpus
+from cu_core.errors import NonFiniteError
 from cu_core.files import write_text
 from cu_core.places import there
 from cu_core.run import Hooks, run_unlearn
 from cu_core.run_audit import run_proxy
 from cu_core.types import StepReport
-from cu_core.unlearn.loop import NonFiniteError
 from pipelines.grid.cells import REPORTS, Cell, Failure
 from pipelines.run.auditing import audit_here
 from pipelines.run.folder import RunFolder

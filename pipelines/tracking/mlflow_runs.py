@@ -22,8 +22,8 @@ from mlflow.tracking import MlflowClient
 
 from cu_core.checkpoint import read_meta
 from cu_core.config import RunConfig
-from cu_core.config_io import ConfigError
 from cu_core.data.schema import Manifest
+from cu_core.errors import ConfigError
 from cu_core.models.classifier import Classifier, Predictor
 from cu_core.places import address, fetch, place, shown
 

@@ -11,10 +11,10 @@ import torch
 from safetensors.torch import load_file
 
 from cu_core.config import RunConfig
-from cu_core.config_io import ConfigError
 from cu_core.data.loader import Batches, UnlearnStream
 from cu_core.data.requests import resolve_request, save_forget_set
 from cu_core.data.shard_reader import ShardReader
+from cu_core.errors import ConfigError
 from cu_core.methods.base import Method, MethodState, Preparation, StepContext
 from cu_core.methods.table import METHODS
 from cu_core.models.batch_norm import set_batch_norm

@@ -17,10 +17,10 @@ from cu_core.audit.answers import answers_of
 from cu_core.audit.subject import Subject
 from cu_core.audit.table import METRICS, audit_against, audit_alone, metrics_of
 from cu_core.config import RunConfig
-from cu_core.config_io import ConfigError
 from cu_core.data.convert import SplitPlan, pack
 from cu_core.data.requests import resolve_request, save_forget_set
 from cu_core.data.sources import SourceOptions
+from cu_core.errors import ConfigError
 from cu_core.methods.table import METHODS
 from cu_core.run import Hooks, fresh_model, load_model, open_reader, open_split, run_train, run_unlearn
 from cu_core.types import RequestKind

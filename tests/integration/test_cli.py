@@ -116,7 +116,7 @@ def test_audit_takes_a_run_a_folder_a_weights_file_and_a_registered_model(
     assert "say with --config" in capsys.readouterr().err
     assert cu(monkeypatch, "audit", config_file) == 2
     assert "is a configuration, not a model" in capsys.readouterr().err
-    assert cu(monkeypatch, "audit", "--explain", "mia_auc") == 0
+    assert cu(monkeypatch, "explain", "mia_auc") == 0
     assert "Yeom et al. 2018" in capsys.readouterr().out
 
 
@@ -208,13 +208,15 @@ def test_no_room_to_write_is_one_line_and_nothing_half_written(
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--models", "8"], "go together"),
-        (["--tier", "strong"], "go together"),
-        (["--tier", "strong", "--models", "9"], "even number"),
-        (["--tier", "strong", "--models", "6"], "at least 8"),
+        (["audit", "RUN", "--models", "8"], "cu audit-strong CONFIG --models 8"),
+        (["audit", "RUN", "--tier", "strong"], "cu audit-strong CONFIG --models N"),
+        (["audit", "RUN", "--explain", "mia_auc"], "cu explain mia_auc"),
+        (["audit", "RUN", "--schema"], "cu schema"),
+        (["audit-strong", "CONFIG", "--models", "9"], "even number"),
+        (["audit-strong", "CONFIG", "--models", "6"], "at least 8"),
     ],
 )
-def test_a_strong_audit_needs_enough_models(
+def test_a_strong_audit_needs_enough_models_and_old_forms_say_the_new(
     words: list[str],
     message: str,
     config_file: Path,
@@ -222,5 +224,6 @@ def test_a_strong_audit_needs_enough_models(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    assert cu(monkeypatch, "audit", "--config", config_file, "--out", tmp_path / "out", *words) == 2
+    given = [config_file if word == "CONFIG" else word for word in words]
+    assert cu(monkeypatch, *given, "--out", tmp_path / "out") == 2
     assert message in capsys.readouterr().err

@@ -89,6 +89,6 @@ def test_the_same_content_is_json_of_the_published_schema(run: Path) -> None:
 
 
 def test_the_published_schema_is_that_of_the_code() -> None:
-    words = [sys.executable, "-m", "pipelines.cli.main", "audit", "--schema"]
+    words = [sys.executable, "-m", "pipelines.cli.main", "schema"]
     printed = subprocess.run(words, capture_output=True, check=True, text=True).stdout
     assert (Path(__file__).parents[2] / "docs" / "audit.schema.json").read_text() == printed

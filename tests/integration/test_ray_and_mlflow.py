@@ -29,7 +29,7 @@ from ray.util.state import list_actors
 from safetensors.torch import load_file
 
 from cu_core.config import RunConfig, WorkersConfig
-from cu_core.config_io import ConfigError
+from cu_core.errors import ConfigError
 from cu_core.models.towers import open_clip_towers
 from cu_core.run import import_original, load_model, open_reader
 from cu_core.types import StepReport

@@ -1,4 +1,4 @@
-"""`cu audit --tier strong` and `cu calibrate` as processes, on real Ray."""
+"""`cu audit-strong` and `cu calibrate` as processes, on real Ray."""
 
 from __future__ import annotations
 
@@ -41,8 +41,7 @@ def write_config(place: Path, digits: Path, request: dict[str, Any] = SAMPLES, o
 
 
 def strong(place: Path, name: str) -> list[str]:
-    options = ["--config", str(place / "run.yaml"), "--tier", "strong", "--models", str(MODELS)]
-    return [*CU, "audit", *options, "--out", str(place / name)]
+    return [*CU, "audit-strong", str(place / "run.yaml"), "--models", str(MODELS), "--out", str(place / name)]
 
 
 def run(words: list[str]) -> subprocess.CompletedProcess[str]:

@@ -8,16 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from cu_core.checkpoint import (
-    DamagedFile,
-    TrainState,
-    copy_weights,
-    load_state,
-    load_weights,
-    read_meta,
-    save_model,
-    save_state,
-)
+from cu_core.checkpoint import TrainState, copy_weights, load_state, load_weights, read_meta, save_model, save_state
+from cu_core.errors import DamagedFile
 
 
 @pytest.mark.parametrize("name", ["text.pt", "text.safetensors"])

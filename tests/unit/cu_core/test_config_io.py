@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from cu_core.config_io import ConfigError, differences, dump_config, load_config
+from cu_core.config_io import differences, dump_config, load_config
 from cu_core.data.requests import ByRandom
+from cu_core.errors import ConfigError
 from cu_core.methods.scrub import Scrub
 
 CONFIGS = sorted((Path(__file__).parents[3] / "tune_configs" / "base").glob("*.yaml"))

@@ -10,13 +10,15 @@ import pytest
 import torch
 
 from cu_core.checkpoint import load_weights, save_model
-from cu_core.config_io import config_file, config_from
+from cu_core.config_io import config_from
 from cu_core.data.convert import SplitPlan, pack
-from cu_core.data.schema import DataError, ShardInfo
+from cu_core.data.schema import ShardInfo
 from cu_core.data.shard_reader import ShardReader
 from cu_core.data.sources import SourceOptions
+from cu_core.errors import DataError
 from cu_core.files import load_arrays, save_arrays, write_text
 from cu_core.places import address, cache, make_room, named_file, names, place, remove, there
+from cu_core.yaml_io import config_file
 
 
 @pytest.fixture

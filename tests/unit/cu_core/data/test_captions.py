@@ -11,10 +11,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from cu_core.data.convert import SplitPlan, pack
-from cu_core.data.schema import DataError
 from cu_core.data.shard_reader import ShardReader
 from cu_core.data.sources import SourceOptions
 from cu_core.data.verify import verify
+from cu_core.errors import DataError
 from tests.unit.cu_core.data.test_convert import no_progress, png
 
 PLAN = SplitPlan(val_frac=0.25, test_frac=0.25)

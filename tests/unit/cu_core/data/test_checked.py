@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from cu_core.data import checked
-from cu_core.data.schema import DataError
 from cu_core.data.shard_reader import ShardReader
 from cu_core.data.verify import verify
+from cu_core.errors import DataError
 from cu_core.files import sha256_of
 
 ROWS = np.arange(3)

@@ -13,10 +13,11 @@ import pytest
 from PIL import Image
 
 from cu_core.data.convert import SplitPlan, pack
-from cu_core.data.schema import DataError, read_manifest, write_manifest
+from cu_core.data.schema import read_manifest, write_manifest
 from cu_core.data.shard_reader import ShardReader
 from cu_core.data.sources import SourceOptions
 from cu_core.data.verify import verify
+from cu_core.errors import DataError
 from tests.conftest import FASHION, pack_quietly
 
 

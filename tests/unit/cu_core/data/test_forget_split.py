@@ -9,8 +9,8 @@ import pytest
 from cu_core.data.forget_split import ForgetSplit
 from cu_core.data.order import EpochOrder
 from cu_core.data.requests import ByRandom, load_forget_set, resolve_request
-from cu_core.data.schema import DataError
 from cu_core.data.shard_reader import ShardReader
+from cu_core.errors import DataError
 from tests.unit.cu_core.data.test_order import split_mix
 from tests.unit.cu_core.planted import PlantedReader, planted_split
 

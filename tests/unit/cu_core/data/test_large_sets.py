@@ -21,9 +21,10 @@ from cu_core.data.predicate import parse_predicate
 from cu_core.data.ranges import ranges_of
 from cu_core.data.requests import ByClass, ByIds, ByPredicate, ForgetRequest, resolve_request
 from cu_core.data.retain_pool import two_pools
-from cu_core.data.schema import DataError, Manifest, ShardInfo, write_manifest
+from cu_core.data.schema import Manifest, ShardInfo, write_manifest
 from cu_core.data.shard_reader import ShardReader
 from cu_core.data.shard_writer import Chunk, ShardWriter
+from cu_core.errors import DataError
 
 ROWS, SHARDS, SEED = 40, 6, 3
 

@@ -19,8 +19,8 @@ from cu_core.data.requests import (
     resolve_request,
     save_forget_set,
 )
-from cu_core.data.schema import DataError
 from cu_core.data.shard_reader import ShardReader
+from cu_core.errors import DataError
 
 
 def test_by_class_is_every_row_of_the_class(reader: ShardReader) -> None:

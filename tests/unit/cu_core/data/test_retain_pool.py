@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cu_core.data.retain_pool import retain_pool, two_pools
-from cu_core.data.schema import DataError
+from cu_core.errors import DataError
 
 COUNTS = np.array([4, 5, 3, 6, 2])
 FIRSTS = np.cumsum(COUNTS) - COUNTS

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from cu_core.config import RunConfig
+from cu_core.errors import NonFiniteError
 from cu_core.run import Hooks, run_train
-from cu_core.unlearn.loop import NonFiniteError
 from cu_core.unlearn.optim import OptimizerConfig, learning_rate
 from tests.conftest import small
 

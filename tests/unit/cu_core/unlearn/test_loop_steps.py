@@ -12,10 +12,11 @@ import torch
 
 from cu_core.checkpoint import TrainState, load_state, save_state
 from cu_core.data.loader import Batches, UnlearnStream
+from cu_core.errors import NonFiniteError
 from cu_core.methods.base import Method, Need, Preparation, StepContext, share
 from cu_core.models.classifier import JointForward
 from cu_core.types import Losses, StepReport, UnlearnBatch
-from cu_core.unlearn.loop import Loop, LoopResult, NonFiniteError, frozen, run_loop
+from cu_core.unlearn.loop import Loop, LoopResult, frozen, run_loop
 from cu_core.unlearn.optim import OptimizerConfig
 from cu_core.unlearn.stopping import StopCheck, StopConfig, Stopper
 from tests.unit.cu_core.planted import Lookup, PlantedReader, planted_split, table

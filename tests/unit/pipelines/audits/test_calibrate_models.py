@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cu_core.config_io import ConfigError
 from cu_core.data.requests import load_forget_set
+from cu_core.errors import ConfigError
 from cu_core.run import open_reader
 from pipelines.audits.calibrate import Judged, _check, limits_of
 from pipelines.audits.calibrate_models import Amounts, Sort, _partly_trained

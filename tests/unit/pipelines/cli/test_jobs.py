@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from ray._private.runtime_env import packaging
 
-from cu_core.config_io import ConfigError
+from cu_core.errors import ConfigError
 from pipelines.cli.jobs import _check
 from pipelines.cluster.jobs import LEFT_OUT, ClusterConfig, _token
 

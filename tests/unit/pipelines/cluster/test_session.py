@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from cu_core.config import RunConfig, WorkersConfig
-from cu_core.config_io import ConfigError
+from cu_core.errors import ConfigError
 from pipelines.cluster import session
 from pipelines.run import job
 

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from cu_core.config_io import ConfigError, config_from
+from cu_core.config_io import config_from
+from cu_core.errors import ConfigError
 from cu_core.methods.table import METHODS
 from pipelines.compare.config import Comparison, Sizes, read_comparison, within_budget
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pipelines.compare.config import read_comparison
 from pipelines.compare import run as compare
+from pipelines.compare.config import read_comparison
 from pipelines.grid.cells import Cell, Outcome
 from tests.unit.pipelines.reports import report
 

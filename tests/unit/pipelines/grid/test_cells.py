@@ -6,7 +6,8 @@ from pathlib import Path
 
 from cu_core.audit.report import AuditReport
 from cu_core.config import RunConfig
-from cu_core.config_io import as_plain, config_from, overridden
+from cu_core.config_io import as_plain, config_from
+from cu_core.yaml_io import overridden
 from pipelines.audits.memorisation import plan_scoring
 from pipelines.audits.pools import Member
 from pipelines.grid.cells import Cell

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from cu_core.config_io import ConfigError
+from cu_core.errors import ConfigError
 from pipelines.report.markdown import check_out
 
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from cu_core.config_io import ConfigError, config_from
+from cu_core.config_io import config_from
+from cu_core.errors import ConfigError
 from pipelines.run.folder import check_name, open_run
 
 

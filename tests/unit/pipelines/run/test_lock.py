@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from cu_core.config_io import ConfigError
+from cu_core.errors import ConfigError
 from pipelines.run import lock as module
 from pipelines.run.lock import FILE, claim
 

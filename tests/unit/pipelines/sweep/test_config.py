@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from cu_core.config_io import ConfigError
 from cu_core.data.requests import ByIds
+from cu_core.errors import ConfigError
 from cu_core.methods.contrastive import Contrastive
 from pipelines.sweep.space import read_sweep
 

@@ -1,0 +1,24 @@
+"""Mistakes that are the user's: a command prints each as one line and ends with status 2. All else is a bug, with its
+traceback."""
+
+from __future__ import annotations
+
+
+class UserError(ValueError):
+    """Something that the user gave cannot be used; the message says what must hold, what came and what to do."""
+
+
+class ConfigError(UserError):
+    """A configuration that cannot be used."""
+
+
+class DataError(UserError):
+    """Stored data that cannot be used; the message names the shard and, where known, the row."""
+
+
+class DamagedFile(UserError):
+    """A stored file is missing, truncated or does not match its checksum."""
+
+
+class NonFiniteError(UserError):
+    """A loss or gradient is not a number; the weights were not updated with it."""

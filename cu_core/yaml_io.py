@@ -1,0 +1,78 @@
+"""YAML files and ``key.path=value`` settings as plain mappings; what they mean is ``config_io``'s."""
+
+from __future__ import annotations
+
+import typing
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from cu_core.errors import ConfigError
+from cu_core.places import named_file
+
+
+def config_file(text: str) -> Path:
+    """A configuration file that a user names, fetched where it lies at an address."""
+    return named_file(text) if "://" in text else Path(text)
+
+
+def read_yaml(path: Path, folder: str = "base") -> dict[str, Any]:
+    """What a configuration file holds; ``folder`` of tune_configs has complete ones.
+
+    Raises: ConfigError if it is not there or is no YAML of keys and values.
+    """
+    if not path.is_file():
+        raise ConfigError(f"no configuration file {path}; complete ones are in tune_configs/{folder}/.")
+    return parse_yaml(path.read_text(), str(path))
+
+
+def overridden(values: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
+    """With ``key.path=value`` settings, whatever their order.
+
+    Raises: ConfigError.
+    """
+    given: dict[str, Any] = {}
+    for override in overrides:
+        given = merge(given, parse_override(override))
+    return merge(values, given)
+
+
+def parse_yaml(text: str, source: str) -> dict[str, Any]:
+    try:
+        loaded = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{source} is not valid YAML: {' '.join(str(error).split())}.") from error
+    if loaded is None:
+        return {}
+    if not isinstance(loaded, dict):
+        raise ConfigError(f"{source} must hold keys and values, it holds a {type(loaded).__name__}.")
+    return loaded
+
+
+def parse_override(text: str) -> dict[str, Any]:
+    key, equals, value = text.partition("=")
+    if not equals or not key:
+        raise ConfigError(f"override {text!r} must have the form key.path=value, e.g. method.temperature=0.3.")
+    try:
+        parsed: Any = yaml.safe_load(value) if value else None
+    except yaml.YAMLError as error:
+        raise ConfigError(f"override {text!r}: the value is not valid YAML.") from error
+    for part in reversed(key.split(".")):
+        parsed = {part: parsed}
+    return typing.cast("dict[str, Any]", parsed)
+
+
+def merge(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """Deep merge. Another ``kind`` or ``name`` in a part replaces the part: its fields belong to another class."""
+    merged = dict(under)
+    for key, value in over.items():
+        old = merged.get(key)
+        tags = [t for t in ("kind", "name") if isinstance(old, Mapping) and isinstance(value, Mapping) and t in value]
+        changed = key in ("request", "method") and any(old.get(t, value[t]) != value[t] for t in tags)  # type: ignore[union-attr]
+        if isinstance(old, Mapping) and isinstance(value, Mapping) and not changed:
+            merged[key] = merge(old, value)
+        else:
+            merged[key] = value
+    return merged

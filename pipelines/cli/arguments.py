@@ -1,0 +1,54 @@
+"""Arguments that several commands share. Nothing here imports torch: help, and most mistakes, need not wait for it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cu_core.places import place
+from cu_core.yaml_io import config_file, read_yaml
+
+if TYPE_CHECKING:
+    from cu_core.config import RunConfig
+
+Config = Annotated[
+    Path,
+    typer.Argument(
+        parser=config_file, help="Configuration file or its address, e.g. tune_configs/base/digits_class.yaml."
+    ),
+]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[KEY.PATH=VALUE]...", help="Settings that replace the file's, e.g. method.temperature=0.3."
+    ),
+]
+Local = Annotated[bool, typer.Option("--local", help="Run in this process, without Ray.")]
+PrintConfig = Annotated[bool, typer.Option("--print-config", help="Show the resolved configuration and stop.")]
+Model = Annotated[str, typer.Argument(help="A run's name, a model folder, a weights file, or an MLflow URI.")]
+ModelConfig = Annotated[
+    Path | None,
+    typer.Option(
+        "--config", help="Data, request and original that belong to it; absent: those with which it was made."
+    ),
+]
+
+
+def out_option(about: str) -> Any:
+    return typer.Option("--out", parser=place, metavar="PATH", help=about)
+
+
+TableOut = Annotated[Path | None, out_option("Markdown file for the table.")]
+
+
+def settings_of(config: Path, overrides: list[str] | None) -> RunConfig:
+    """The resolved configuration; a file that is not there, or no YAML, is found before anything heavy is imported.
+
+    Raises: ConfigError.
+    """
+    read_yaml(config)
+    from cu_core.config_io import load_config
+
+    return load_config(config, overrides or [])

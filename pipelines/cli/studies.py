@@ -1,0 +1,73 @@
+"""``cu repeat``, ``cu compare``: many runs, and one table."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from cu_core.errors import ConfigError
+from cu_core.yaml_io import read_yaml
+from pipelines.cli.arguments import Config, Overrides, TableOut
+
+
+def repeat(
+    config: Config,
+    overrides: Overrides = None,
+    vary: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--vary",
+            help="KEY=V1|V2|...: every combination is run, e.g. --vary 'seed=0|1|2' --vary 'request.classes=[5]|[0]'.",
+        ),
+    ] = None,
+    out: TableOut = None,
+) -> None:
+    """Run one configuration over seeds, classes or any settings, as Ray tasks, and table mean and spread."""
+    read_yaml(config)
+    from pipelines.grid.repeat import run_repeat
+
+    run_repeat(config, overrides or [], vary or [], out)
+
+
+def compare(
+    config: Annotated[
+        str | None, typer.Argument(metavar="[CONFIG]", help="Comparison, e.g. tune_configs/compare/digits.yaml.")
+    ] = None,
+    overrides: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[KEY.PATH=VALUE]...", help="Settings over the file's, e.g. seeds=[0]; mappings are merged."
+        ),
+    ] = None,
+    out: TableOut = None,
+    only: Annotated[
+        str | None, typer.Option("--methods", help="Only these methods of the file, separated by commas.")
+    ] = None,
+    reproduce: Annotated[
+        Literal["paper"] | None,
+        typer.Option(
+            "--reproduce", help="Without CONFIG: the paper's results, published and ours, on the data there is."
+        ),
+    ] = None,
+) -> None:
+    """Run every method of the file on every request and seed within one budget, and table them beside the oracle.
+
+    Tables and an HTML report go to STORAGE/compare (outputs/compare). Started again, finished cells are found.
+    """
+    words = [*([config] if config else []), *(overrides or [])]
+    if reproduce:
+        wrong = [w for w in words if "=" not in w]
+        if wrong:
+            raise ConfigError(f"--reproduce takes settings alone (KEY.PATH=VALUE), not {wrong[0]!r}.")
+        from pipelines.compare.paper import reproduce as reproduce_paper
+
+        reproduce_paper(words, out)
+        return
+    if config is None:
+        raise ConfigError("name a comparison, e.g. tune_configs/compare/digits.yaml, or give --reproduce paper.")
+    read_yaml(Path(config), "compare")
+    from pipelines.compare.command import compare as run_compare
+
+    run_compare(Path(config), overrides or [], out, only.split(",") if only is not None else None)

@@ -1,0 +1,59 @@
+"""What a command imports decides how soon it answers: modules are asserted, not seconds."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+HEAVY = {"torch", "ray", "mlflow", "pandas", "matplotlib", "scipy", "sklearn", "torchvision", "pyarrow.dataset"}
+RUN = """
+import sys
+sys.argv = ["cu", *sys.argv[1:]]
+from pipelines.cli.main import main
+try:
+    main()
+except SystemExit:
+    pass
+print(*sys.modules, file=sys.stderr)
+"""
+COMMANDS = (
+    "unlearn", "train", "audit", "audit-strong", "explain", "schema", "calibrate", "compare", "repeat", "sweep",
+    "score", "export", "methods", "submit", "jobs", "stop", "data pack", "data inspect", "data verify", "bench step",
+    "bench scaling", "quickstart",
+)  # fmt: skip
+
+
+def imported(*words: str) -> set[str]:
+    done = subprocess.run([sys.executable, "-c", RUN, *words], capture_output=True, text=True, check=False)
+    return set(done.stderr.splitlines()[-1].split())
+
+
+@pytest.mark.parametrize("words", ["", *COMMANDS])
+def test_help_imports_nothing_heavy(words: str) -> None:
+    assert not HEAVY & imported(*words.split(), "--help")
+
+
+def test_listing_methods_imports_nothing_heavy() -> None:
+    assert not HEAVY & imported("methods")
+    assert not HEAVY & imported("methods", "scrub")
+
+
+def test_looking_at_data_does_not_import_torch(digits: Path) -> None:
+    assert not (HEAVY - {"pandas"}) & imported("data", "inspect", str(digits))  # pandas: pyarrow, for its arrays
+
+
+@pytest.mark.parametrize("command", ["unlearn", "train", "compare", "sweep", "repeat", "audit-strong", "bench step"])
+def test_a_file_that_is_not_there_or_is_no_yaml_is_found_before_anything_heavy(command: str, tmp_path: Path) -> None:
+    broken = tmp_path / "broken.yaml"
+    broken.write_text("a: [1")
+    for file in (tmp_path / "absent.yaml", broken):
+        assert not HEAVY & imported(*command.split(), str(file))
+
+
+def test_a_misspelt_key_imports_torch_and_little_else(tmp_path: Path) -> None:
+    file = tmp_path / "run.yaml"
+    file.write_text("methd: {name: scrub}")
+    assert not (HEAVY - {"torch"}) & imported("unlearn", str(file))
