@@ -29,6 +29,7 @@ from cu_core.models.preprocess import Preprocess
 from cu_core.models.text_cache import recall_texts, store_texts
 from cu_core.models.trainable import Trainable, adapter_of, choose_trainable, merge_adapters, recompute_blocks
 from cu_core.places import shown
+from cu_core.salts import Salt
 from cu_core.sharding import shard
 from cu_core.source import source_digest
 from cu_core.types import StepReport
@@ -136,7 +137,7 @@ def run_train(
     config: RunConfig, folder: Path, hooks: Hooks, *, forget_file: Path | None = None, number: int = 0
 ) -> LoopResult:
     """Train the original (no request) or oracle ``number`` (0 shares the original's initialisation) into ``folder``."""
-    seed = config.seed + 1000 * number
+    seed = config.seed + Salt.ORACLE * number
     reader = open_reader(config)
     split = open_split(replace(config, data=replace(config.data, retain_shards=None)), reader, forget_file)
     model = fresh_model(config, reader, seed)
@@ -197,7 +198,11 @@ def run_unlearn(config: RunConfig, original: Path, forget_file: Path, folder: Pa
     model = load_model(config, reader, original).to(hooks.device)
     method = config.method
     needs = method.needs()
-    untrained = fresh_model(config, reader, config.seed + 500).to(hooks.device) if "untrained model" in needs else None
+    untrained = (
+        fresh_model(config, reader, config.seed + Salt.UNTRAINED_MODEL).to(hooks.device)
+        if "untrained model" in needs
+        else None
+    )
     reference = frozen(copy.deepcopy(model)) if "frozen original" in needs else None
     set_batch_norm(model, config.batch_norm)
     seed_everything(config.seed)
@@ -205,7 +210,7 @@ def run_unlearn(config: RunConfig, original: Path, forget_file: Path, folder: Pa
     model.to(hooks.device)
     texts = [config.model_by_content(), config.workers.precision, source_digest("trained")]
     recall_texts(model, config.store / "texts", texts)
-    stream = UnlearnStream(split, config.batches, config.seed + 17, model.tokenize)
+    stream = UnlearnStream(split, config.batches, config.seed + Salt.UNLEARN_ORDER, model.tokenize)
     loop = Loop(
         model=model,
         forward=over_workers(model, config, hooks),

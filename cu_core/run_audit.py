@@ -43,6 +43,7 @@ from cu_core.environment import environment, tell_other
 from cu_core.files import write_text
 from cu_core.places import shown, there
 from cu_core.run import fresh_model, load_model, made_elsewhere, open_reader, open_split
+from cu_core.salts import Salt
 
 LIMITS = TypeAdapter(Limits)
 PACKAGES = ("torchvision", "numpy", "scikit-learn")
@@ -85,7 +86,7 @@ def _untrained(config: RunConfig, split: ForgetSplit, device: torch.device) -> M
     kept = config.store / "audits" / f"untrained-{config.figures_key('untrained', split.forget.digest)}.json"
     curves = TypeAdapter(dict[str, list[float]])
     if not there(kept):
-        model = fresh_model(config, split.reader, config.seed + 700).to(device)
+        model = fresh_model(config, split.reader, config.seed + Salt.UNTRAINED_FIGURES).to(device)
         found = relearning(Subject(model, split, config.audit, config.seed))
         write_text(kept, curves.dump_json({k: list(v) for k, v in found.curves.items()}).decode())
     return curves.validate_json(kept.read_text())

@@ -10,6 +10,7 @@ from cu_core.methods.finetune import FineTune
 from cu_core.metrics.accuracy import accuracy
 from cu_core.models.batch_norm import set_batch_norm
 from cu_core.models.classifier import JointForward
+from cu_core.salts import Salt
 from cu_core.unlearn.evaluate import right_answers
 from cu_core.unlearn.loop import Loop, run_loop
 from cu_core.unlearn.optim import OptimizerConfig
@@ -28,7 +29,7 @@ def rebound(subject: Subject) -> Findings:
             forward=JointForward(model),
             method=FineTune(),
             max_steps=config.rebound_steps,
-            stream=UnlearnStream(split, batches, subject.seed + 303, model.tokenize),
+            stream=UnlearnStream(split, batches, subject.seed + Salt.REBOUND_ORDER, model.tokenize),
             optimizer=OptimizerConfig(name=config.optimizer, lr=config.rebound_lr),
         )
     )

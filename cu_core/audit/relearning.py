@@ -18,6 +18,7 @@ from cu_core.methods.fit import fit_share
 from cu_core.metrics.accuracy import accuracy
 from cu_core.models.batch_norm import set_batch_norm
 from cu_core.models.classifier import JointForward
+from cu_core.salts import Salt
 from cu_core.types import Losses, MetricResult, Tokenize, UnlearnBatch
 from cu_core.unlearn.evaluate import right_answers
 from cu_core.unlearn.loop import Loop, run_loop
@@ -101,7 +102,7 @@ def _relearn(subject: Subject, count: int) -> tuple[list[float], int]:
             forward=JointForward(model),
             method=Relearn(),
             max_steps=config.relearn_steps,
-            stream=ShotStream(split, batches, subject.seed + 404, shots, model.tokenize),
+            stream=ShotStream(split, batches, subject.seed + Salt.RELEARN_ORDER, shots, model.tokenize),
             optimizer=OptimizerConfig(name=config.optimizer, lr=config.relearn_lr),
             on_step=lambda report: curve.append(measure()),
         )

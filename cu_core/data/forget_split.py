@@ -14,6 +14,7 @@ from cu_core.data.retain_pool import retain_pool, two_pools
 from cu_core.data.schema import Split
 from cu_core.data.shard_reader import ShardReader
 from cu_core.errors import DataError
+from cu_core.salts import Salt
 
 FEWEST_HALVED = 20
 MEASURED_SHARDS = 10
@@ -101,7 +102,7 @@ class ForgetSplit:
         return len(self.forget.rows) >= FEWEST_HALVED
 
     def _half(self, which: int, rows: Rows, ids: Rows) -> Rows:
-        chosen: Rows = rows[mix(ids, 77) % np.uint64(2) == which]
+        chosen: Rows = rows[mix(ids, Salt.FORGET_HALF) % np.uint64(2) == which]
         return chosen
 
     @cached_property
@@ -124,7 +125,7 @@ class ForgetSplit:
     def retain_train(self) -> RowSet:
         """Retain rows on which accuracy and attacks are measured."""
         pool = self.measured
-        order = EpochOrder(pool.size, self.seed + 101).at(0, min(pool.size, self.max_rows))
+        order = EpochOrder(pool.size, self.seed + Salt.MEASURED_ROWS).at(0, min(pool.size, self.max_rows))
         return RowSet("train", np.sort(pool.rows(order)))
 
     def _in_class(self, rows: RowSet) -> NDArray[np.bool_]:
@@ -173,7 +174,7 @@ class ForgetSplit:
         if self.tuning:
             return RowSet("val", self._val_halves[0].rows[: 5 * self.max_rows])
         rows = self._unseen("test")
-        order = EpochOrder(len(rows), self.seed + 202).at(0, min(len(rows), 5 * self.max_rows))
+        order = EpochOrder(len(rows), self.seed + Salt.TEST_ROWS).at(0, min(len(rows), 5 * self.max_rows))
         return RowSet("test", rows[np.sort(order)])
 
     @cached_property

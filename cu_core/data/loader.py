@@ -15,6 +15,7 @@ from cu_core.data.texts import load_batch
 from cu_core.data.transforms import Augment, augment
 from cu_core.dist import rank_slice
 from cu_core.errors import UserError
+from cu_core.salts import Salt
 from cu_core.types import Batch, Tokenize, UnlearnBatch
 
 DRAW_ROUNDS = 16
@@ -50,7 +51,7 @@ class UnlearnStream:
     def __init__(self, split: ForgetSplit, batches: Batches, seed: int, tokenize: Tokenize | None = None):
         self.split, self.batches, self.seed, self.tokenize = split, batches, seed, tokenize
         self.retain_order = EpochOrder(split.num_retain, seed)
-        self.forget_order = EpochOrder(max(len(split.forget.rows), 1), seed + 1)
+        self.forget_order = EpochOrder(max(len(split.forget.rows), 1), seed + Salt.FORGET_ORDER)
         self.leaks = 0
         self.retain_served = 0
 

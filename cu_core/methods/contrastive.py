@@ -26,6 +26,7 @@ from cu_core.methods.base import EVERY_MODEL, Method, Need, Preparation, StepCon
 from cu_core.methods.fit import in_full
 from cu_core.methods.forests import forest_shares
 from cu_core.methods.guidance import gather_measured, neighbour_shares
+from cu_core.salts import Salt
 from cu_core.types import Batch, Losses, Outputs, RequestKind, UnlearnBatch
 
 COSINE_ROWS = 128
@@ -110,7 +111,7 @@ class Contrastive(Method):
         rows = self._look_up(prep) if self.looks_up else 0
         if self.lambda_cosine:
             chosen = prep.split.forget.rows
-            order = EpochOrder(len(chosen), prep.seed + 9).at(0, min(len(chosen), COSINE_ROWS))
+            order = EpochOrder(len(chosen), prep.seed + Salt.COSINE_ROWS).at(0, min(len(chosen), COSINE_ROWS))
             (embedding,), mine = gather_measured(
                 prep, np.sort(chosen[order]), lambda batch: (self._unit(prep.model(batch.images)),)
             )

@@ -19,6 +19,7 @@ from cu_core.losses.contrastive import without_classes
 from cu_core.methods.base import Preparation
 from cu_core.methods.fit import in_full
 from cu_core.methods.peers import sure_as_peers
+from cu_core.salts import Salt
 from cu_core.types import Batch
 
 NEIGHBOURS = 10
@@ -31,7 +32,7 @@ FAINT = 1e-3
 def bank_rows(prep: Preparation, count: int) -> Rows:
     """At most ``count`` retain rows, drawn at random."""
     split = prep.split
-    drawn = EpochOrder(split.num_retain, prep.seed + 606).at(0, min(count, split.num_retain))
+    drawn = EpochOrder(split.num_retain, prep.seed + Salt.BANK_ROWS).at(0, min(count, split.num_retain))
     return np.sort(split.retain_rows(drawn))
 
 

@@ -14,6 +14,7 @@ from cu_core.data.order import EpochOrder, Rows
 from cu_core.dist import rank_slice, sum_over_ranks
 from cu_core.errors import UserError
 from cu_core.methods.base import ClosedForm, Preparation
+from cu_core.salts import Salt
 
 SAMPLES_AT_ONCE = 8
 """Gradients of so many rows are held at a time, each as large as the model."""
@@ -64,8 +65,8 @@ class SSD(ClosedForm):
 
     def prepare(self, prep: Preparation) -> int:
         split = prep.split
-        forget_rows = split.forget.rows[self._sample(len(split.forget.rows), prep.seed + 7)]
-        retain_rows = split.retain_rows(self._sample(split.num_retain, prep.seed + 8))
+        forget_rows = split.forget.rows[self._sample(len(split.forget.rows), prep.seed + Salt.SSD_FORGET_ROWS)]
+        retain_rows = split.retain_rows(self._sample(split.num_retain, prep.seed + Salt.SSD_RETAIN_ROWS))
         forget, rest = importances(prep, forget_rows), importances(prep, retain_rows)
         with torch.no_grad():
             for name, weight in prep.model.body.named_parameters():

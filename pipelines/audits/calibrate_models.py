@@ -17,12 +17,11 @@ from cu_core.errors import ConfigError
 from cu_core.files import digest_of
 from cu_core.places import there
 from cu_core.run import open_reader
+from cu_core.salts import Salt
 from pipelines.cluster.session import ray_session
 from pipelines.run.plan import Plan, TrainJob
 from pipelines.run.task_options import ray_task, task_options
 from pipelines.run.training import train_missing
-
-LEFT_KEY, DAMAGE_KEY, NOISE_KEY = 61, 62, 63
 
 
 @dataclass(frozen=True)
@@ -79,12 +78,15 @@ def _partly_trained(plan: Plan, amounts: Amounts) -> list[tuple[str, float, list
     reader = open_reader(config)
     rest = np.setdiff1d(np.arange(reader.num_rows("train"), dtype=np.int64), forget.rows)
     number, found = config.audit.oracles, []
-    for what, key, levels in (("left in", LEFT_KEY, amounts.left), ("retain rows lost", DAMAGE_KEY, amounts.lost)):
+    for what, key, levels in (
+        ("left in", Salt.LEFT_IN_ROWS, amounts.left),
+        ("retain rows lost", Salt.LOST_ROWS, amounts.lost),
+    ):
         for percent in levels:
             part = []
             for replicate in range(amounts.replicates):
                 keys = config.seed, key, replicate
-                if key == LEFT_KEY:
+                if key == Salt.LEFT_IN_ROWS:
                     without = forget.rows[~_share(forget.sample_ids, percent, *keys)]
                 else:
                     lost = _share(reader.sample_ids("train", rest), percent, *keys)
@@ -110,11 +112,13 @@ def _noisy(plan: Plan, percent: float, replicates: int) -> dict[str, Path]:
     """The first oracles with noise on their weights."""
     made, tasks = {}, []
     for replicate, oracle in enumerate(plan.oracles[:replicates]):
-        key = digest_of([oracle.folder.name, "noise", percent, NOISE_KEY])
+        key = digest_of([oracle.folder.name, "noise", percent, Salt.WEIGHT_NOISE])
         made[f"noise {percent:g}%, {replicate}"] = folder = plan.config.store / "models" / key
         if not there(folder / "meta.json"):
             options = task_options(plan.config) | {"num_gpus": 0}
-            tasks.append(_add_noise.options(**options).remote(oracle.folder, folder, percent, [NOISE_KEY, replicate]))
+            tasks.append(
+                _add_noise.options(**options).remote(oracle.folder, folder, percent, [Salt.WEIGHT_NOISE, replicate])
+            )
     ray.get(tasks)
     return made
 

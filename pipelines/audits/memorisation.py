@@ -26,6 +26,7 @@ from cu_core.errors import ConfigError
 from cu_core.files import atomic_file, digest_of
 from cu_core.places import fetch, there
 from cu_core.run import load_model, open_reader
+from cu_core.salts import Salt
 from cu_core.source import source_digest
 from cu_core.unlearn.evaluate import predict
 from pipelines.cluster.session import ray_session
@@ -68,7 +69,7 @@ def plan_scoring(config: RunConfig) -> Scoring:
     digest, models = reader.manifest.digest, config.store / "models"
     rows = np.arange(reader.num_rows("train"), dtype=np.int64)
     ids = reader.sample_ids("train", rows)
-    side = mix(ids, config.seed, 51) % np.uint64(2)
+    side = mix(ids, config.seed, Salt.SCORE_HALF) % np.uint64(2)
     left_out = tuple(ForgetSet("sample", (), rows[side == h], ids[side == h], digest) for h in HALVES)
     jobs = tuple(
         TrainJob(
