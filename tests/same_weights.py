@@ -32,8 +32,15 @@ RUNS = {
 def weights(tree: Path, data: Path, out: Path, run: list[str]) -> str:
     """Digest of the unlearned weights."""
     file, *settings = [word.format(data=data) for word in run]
-    words = [sys.executable, "-m", "cu_core", str(HERE / "tune_configs" / "base" / file), *settings, "--out", str(out)]
-    subprocess.run(words, cwd=tree, env=os.environ | {"PYTHONPATH": str(tree)}, check=True)
+    words = [
+        sys.executable,
+        "-m",
+        "cu_core",
+        str(HERE / "tune_configs" / "base" / file),
+        *settings,
+        f"storage={out}/store",
+    ]
+    subprocess.run([*words, "--out", str(out)], cwd=tree, env=os.environ | {"PYTHONPATH": str(tree)}, check=True)
     (found,) = out.rglob("unlearned/model.safetensors")
     return hashlib.sha256(found.read_bytes()).hexdigest()
 
