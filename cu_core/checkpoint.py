@@ -17,8 +17,8 @@ from torch import Tensor
 
 from cu_core.errors import DamagedFile, UserError
 from cu_core.files import atomic_folder, file_sha256
-from cu_core.places import there
 from cu_core.sharding import whole
+from cu_core.storage import fetched
 
 Weights = dict[str, Tensor]
 META = "meta.json"
@@ -43,14 +43,14 @@ def read_meta(folder: Path, verify: bool = True) -> dict[str, Any]:
     Raises: DamagedFile with the file's name.
     """
     path = folder / META
-    if not there(path):
+    if not fetched(path):
         raise DamagedFile(f"{folder} holds no {META}: it is not a folder that this tool saved.")
     try:
         meta: dict[str, Any] = json.loads(path.read_text())
     except ValueError as error:
         raise DamagedFile(f"{path} is damaged (it is no JSON); use an earlier copy.") from error
     for name, expected in meta["files"].items() if verify else ():
-        if not there(folder / name) or file_sha256(folder / name) != expected:
+        if not fetched(folder / name) or file_sha256(folder / name) != expected:
             raise DamagedFile(f"{folder / name} is damaged (its sha256 differs from {META}); use an earlier copy.")
     return meta
 
@@ -76,7 +76,7 @@ def load_weights(path: Path) -> Weights:
 
     Raises: DamagedFile, ValueError.
     """
-    if there(path / META) or path.is_dir():
+    if fetched(path / META) or path.is_dir():
         read_meta(path)
         path = path / "model.safetensors"
     if not path.is_file():

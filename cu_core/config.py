@@ -20,8 +20,8 @@ from cu_core.methods.table import METHODS, MethodConfig
 from cu_core.models.batch_norm import BatchNormMode
 from cu_core.models.build import ModelConfig
 from cu_core.models.trainable import Trainable
-from cu_core.places import place
 from cu_core.source import own_source_digest, source_digest
+from cu_core.storage import place
 from cu_core.types import RequestKind
 from cu_core.unlearn.optim import OptimizerConfig
 from cu_core.unlearn.stopping import StopConfig

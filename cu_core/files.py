@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from cu_core.places import UNSENT, address, fetch, guard, publish
+from cu_core.storage import UNSENT, address, fetch, guard, publish
 
 
 @contextlib.contextmanager

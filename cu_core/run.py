@@ -28,10 +28,10 @@ from cu_core.models.image_text import ImageTextClassifier
 from cu_core.models.preprocess import Preprocess
 from cu_core.models.text_cache import recall_texts, store_texts
 from cu_core.models.trainable import Trainable, adapter_of, choose_trainable, merge_adapters, recompute_blocks
-from cu_core.places import shown
 from cu_core.salts import Salt
 from cu_core.sharding import shard
 from cu_core.source import source_digest
+from cu_core.storage import shown
 from cu_core.types import StepReport
 from cu_core.unlearn.loop import Loop, LoopResult, frozen, run_loop
 from cu_core.unlearn.stopping import StopConfig, Stopper

@@ -41,9 +41,9 @@ from cu_core.data.forget_split import ForgetSplit
 from cu_core.data.requests import ForgetSet
 from cu_core.environment import environment, tell_other
 from cu_core.files import write_text
-from cu_core.places import shown, there
 from cu_core.run import fresh_model, load_model, made_elsewhere, open_reader, open_split
 from cu_core.salts import Salt
+from cu_core.storage import fetched, shown
 
 LIMITS = TypeAdapter(Limits)
 PACKAGES = ("torchvision", "numpy", "scikit-learn")
@@ -69,7 +69,7 @@ def _figures(config: RunConfig, subject: Subject, meta: Mapping[str, Any]) -> tu
     model = [meta["files"], meta["preprocess"], halved, *digests_of(config.audit.other_data)]
     kept = config.store / "audits" / f"{config.figures_key(model, subject.split.forget.digest)}.json"
     kept_answers, here = kept.with_suffix(".npz"), environment(config.workers.device)
-    if there(kept) and there(kept_answers):
+    if fetched(kept) and fetched(kept_answers):
         found = KEPT.validate_json(kept.read_text())
         return found.figures, Answers.load(kept_answers), tell_other(shown(kept), found.environment, here)
     alone, answers = audit_alone(subject), answers_of(subject)
@@ -85,7 +85,7 @@ def _untrained(config: RunConfig, split: ForgetSplit, device: torch.device) -> M
         return {}
     kept = config.store / "audits" / f"untrained-{config.figures_key('untrained', split.forget.digest)}.json"
     curves = TypeAdapter(dict[str, list[float]])
-    if not there(kept):
+    if not fetched(kept):
         model = fresh_model(config, split.reader, config.seed + Salt.UNTRAINED_FIGURES).to(device)
         found = relearning(Subject(model, split, config.audit, config.seed))
         write_text(kept, curves.dump_json({k: list(v) for k, v in found.curves.items()}).decode())
@@ -181,7 +181,7 @@ def limits_file(config: RunConfig, forget: ForgetSet, oracles: int) -> Path:
 def read_limits(config: RunConfig, forget: ForgetSet) -> Limits | None:
     """Absent where `cu calibrate` was not run."""
     file = limits_file(config, forget, config.audit.oracles)
-    return LIMITS.validate_json(file.read_text()) if there(file) else None
+    return LIMITS.validate_json(file.read_text()) if fetched(file) else None
 
 
 def _report(

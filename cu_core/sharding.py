@@ -81,7 +81,7 @@ def _like(value: Tensor, target: Tensor | None) -> Tensor:
     return distribute_tensor(value.to(target.device), target.device_mesh, target.placements, src_data_rank=None)
 
 
-def load_weights(module: nn.Module, weights: Mapping[str, Tensor]) -> None:
+def load_whole(module: nn.Module, weights: Mapping[str, Tensor]) -> None:
     """``load_state_dict`` of whole tensors."""
     own = module.state_dict()
     module.load_state_dict({name: _like(value, own.get(name)) for name, value in weights.items()})

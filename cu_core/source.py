@@ -45,7 +45,7 @@ ELSEWHERE: Mapping[str, str] = {
     "cu_core.data.checked": "the digest of the data is in the keys",
     "cu_core.environment": "it is recorded",
     "cu_core.files": "it says where things lie",
-    "cu_core.places": "it says where things lie",
+    "cu_core.storage": "it says where things lie",
     "cu_core.traffic": "it counts",
     "cu_core.unlearn.clock": "it counts",
     "cu_core.unlearn.trace": "it counts",

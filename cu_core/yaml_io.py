@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from cu_core.errors import ConfigError
-from cu_core.places import named_file
+from cu_core.storage import named_file
 
 
 def config_file(text: str) -> Path:

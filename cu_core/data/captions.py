@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from cu_core.data.order import mix
+from cu_core.data.order import hash64
 from cu_core.data.schema import CAPTION, Split
 from cu_core.data.shard_writer import Chunk
 from cu_core.data.sources import IMAGE_SUFFIXES, PAIRS, Source, SourceOptions, split_of
@@ -35,7 +35,7 @@ def captioned(source: Source, templates: Sequence[str]) -> Source:
 
     def read() -> Iterator[Chunk]:
         for chunk in source.read():
-            drawn = (mix(chunk.sample_ids, 505) % np.uint64(len(templates))).astype(int)
+            drawn = (hash64(chunk.sample_ids, 505) % np.uint64(len(templates))).astype(int)
             names = [source.class_names[label] for label in chunk.labels]
             rows = zip(drawn, names, chunk.sample_ids, strict=True)
             texts = [[templates[d].replace("{class}", n).replace("{id}", str(i))] for d, n, i in rows]

@@ -9,7 +9,7 @@ from pathlib import Path
 from cu_core.data.schema import ShardInfo
 from cu_core.errors import DataError
 from cu_core.files import digest_of, sha256_of, write_text
-from cu_core.places import cache, shown
+from cu_core.storage import cache, shown
 
 
 def check_shard(path: Path, shard: ShardInfo, copy: Path | None = None, anew: bool = False) -> None:

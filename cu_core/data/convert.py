@@ -19,7 +19,7 @@ from cu_core.data.shard_writer import SHARD_ROWS, Chunk, write_shards
 from cu_core.data.sources import Source, SourceOptions, digits, fashion_mnist, folder, split_of, torchvision_set
 from cu_core.errors import DataError
 from cu_core.files import file_sha256
-from cu_core.places import publish
+from cu_core.storage import publish
 
 SOURCES: dict[str, Callable[[str, SourceOptions], Source]] = {
     "digits": digits,

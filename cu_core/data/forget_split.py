@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from cu_core.data.order import EpochOrder, Rows, mix
+from cu_core.data.order import EpochOrder, Rows, hash64
 from cu_core.data.requests import ForgetSet
 from cu_core.data.retain_pool import retain_pool, two_pools
 from cu_core.data.schema import Split
@@ -102,7 +102,7 @@ class ForgetSplit:
         return len(self.forget.rows) >= FEWEST_HALVED
 
     def _half(self, which: int, rows: Rows, ids: Rows) -> Rows:
-        chosen: Rows = rows[mix(ids, Salt.FORGET_HALF) % np.uint64(2) == which]
+        chosen: Rows = rows[hash64(ids, Salt.FORGET_HALF) % np.uint64(2) == which]
         return chosen
 
     @cached_property
@@ -137,7 +137,7 @@ class ForgetSplit:
         if self.retain_shards is None:
             return np.arange(self.reader.num_rows(split), dtype=np.int64)
         firsts, counts = self.reader.shard_spans(split)
-        drawn = np.argsort(mix(np.arange(len(counts)), 66), kind="stable")
+        drawn = np.argsort(hash64(np.arange(len(counts)), 66), kind="stable")
         some = drawn[:MEASURED_SHARDS]
         if self.forget.classes:
             holding = drawn[np.isin(drawn, self.reader.may_hold(split, self.forget.classes))]

@@ -11,7 +11,7 @@ Rows = NDArray[np.int64]
 Hashes = NDArray[np.uint64]
 
 
-def mix(values: Rows | Hashes, *keys: int) -> Hashes:
+def hash64(values: Rows | Hashes, *keys: int) -> Hashes:
     """Keyed 64-bit hash per value (SplitMix64 finaliser, Steele et al. 2014); uniform, the same everywhere."""
     x = values.astype(np.uint64)
     for key in (0, *keys):
@@ -22,9 +22,9 @@ def mix(values: Rows | Hashes, *keys: int) -> Hashes:
     return x
 
 
-def unit(values: Rows | Hashes, *keys: int) -> NDArray[np.float64]:
+def hash_uniform(values: Rows | Hashes, *keys: int) -> NDArray[np.float64]:
     """Keyed uniform number in [0, 1) per value."""
-    numbers: NDArray[np.float64] = (mix(values, *keys) >> np.uint64(11)).astype(np.float64) / 2.0**53
+    numbers: NDArray[np.float64] = (hash64(values, *keys) >> np.uint64(11)).astype(np.float64) / 2.0**53
     return numbers
 
 
@@ -37,7 +37,7 @@ def _permute(index: Rows, count: int, *keys: int) -> Rows:
     def rounds(x: Hashes) -> Hashes:
         left, right = x >> shift, x & mask
         for number in range(4):
-            left, right = right, left ^ (mix(right, *keys, number) & mask)
+            left, right = right, left ^ (hash64(right, *keys, number) & mask)
         return (left << shift) | right
 
     x = rounds(index.astype(np.uint64))

@@ -20,7 +20,7 @@ from cu_core.data.selections import ByNeighbours, ByScore, resolve_neighbours, r
 from cu_core.data.shard_reader import ShardReader
 from cu_core.errors import DataError, UserError
 from cu_core.files import atomic_folder, digest_of
-from cu_core.places import fetch, named_file, there
+from cu_core.storage import fetch, fetched, named_file
 from cu_core.types import RequestKind
 
 
@@ -192,7 +192,7 @@ def _classes(request: ForgetRequest, rows: Rows, reader: ShardReader, pairs: boo
 def save_forget_set(folder: Path, forget: ForgetSet) -> Path:
     """Write ``folder/<digest>/forget.arrow``; returns the file. Found again, it is not rewritten."""
     target = folder / forget.digest
-    if not there(target / "forget.arrow"):
+    if not fetched(target / "forget.arrow"):
         meta = {
             "kind": forget.kind,
             "classes": ",".join(map(str, forget.classes)),

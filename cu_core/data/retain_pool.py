@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from cu_core.data.order import Rows, mix, skip_rows
+from cu_core.data.order import Rows, hash64, skip_rows
 from cu_core.errors import DataError
 
 
@@ -57,7 +57,7 @@ def two_pools(
     Raises: DataError if there are fewer shards.
     """
     kept = counts - np.bincount(_stretches(firsts, counts, forget)[0], minlength=len(counts))
-    order = np.argsort(mix(np.arange(len(firsts)), seed, 55), kind="stable")
+    order = np.argsort(hash64(np.arange(len(firsts)), seed, 55), kind="stable")
     order = order[kept[order] > 0]
     if chosen > len(order):
         raise DataError(

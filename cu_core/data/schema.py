@@ -12,7 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from cu_core.errors import DataError
 from cu_core.files import digest_of, write_text
-from cu_core.places import shown, there
+from cu_core.storage import fetched, shown
 
 FORMAT_VERSION = 1
 MANIFEST = "manifest.json"
@@ -91,7 +91,7 @@ class Manifest:
 def read_manifest(folder: Path) -> Manifest:
     """Raises: DataError if there is none, it does not parse, or another format version wrote it."""
     path = folder if folder.suffix == ".json" else folder / MANIFEST
-    if not there(path):
+    if not fetched(path):
         hint = "make one with `cu data pack SOURCE OUT`"
         raise DataError(f"no {MANIFEST} in {shown(folder)}: not a packed data set; {hint}.")
     try:

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from cu_core.data.order import EpochOrder, Rows
 from cu_core.data.shard_reader import ShardReader
 from cu_core.errors import UserError
-from cu_core.places import named_file
+from cu_core.storage import named_file
 
 ROWS_AT_ONCE = 1024
 

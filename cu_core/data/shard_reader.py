@@ -17,12 +17,12 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from cu_core.data.checked import check_shard
-from cu_core.data.order import Rows, mix
+from cu_core.data.order import Rows, hash64
 from cu_core.data.ranges import may_hold
 from cu_core.data.schema import CAPTION, Manifest, ShardInfo, Split, read_manifest
 from cu_core.errors import DataError, UserError
-from cu_core.places import address, fetch, make_room, place
 from cu_core.salts import Salt
+from cu_core.storage import address, fetch, make_room, place
 
 if TYPE_CHECKING:  # seconds to import, which commands that read no image need not pay
     from torch import Tensor
@@ -73,7 +73,7 @@ class ShardReader:
         """Rows of the whole train split that are in the half; absent: all."""
         if self.manifest.half is None:
             return None
-        parts = [start + np.flatnonzero(mix(ids, self.manifest.half, Salt.DATA_HALF) % np.uint64(2) == 0)
+        parts = [start + np.flatnonzero(hash64(ids, self.manifest.half, Salt.DATA_HALF) % np.uint64(2) == 0)
                  for start, ids in self._scan_all("train", "sample_id")]  # fmt: skip
         return np.concatenate(parts)
 

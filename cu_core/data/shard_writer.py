@@ -16,7 +16,7 @@ from cu_core.data.ranges import ranges_of
 from cu_core.data.schema import Manifest, ShardInfo, Split, write_manifest
 from cu_core.errors import DataError
 from cu_core.files import file_sha256
-from cu_core.places import publish
+from cu_core.storage import publish
 
 SHARD_ROWS = 8192
 

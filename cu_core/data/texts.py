@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cu_core.data.order import Rows, mix
+from cu_core.data.order import Rows, hash64
 from cu_core.data.schema import Split
 from cu_core.data.shard_reader import ShardReader
 from cu_core.types import Batch, Tokenize
@@ -19,7 +19,7 @@ def caption_tokens(reader: ShardReader, split: Split, rows: Rows, tokenize: Toke
     Raises: DataError if the data or a row has no caption.
     """
     captions = reader.captions(split, rows)
-    drawn = mix(reader.sample_ids(split, rows), *keys) if keys else np.zeros(len(rows), np.uint64)
+    drawn = hash64(reader.sample_ids(split, rows), *keys) if keys else np.zeros(len(rows), np.uint64)
     chosen = [texts[int(d) % len(texts)] for texts, d in zip(captions, drawn, strict=True)]
     return tokenize(chosen) if chosen else tokenize([""])[:0]
 

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from cu_core.data.order import Rows, unit
+from cu_core.data.order import Rows, hash_uniform
 
 Augment = Literal["none", "crop_flip"]
 PAD = 4
@@ -22,7 +22,7 @@ def augment(images: Tensor, kind: Augment, sample_ids: Rows, seed: int, step: in
     height, width = images.shape[-2:]
     pad = min(PAD, height // 8)
     padded = F.pad(images, (pad, pad, pad, pad))
-    top, left, flip = (torch.from_numpy(unit(sample_ids, seed, step, k)) for k in range(3))
+    top, left, flip = (torch.from_numpy(hash_uniform(sample_ids, seed, step, k)) for k in range(3))
     rows = (top * (2 * pad + 1)).long()[:, None] + torch.arange(height)
     columns = (left * (2 * pad + 1)).long()[:, None] + torch.arange(width)
     columns = torch.where(flip[:, None] < 0.5, columns.flip(1), columns)

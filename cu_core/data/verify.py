@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from cu_core.data.checked import check_shard
-from cu_core.data.order import mix
+from cu_core.data.order import hash64
 from cu_core.data.ranges import ranges_of
 from cu_core.data.schema import SPLITS, ShardInfo
 from cu_core.data.shard_reader import ShardReader, decode, encoded_view
@@ -77,7 +77,9 @@ def _duplicate_ids(reader: ShardReader) -> Iterator[str]:
     total = sum(reader.num_rows(s) for s in SPLITS)
     passes = total // IDS_PER_PASS + 1
     for number in range(passes):
-        parts = [ids[mix(ids) % np.uint64(passes) == number] for s in SPLITS for _, ids in reader.scan(s, "sample_id")]
+        parts = [
+            ids[hash64(ids) % np.uint64(passes) == number] for s in SPLITS for _, ids in reader.scan(s, "sample_id")
+        ]
         values, counts = np.unique(np.concatenate(parts), return_counts=True)
         for value in values[counts > 1][:20]:
             yield f"sample_id {value} occurs more than once: {_places(reader, int(value))}."

@@ -49,7 +49,7 @@ class Neighbours(NamedTuple):
     """Training rows that this rank forwarded."""
 
 
-class Seen(NamedTuple):
+class NeighbourFeatures(NamedTuple):
     """N rows in the original's eyes."""
 
     sample_ids: Tensor
@@ -76,15 +76,15 @@ def neighbour_shares(prep: Preparation, bank: int, smoothing: float = 0.0, peers
         out = prep.model(batch.images)
         return batch.sample_ids, F.normalize(in_full(out.hidden), dim=-1), batch.labels, in_full(out.logits).softmax(1)
 
-    def votes(rows: Seen) -> Tensor:
+    def votes(rows: NeighbourFeatures) -> Tensor:
         similarity, nearest = (rows.feature @ keys.feature.T).topk(min(NEIGHBOURS, len(keys.labels)), dim=1)
         classes = F.one_hot(keys.labels[nearest], prep.num_classes).to(similarity)
         return ((similarity / SHARPNESS).softmax(1)[:, :, None] * classes).sum(1)
 
     columns, own = gather_measured(prep, prep.split.forget.rows, measure)
-    forget = Seen(*columns)
+    forget = NeighbourFeatures(*columns)
     columns, more = gather_measured(prep, bank_rows(prep, bank), measure)
-    keys = Seen(*columns)
+    keys = NeighbourFeatures(*columns)
     shares = votes(forget)
     if peers:
         unseen_rows = prep.split.stop_retain
@@ -94,7 +94,7 @@ def neighbour_shares(prep: Preparation, bank: int, smoothing: float = 0.0, peers
                 "larger --val-frac, or set method.pull_weights=neighbours."
             )
         columns, _ = gather_measured(prep, unseen_rows.rows, measure, unseen_rows.split)
-        shares = _with_peers(forget, shares, Seen(*columns), votes(Seen(*columns)))
+        shares = _with_peers(forget, shares, NeighbourFeatures(*columns), votes(NeighbourFeatures(*columns)))
     allowed = torch.ones_like(shares[0])
     allowed[list(prep.split.forget.classes)] = 0
     shares = (NEIGHBOURS * shares + smoothing * allowed / allowed.sum()) / (NEIGHBOURS + smoothing)
@@ -103,7 +103,7 @@ def neighbour_shares(prep: Preparation, bank: int, smoothing: float = 0.0, peers
     return Neighbours(forget.sample_ids[order], shares[order], excess[order], own + more)
 
 
-def _with_peers(forget: Seen, shares_FC: Tensor, unseen: Seen, shares_UC: Tensor) -> Tensor:
+def _with_peers(forget: NeighbourFeatures, shares_FC: Tensor, unseen: NeighbourFeatures, shares_UC: Tensor) -> Tensor:
     """(F, C). What peers leave of a row's own class goes to others as its neighbours say, and where these are of one
     mind as the original does."""
     certain, usual = sure_as_peers(

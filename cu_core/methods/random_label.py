@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cu_core.data.order import mix
+from cu_core.data.order import hash64
 from cu_core.dist import global_counts
 from cu_core.errors import UserError
 from cu_core.losses.classification import cross_entropy_share
@@ -31,7 +31,7 @@ def wrong_labels(batch: Batch, num_classes: int, seed: int, forget_classes: tupl
     labels = batch.labels.tolist()
     if not all(allowed[label] for label in labels):
         raise UserError("random labels need a class that is neither the row's own nor forgotten.")
-    drawn = mix(batch.sample_ids.cpu().numpy(), seed, 31).tolist()
+    drawn = hash64(batch.sample_ids.cpu().numpy(), seed, 31).tolist()
     chosen = [allowed[label][d % len(allowed[label])] for label, d in zip(labels, drawn, strict=True)]
     return torch.tensor(chosen, dtype=torch.int64, device=batch.labels.device)
 
@@ -41,7 +41,7 @@ def wrong_captions(batch: UnlearnBatch, seed: int) -> Tensor:
     (seed, sample_id) among those with another caption than the row's own (the first row where there is none)."""
     own, theirs = caption_numbers(batch.forget, [batch.retain])
     other = ~same_text(own, theirs)
-    numbers = mix(batch.forget.sample_ids.cpu().numpy(), seed, 32) % np.uint64(2**31)
+    numbers = hash64(batch.forget.sample_ids.cpu().numpy(), seed, 32) % np.uint64(2**31)
     counts = other.sum(1)
     nth = torch.from_numpy(numbers.astype(np.int64)).to(counts) % counts.clamp_min(1)
     drawn = ((other.cumsum(1) == nth[:, None] + 1) & other).to(torch.int64).argmax(1)

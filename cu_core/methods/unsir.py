@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from cu_core.data.order import mix
+from cu_core.data.order import hash64
 from cu_core.dist import global_counts, rank
 from cu_core.errors import UserError
 from cu_core.losses.classification import cross_entropy_share
@@ -73,7 +73,7 @@ class Unsir(Method):
     def _noise(self, context: StepContext, batch: Batch) -> Tensor:
         """A noise image of the row's class for every forget row; which one hangs on (step, sample_id) alone."""
         place = torch.searchsorted(context.state["classes"], batch.labels)
-        drawn = mix(batch.sample_ids.cpu().numpy(), context.seed, context.step) % self.noise_rows
+        drawn = hash64(batch.sample_ids.cpu().numpy(), context.seed, context.step) % self.noise_rows
         return context.state["noise"][place, torch.from_numpy(drawn.astype("int64")).to(place)]
 
     def losses(self, context: StepContext, batch: UnlearnBatch) -> Losses:

@@ -9,13 +9,13 @@ from cu_core.dist import rank
 from cu_core.files import digest_of, load_arrays, save_arrays
 from cu_core.models.classifier import Classifier
 from cu_core.models.image_text import ImageTextClassifier
-from cu_core.places import there
+from cu_core.storage import fetched
 
 
 def recall_texts(model: Classifier, folder: Path, about: object) -> None:
     """Take what earlier runs embedded; nothing where the text tower trains. ``about``: what the embeddings depend on
     beside the weights."""
-    if (file := _file(model, folder, about)) and there(file):
+    if (file := _file(model, folder, about)) and fetched(file):
         assert isinstance(model, ImageTextClassifier)
         model.keep_texts(**load_arrays(file))
 

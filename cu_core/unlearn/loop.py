@@ -15,7 +15,7 @@ from cu_core.dist import global_counts, rank, sum_over_ranks, world_size
 from cu_core.errors import NonFiniteError
 from cu_core.methods.base import Method, MethodState, Preparation, StepContext
 from cu_core.models.classifier import Classifier, Forward, ImageSets, JointForward
-from cu_core.sharding import gathered, load_optimizer, load_weights, optimizer_state, whole
+from cu_core.sharding import gathered, load_optimizer, load_whole, optimizer_state, whole
 from cu_core.types import TEXTS, Losses, Outputs, StepReport, UnlearnBatch
 from cu_core.unlearn.clock import StepClock
 from cu_core.unlearn.optim import (
@@ -248,7 +248,7 @@ def _snapshot(loop: Loop, optimizer: torch.optim.Optimizer, state: MethodState, 
 def _restore(
     loop: Loop, optimizer: torch.optim.Optimizer, state: MethodState, result: LoopResult, saved: TrainState
 ) -> None:
-    load_weights(loop.model, saved.model)
+    load_whole(loop.model, saved.model)
     load_optimizer(optimizer, saved.optimizer)
     state.update({k: v.to(next(loop.model.parameters()).device) for k, v in saved.method.items()})
     torch.set_rng_state(saved.rng)
@@ -270,7 +270,7 @@ def _finish(loop: Loop, result: LoopResult) -> None:
     if loop.stopper is not None:
         result.stop = loop.stopper.state_dict()
         if loop.stopper.kept is not None:
-            load_weights(loop.model, loop.stopper.kept)
+            load_whole(loop.model, loop.stopper.kept)
     loop.model.eval()
     if not all(bool(torch.isfinite(whole(p.detach())).all()) for p in loop.model.parameters()):
         raise NonFiniteError(f"step {result.steps}: weights are not finite after the last update.")

@@ -23,9 +23,9 @@ from cu_core.config import RunConfig
 from cu_core.errors import ConfigError
 from cu_core.files import write_text
 from cu_core.metrics.accuracy import wilson_interval
-from cu_core.places import there
 from cu_core.run import open_reader, open_split
 from cu_core.run_audit import LIMITS, Evidence, gather, limits_file
+from cu_core.storage import fetched
 from pipelines.audits.calibrate_models import Amounts, Sort, check_amounts, make_models
 from pipelines.cluster.board import ray_board
 from pipelines.cluster.session import ray_session
@@ -120,7 +120,7 @@ def calibrate(config: RunConfig, counts: Sequence[int], amounts: Amounts, out: P
     for count in counts:
         file = limits_file(plan.config, plan.forget, count)
         limits = limits_of(judged, count, plan.config)
-        before = LIMITS.validate_json(file.read_text()) if there(file) else None
+        before = LIMITS.validate_json(file.read_text()) if fetched(file) else None
         write_text(file, LIMITS.dump_json(limits.with_amounts_of(before) if before else limits).decode())
     if out is not None:
         write_text(out, markdown(judged, plan.config))

@@ -11,13 +11,13 @@ import ray
 import torch
 
 from cu_core.checkpoint import load_weights, read_meta, save_model
-from cu_core.data.order import mix
+from cu_core.data.order import hash64
 from cu_core.data.requests import ForgetSet, save_forget_set
 from cu_core.errors import ConfigError
 from cu_core.files import digest_of
-from cu_core.places import there
 from cu_core.run import open_reader
 from cu_core.salts import Salt
+from cu_core.storage import fetched
 from pipelines.cluster.session import ray_session
 from pipelines.run.plan import Plan, TrainJob
 from pipelines.run.task_options import ray_task, task_options
@@ -104,7 +104,7 @@ def _partly_trained(plan: Plan, amounts: Amounts) -> list[tuple[str, float, list
 def _share(ids: np.ndarray, percent: float, *keys: int) -> np.ndarray:
     """Mask of this share of the rows, by a keyed hash of their ids."""
     chosen = np.zeros(len(ids), dtype=np.bool_)
-    chosen[np.argsort(mix(ids, *keys), kind="stable")[: round(percent / 100 * len(ids))]] = True
+    chosen[np.argsort(hash64(ids, *keys), kind="stable")[: round(percent / 100 * len(ids))]] = True
     return chosen
 
 
@@ -114,7 +114,7 @@ def _noisy(plan: Plan, percent: float, replicates: int) -> dict[str, Path]:
     for replicate, oracle in enumerate(plan.oracles[:replicates]):
         key = digest_of([oracle.folder.name, "noise", percent, Salt.WEIGHT_NOISE])
         made[f"noise {percent:g}%, {replicate}"] = folder = plan.config.store / "models" / key
-        if not there(folder / "meta.json"):
+        if not fetched(folder / "meta.json"):
             options = task_options(plan.config) | {"num_gpus": 0}
             tasks.append(
                 _add_noise.options(**options).remote(oracle.folder, folder, percent, [Salt.WEIGHT_NOISE, replicate])

@@ -20,14 +20,14 @@ from scipy.special import softmax
 
 from cu_core.config import RunConfig
 from cu_core.data.forget_split import RowSet
-from cu_core.data.order import mix
+from cu_core.data.order import hash64
 from cu_core.data.requests import ForgetSet, save_forget_set
 from cu_core.errors import ConfigError
 from cu_core.files import atomic_file, digest_of
-from cu_core.places import fetch, there
 from cu_core.run import load_model, open_reader
 from cu_core.salts import Salt
 from cu_core.source import source_digest
+from cu_core.storage import fetch, fetched
 from cu_core.unlearn.evaluate import predict
 from pipelines.cluster.session import ray_session
 from pipelines.run.plan import TrainJob, absolute
@@ -54,7 +54,7 @@ class Scoring:
 
     @property
     def missing(self) -> list[TrainJob]:
-        return [] if there(self.file) else [j for j in (self.original, *self.halves) if not j.done]
+        return [] if fetched(self.file) else [j for j in (self.original, *self.halves) if not j.done]
 
 
 def plan_scoring(config: RunConfig) -> Scoring:
@@ -69,7 +69,7 @@ def plan_scoring(config: RunConfig) -> Scoring:
     digest, models = reader.manifest.digest, config.store / "models"
     rows = np.arange(reader.num_rows("train"), dtype=np.int64)
     ids = reader.sample_ids("train", rows)
-    side = mix(ids, config.seed, Salt.SCORE_HALF) % np.uint64(2)
+    side = hash64(ids, config.seed, Salt.SCORE_HALF) % np.uint64(2)
     left_out = tuple(ForgetSet("sample", (), rows[side == h], ids[side == h], digest) for h in HALVES)
     jobs = tuple(
         TrainJob(
@@ -110,7 +110,7 @@ def _score_task(scoring: Scoring) -> None:
 
 def make_scores(scorings: list[Scoring]) -> None:
     """Train what is missing and write the files that are not there, side by side as Ray tasks."""
-    todo = list({s.file: s for s in scorings if not there(s.file)}.values())
+    todo = list({s.file: s for s in scorings if not fetched(s.file)}.values())
     if not todo:
         return
     with ray_session(todo[0].config):
@@ -125,7 +125,7 @@ def score_rows(config: RunConfig, out: Path) -> None:
 
     Raises: ConfigError if the file is there.
     """
-    if out.exists() or there(out):
+    if out.exists() or fetched(out):
         raise ConfigError(f"--out: {out} exists; name a new file.")
     scoring = plan_scoring(config)
     make_scores([scoring])

@@ -18,9 +18,9 @@ from cu_core.config import RunConfig
 from cu_core.data.forget_split import RowSet
 from cu_core.data.requests import ForgetSet, save_forget_set
 from cu_core.errors import ConfigError
-from cu_core.places import there
 from cu_core.run import Hooks, load_model, open_reader, open_split, run_unlearn
 from cu_core.source import source_digest
+from cu_core.storage import fetched
 from pipelines.cluster.board import ray_board
 from pipelines.cluster.session import ray_session, resources
 from pipelines.console import console, counted
@@ -64,7 +64,7 @@ class Member:
 
     @property
     def done(self) -> bool:
-        return all(there(self.margins_file(role)) for role in self.models)
+        return all(fetched(self.margins_file(role)) for role in self.models)
 
     @property
     def missing(self) -> list[TrainJob]:
@@ -113,13 +113,13 @@ def _run_member(member: Member, *models: None) -> None:
     plan, base = member.plan, member.base
     config, device = base.config, device_of(base.config)
     models = member.models
-    if not there(models["unlearned"] / "meta.json"):
+    if not fetched(models["unlearned"] / "meta.json"):
         hooks = Hooks(device=device)
         run_unlearn(plan.config, plan.original.folder, plan.forget_file, models["unlearned"], hooks)
     reader = open_reader(config)
     split = open_split(config, reader, base.forget_file)
     for role, folder in models.items():
-        if not there(member.margins_file(role)):
+        if not fetched(member.margins_file(role)):
             model = load_model(config, reader, folder).to(device)
             margins_of(model, split, target_rows(base)).save(member.margins_file(role))
 

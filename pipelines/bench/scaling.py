@@ -19,8 +19,8 @@ from cu_core.config import RunConfig
 from cu_core.dist import rank
 from cu_core.errors import ConfigError
 from cu_core.files import write_text
-from cu_core.places import there
 from cu_core.run import Hooks
+from cu_core.storage import fetched
 from pipelines.cluster.session import check_room, ray_session, resources
 from pipelines.console import console
 from pipelines.report.markdown import check_out
@@ -86,7 +86,7 @@ def measure(config: RunConfig, count: int, steps: int, cpus: float) -> Scale:
     target = place.path / "speeds.json"
     try:
         train_workers(_Job(config, steps, target), config, place)
-        there(target)
+        fetched(target)
         seen = json.loads(target.read_text())
     finally:
         shutil.rmtree(place.path, ignore_errors=True)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cu_core.places import place
+from cu_core.storage import place
 from cu_core.yaml_io import config_file, read_yaml
 
 if TYPE_CHECKING:

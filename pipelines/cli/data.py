@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from cu_core.errors import ConfigError, DataError
-from cu_core.places import place
+from cu_core.storage import place
 from pipelines.console import bars, console, counted
 
 app = typer.Typer(no_args_is_help=True)

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from cu_core.errors import ConfigError
-from cu_core.places import shown
+from cu_core.storage import shown
 from cu_core.yaml_io import read_yaml
 from pipelines.console import console
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from cu_core.places import shown
+from cu_core.storage import shown
 from pipelines.cli.arguments import Config, Local, Model, ModelConfig, Overrides, PrintConfig, out_option, settings_of
 from pipelines.console import console
 

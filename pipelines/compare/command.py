@@ -10,11 +10,11 @@ from pydantic import TypeAdapter
 from rich.console import Console
 
 from cu_core.files import digest_of, write_text
-from cu_core.places import shown
+from cu_core.storage import shown
 from pipelines.cluster.session import ray_session
 from pipelines.compare.config import CompareConfig, Comparison, read_comparison
 from pipelines.compare.page import LEGEND, all_tables, terminal_table, write_files
-from pipelines.compare.run import Finished, check, run_comparison
+from pipelines.compare.run import ComparisonResult, check, run_comparison
 from pipelines.compare.search_table import left_out
 from pipelines.compare.table import cell_frame
 from pipelines.console import console
@@ -27,7 +27,7 @@ from pipelines.tracking.mlflow_runs import page_command
 TABLE_WIDTH = 132
 
 
-def run_tracked(comparison: Comparison, name: str) -> tuple[Finished, Path]:
+def run_tracked(comparison: Comparison, name: str) -> tuple[ComparisonResult, Path]:
     """Run what is not finished, recorded in MLflow; tables and report go to ``storage/compare/NAME``."""
     check(comparison)
     config = absolute(comparison.plain_config(comparison.config.seeds[0]))

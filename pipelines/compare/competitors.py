@@ -98,7 +98,7 @@ class Competitor:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Tuning:
+class SearchConfig:
     """Where each method's own search is decided; none of it is reported."""
 
     trials: int

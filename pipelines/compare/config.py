@@ -17,7 +17,7 @@ from cu_core.errors import ConfigError, UserError
 from cu_core.methods.table import METHODS
 from cu_core.unlearn.stopping import StopConfig
 from cu_core.yaml_io import merge
-from pipelines.compare.competitors import STEPS_FRAC, Competitor, Tuning, check_label, repeated
+from pipelines.compare.competitors import STEPS_FRAC, Competitor, SearchConfig, check_label, repeated
 from pipelines.grid.ranges import Space, values_of, widened
 from pipelines.grid.study_file import DRAWN, OWN, Settings, read_base, read_values, with_settings
 
@@ -40,7 +40,7 @@ class CompareConfig:
     budget_rows: int
     """Most rows that a run may forward through any model, preparation included; stop checks are counted apart."""
     methods: Mapping[str, Competitor]
-    tuning: Tuning | None = None
+    tuning: SearchConfig | None = None
 
     def __post_init__(self) -> None:
         if not self.requests or not all(self.requests.values()) or not self.methods or self.budget_rows < 1:
@@ -67,7 +67,7 @@ class CompareConfig:
             raise UserError(f"tuning.seeds: {sorted(shared)} are reported seeds too; tune on others")
 
 
-def _check_alike(label: str, competitor: Competitor, tuning: Tuning) -> None:
+def _check_alike(label: str, competitor: Competitor, tuning: SearchConfig) -> None:
     """Raises: UserError for an entry that would not be searched and stopped as all others are."""
     if "stop" in competitor.set:
         raise UserError(

@@ -11,7 +11,7 @@ from cu_core.config_io import as_plain
 from cu_core.errors import UserError
 from cu_core.files import digest_of
 from pipelines.compare.config import Comparison
-from pipelines.compare.run import Finished, Result
+from pipelines.compare.run import ComparisonResult, Result
 
 PARTS = ("method", "optimizer", "batches", "batch_norm", "stop")
 STEPS = ("max_steps", "check_every", "further_steps")
@@ -35,7 +35,7 @@ def _of(config: RunConfig) -> dict[str, Any]:
     return {part: plain[part] for part in PARTS}
 
 
-def check_unmixed(finished: Finished) -> None:
+def check_unmixed(finished: ComparisonResult) -> None:
     """Raises: UserError if cells of a method ran with different settings, or if a cell that was found was made with
     others than it is asked for now."""
     seen: dict[str, Result] = {}

@@ -16,7 +16,7 @@ from cu_core.audit.table import METRICS
 from cu_core.files import write_text
 from pipelines.compare.digests import check_unmixed, settings_digest
 from pipelines.compare.result_table import Entry, ResultTable
-from pipelines.compare.run import Finished
+from pipelines.compare.run import ComparisonResult
 from pipelines.compare.search_table import left_out, search_table, searches_as_json, settings_lines
 from pipelines.compare.table import NOTHING, ORACLE, cell_frame, tables
 from pipelines.console import counted
@@ -69,7 +69,7 @@ def _marked(entry: Entry) -> str:
     return MARKDOWN[entry.mark].format(entry.text)
 
 
-def markdown(finished: Finished, made: Sequence[ResultTable], command: str) -> str:
+def markdown(finished: ComparisonResult, made: Sequence[ResultTable], command: str) -> str:
     config = finished.comparison.config
     head = [
         f"```\n{command}\n```",
@@ -120,13 +120,13 @@ def scatter(frame: pd.DataFrame, group: str) -> str:
     return svg(figure)
 
 
-def all_tables(finished: Finished, frame: pd.DataFrame) -> list[ResultTable]:
+def all_tables(finished: ComparisonResult, frame: pd.DataFrame) -> list[ResultTable]:
     """Those of the groups, then that of the searches."""
     searched = search_table(finished)
     return [*tables(finished, frame), *([searched] if searched else [])]
 
 
-def write_files(finished: Finished, command: str, folder: Path) -> None:
+def write_files(finished: ComparisonResult, command: str, folder: Path) -> None:
     """``table.md``, ``table.csv`` (means and spreads), ``cells.csv`` (every cell), ``comparison.json`` (searches,
     digests of settings and cells) and ``report.html``.
 
@@ -146,7 +146,7 @@ def write_files(finished: Finished, command: str, folder: Path) -> None:
     _write_html(finished, frame, made, command, folder / "report.html")
 
 
-def _record(finished: Finished, frame: pd.DataFrame, command: str) -> dict[str, Any]:
+def _record(finished: ComparisonResult, frame: pd.DataFrame, command: str) -> dict[str, Any]:
     comparison = finished.comparison
     return {
         "command": command,
@@ -158,7 +158,9 @@ def _record(finished: Finished, frame: pd.DataFrame, command: str) -> dict[str, 
     }
 
 
-def _write_html(finished: Finished, frame: pd.DataFrame, made: list[ResultTable], command: str, target: Path) -> None:
+def _write_html(
+    finished: ComparisonResult, frame: pd.DataFrame, made: list[ResultTable], command: str, target: Path
+) -> None:
     groups = list(finished.comparison.config.requests)
     page = environment().get_template("compare.html.jinja")
     html = page.render(

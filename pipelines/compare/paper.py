@@ -14,7 +14,7 @@ from cu_core.errors import ConfigError
 from cu_core.files import write_text
 from pipelines.compare.command import run_tracked
 from pipelines.compare.config import read_comparison
-from pipelines.compare.run import Finished
+from pipelines.compare.run import ComparisonResult
 from pipelines.console import console
 from pipelines.report.markdown import check_out
 from pipelines.report.provenance import command_line, machine
@@ -64,7 +64,7 @@ class DataSet:
     """One packed data set and what was run on it."""
 
     name: str
-    parts: Mapping[str, Finished]
+    parts: Mapping[str, ComparisonResult]
 
     def reports(self, part: str) -> dict[str, AuditReport]:
         return {r.method: r.outcome for r in self.parts[part].results if isinstance(r.outcome, AuditReport)}

@@ -10,7 +10,7 @@ from typing import Any
 from cu_core.errors import ConfigError
 from pipelines.audits.memorisation import make_scores, plan_scoring
 from pipelines.compare.config import Comparison, Sizes
-from pipelines.compare.search import Search, Trial, search_all, trial_of
+from pipelines.compare.search import Search, SearchTrial, search_all, trial_of
 from pipelines.console import console, counted
 from pipelines.grid.cells import Cell, Outcome, run_cells
 from pipelines.grid.study_file import Settings
@@ -18,7 +18,7 @@ from pipelines.run.plan import Plan, make_plan
 
 
 @dataclass(frozen=True)
-class Place:
+class RequestAndSeed:
     """One request under one seed."""
 
     group: str
@@ -38,13 +38,13 @@ class Result:
     """One finished cell."""
 
     method: str
-    place: Place
+    place: RequestAndSeed
     cell: Cell
     outcome: Outcome
 
 
 @dataclass(frozen=True)
-class Finished:
+class ComparisonResult:
     """A whole comparison."""
 
     comparison: Comparison
@@ -58,7 +58,7 @@ class Finished:
 
 def places(
     comparison: Comparison, group: str, requests: Sequence[Settings], seeds: Sequence[int], *, tuning: bool
-) -> list[Place]:
+) -> list[RequestAndSeed]:
     """Resolve every request under every seed; what all methods share is resolved once."""
     found = []
     for number, request in enumerate(requests):
@@ -67,7 +67,7 @@ def places(
             if request.get("kind") == "by_score" and "path" not in request:
                 request_here["path"] = str(_scores_file(comparison, seed))
             found.append(
-                Place(
+                RequestAndSeed(
                     group,
                     number,
                     request_here,
@@ -96,7 +96,7 @@ def prepare_scores(comparison: Comparison) -> None:
     make_scores([plan_scoring(comparison.plain_config(s)) for s in sorted(seeds)])
 
 
-def make_cell(comparison: Comparison, method: str, trial: Settings, place: Place, *, tuning: bool) -> Cell:
+def make_cell(comparison: Comparison, method: str, trial: Settings, place: RequestAndSeed, *, tuning: bool) -> Cell:
     shared = place.plan
     forget, total = len(shared.forget.rows), shared.manifest.num_rows("train")
     sizes = Sizes(forget, total - forget, len(shared.forget.classes), shared.manifest.num_classes)
@@ -119,7 +119,7 @@ def search(comparison: Comparison) -> dict[str, Search]:
         f"not reported"
     )
 
-    def evaluate(asked: Sequence[tuple[str, dict[str, Any]]]) -> list[Trial]:
+    def evaluate(asked: Sequence[tuple[str, dict[str, Any]]]) -> list[SearchTrial]:
         cells = [make_cell(comparison, label, s, place, tuning=True) for label, s in asked for place in spots]
         outcomes = run_cells(cells)
         return [
@@ -160,7 +160,7 @@ def check(comparison: Comparison) -> None:
         raise ConfigError("tuning.requests: the rows of one are reported, and would decide the settings.")
 
 
-def _check_settings(comparison: Comparison, label: str, place: Place) -> None:
+def _check_settings(comparison: Comparison, label: str, place: RequestAndSeed) -> None:
     """Raises: ConfigError for settings, or for an end of a range that may become so wide, that a run would refuse."""
     for trial in comparison.ends(label):
         try:
@@ -178,12 +178,12 @@ def _without_scores(comparison: Comparison, request: Settings) -> Settings:
     return {"kind": "by_random", "count": request["count"]}
 
 
-def run_comparison(comparison: Comparison, finished: Callable[[Cell], None] = lambda cell: None) -> Finished:
+def run_comparison(comparison: Comparison, finished: Callable[[Cell], None] = lambda cell: None) -> ComparisonResult:
     """Search, then run every cell; what is finished already is found. ``finished`` is called with every reported cell
     as soon as it is there."""
     prepare_scores(comparison)
     config = comparison.config
-    done = Finished(comparison, search(comparison), [])
+    done = ComparisonResult(comparison, search(comparison), [])
     keyed = [
         (label, place)
         for group, requests in config.requests.items()

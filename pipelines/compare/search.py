@@ -16,7 +16,7 @@ import optuna
 from optuna.trial import TrialState, create_trial
 
 from cu_core.audit.report import AuditReport
-from pipelines.compare.competitors import Tuning
+from pipelines.compare.competitors import SearchConfig
 from pipelines.grid.cells import Failure, Outcome
 from pipelines.grid.ranges import Space, distribution, edge_of, kind_of, rounded, values_of, widened
 
@@ -25,7 +25,7 @@ STARTUP = 10
 
 
 @dataclass(frozen=True)
-class Trial:
+class SearchTrial:
     """Settings that were tried."""
 
     settings: dict[str, Any]
@@ -44,12 +44,12 @@ class Search:
     start: Space
     space: Space
     """As it ended."""
-    trials: tuple[Trial, ...] = ()
+    trials: tuple[SearchTrial, ...] = ()
     widenings: tuple[str, ...] = ()
     """Settings whose range was widened, once for each time."""
 
     @property
-    def best(self) -> Trial:
+    def best(self) -> SearchTrial:
         return min(self.trials, key=lambda t: t.value)
 
     @property
@@ -70,15 +70,15 @@ def rows_forwarded(report: AuditReport) -> float:
     return sum(report.cost[f"{part}_rows"] for part in ("forget", "retain", "frozen", "prepare"))
 
 
-def trial_of(settings: dict[str, Any], outcomes: Sequence[Outcome], objective: str) -> Trial:
+def trial_of(settings: dict[str, Any], outcomes: Sequence[Outcome], objective: str) -> SearchTrial:
     """A trial from the outcomes of its runs."""
     reports = [o for o in outcomes if isinstance(o, AuditReport)]
     failed = tuple(o.reason for o in outcomes if isinstance(o, Failure))
     value = math.inf if failed else float(np.mean([OBJECTIVES[objective](r) for r in reports]))
-    return Trial(settings, value, sum(rows_forwarded(r) for r in reports), failed)
+    return SearchTrial(settings, value, sum(rows_forwarded(r) for r in reports), failed)
 
 
-def draw(space: Space, told: Sequence[Trial], count: int, seed: int) -> list[dict[str, Any]]:
+def draw(space: Space, told: Sequence[SearchTrial], count: int, seed: int) -> list[dict[str, Any]]:
     """The next settings to try; a function of its arguments alone. Optuna sees choices by their place in the list."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     drawn_by = {key: distribution(_by_place(drawn)) for key, drawn in space.items()}
@@ -117,7 +117,7 @@ class _Running:
     """Trials until its ranges are looked at."""
     asked: list[dict[str, Any]] = field(default_factory=list)
 
-    def ask(self, tuning: Tuning) -> list[dict[str, Any]]:
+    def ask(self, tuning: SearchConfig) -> list[dict[str, Any]]:
         """The next batch; empty once the search is over."""
         if len(self.found.trials) == self.due and not self._go_on(tuning):
             return []
@@ -125,7 +125,7 @@ class _Running:
         self.asked = draw(self.found.space, self.found.trials, count, tuning.seeds[0])
         return self.asked
 
-    def _go_on(self, tuning: Tuning) -> bool:
+    def _go_on(self, tuning: SearchConfig) -> bool:
         """Widen the ranges at whose edge the best value lies, if any and if it may be done once more."""
         found, edges = self.found, self.found.edges
         rounds = (self.due - tuning.trials) // tuning.more_trials
@@ -136,16 +136,16 @@ class _Running:
         self.due += tuning.more_trials
         return True
 
-    def tell(self, trials: Sequence[Trial]) -> None:
+    def tell(self, trials: Sequence[SearchTrial]) -> None:
         found = self.found
         self.found = Search(found.start, found.space, (*found.trials, *trials), found.widenings)
 
 
-Evaluate = Callable[[Sequence[tuple[str, dict[str, Any]]]], Sequence[Trial]]
+Evaluate = Callable[[Sequence[tuple[str, dict[str, Any]]]], Sequence[SearchTrial]]
 """Runs settings of methods, several at once, and gives their trials in the same order."""
 
 
-def search_all(spaces: Mapping[str, Space], tuning: Tuning, evaluate: Evaluate) -> dict[str, Search]:
+def search_all(spaces: Mapping[str, Space], tuning: SearchConfig, evaluate: Evaluate) -> dict[str, Search]:
     """The searches of all methods side by side; none depends on another."""
     running = {label: _Running(Search(space, space), tuning.trials) for label, space in spaces.items()}
     while asked := [(label, settings) for label, state in running.items() for settings in state.ask(tuning)]:

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from pipelines.compare.competitors import Tuning
+from pipelines.compare.competitors import SearchConfig
 from pipelines.compare.digests import settings_digest
 from pipelines.compare.result_table import Entry, ResultTable
-from pipelines.compare.run import Finished
+from pipelines.compare.run import ComparisonResult
 from pipelines.compare.search import STARTUP, Search
 from pipelines.console import counted
 from pipelines.grid.cells import Failure
@@ -19,7 +19,7 @@ from pipelines.grid.ranges import EDGE_FRAC, WITHIN, kind_of, values_of
 HEADINGS = ["method", "trials", "diverged", "ranges", "chosen", "objective", "rows searched"]
 
 
-def search_table(finished: Finished) -> ResultTable | None:
+def search_table(finished: ComparisonResult) -> ResultTable | None:
     """A row for each method that is searched; absent if none is."""
     tuning = finished.comparison.config.tuning
     if tuning is None or not finished.searches:
@@ -52,7 +52,7 @@ def _range(found: Search, key: str) -> str:
     return f"{key} {low:g} to {high:g}{scale}{' (widened ' + counted(times, 'time') + ')' if times else ''}{left}"
 
 
-def _rule(finished: Finished, tuning: Tuning) -> str:
+def _rule(finished: ComparisonResult, tuning: SearchConfig) -> str:
     """How all were searched, and what it cost."""
     at_random = min(math.ceil(STARTUP / tuning.at_once) * tuning.at_once, tuning.trials)
     found, runs = finished.searches.values(), len(tuning.requests) * len(tuning.seeds)
@@ -64,13 +64,13 @@ def _rule(finished: Finished, tuning: Tuning) -> str:
         f"{finished.comparison.config.budget_rows:,} rows; the objective is the mean {tuning.objective} on the stop "
         f"set. A best value within {100 * EDGE_FRAC:.0f}% of the width of a bound makes the range {tuning.widen:g} "
         f"times as wide on that side, followed by {tuning.more_trials} more trials, {tuning.widenings} times at most. "
-        f"Limits that ranges are not widened beyond: {'; '.join(limits) or 'none'}. Tuning requests "
+        f"Limits that ranges are not widened beyond: {'; '.join(limits) or 'none'}. SearchConfig requests "
         f"{'; '.join(plain(r) for r in tuning.requests)}; tuning seeds {', '.join(map(str, tuning.seeds))}; neither is "
         f"reported. All searches together forwarded {spent:,.0f} rows, without diverged runs and stop checks."
     )
 
 
-def settings_lines(finished: Finished) -> list[str]:
+def settings_lines(finished: ComparisonResult) -> list[str]:
     """What each method ran with, and the digest of the settings that it has before its search."""
     lines = []
     for label, competitor in finished.comparison.config.methods.items():
@@ -89,7 +89,7 @@ def plain(settings: object, prefix: str = "") -> str:
     return " ".join(plain(value, f"{prefix}{key}.") for key, value in settings.items())
 
 
-def left_out(finished: Finished) -> list[str]:
+def left_out(finished: ComparisonResult) -> list[str]:
     """Cells without figures, and trials that diverged, with reasons."""
     lines = [f"{r.cell.label}: {r.outcome.reason}" for r in finished.results if isinstance(r.outcome, Failure)]
     for label, found in finished.searches.items():
@@ -100,7 +100,7 @@ def left_out(finished: Finished) -> list[str]:
     return lines
 
 
-def searches_as_json(finished: Finished) -> dict[str, Any]:
+def searches_as_json(finished: ComparisonResult) -> dict[str, Any]:
     """Every trial, for whoever wants to look; an infinite objective is null."""
     return {
         label: {

@@ -12,7 +12,7 @@ from cu_core.audit.report import AuditReport
 from cu_core.audit.table import METRICS
 from pipelines.compare.competitors import CONTROLS
 from pipelines.compare.result_table import Entry, ResultTable
-from pipelines.compare.run import Finished, Result
+from pipelines.compare.run import ComparisonResult, Result
 from pipelines.compare.search import rows_forwarded
 from pipelines.compare.verdict_table import (
     MARK,
@@ -34,7 +34,7 @@ NEEDED = ("group", "method", "control", "request", "seed", "gap")
 VERDICT = ("verdict", "said by", "oracles held out", "oracles passed", "audits", "original fails")
 
 
-def cell_frame(finished: Finished) -> pd.DataFrame:
+def cell_frame(finished: ComparisonResult) -> pd.DataFrame:
     """A row for each cell, and for doing nothing and the oracle at each request and seed: ``gap``, ``METRIC`` (value in
     points), ``METRIC - oracle`` (difference), and cost. What diverged has no figures."""
     records = [_record(r) for r in finished.results]
@@ -102,7 +102,7 @@ def _of_all(reports: Sequence[AuditReport], metric: str) -> list[float]:
     return [value for report in reports for row in report.rows if row.name == metric for value in row.oracles]
 
 
-def tables(finished: Finished, frame: pd.DataFrame) -> list[ResultTable]:
+def tables(finished: ComparisonResult, frame: pd.DataFrame) -> list[ResultTable]:
     """Verdicts, differences to the oracle and the values themselves, for every group of requests: of the methods that
     were searched, or run as they were given, and of the published settings."""
     methods = finished.comparison.config.methods

@@ -18,8 +18,8 @@ from cu_core.audit.zero_shot import digests_of
 from cu_core.environment import environment, tell_other
 from cu_core.errors import NonFiniteError
 from cu_core.files import write_text
-from cu_core.places import shown, there
 from cu_core.run import Hooks, run_unlearn
+from cu_core.storage import fetched, shown
 from pipelines.cluster.board import ray_board
 from pipelines.cluster.session import ray_session
 from pipelines.console import console, counted
@@ -77,9 +77,9 @@ class Cell:
     def outcome(self) -> Outcome | None:
         """What it gave; absent until it is finished."""
         for failure in self.failures:
-            if there(failure):
+            if fetched(failure):
                 return Failure(json.loads(failure.read_text())["reason"])
-        if not there(self.report_file):
+        if not fetched(self.report_file):
             return None
         report = REPORTS.validate_json(self.report_file.read_text())
         tell_other(shown(self.report_file), report.versions, environment(self.plan.config.workers.device))
@@ -93,7 +93,7 @@ def _run_cell(cell: Cell, *models: None) -> None:
     hooks = Hooks(device=device_of(plan.config), on_step=log)
     unlearned = cell.folder / "unlearned"
     try:
-        if not there(unlearned / "meta.json"):
+        if not fetched(unlearned / "meta.json"):
             run_unlearn(plan.config, plan.original.folder, plan.forget_file, unlearned, hooks)
     except NonFiniteError as error:
         _fail(cell.failures[0], str(error))
@@ -125,7 +125,7 @@ def _audit_cell(cell: Cell) -> None:
 def _run_large(cell: Cell, board: Any) -> None:
     """A cell of several workers: a Ray Train run from here, then its audit as a task."""
     place = RunFolder(cell.folder)
-    if not there(place.unlearned / "meta.json"):
+    if not fetched(place.unlearned / "meta.json"):
         cell.folder.mkdir(parents=True, exist_ok=True)
         try:
             job = WorkerJob(cell.plan, place, StepLog(cell.folder), board)

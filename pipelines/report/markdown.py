@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from cu_core.errors import ConfigError
-from cu_core.places import there
+from cu_core.storage import fetched
 
 
 def check_out(out: Path | None) -> None:
     """Raises: ConfigError if the file could not be written at the end, or is there and no table of ours."""
-    if out is not None and there(out) and not out.read_text(errors="replace").startswith("```\ncu "):
+    if out is not None and fetched(out) and not out.read_text(errors="replace").startswith("```\ncu "):
         raise ConfigError(f"--out: {out} exists and is no table of this program; name another file.")
     if out is not None and (out.is_dir() or out.parent.is_file()):
         raise ConfigError(f"--out: {out} must be a file that can be written; it is a folder, or lies in a file.")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from cu_core.checkpoint import META, TrainState, load_state, save_state
 from cu_core.errors import DamagedFile
-from cu_core.places import names, remove, there
+from cu_core.storage import fetched, names, remove
 
 KEPT_CHECKPOINTS = 2
 
@@ -29,7 +29,7 @@ class Checkpoints:
         newest = f"step-{state.step:08d}"
         save_state(self.folder / newest, state, self.digest)
         there_now = names(self.folder)
-        whole = [name for name in there_now if name <= newest and there(self.folder / name / META)]
+        whole = [name for name in there_now if name <= newest and fetched(self.folder / name / META)]
         for name in {*there_now} - {*whole[-KEPT_CHECKPOINTS:]}:
             remove(self.folder / name)
 
@@ -44,7 +44,7 @@ class Checkpoints:
         """The newest that is whole."""
         for name in reversed(names(self.folder)):
             found = self.folder / name
-            if not there(found / META):  # cut off while it was sent
+            if not fetched(found / META):  # cut off while it was sent
                 continue
             try:
                 state = load_state(found, self.digest)

@@ -13,8 +13,8 @@ from rich.table import Table
 
 from cu_core.config import RunConfig
 from cu_core.data.forget_split import ForgetSplit
-from cu_core.places import there
 from cu_core.run import fresh_model, open_reader, open_split
+from cu_core.storage import fetched
 from pipelines.console import console
 from pipelines.run.plan import about_request, make_plan
 
@@ -57,7 +57,7 @@ def describe_run(config: RunConfig) -> None:
         rows = config.train.epochs * (
             split.num_train if label == scratch.original.label else split.num_train - len(scratch.forget.rows)
         )
-        if there(real.store / "models" / key / "meta.json"):
+        if fetched(real.store / "models" / key / "meta.json"):
             table.add_row(label, "0", "0", "found, not trained again")
         else:
             add(label, rows, f"{rows / config.train.batch:.0f}", speed)
@@ -75,7 +75,7 @@ def describe_run(config: RunConfig) -> None:
 
 
 def _written(config: RunConfig, request: str, keys: Iterable[str]) -> str:
-    models = [f"models/{key}" for key in keys if not there(config.store / "models" / key / "meta.json")]
+    models = [f"models/{key}" for key in keys if not fetched(config.store / "models" / key / "meta.json")]
     run = f"runs/{config.name or '(named by data, time and hash)'}"
     files = "config.yaml, checkpoints, unlearned, audit.json, samples.parquet, report.html, result.json"
     return ", ".join([f"requests/{request}", *models, f"{run} ({files})"]) + " and the MLflow run"

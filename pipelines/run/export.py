@@ -14,8 +14,8 @@ from cu_core.config import RunConfig
 from cu_core.errors import ConfigError
 from cu_core.files import atomic_folder
 from cu_core.models.image_text import ImageTextClassifier
-from cu_core.places import there
 from cu_core.run import load_model, open_reader
+from cu_core.storage import fetched
 from pipelines.run.plan import make_plan
 from pipelines.run.saved_models import find_model
 
@@ -32,7 +32,7 @@ def export(config: RunConfig, model: str, out: Path, adapter: bool) -> list[str]
     folder = find_model(plan, model)
     with atomic_folder(out.resolve()) as partial:
         if adapter:
-            if not all(there(folder / name) for name in ADAPTER):
+            if not all(fetched(folder / name) for name in ADAPTER):
                 raise ConfigError(f"--adapter: {model} was not unlearned with trainable.tune=lora.")
             for name in ADAPTER:
                 shutil.copy(folder / name, partial / name)

@@ -11,12 +11,12 @@ from cu_core.audit.report import AuditReport
 from cu_core.config import RunConfig
 from cu_core.config_io import as_plain
 from cu_core.errors import ConfigError
-from cu_core.places import remove, shown, there
+from cu_core.storage import fetched, remove, shown
 from pipelines.cluster.session import ray_session
 from pipelines.console import console
 from pipelines.run.auditing import audit
 from pipelines.run.folder import RunFolder, open_run
-from pipelines.run.lock import claim
+from pipelines.run.lock import run_lock
 from pipelines.run.plan import Plan, about_request, make_plan
 from pipelines.run.record import record
 from pipelines.run.training import train_missing
@@ -26,7 +26,7 @@ from pipelines.tracking.step_log import CurveWriter, StepLog
 
 
 @dataclass(frozen=True)
-class Finished:
+class JobResult:
     """A whole run."""
 
     report: AuditReport
@@ -57,7 +57,7 @@ def mlflow_run(plan: Plan, folder: RunFolder, settings: dict[str, Any]) -> Itera
         tracking.end_run(config, run_id, status)
 
 
-def run_job(config: RunConfig, *, local: bool = False, resume: str | None = None) -> Finished:
+def run_job(config: RunConfig, *, local: bool = False, resume: str | None = None) -> JobResult:
     """`cu unlearn`: every part, resumable; what is finished is found by digest and not made again."""
     plan = make_plan(config)
     config, folder = open_run(plan.config, plan.digest, resume)
@@ -72,15 +72,15 @@ def run_job(config: RunConfig, *, local: bool = False, resume: str | None = None
                 if resume is None:  # nothing was begun
                     remove(folder.path)
                 raise
-        stack.enter_context(claim(folder.path))
+        stack.enter_context(run_lock(folder.path))
         if folder.finished:  # by another driver, while this one looked whether it lives
             raise ConfigError(f"--resume {folder.name}: that run is finished by now.")
         run_id = stack.enter_context(mlflow_run(plan, folder, settings))
         tracking.log_data(config, run_id, plan.manifest)
         train_missing(config, plan.missing, local)
-        if not there(folder.unlearned / "meta.json"):
+        if not fetched(folder.unlearned / "meta.json"):
             curves = CurveWriter(StepLog(folder.path), tracking.tracking_uri(config), run_id)
             unlearn(plan, folder, curves, local)
         report = audit(plan, folder.unlearned, folder.path / "samples.parquet", local)
         record(plan, folder, run_id, report)
-    return Finished(report, folder, config)
+    return JobResult(report, folder, config)

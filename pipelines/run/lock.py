@@ -18,7 +18,7 @@ import psutil
 
 from cu_core.errors import ConfigError
 from cu_core.files import write_text
-from cu_core.places import there
+from cu_core.storage import fetched
 from pipelines.console import console
 
 BEAT = 5.0
@@ -31,7 +31,7 @@ FILE = "driver.json"
 
 
 @contextlib.contextmanager
-def claim(folder: Path) -> Iterator[None]:
+def run_lock(folder: Path) -> Iterator[None]:
     """While the block runs, this process says in the run's folder that it is the one that works there. Where another
     has taken over all the same (this one did not get to say so for long), the block is interrupted.
 
@@ -79,7 +79,7 @@ def _beat(folder: Path, own: str, ended: threading.Event) -> None:
 
 def _read(folder: Path) -> dict[str, Any]:
     """What the last driver said; empty where it has ended, there was none, or it was cut short."""
-    if not there(folder / FILE):
+    if not fetched(folder / FILE):
         return {}
     try:
         said: dict[str, Any] = json.loads((folder / FILE).read_text())

@@ -18,8 +18,8 @@ from cu_core.data.requests import ForgetSet, resolve_request, save_forget_set
 from cu_core.data.schema import Manifest
 from cu_core.errors import ConfigError
 from cu_core.files import atomic_file, file_sha256
-from cu_core.places import named_file, place, shown, there
 from cu_core.run import foreign_model, fresh_model, made_elsewhere, open_reader, open_split
+from cu_core.storage import fetched, named_file, place, shown
 from pipelines.tracking.mlflow_runs import tracking_uri, use_server
 
 
@@ -34,7 +34,7 @@ class TrainJob:
 
     @property
     def done(self) -> bool:
-        return there(self.folder / "meta.json")
+        return fetched(self.folder / "meta.json")
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ def _kept(file: Path, store: Path) -> Path:
     if store in file.parents:
         return file
     kept = store / "downloads" / f"{file_sha256(file)[:16]}.safetensors"
-    if not there(kept):
+    if not fetched(kept):
         with atomic_file(kept) as partial:
             shutil.copyfile(file, partial)
     return kept

@@ -25,7 +25,7 @@ ASKED = "asked"
 """Beside the step in what a worker reports with a checkpoint: whether it was asked for."""
 
 
-class Desk(Protocol):
+class PreemptionSignal(Protocol):
     """Between whoever got the notice and who takes the checkpoint."""
 
     def ask(self) -> None: ...
@@ -40,7 +40,7 @@ class Desk(Protocol):
     def is_taken(self) -> bool: ...
 
 
-class HereDesk:
+class LocalSignal:
     """In one process."""
 
     def __init__(self) -> None:
@@ -63,7 +63,7 @@ class HereDesk:
         return self._taken.is_set()
 
 
-class BoardDesk:
+class BoardSignal:
     """The same on a board of Ray; a worker looks twice a second, in a thread of its own."""
 
     def __init__(self, board: Any):
@@ -97,31 +97,31 @@ class BoardDesk:
         return bool(ray.get(self.board.is_taken.remote()))
 
 
-class Announce(UserCallback):
+class ReportTaken(UserCallback):
     """A checkpoint of Ray Train that was asked for is taken once its controller knows of it: earlier, a restart would
     not find it."""
 
-    def __init__(self, desk: Desk):
-        self.desk = desk
+    def __init__(self, preemption: PreemptionSignal):
+        self.preemption = preemption
 
     def after_report(self, run_context: Any, metrics: Any, checkpoint: Any) -> None:
         if checkpoint is not None and any(reported.get(ASKED) for reported in metrics):
-            self.desk.taken()
+            self.preemption.taken()
 
 
 @contextmanager
-def notice(desk: Desk) -> Iterator[None]:
+def on_sigterm(preemption: PreemptionSignal) -> Iterator[None]:
     """While the block runs, SIGTERM asks for a checkpoint, and the block ends by KeyboardInterrupt once it is there."""
 
     asked, done = threading.Event(), threading.Event()
 
     def wait() -> None:
         try:
-            desk.ask()
+            preemption.ask()
             until = time.monotonic() + PATIENCE
-            while not desk.is_taken() and time.monotonic() < until:
+            while not preemption.is_taken() and time.monotonic() < until:
                 time.sleep(LOOK)
-            console.print("a checkpoint was taken" if desk.is_taken() else "no checkpoint could be taken in time")
+            console.print("a checkpoint was taken" if preemption.is_taken() else "no checkpoint could be taken in time")
         except RayError:  # the unlearning ended meanwhile, and its board with it: what it made is there
             console.print("the unlearning has ended")
         done.set()

@@ -19,7 +19,7 @@ from cu_core.checkpoint import read_meta
 from cu_core.config import RunConfig
 from cu_core.dist import data_parallel, rank, use_cpus
 from cu_core.errors import DamagedFile
-from cu_core.places import shown
+from cu_core.storage import shown
 from pipelines.run.checkpoints import KEPT_CHECKPOINTS
 from pipelines.run.folder import RunFolder
 

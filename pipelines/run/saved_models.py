@@ -13,8 +13,8 @@ from mlflow.exceptions import MlflowException
 from cu_core.config import RunConfig
 from cu_core.config_io import load_config
 from cu_core.errors import ConfigError
-from cu_core.places import there
 from cu_core.run import import_original
+from cu_core.storage import fetched
 from pipelines.run.folder import names_in
 from pipelines.run.plan import Plan, absolute, is_mlflow
 from pipelines.tracking import mlflow_runs as tracking
@@ -33,7 +33,7 @@ def config_of(model: str, file: Path | None, overrides: Sequence[str]) -> RunCon
     if model.endswith((".yaml", ".yml")):
         raise ConfigError(f"{model} is a configuration, not a model: cu audit MODEL --config {model}.")
     for folder in [own.store / "runs" / model, Path(model), *list(Path(model).parents)[:2]]:
-        if there(folder / "config.yaml"):
+        if fetched(folder / "config.yaml"):
             return load_config(folder / "config.yaml", overrides)
     if not Path(model).exists():
         raise ConfigError(_unknown(own, model))
@@ -67,10 +67,10 @@ def find_model(plan: Plan, model: str) -> Path:
     """A run's name or a model folder as it is; a weights file or MLflow URI is taken into the store first."""
     run = plan.config.store / "runs" / model / "unlearned"
     for folder in (run, Path(model), Path(model) / "unlearned"):
-        if there(folder / "meta.json"):
+        if fetched(folder / "meta.json"):
             return folder.resolve()
     for folder in (run.parent, Path(model)):
-        if there(folder / "run.json"):
+        if fetched(folder / "run.json"):
             raise ConfigError(
                 f"{model}: that run has not made a model; cu unlearn goes on with --resume {folder.name}."
             )
@@ -78,6 +78,6 @@ def find_model(plan: Plan, model: str) -> Path:
         raise ConfigError(_unknown(plan.config, model))
     config = absolute(replace(plan.config, model=replace(plan.config.model, weights=model)))
     folder = config.store / "models" / config.original_key(plan.manifest.digest)
-    if not there(folder / "meta.json"):
+    if not fetched(folder / "meta.json"):
         import_original(config, folder)
     return folder

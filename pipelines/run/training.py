@@ -20,7 +20,7 @@ from pipelines.console import bars, console
 from pipelines.run.checkpoints import Checkpoints
 from pipelines.run.plan import TrainJob, make_plan
 from pipelines.run.task_options import OnStep, bar_step, both, device_of, ray_task, task_options
-from pipelines.tracking.prometheus import Watch
+from pipelines.tracking.prometheus import StepMetrics
 
 TRAINING_PAUSE = 300.0
 """Seconds between two checkpoints of an original or oracle."""
@@ -67,7 +67,7 @@ def _every(seconds: float) -> Callable[[], bool]:
 
 @ray_task
 def _train_task(config: RunConfig, job: TrainJob, board: Any, label: str) -> None:
-    _train(config, job, both(board_step(board, label), Watch(job.folder.name)))
+    _train(config, job, both(board_step(board, label), StepMetrics(job.folder.name)))
 
 
 def train_missing(config: RunConfig, jobs: Sequence[TrainJob], local: bool) -> None:

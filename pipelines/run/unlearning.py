@@ -20,10 +20,10 @@ from pipelines.console import bars, console
 from pipelines.run.checkpoints import Checkpoints
 from pipelines.run.folder import RunFolder
 from pipelines.run.plan import Plan
-from pipelines.run.preemption import ASKED, Announce, BoardDesk, Desk, HereDesk, notice
+from pipelines.run.preemption import ASKED, BoardSignal, LocalSignal, PreemptionSignal, ReportTaken, on_sigterm
 from pipelines.run.ray_train import Preemption, train_workers
 from pipelines.run.task_options import OnStep, bar_step, both, device_of, ray_task, task_options
-from pipelines.tracking.prometheus import Watch
+from pipelines.tracking.prometheus import StepMetrics
 
 
 class Curves(Protocol):
@@ -40,28 +40,28 @@ def _going_on(folder: RunFolder, state: TrainState) -> TrainState:
     return state
 
 
-def _local_hooks(plan: Plan, folder: RunFolder, on_step: OnStep, curves: Curves, desk: Desk) -> Hooks:
+def _local_hooks(plan: Plan, folder: RunFolder, on_step: OnStep, curves: Curves, preemption: PreemptionSignal) -> Hooks:
     kept = Checkpoints(folder.checkpoints, plan.digest, folder.note)
 
     def save(state: TrainState) -> None:
         curves.flush()  # a restart from this checkpoint does not write these points again
         kept.save(state)
-        desk.taken()
+        preemption.taken()
 
     device = device_of(plan.config)
-    return Hooks(device=device, save=save, latest=kept.latest, on_step=on_step, wants_checkpoint=desk.asked)
+    return Hooks(device=device, save=save, latest=kept.latest, on_step=on_step, wants_checkpoint=preemption.asked)
 
 
-def unlearn_here(plan: Plan, folder: RunFolder, on_step: OnStep, curves: Curves, desk: Desk) -> None:
+def unlearn_here(plan: Plan, folder: RunFolder, on_step: OnStep, curves: Curves, preemption: PreemptionSignal) -> None:
     """The whole unlearning in this process, checkpoints in the run's folder."""
-    hooks = _local_hooks(plan, folder, both(on_step, curves), curves, desk)
+    hooks = _local_hooks(plan, folder, both(on_step, curves), curves, preemption)
     run_unlearn(plan.config, plan.original.folder, plan.forget_file, folder.unlearned, hooks)
     curves.flush()
 
 
 @ray_task
 def _unlearn_task(plan: Plan, folder: RunFolder, curves: Curves, board: Any) -> None:
-    unlearn_here(plan, folder, both(board_step(board, "unlearn"), Watch(folder.name)), curves, BoardDesk(board))
+    unlearn_here(plan, folder, both(board_step(board, "unlearn"), StepMetrics(folder.name)), curves, BoardSignal(board))
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ class WorkerJob:
         checkpoint: Path | None,
     ) -> None:
         digest = self.plan.digest
-        desk: Desk = BoardDesk(self.board) if self.board else HereDesk()
+        preemption: PreemptionSignal = BoardSignal(self.board) if self.board else LocalSignal()
         preempted = Preemption()
 
         def save(state: TrainState) -> None:
@@ -91,12 +91,12 @@ class WorkerJob:
                 report({"step": state.step}, None)
                 return
             self.curves.flush()  # a restart from this checkpoint does not write these points again
-            asked = desk.asked()  # else it was due, and the one that is asked for comes after it
+            asked = preemption.asked()  # else it was due, and the one that is asked for comes after it
             with tempfile.TemporaryDirectory() as place:
                 save_state(Path(place) / "state", state, digest)
                 report({"step": state.step, ASKED: float(asked)}, Path(place) / "state")
             if asked:
-                desk.saved()
+                preemption.saved()
 
         hooks = Hooks(
             device=device,
@@ -104,7 +104,7 @@ class WorkerJob:
             save=save,
             on_step=self._on_step(report),
             latest=lambda: _going_on(self.folder, load_state(checkpoint, digest)) if checkpoint else None,
-            wants_checkpoint=lambda: any([preempted(), rank() == 0 and desk.asked()]),
+            wants_checkpoint=lambda: any([preempted(), rank() == 0 and preemption.asked()]),
         )
         plan = self.plan
         run_unlearn(plan.config, plan.original.folder, plan.forget_file, self.folder.unlearned, hooks)
@@ -120,7 +120,7 @@ class WorkerJob:
                     self.curves.flush()  # a trial that is ended here does not come back
                 report(found, None)
 
-        everywhere = both(Watch(self.folder.name), look)
+        everywhere = both(StepMetrics(self.folder.name), look)
         drawn = board_step(self.board, "unlearn") if self.board else lambda step: None
         return both(both(drawn, self._curves), everywhere) if rank() == 0 else everywhere
 
@@ -134,19 +134,19 @@ def unlearn(plan: Plan, folder: RunFolder, curves: Curves, local: bool) -> None:
     count = plan.config.workers.count
     if local:
         console.print("unlearn: in this process")
-        desk = HereDesk()
-        with bars() as drawn, notice(desk):
-            unlearn_here(plan, folder, bar_step(drawn, "unlearn"), curves, desk)
+        preemption = LocalSignal()
+        with bars() as drawn, on_sigterm(preemption):
+            unlearn_here(plan, folder, bar_step(drawn, "unlearn"), curves, preemption)
         return
     kind = "a Ray task (one worker)" if count == 1 else f"Ray Train, {count} workers (start-up takes about 15 s)"
     console.print(f"unlearn: {kind}")
     noted = len(folder.notes)
-    with ray_board() as board, notice(BoardDesk(board)):
+    with ray_board() as board, on_sigterm(BoardSignal(board)):
         if count == 1:
             options = task_options(plan.config) | {"num_cpus": plan.config.workers.cpus}
             ray.get(_unlearn_task.options(**options).remote(plan, folder, curves, board))
         else:
-            announce = Announce(BoardDesk(board))
+            announce = ReportTaken(BoardSignal(board))
             train_workers(WorkerJob(plan, folder, curves, board), plan.config, folder, [announce])
     for line in folder.notes[noted:]:
         console.print(line, highlight=False)

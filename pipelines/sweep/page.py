@@ -22,8 +22,8 @@ from pipelines.report.audit_page import environment
 from pipelines.report.plots import svg
 from pipelines.report.provenance import command_line, from_nothing, machine
 from pipelines.sweep.objective import objectives
-from pipelines.sweep.ray_tune import Tried
-from pipelines.sweep.result import DEFAULT, WINNER, Swept
+from pipelines.sweep.ray_tune import TrialResult
+from pipelines.sweep.result import DEFAULT, WINNER, SweepResult
 
 LABELS = {
     "forgetting": "forgetting, distance to the goal (points)",
@@ -35,7 +35,7 @@ ENOUGH = 10
 STATES = {"finished": TrialState.COMPLETE, "stopped": TrialState.PRUNED, "failed": TrialState.FAIL}
 
 
-def study_of(swept: Swept) -> optuna.Study:
+def study_of(swept: SweepResult) -> optuna.Study:
     """The trials as Optuna keeps them, whoever drew them."""
     names, space = objectives(swept.sweep.config.objective), swept.sweep.space
     last = [key.split(".")[-1] for key in space]
@@ -83,7 +83,7 @@ def _picture(plot: Callable[..., Any], *given: Any, **named: Any) -> str:
     return drawn
 
 
-def _front(swept: Swept) -> tuple[str, str]:
+def _front(swept: SweepResult) -> tuple[str, str]:
     """Caption and SVG of the Pareto front."""
     finished = [t for t in swept.trials if t.state == "finished"]
     figure = Figure(figsize=(9, 4), layout="constrained")
@@ -99,7 +99,7 @@ def _front(swept: Swept) -> tuple[str, str]:
     )
 
 
-def pictures(swept: Swept) -> list[tuple[str, str]]:
+def pictures(swept: SweepResult) -> list[tuple[str, str]]:
     """Caption and SVG."""
     study, names = study_of(swept), objectives(swept.sweep.config.objective)
     found = [_front(swept)] if len(names) > 1 else []
@@ -127,7 +127,7 @@ def pictures(swept: Swept) -> list[tuple[str, str]]:
     return found
 
 
-def trial_frame(trials: list[Tried]) -> pd.DataFrame:
+def trial_frame(trials: list[TrialResult]) -> pd.DataFrame:
     """A row for each trial: state, reason, begin and end (seconds since 1970), settings, figures."""
     return pd.DataFrame(
         [{"trial": t.number, "state": t.state, "reason": t.reason, "begin": t.times[0], "end": t.times[1],
@@ -135,14 +135,14 @@ def trial_frame(trials: list[Tried]) -> pd.DataFrame:
     )  # fmt: skip
 
 
-def _clear(swept: Swept) -> bool:
+def _clear(swept: SweepResult) -> bool:
     """Whether winner and base differ by more than the spread of their difference over seeds; a run that diverged (its
     figure is infinite) is a difference."""
     apart = pd.Series(swept.again[DEFAULT]) - pd.Series(swept.again[WINNER])
     return len(apart) > 1 and not abs(apart.mean()) < apart.std()
 
 
-def conclusion(swept: Swept) -> str:
+def conclusion(swept: SweepResult) -> str:
     """What the search found, in a sentence."""
     series = {name: pd.Series(values) for name, values in swept.again.items()}
     told = {n: f"{s.mean():.2f}" + (f" ± {s.std():.2f}" if len(s) > 1 else "") for n, s in series.items()}
@@ -155,7 +155,7 @@ def conclusion(swept: Swept) -> str:
     return f"The settings of base stand: {figure} {told[DEFAULT]}, the winner's {told[WINNER]}, {runs}.{chance}"
 
 
-def write_page(swept: Swept) -> None:
+def write_page(swept: SweepResult) -> None:
     """``trials.csv`` and ``report.html``."""
     frame = trial_frame(swept.trials)
     write_text(swept.folder / "trials.csv", frame.to_csv(index=False))

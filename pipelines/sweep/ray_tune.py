@@ -19,7 +19,7 @@ from ray.tune.search.optuna import OptunaSearch
 
 from cu_core.audit.table import METRICS
 from cu_core.config import RunConfig
-from cu_core.places import names, remove, shown
+from cu_core.storage import names, remove, shown
 from pipelines.cluster.session import resources
 from pipelines.errors import explain, root_cause
 from pipelines.run.ray_train import own_interrupt
@@ -79,7 +79,7 @@ def _scheduler(name: str) -> TrialScheduler:
 
 
 @dataclass(frozen=True)
-class Tried:
+class TrialResult:
     """A trial as it ended."""
 
     number: int
@@ -94,7 +94,7 @@ class Tried:
     """Begin and end, seconds since 1970."""
 
 
-def run_trials(sweep: Sweep, folder: Path, callback: tune.Callback) -> list[Tried]:
+def run_trials(sweep: Sweep, folder: Path, callback: tune.Callback) -> list[TrialResult]:
     """All trials, or those that ``folder`` lacks."""
     os.environ["TUNE_GLOBAL_CHECKPOINT_S"] = SNAPSHOT_SECONDS
     os.environ["TUNE_DISABLE_STRICT_METRIC_CHECKING"] = "1"  # the checkpoint of a Train run is no look
@@ -136,7 +136,7 @@ def _share(config: RunConfig) -> tuple[dict[str, float], int]:
     return {"CPU": 0.0, "memory": 1.0}, max(1, int(places // workers.count))
 
 
-def _tried(number: int, result: tune.Result) -> Tried:
+def _tried(number: int, result: tune.Result) -> TrialResult:
     metrics = result.metrics or {}
     frame = result.metrics_dataframe
     looks = [] if frame is None or "early" not in frame else frame[["share", "early"]].dropna().to_numpy().tolist()
@@ -150,7 +150,7 @@ def _tried(number: int, result: tune.Result) -> Tried:
     found = {
         k: float(v) for k, v in metrics.items() if done and (k in FIGURES or k in METRICS or k.startswith("proxy"))
     }
-    return Tried(number, dict(result.config or {}), state, found, reason, [(s, e) for s, e in looks], times)
+    return TrialResult(number, dict(result.config or {}), state, found, reason, [(s, e) for s, e in looks], times)
 
 
 def _reason(error: Exception) -> str:

@@ -8,21 +8,21 @@ from pathlib import Path
 import numpy as np
 from scipy.stats import spearmanr
 
-from pipelines.sweep.ray_tune import Tried
+from pipelines.sweep.ray_tune import TrialResult
 from pipelines.sweep.space import Sweep
 
 DEFAULT, WINNER = "base", "winner"
 
 
 @dataclass(frozen=True)
-class Swept:
+class SweepResult:
     """A whole search."""
 
     sweep: Sweep
     name: str
-    trials: list[Tried]
-    winner: Tried
-    front: list[Tried]
+    trials: list[TrialResult]
+    winner: TrialResult
+    front: list[TrialResult]
     """Trials than which no other is better in one figure without being worse in another; with one objective the
     winner."""
     again: dict[str, list[float]]

@@ -17,8 +17,8 @@ from cu_core.config import RunConfig
 from cu_core.config_io import dump_config
 from cu_core.errors import ConfigError
 from cu_core.files import digest_of, write_text
-from cu_core.places import shown, there
 from cu_core.run_audit import run_proxy
+from cu_core.storage import fetched, shown
 from cu_core.yaml_io import merge
 from pipelines.cluster.session import ray_session
 from pipelines.console import console, counted
@@ -33,13 +33,13 @@ from pipelines.run.training import train_missing
 from pipelines.sweep.board import Board
 from pipelines.sweep.objective import PARETO, pareto_front, recommended
 from pipelines.sweep.page import write_page
-from pipelines.sweep.ray_tune import Tried, run_trials
-from pipelines.sweep.result import DEFAULT, WINNER, Swept
+from pipelines.sweep.ray_tune import TrialResult, run_trials
+from pipelines.sweep.result import DEFAULT, WINNER, SweepResult
 from pipelines.sweep.space import Sweep
 from pipelines.sweep.trial import trial_cell
 
 
-def run_sweep(sweep: Sweep, name: str, resume: bool) -> Swept:
+def run_sweep(sweep: Sweep, name: str, resume: bool) -> SweepResult:
     """Train what is missing, search, run the winner again; all of it recorded in MLflow.
 
     Raises: ConfigError for a name in use, nothing to resume, or if no trial finished.
@@ -91,12 +91,12 @@ def _absolute(sweep: Sweep, config: RunConfig) -> dict[str, Any]:
 def _check_folder(folder: Path, digest: str, resume: bool) -> None:
     record = folder / "sweep.json"
     if not resume:
-        if folder.exists() or there(record):
+        if folder.exists() or fetched(record):
             raise ConfigError(
                 f"a sweep {folder.name!r} exists; --resume {folder.name} goes on with it, --name names another."
             )
         return
-    if not there(record):
+    if not fetched(record):
         raise ConfigError(
             f"--resume {folder.name}: no such sweep in {folder.parent}; sweeps there: {names_in(folder.parent)}."
         )
@@ -104,7 +104,7 @@ def _check_folder(folder: Path, digest: str, resume: bool) -> None:
         raise ConfigError(f"--resume {folder.name}: that sweep has other settings; use its file, or name a new one.")
 
 
-def _record(recorder: Recorder, sweep: Sweep, trials: Sequence[Tried]) -> None:
+def _record(recorder: Recorder, sweep: Sweep, trials: Sequence[TrialResult]) -> None:
     """What the board has not written: trials that were ended early or failed."""
     for trial in trials:
         cell = trial_cell(sweep, trial.drawn)
@@ -115,7 +115,7 @@ def _record(recorder: Recorder, sweep: Sweep, trials: Sequence[Tried]) -> None:
             recorder.add(cell, Failure(f"{trial.state}: {trial.reason}"), status)
 
 
-def _finish(sweep: Sweep, name: str, trials: list[Tried], folder: Path) -> tuple[Swept, Cell]:
+def _finish(sweep: Sweep, name: str, trials: list[TrialResult], folder: Path) -> tuple[SweepResult, Cell]:
     """With the winner's first cell that did not diverge, where there is one."""
     done = [t for t in trials if t.state == "finished"]
     if not done:
@@ -135,7 +135,7 @@ def _finish(sweep: Sweep, name: str, trials: list[Tried], folder: Path) -> tuple
     config = replace(cells[WINNER][0].plan.config, name=None)
     write_text(folder / "winner.yaml", f"# cu unlearn {shown(folder / 'winner.yaml')}\n{dump_config(config)}")
     figure = "gap" if config.audit.oracles else "proxy"
-    return Swept(sweep, name, trials, winner, front, again, figure, folder), next(
+    return SweepResult(sweep, name, trials, winner, front, again, figure, folder), next(
         (c for c in cells[WINNER] if isinstance(c.outcome, AuditReport)), cells[WINNER][0]
     )
 

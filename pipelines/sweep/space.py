@@ -16,7 +16,7 @@ from cu_core.config_io import config_from, one_line
 from cu_core.errors import ConfigError
 from cu_core.methods.contrastive import Contrastive
 from cu_core.models.build import IMAGE_TEXT
-from cu_core.places import named_file, shown
+from cu_core.storage import named_file, shown
 from cu_core.yaml_io import merge
 from pipelines.grid.ranges import Space
 from pipelines.grid.study_file import DRAWN, Settings, read_base, read_values, with_settings

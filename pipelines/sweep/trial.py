@@ -13,9 +13,9 @@ from ray.tune.integration.ray_train import TuneReportCallback
 from cu_core.dist import use_cpus
 from cu_core.errors import NonFiniteError
 from cu_core.files import write_text
-from cu_core.places import there
 from cu_core.run import Hooks, run_unlearn
 from cu_core.run_audit import run_proxy
+from cu_core.storage import fetched
 from cu_core.types import StepReport
 from pipelines.grid.cells import REPORTS, Cell, Failure
 from pipelines.run.auditing import audit_here
@@ -46,7 +46,7 @@ def run_trial(drawn: dict[str, Any], sweep: Sweep) -> None:
             log.flush()  # a trial that is ended here does not come back
             tune.report(found)
 
-    if not there(unlearned / "meta.json"):
+    if not fetched(unlearned / "meta.json"):
         if config.workers.count == 1:
             use_cpus(config.workers.cpus)
             hooks = Hooks(device=device_of(config), on_step=on_step)

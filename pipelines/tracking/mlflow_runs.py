@@ -25,7 +25,7 @@ from cu_core.config import RunConfig
 from cu_core.data.schema import Manifest
 from cu_core.errors import ConfigError
 from cu_core.models.classifier import Classifier, Predictor
-from cu_core.places import address, fetch, place, shown
+from cu_core.storage import address, fetch, place, shown
 
 PIP = ["torch", "torchvision"]
 KIND = {"mlflow.experimentKind": "custom_model_development"}

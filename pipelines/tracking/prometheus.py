@@ -38,7 +38,7 @@ def _gauge(name: str) -> Gauge:
 
 
 @dataclass
-class Watch:
+class StepMetrics:
     """``on_step`` hook of a Ray worker, on every rank."""
 
     run: str

@@ -15,7 +15,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
 from cu_core.files import write_text
-from cu_core.places import there
+from cu_core.storage import fetched
 from cu_core.types import StepReport
 
 Steps = Sequence[tuple[int, Mapping[str, float]]]
@@ -30,7 +30,7 @@ LIMIT = 1000
 def read_steps(folder: Path) -> list[tuple[int, dict[str, float]]]:
     """Values of every step of a run, as it reported them."""
     path = folder / STEPS
-    return [(step, values) for step, values in json.loads(path.read_text())] if there(path) else []
+    return [(step, values) for step, values in json.loads(path.read_text())] if fetched(path) else []
 
 
 @dataclass

@@ -35,10 +35,10 @@ from cu_core.run import import_original, load_model, open_reader
 from cu_core.types import StepReport
 from pipelines.bench.scaling import measure
 from pipelines.cluster.session import check_room, ray_session
-from pipelines.run.job import Finished, run_job
+from pipelines.run.job import JobResult, run_job
 from pipelines.run.plan import make_plan
 from pipelines.tracking.mlflow_runs import tracking_uri
-from pipelines.tracking.prometheus import GAUGES, Watch
+from pipelines.tracking.prometheus import GAUGES, StepMetrics
 from tests.conftest import small, small_clip
 
 STEPS = 120
@@ -63,15 +63,15 @@ def session(config: RunConfig) -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def undisturbed(session: None, config: RunConfig) -> Finished:
+def undisturbed(session: None, config: RunConfig) -> JobResult:
     return run_job(replace(config, name="undisturbed"))
 
 
-def weights_of(finished: Finished) -> dict[str, torch.Tensor]:
+def weights_of(finished: JobResult) -> dict[str, torch.Tensor]:
     return load_file(finished.folder.unlearned / "model.safetensors")
 
 
-def test_everything_is_in_mlflow_once(undisturbed: Finished) -> None:
+def test_everything_is_in_mlflow_once(undisturbed: JobResult) -> None:
     client = MlflowClient(tracking_uri(undisturbed.config))
     run = client.get_run(undisturbed.folder.record()["mlflow_run_id"])
     assert run.info.status == "FINISHED"
@@ -86,7 +86,7 @@ def test_everything_is_in_mlflow_once(undisturbed: Finished) -> None:
     assert {"config.yaml", "audit.json", "samples.parquet", "report.html", "forget.arrow"} <= names
 
 
-def test_curves_say_where_the_time_of_a_step_goes(undisturbed: Finished) -> None:
+def test_curves_say_where_the_time_of_a_step_goes(undisturbed: JobResult) -> None:
     client = MlflowClient(tracking_uri(undisturbed.config))
     run_id = undisturbed.folder.record()["mlflow_run_id"]
     for part in ("data_seconds", "forward_seconds", "backward_seconds", "communication_seconds", "update_seconds",
@@ -96,7 +96,7 @@ def test_curves_say_where_the_time_of_a_step_goes(undisturbed: Finished) -> None
         assert all(point.value > 0 for point in points)
 
 
-def test_every_worker_logs_lines_of_json(undisturbed: Finished) -> None:
+def test_every_worker_logs_lines_of_json(undisturbed: JobResult) -> None:
     node = ray.nodes()[0]
     logs = Path(node["ObjectStoreSocketName"]).parents[1] / "logs"
     lines = [line for file in logs.glob("train/ray-train-app-worker-*") for line in file.read_text().splitlines()]
@@ -111,7 +111,7 @@ def test_every_worker_logs_lines_of_json(undisturbed: Finished) -> None:
 @ray.remote
 def _steps(seconds: float) -> None:
     speed = {"rows_per_second": 7.0, "data_seconds": 0.5, "communicated_bytes": 3.0, "gpu_memory_bytes": 5.0}
-    Watch("watched")(StepReport(3, 4, {"loss": 2.0, "stop_forget": 0.1}, speed))
+    StepMetrics("watched")(StepReport(3, 4, {"loss": 2.0, "stop_forget": 0.1}, speed))
     time.sleep(seconds)
 
 
@@ -136,7 +136,7 @@ def test_prometheus_finds_every_gauge_of_the_dashboard(session: None) -> None:
     assert value.endswith(" 2.0")
 
 
-def test_the_registered_model_is_the_unlearned_one(undisturbed: Finished) -> None:
+def test_the_registered_model_is_the_unlearned_one(undisturbed: JobResult) -> None:
     config = undisturbed.config
     mlflow.set_tracking_uri(tracking_uri(config))
     client = MlflowClient(tracking_uri(config))
@@ -151,7 +151,7 @@ def test_the_registered_model_is_the_unlearned_one(undisturbed: Finished) -> Non
 
 
 def test_a_registered_model_is_an_original_to_begin_from(
-    undisturbed: Finished, config: RunConfig, monkeypatch: pytest.MonkeyPatch
+    undisturbed: JobResult, config: RunConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", tracking_uri(config))
     weights = replace(config.model, weights="models:/digits-resnet10@original")
@@ -163,12 +163,12 @@ def test_a_registered_model_is_an_original_to_begin_from(
     assert all(torch.equal(ours[n], taken[n]) for n in ours)
 
 
-def test_a_second_run_finds_original_and_oracle(undisturbed: Finished, config: RunConfig) -> None:
+def test_a_second_run_finds_original_and_oracle(undisturbed: JobResult, config: RunConfig) -> None:
     assert make_plan(config).missing == []
     assert make_plan(replace(config, seed=1)).missing != []
 
 
-def test_the_registered_model_can_be_served(undisturbed: Finished) -> None:
+def test_the_registered_model_can_be_served(undisturbed: JobResult) -> None:
     config = undisturbed.config
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -204,7 +204,7 @@ def ask(address: str, question: object) -> Any:
             time.sleep(0.5)
 
 
-def test_two_ray_workers_take_the_steps_of_one_process(undisturbed: Finished, config: RunConfig) -> None:
+def test_two_ray_workers_take_the_steps_of_one_process(undisturbed: JobResult, config: RunConfig) -> None:
     alone = run_job(replace(config, name="alone", workers=replace(config.workers, count=1)), local=True)
     client = MlflowClient(tracking_uri(config))
     for name in ("step/loss", "step/gradient_norm", "step/pull_loss"):
@@ -229,7 +229,7 @@ def kill_a_worker(folder: Path, killed: list[int]) -> None:
                 killed.append(actor.pid)
 
 
-def test_a_killed_worker_changes_nothing(undisturbed: Finished, config: RunConfig) -> None:
+def test_a_killed_worker_changes_nothing(undisturbed: JobResult, config: RunConfig) -> None:
     killed: list[int] = []
     folder = config.store / "runs" / "killed"
     thread = threading.Thread(target=kill_a_worker, args=(folder, killed))

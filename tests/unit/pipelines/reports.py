@@ -14,7 +14,7 @@ from cu_core.config import RunConfig
 from cu_core.config_io import as_plain
 from cu_core.data.requests import ForgetSet
 from pipelines.compare.config import Comparison, Sizes, read_comparison
-from pipelines.compare.run import Finished, Place, Result
+from pipelines.compare.run import ComparisonResult, RequestAndSeed, Result
 from pipelines.grid.cells import Cell, Outcome
 from pipelines.run.plan import Plan, TrainJob
 
@@ -63,7 +63,9 @@ def report(
     )  # fmt: skip
 
 
-def compared(folder: Path, methods: str, outcomes: Mapping[str, Any], tuning: str = "", seeds: int = 2) -> Finished:
+def compared(
+    folder: Path, methods: str, outcomes: Mapping[str, Any], tuning: str = "", seeds: int = 2
+) -> ComparisonResult:
     """One request; ``outcomes`` holds what makes a method's outcome of its configuration, or the outcome."""
     (folder / "base.yaml").write_text("request: {kind: by_class}\n")
     path = folder / "c.yaml"
@@ -75,7 +77,7 @@ def compared(folder: Path, methods: str, outcomes: Mapping[str, Any], tuning: st
     results = [
         _result(comparison, label, seed, made, folder) for label, made in outcomes.items() for seed in range(seeds)
     ]
-    return Finished(comparison, {}, results)
+    return ComparisonResult(comparison, {}, results)
 
 
 def _result(comparison: Comparison, label: str, seed: int, made: Any, folder: Path) -> Result:
@@ -88,4 +90,4 @@ def _result(comparison: Comparison, label: str, seed: int, made: Any, folder: Pa
     cell = Cell(f"{label} class 1 seed {seed}", plan)
     cell.__dict__["digest"] = f"{label}-{seed}"
     outcome: Outcome = made(config) if callable(made) else made
-    return Result(label, Place("class", 0, request, seed, plan), cell, outcome)
+    return Result(label, RequestAndSeed("class", 0, request, seed, plan), cell, outcome)

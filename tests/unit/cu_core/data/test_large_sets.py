@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from cu_core.data.forget_split import MEASURED_SHARDS, ForgetSplit
 from cu_core.data.loader import Batches, UnlearnStream
-from cu_core.data.order import mix
+from cu_core.data.order import hash64
 from cu_core.data.predicate import parse_predicate
 from cu_core.data.ranges import ranges_of
 from cu_core.data.requests import ByClass, ByIds, ByPredicate, ForgetRequest, resolve_request
@@ -112,7 +112,7 @@ def test_a_pool_is_the_rows_of_its_shards_without_the_forgotten(
     sizes = np.array(counts)
     firsts = np.cumsum(sizes) - sizes
     gone = np.array(sorted(row for row in forget if row < sizes.sum()), np.int64)
-    drawn = [int(s) for s in np.argsort(mix(np.arange(len(counts)), seed, 55), kind="stable")]
+    drawn = [int(s) for s in np.argsort(hash64(np.arange(len(counts)), seed, 55), kind="stable")]
     rows = {s: set(range(int(firsts[s]), int(firsts[s] + sizes[s]))) - set(gone.tolist()) for s in drawn}
     drawn = [s for s in drawn if rows[s]]
     if chosen > len(drawn):
@@ -130,7 +130,7 @@ def ten_billion(packed: Path, shards: int) -> Path:
     """The packed set among shards that only the manifest knows; the real ones lie where a pool of four finds them."""
     manifest = ShardReader(packed).manifest
     real = list(manifest.split_shards("train"))
-    drawn = np.argsort(mix(np.arange(shards), SEED, 55), kind="stable")[:4]
+    drawn = np.argsort(hash64(np.arange(shards), SEED, 55), kind="stable")[:4]
     places = dict(zip([0, 1, *drawn.tolist()], real, strict=True))
     rows, ranges = 10**10 // shards, {"user_id": (10**6, 10**7)}
     missing = ShardInfo(path="", split="train", batch_rows=(rows,), bytes=1, sha256="0" * 64, ranges=ranges)
@@ -138,7 +138,7 @@ def ten_billion(packed: Path, shards: int) -> Path:
     others: list[ShardInfo] = []
     for split in ("val", "test"):
         (here,) = manifest.split_shards(split)
-        seen = {int(n) for n in np.argsort(mix(np.arange(100), 66), kind="stable")[:MEASURED_SHARDS]}
+        seen = {int(n) for n in np.argsort(hash64(np.arange(100), 66), kind="stable")[:MEASURED_SHARDS]}
         gone = [replace(missing, path=f"missing-{split}-{n}.arrow", split=split) for n in range(100)]
         copies = [replace(here, path=f"{split}-copy-{n}.arrow") for n in range(100)]
         for n in seen:

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cu_core.data.order import EpochOrder, mix, skip_rows, unit
+from cu_core.data.order import EpochOrder, hash64, hash_uniform, skip_rows
 
 
 @given(count=st.integers(1, 200), seed=st.integers(0, 5), epoch=st.integers(0, 3))
@@ -36,11 +36,11 @@ def test_skip_rows_lists_what_is_left(total: int, data: st.DataObject) -> None:
 
 def test_keyed_uniforms_are_uniform_and_depend_on_every_key() -> None:
     ids = np.arange(20_000)
-    values = unit(ids, 3, 4)
+    values = hash_uniform(ids, 3, 4)
     counts = np.histogram(values, 20, (0, 1))[0]
     assert abs(counts - 1000).max() < 150
-    assert (values != unit(ids, 3, 5)).mean() > 0.99
-    np.testing.assert_array_equal(values, unit(ids, 3, 4))
+    assert (values != hash_uniform(ids, 3, 5)).mean() > 0.99
+    np.testing.assert_array_equal(values, hash_uniform(ids, 3, 4))
 
 
 def split_mix(value: int, *keys: int) -> int:
@@ -56,13 +56,13 @@ def split_mix(value: int, *keys: int) -> int:
 
 @given(value=st.integers(0, 2**62), keys=st.lists(st.integers(0, 2**31), max_size=3))
 def test_hashes_are_split_mix_of_every_key(value: int, keys: list[int]) -> None:
-    found = mix(np.array([value]), *keys)
+    found = hash64(np.array([value]), *keys)
     assert int(found[0]) == split_mix(value, *keys)
-    assert unit(np.array([value]), *keys)[0] == (split_mix(value, *keys) >> 11) / 2**53
+    assert hash_uniform(np.array([value]), *keys)[0] == (split_mix(value, *keys) >> 11) / 2**53
 
 
 def test_the_first_output_of_split_mix_with_seed_0_is_the_published_one() -> None:
-    assert int(mix(np.array([0]))[0]) == 0xE220A8397B1DCDAF
+    assert int(hash64(np.array([0]))[0]) == 0xE220A8397B1DCDAF
 
 
 def test_the_order_depends_on_seed_epoch_and_position() -> None:

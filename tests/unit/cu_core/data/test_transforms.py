@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from cu_core.data.order import unit
+from cu_core.data.order import hash_uniform
 from cu_core.data.transforms import augment
 
 
 def by_hand(image: torch.Tensor, number: int, seed: int, step: int, pad: int) -> torch.Tensor:
     """Where the crop begins and whether it is mirrored are three keyed uniforms of the sample_id."""
-    top, left, flip = (float(unit(np.array([number]), seed, step, k)[0]) for k in range(3))
+    top, left, flip = (float(hash_uniform(np.array([number]), seed, step, k)[0]) for k in range(3))
     first_row, first_column = int(top * (2 * pad + 1)) - pad, int(left * (2 * pad + 1)) - pad
     channels, height, width = image.shape
     out = torch.zeros_like(image)
@@ -49,5 +49,5 @@ def test_seed_step_and_sample_each_change_crop_and_flip() -> None:
         same = sum(torch.equal(a, b) for a, b in zip(one, other, strict=True))
         assert same < 15
     assert len({x.numpy().tobytes() for x in one}) >= 15  # of 18
-    flips = sum(float(u) < 0.5 for u in unit(np.arange(1000), 0, 0, 2))
+    flips = sum(float(u) < 0.5 for u in hash_uniform(np.arange(1000), 0, 0, 2))
     assert 430 < flips < 570

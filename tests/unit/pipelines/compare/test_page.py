@@ -12,8 +12,8 @@ import pytest
 from cu_core.config import RunConfig
 from pipelines.compare.digests import check_unmixed, settings_digest
 from pipelines.compare.page import all_tables, write_files
-from pipelines.compare.run import Finished
-from pipelines.compare.search import Search, Trial
+from pipelines.compare.run import ComparisonResult
+from pipelines.compare.search import Search, SearchTrial
 from pipelines.compare.table import cell_frame
 from pipelines.grid.cells import Failure
 from tests.unit.pipelines.reports import compared, report
@@ -29,13 +29,13 @@ METHODS = (
 )
 
 
-def table(finished: Finished, title: str) -> list[list[str]]:
+def table(finished: ComparisonResult, title: str) -> list[list[str]]:
     (found,) = [t for t in all_tables(finished, cell_frame(finished)) if t.title == title]
     return [found.headings, *([name, *(e.text for e in entries)] for name, entries in found.rows)]
 
 
 @pytest.fixture
-def finished(tmp_path: Path) -> Finished:
+def finished(tmp_path: Path) -> ComparisonResult:
     outcomes = {
         "finetune": partial(report, word="under-forgotten", gap=0.2),
         "scrub": partial(report, gap=1.0, stop={"fired_at": None, "kept_step": None}),
@@ -46,13 +46,13 @@ def finished(tmp_path: Path) -> Finished:
     space = made.comparison.space("scrub")
     wider = {**space, "optimizer.lr": {"loguniform": [0.001, 1.0]}}
     trials = (
-        Trial({"optimizer.lr": 0.3, "steps_frac": 1.0}, 1.25, rows=4000),
-        Trial({"optimizer.lr": 0.9, "steps_frac": 0.5}, math.inf, failed=("step 1: loss is inf",)),
+        SearchTrial({"optimizer.lr": 0.3, "steps_frac": 1.0}, 1.25, rows=4000),
+        SearchTrial({"optimizer.lr": 0.9, "steps_frac": 0.5}, math.inf, failed=("step 1: loss is inf",)),
     )
     return replace(made, searches={"scrub": Search(space, wider, trials, ("optimizer.lr",))})
 
 
-def test_a_verdict_has_its_controls_beside_it(finished: Finished) -> None:
+def test_a_verdict_has_its_controls_beside_it(finished: ComparisonResult) -> None:
     head, finetune, scrub, salun = table(finished, "class: verdicts")
     assert head[1:] == ["verdicts", "said by", "control: held-out oracles pass", "control: original fails"]
     # Two runs, two audits each, three oracles held out in each: 2 of 3 pass; the original fails one audit of the two.
@@ -66,27 +66,27 @@ def test_fewer_than_three_oracles_are_no_control(tmp_path: Path) -> None:
     assert table(made, "class: verdicts")[1][3] == "none"
 
 
-def test_what_is_under_forgotten_is_not_best_by_its_gap(finished: Finished) -> None:
+def test_what_is_under_forgotten_is_not_best_by_its_gap(finished: ComparisonResult) -> None:
     (found,) = [t for t in all_tables(finished, cell_frame(finished)) if t.title.startswith("class: difference")]
     rows = {name.split(" ")[0]: entries for name, entries in found.rows if name not in ("doing nothing", "oracle")}
     assert rows["finetune"][0].text.startswith("0.20")
     assert all(entry.mark == "" for entry in rows["finetune"])
 
 
-def test_published_settings_have_a_table_of_their_own(finished: Finished) -> None:
+def test_published_settings_have_a_table_of_their_own(finished: ComparisonResult) -> None:
     rows = table(finished, "class, as published: difference to the oracle (points)")
     assert [row[0] for row in rows[1:]] == ["doing nothing", "oracle", "scrub as published"]
     assert "scrub as published" not in [r[0] for r in table(finished, "class: difference to the oracle (points)")]
     assert table(finished, "class, as published: verdicts")[1][0] == "scrub as published"
 
 
-def test_member_prediction_rate_stands_in_every_table_of_figures(finished: Finished) -> None:
+def test_member_prediction_rate_stands_in_every_table_of_figures(finished: ComparisonResult) -> None:
     for found in all_tables(finished, cell_frame(finished)):
         if "difference" in found.title or "values" in found.title:
             assert "member prediction rate" in found.headings
 
 
-def test_runs_whose_rule_never_held_are_marked_everywhere(finished: Finished, tmp_path: Path) -> None:
+def test_runs_whose_rule_never_held_are_marked_everywhere(finished: ComparisonResult, tmp_path: Path) -> None:
     write_files(finished, "cu compare c.yaml", tmp_path)
     note = "‡ scrub: in 2 of 2 runs the stop rule never fired, and in 2 no state could be kept"
     for page in ("table.md", "report.html"):
@@ -108,7 +108,7 @@ def test_a_run_without_a_rule_has_no_mark(tmp_path: Path) -> None:
     assert cell_frame(made)["rule never fired"].isna().all()
 
 
-def test_the_search_stands_under_the_tables(finished: Finished, tmp_path: Path) -> None:
+def test_the_search_stands_under_the_tables(finished: ComparisonResult, tmp_path: Path) -> None:
     head, row = table(finished, "Search of each method (gap)")
     assert head == ["method", "trials", "diverged", "ranges", "chosen", "objective", "rows searched"]
     ranges = "optimizer.lr 0.001 to 1 log (widened 1 time); steps_frac 0.2 to 1"
@@ -125,14 +125,14 @@ def test_the_search_stands_under_the_tables(finished: Finished, tmp_path: Path) 
     assert [t["value"] for t in trials] == [1.25, None]
 
 
-def test_a_page_records_the_digest_of_each_methods_settings(finished: Finished, tmp_path: Path) -> None:
+def test_a_page_records_the_digest_of_each_methods_settings(finished: ComparisonResult, tmp_path: Path) -> None:
     write_files(finished, "cu compare c.yaml", tmp_path)
     digest = settings_digest(finished.comparison, "scrub")
     assert f"; settings {digest}" in (tmp_path / "table.md").read_text()
     assert json.loads((tmp_path / "comparison.json").read_text())["settings"]["scrub"] == digest
 
 
-def test_another_default_is_another_digest(finished: Finished, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_default_is_another_digest(finished: ComparisonResult, monkeypatch: pytest.MonkeyPatch) -> None:
     before = {label: settings_digest(finished.comparison, label) for label in ("finetune", "scrub")}
     monkeypatch.setitem(__import__("cu_core.presets").presets.METHOD_LR["class"], "scrub", 0.5)
     after = {label: settings_digest(finished.comparison, label) for label in ("finetune", "scrub")}
@@ -140,7 +140,7 @@ def test_another_default_is_another_digest(finished: Finished, monkeypatch: pyte
     assert before["scrub"] != after["scrub"]
 
 
-def test_cells_of_two_settings_do_not_stand_in_one_page(finished: Finished, tmp_path: Path) -> None:
+def test_cells_of_two_settings_do_not_stand_in_one_page(finished: ComparisonResult, tmp_path: Path) -> None:
     check_unmixed(finished)
     result = finished.results[1]
     config = result.cell.plan.config

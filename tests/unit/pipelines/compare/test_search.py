@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from pipelines.compare.competitors import Tuning
-from pipelines.compare.search import Search, Trial, draw, search_all, trial_of
+from pipelines.compare.competitors import SearchConfig
+from pipelines.compare.search import Search, SearchTrial, draw, search_all, trial_of
 from pipelines.grid.cells import Failure
 
 RATE = {"optimizer.lr": {"loguniform": [0.001, 0.1]}}
@@ -16,17 +16,17 @@ SPACE = {
     "method.beta": {"uniform": [0.5, 1.0], "within": [0.0, 1.0]},
     "stop": {"choice": [{"rule": "none"}, {"rule": "paper", "further_steps": 30}]},
 }
-TUNING = Tuning(trials=24, requests=[{"kind": "by_class", "classes": [7]}], seeds=[9])
+TUNING = SearchConfig(trials=24, requests=[{"kind": "by_class", "classes": [7]}], seeds=[9])
 Asked = Sequence[tuple[str, dict[str, Any]]]
 
 
 def judged(
     value: Callable[[dict[str, Any]], float], batches: list[int] | None = None
-) -> Callable[[Asked], list[Trial]]:
-    def evaluate(asked: Asked) -> list[Trial]:
+) -> Callable[[Asked], list[SearchTrial]]:
+    def evaluate(asked: Asked) -> list[SearchTrial]:
         if batches is not None:
             batches.append(len(asked))
-        return [Trial(settings, value(settings), rows=100.0) for _, settings in asked]
+        return [SearchTrial(settings, value(settings), rows=100.0) for _, settings in asked]
 
     return evaluate
 
@@ -70,9 +70,9 @@ def test_widening_ends_after_the_stated_number_and_what_is_left_is_told() -> Non
     found = search_all({"a": RATE}, TUNING, judged(lambda s: -s["optimizer.lr"]))["a"]
     assert len(found.widenings) <= TUNING.widenings
     assert len(found.trials) <= 24 + 3 * 8
-    never = Tuning(trials=24, requests=TUNING.requests, widenings=0)
+    never = SearchConfig(trials=24, requests=TUNING.requests, widenings=0)
     assert len(search_all({"a": RATE}, never, judged(lambda s: -s["optimizer.lr"]))["a"].trials) == 24
-    at_edge = Search(RATE, RATE, (Trial({"optimizer.lr": 0.099}, 1.0), Trial({"optimizer.lr": 0.01}, 2.0)))
+    at_edge = Search(RATE, RATE, (SearchTrial({"optimizer.lr": 0.099}, 1.0), SearchTrial({"optimizer.lr": 0.01}, 2.0)))
     assert at_edge.edges == {"optimizer.lr": "high"}
 
 
@@ -85,7 +85,9 @@ def test_a_natural_limit_is_not_widened() -> None:
 def test_trials_that_diverged_lose_and_are_kept_with_their_reason() -> None:
     diverged = trial_of({"optimizer.lr": 1.0}, [Failure("loss is nan")], "gap")
     assert (diverged.value, diverged.failed) == (math.inf, ("loss is nan",))
-    told = [Trial({"optimizer.lr": rate}, math.inf if rate > 0.01 else rate) for rate in (0.001, 0.002, 0.02, 0.05)] * 3
+    told = [
+        SearchTrial({"optimizer.lr": rate}, math.inf if rate > 0.01 else rate) for rate in (0.001, 0.002, 0.02, 0.05)
+    ] * 3
     drawn = [s["optimizer.lr"] for s in draw(RATE, told, 4, seed=1)]
     assert sum(rate < 0.01 for rate in drawn) >= 3
     nothing = search_all({"a": RATE}, TUNING, judged(lambda s: math.inf))["a"]
@@ -108,4 +110,4 @@ def test_choices_of_whole_settings_come_back_as_they_are() -> None:
 )
 def test_a_tuning_part_that_cannot_be_is_refused(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        Tuning(**{"trials": 4, "requests": [{}], **changes})
+        SearchConfig(**{"trials": 4, "requests": [{}], **changes})

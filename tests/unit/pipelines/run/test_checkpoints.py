@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 
 from cu_core.checkpoint import TrainState
 from cu_core.config import RunConfig
-from cu_core.places import place
+from cu_core.storage import place
 from cu_core.types import StepReport
 from pipelines.run import training
 from pipelines.run.checkpoints import Checkpoints

@@ -15,7 +15,7 @@ import pytest
 
 from cu_core.errors import ConfigError
 from pipelines.run import lock as module
-from pipelines.run.lock import FILE, claim
+from pipelines.run.lock import FILE, run_lock
 
 
 @pytest.fixture(autouse=True)
@@ -32,19 +32,19 @@ def said(folder: Path, pid: int, began: float = 0.0, **machine: str) -> None:
 def test_a_living_driver_elsewhere_refuses_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     beats = iter(range(9))
     monkeypatch.setattr(module, "_read", lambda folder: {"host": "elsewhere", "pid": 1, "beat": next(beats)})
-    with pytest.raises(ConfigError, match="process 1 on elsewhere is at work on that run"), claim(tmp_path):
+    with pytest.raises(ConfigError, match="process 1 on elsewhere is at work on that run"), run_lock(tmp_path):
         pass
 
 
 def test_a_living_driver_here_refuses_another_at_once(tmp_path: Path) -> None:
     process = psutil.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     said(tmp_path, process.pid, process.create_time())
-    with pytest.raises(ConfigError, match=f"process {process.pid} on"), claim(tmp_path):
+    with pytest.raises(ConfigError, match=f"process {process.pid} on"), run_lock(tmp_path):
         pass
     process.kill()
     while process.status() != psutil.STATUS_ZOMBIE:
         time.sleep(0.01)
-    with claim(tmp_path):
+    with run_lock(tmp_path):
         pass
     process.wait()
 
@@ -54,11 +54,11 @@ def test_a_driver_that_died_elsewhere_is_waited_for_once(
     machine: dict[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     said(tmp_path, 1, **machine)
-    with claim(tmp_path):
+    with run_lock(tmp_path):
         assert json.loads((tmp_path / FILE).read_text())["pid"] == os.getpid()
     assert json.loads((tmp_path / FILE).read_text())["beat"] is None
     assert "looking whether the driver on" in capsys.readouterr().err
-    with claim(tmp_path):
+    with run_lock(tmp_path):
         pass
     assert not capsys.readouterr().err
 
@@ -66,13 +66,13 @@ def test_a_driver_that_died_elsewhere_is_waited_for_once(
 def test_of_two_that_take_over_at_once_one_is_refused(tmp_path: Path) -> None:
     said(tmp_path, 1, host="elsewhere")
     threading.Timer(0.4, lambda: said(tmp_path, 2, host="third")).start()  # 0.3 s: the wait for the one that died
-    with pytest.raises(ConfigError, match="process 2 on third"), claim(tmp_path):
+    with pytest.raises(ConfigError, match="process 2 on third"), run_lock(tmp_path):
         pass
 
 
 def test_a_driver_that_was_taken_over_ends(tmp_path: Path) -> None:
     def work() -> None:
-        with claim(tmp_path):
+        with run_lock(tmp_path):
             said(tmp_path, 2, host="third")
             time.sleep(5)
 
@@ -83,5 +83,5 @@ def test_a_driver_that_was_taken_over_ends(tmp_path: Path) -> None:
 
 def test_half_a_sign_of_life_is_none(tmp_path: Path) -> None:
     (tmp_path / FILE).write_text('{"host": ')
-    with claim(tmp_path):
+    with run_lock(tmp_path):
         pass

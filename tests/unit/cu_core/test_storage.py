@@ -17,7 +17,7 @@ from cu_core.data.shard_reader import ShardReader
 from cu_core.data.sources import SourceOptions
 from cu_core.errors import DataError
 from cu_core.files import load_arrays, save_arrays, write_text
-from cu_core.places import address, cache, make_room, named_file, names, place, remove, there
+from cu_core.storage import address, cache, fetched, make_room, named_file, names, place, remove
 from cu_core.yaml_io import config_file
 
 
@@ -56,8 +56,8 @@ def test_a_model_goes_from_one_machine_to_another(bucket: str, tmp_path: Path, m
     another_machine(tmp_path, monkeypatch)
     folder = place(f"{bucket}/models/a")
     assert not folder.exists()
-    assert there(folder / "meta.json")
-    assert not there(folder.with_name("b") / "meta.json")
+    assert fetched(folder / "meta.json")
+    assert not fetched(folder.with_name("b") / "meta.json")
     assert torch.equal(load_weights(folder)["w"], weights["w"])
     assert [p.name for p in folder.iterdir() if not p.name.startswith(".")]
 
@@ -65,7 +65,7 @@ def test_a_model_goes_from_one_machine_to_another(bucket: str, tmp_path: Path, m
 def test_half_sent_folders_are_not_there(bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "bucket" / "models" / "a").mkdir(parents=True)
     (tmp_path / "bucket" / "models" / "a" / "model.safetensors").write_bytes(b"half")
-    assert not there(place(f"{bucket}/models/a") / "meta.json")
+    assert not fetched(place(f"{bucket}/models/a") / "meta.json")
 
 
 def packed(bucket: str) -> Path:
@@ -119,10 +119,10 @@ def test_what_grows_is_read_as_the_last_machine_wrote_it(
     write_text(first, "1")
     another_machine(tmp_path, monkeypatch)
     second = place(f"{bucket}/runs/a") / "steps.json"
-    assert there(second)
+    assert fetched(second)
     write_text(second, "1 2")
     monkeypatch.setenv("CU_CACHE", str(tmp_path / "first"))
-    assert there(first)
+    assert fetched(first)
     assert first.read_text() == "1 2"
 
 

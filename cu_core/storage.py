@@ -72,7 +72,7 @@ def _remote(path: Path) -> tuple[fs.FileSystem, str] | None:
     return _filesystem(scheme, key.partition("/")[0]), key
 
 
-def there(path: Path) -> bool:
+def fetched(path: Path) -> bool:
     """Whether a file is there, fetched from its address where this machine lacks it."""
     fetch(path)
     return path.is_file()
