@@ -201,9 +201,6 @@ def _report(
     gap, nothing, verdict = compare_models(original, unlearned, rule, evidence.without(others))
     meta = {role: read_meta(folder, verify=False) for role, folder in roles.items()}
     result = meta["unlearned"]["result"]
-    request = split.forget.digest
-    about = {"data": manifest.digest, "request": request, "config": config.result_digest(manifest.digest, request)}
-    digests = about | {role: m["files"]["model.safetensors"][:16] for role, m in meta.items()}
     return AuditReport(
         kind=evidence.claim.kind,
         request=asdict(config.request),
@@ -222,10 +219,17 @@ def _report(
         stop=result["stop"],
         leaks=result["leaks"],
         retain_ids_checked=result["retain_ids_checked"],
-        digests=digests,
+        digests=_digests(config, split.forget, meta),
         versions=_versions(config, evidence.elsewhere),
         settings=as_plain(config),
     )
+
+
+def _digests(config: RunConfig, forget: ForgetSet, meta: Mapping[str, Any]) -> dict[str, str]:
+    """Of data, request, configuration, and the weights of every model."""
+    about = {"data": forget.data_digest, "request": forget.digest}
+    about["config"] = config.result_digest(forget.data_digest, forget.digest)
+    return about | {role: m["files"]["model.safetensors"][:16] for role, m in meta.items()}
 
 
 def _versions(config: RunConfig, elsewhere: Sequence[str]) -> dict[str, str]:

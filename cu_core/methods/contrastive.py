@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -224,18 +225,22 @@ class Contrastive(Method):
         used = [terms[f"{part}_loss"] for part in ("pull", "push") if self.terms in (part, "both")]
         unlearn = torch.stack(used).sum()
         total = self.lambda_ul * unlearn + self.lambda_ce * terms["retain_loss"]
-        if self.lambda_prototype:
-            assert shares is not None
-            terms["prototype_loss"] = soft_cross_entropy_share(out["forget"].logits, shares, num_forget)
-            total = total + self.lambda_prototype * terms["prototype_loss"]
-        if self.lambda_cosine:
-            target = context.state["cosine"].to(anchors)
-            terms["cosine_loss"] = kept_cosine_share(anchors, num_forget, target)
-            total = total + self.lambda_cosine * terms["cosine_loss"]
-        if self.lambda_dispersion:
-            terms["dispersion"] = dispersion_share(anchors, num_forget)
-            total = total + self.lambda_dispersion * terms["dispersion"]
+        for weight, name, value in self._further(context, out["forget"], anchors, shares, num_forget):
+            terms[name], total = value, total + weight * value
         terms |= {"unlearn_loss": unlearn, "loss": total}
         if context.request_kind == "sample":
             terms["frac_without_same_class"] = (parts.num_same == 0).to(total.dtype).sum() / max(num_forget, 1)
         return Losses(total, detached(terms))
+
+    def _further(
+        self, context: StepContext, out: Outputs, anchors: Tensor, shares: Tensor | None, count: int
+    ) -> Iterator[tuple[float, str, Tensor]]:
+        """Weight, name and value of what the default adds to the paper's terms."""
+        if self.lambda_prototype:
+            assert shares is not None
+            yield self.lambda_prototype, "prototype_loss", soft_cross_entropy_share(out.logits, shares, count)
+        if self.lambda_cosine:
+            target = context.state["cosine"].to(anchors)
+            yield self.lambda_cosine, "cosine_loss", kept_cosine_share(anchors, count, target)
+        if self.lambda_dispersion:
+            yield self.lambda_dispersion, "dispersion", dispersion_share(anchors, count)

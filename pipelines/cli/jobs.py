@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
 FAILURES = 60
 """So often in a row, half a second apart, a cluster may not answer before it is given up."""
-SILENCE = 120.0
-"""Seconds after which a stream that brings nothing may have lost its other end."""
 INTERRUPTED = 130
 """What typer makes of Ctrl-C."""
 SENT = ("unlearn", "train", "audit", "audit-strong", "compare", "sweep", "calibrate", "repeat", "score", "bench")
@@ -117,31 +115,15 @@ def _wait(client: JobSubmissionClient, job: str, flags: str) -> int:
 
     import aiohttp
 
-    from pipelines.cluster.jobs import ENDED, follow, job_info
+    from pipelines.cluster.jobs import ENDED, JobOutput, job_info
 
-    shown = 0
-
-    async def show() -> bool:
-        """Whether the stream came to its end."""
-        nonlocal shown
-        seen, stream = 0, follow(client, job)
-        while True:
-            try:
-                text = await asyncio.wait_for(anext(stream), SILENCE)
-            except StopAsyncIteration:
-                return True
-            except TimeoutError:
-                return False
-            print(text[max(0, shown - seen) :], end="", flush=True)
-            seen += len(text)
-            shown = max(shown, seen)
-
+    output = JobOutput(client, job)
     try:
         ended, failures = False, 0
         while not ended:  # a stream that breaks off, or is silent for long, begins anew, from the first line
             try:
                 ended = client.get_job_status(job) in ENDED
-                ended = asyncio.run(show()) and ended
+                ended = asyncio.run(output.show()) and ended
                 failures = 0
             except (RuntimeError, OSError, aiohttp.ClientError) as error:
                 ended, failures = False, failures + 1

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import shlex
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,8 @@ LEFT_OUT = (
     ".git", ".venv", "/data", "/shared", "/outputs", "/mlruns", "/build", "**/__pycache__", ".*_cache", ".hypothesis",
 )  # fmt: skip
 """What is not sent along with a job, as in a .gitignore: /data is this folder's own, not that of a package."""
+SILENCE = 120.0
+"""Seconds after which a stream that brings nothing may have lost its other end."""
 ENDED = frozenset({JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.STOPPED})
 
 
@@ -121,10 +124,25 @@ def submit(client: JobSubmissionClient, cluster: ClusterConfig, words: Sequence[
         raise ConfigError(f"the cluster did not take the job: {' '.join(str(error).split())[:300]}") from error
 
 
-async def follow(client: JobSubmissionClient, job: str) -> AsyncIterator[str]:
-    """What the job prints, from its beginning to its end."""
-    async for text in client.tail_job_logs(job):
-        yield text
+class JobOutput:
+    """What a job prints; a stream that is begun anew does not print twice."""
+
+    def __init__(self, client: JobSubmissionClient, job: str):
+        self.client, self.job, self.shown = client, job, 0
+
+    async def show(self) -> bool:
+        """Print it as it comes; returns whether the stream came to its end."""
+        seen, stream = 0, aiter(self.client.tail_job_logs(self.job))
+        while True:
+            try:
+                text = await asyncio.wait_for(anext(stream), SILENCE)
+            except StopAsyncIteration:
+                return True
+            except TimeoutError:
+                return False
+            print(text[max(0, self.shown - seen) :], end="", flush=True)
+            seen += len(text)
+            self.shown = max(self.shown, seen)
 
 
 def job_info(client: JobSubmissionClient, job: str) -> JobDetails:
