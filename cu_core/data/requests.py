@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from pydantic import Discriminator
 from cu_core.data.concepts import ByConcept, resolve_concept
 from cu_core.data.order import EpochOrder, Rows
 from cu_core.data.predicate import parse_predicate
+from cu_core.data.schema import Manifest
 from cu_core.data.selections import ByNeighbours, ByScore, resolve_neighbours, resolve_score
 from cu_core.data.shard_reader import ShardReader
 from cu_core.errors import DataError, UserError
@@ -29,8 +31,8 @@ class ByClass:
     """Every training row of some classes."""
 
     kind: Literal["by_class"] = "by_class"
-    classes: tuple[int, ...] = (0,)
-    """Class numbers (their order in the manifest, from 0)."""
+    classes: tuple[int | str, ...] = (0,)
+    """Class numbers (their order in the manifest, from 0), or names in quotes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,14 +95,25 @@ class ForgetSet:
 
 
 def _by_class(request: ByClass, reader: ShardReader) -> Rows:
-    total = reader.manifest.num_classes
-    for number in request.classes:
-        if not 0 <= number < total:
-            names = ", ".join(f"{i} {n}" for i, n in enumerate(reader.manifest.class_names[:20]))
-            raise UserError(
-                f"request.classes: class {number} does not exist; classes: {names}{', ...' if total > 20 else ''}."
-            )
-    return reader.integers_in("label", request.classes)
+    return reader.integers_in("label", _numbers(request, reader.manifest))
+
+
+def _numbers(request: ByClass, manifest: Manifest) -> tuple[int, ...]:
+    """Class numbers, each once, ascending.
+
+    Raises: UserError for a number or a name that no class has, or that two have.
+    """
+    names, found = list(manifest.class_names), set()
+    for given in request.classes:
+        if isinstance(given, str) and names.count(given) > 1:
+            raise UserError(f"request.classes: {names.count(given)} classes are called {given!r}; give their numbers.")
+        if given not in (range(len(names)) if isinstance(given, int) else names):
+            near = difflib.get_close_matches(str(given), names, 1)
+            there = ", ".join(f"{i} {n}" for i, n in enumerate(names[:20])) + (", ..." if len(names) > 20 else "")
+            hint = f"did you mean {near[0]!r}? " if near and isinstance(given, str) else ""
+            raise UserError(f"request.classes: class {given} does not exist; {hint}classes: {there}.")
+        found.add(given if isinstance(given, int) else names.index(given))
+    return tuple(sorted(found))
 
 
 def _by_random(request: ByRandom, reader: ShardReader) -> Rows:
@@ -181,7 +194,7 @@ def resolve_request(request: ForgetRequest, reader: ShardReader, pairs: bool = F
 
 def _classes(request: ForgetRequest, rows: Rows, reader: ShardReader, pairs: bool) -> tuple[int, ...]:
     if isinstance(request, ByClass):
-        return tuple(sorted(set(request.classes)))
+        return _numbers(request, reader.manifest)
     if not pairs or not isinstance(request, ByConcept) or reader.manifest.num_classes < 2:
         return ()
     found = np.unique(reader.labels("train", rows))

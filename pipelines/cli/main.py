@@ -14,6 +14,11 @@ from pipelines.cli.jobs import INTERRUPTED, jobs, stop, submit
 from pipelines.cli.sweep import sweep
 from pipelines.console import console
 
+EXTRAS = {
+    **dict.fromkeys(("ray", "mlflow", "optuna", "pandas", "jinja2", "matplotlib", "psutil"), "ray"),
+    **dict.fromkeys(("open_clip", "transformers", "peft"), "clip"),
+}
+"""What of the project has to be installed for a module that is missing."""
 app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -66,6 +71,12 @@ def main() -> None:
                 "printed, other commands when they are started again."
             )
         raise
+    except ModuleNotFoundError as error:
+        extra = EXTRAS.get((error.name or "").partition(".")[0])
+        if extra is None:
+            raise
+        print(f"cu: {error.name} is not installed: pip install 'contrastive-unlearning[{extra}]'.", file=sys.stderr)
+        sys.exit(2)
     except Exception as error:
         from pipelines.errors import explain
 

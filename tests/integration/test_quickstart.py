@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,7 @@ from jsonschema import validate
 
 from cu_core.audit.table import AUDITS
 
+ROOT = Path(__file__).parents[2]
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 needs_browser = pytest.mark.skipif(
     CHROMIUM is None, reason="chromium is not installed (Debian: apt-get install chromium)"
@@ -21,11 +24,29 @@ needs_browser = pytest.mark.skipif(
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Folder of the finished run."""
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What a wheel puts into a Python without a clone."""
+    place = tmp_path_factory.mktemp("wheel")
+    words = [sys.executable, "-m", "pip", "wheel", ".", "--no-deps", "--no-build-isolation", "-q", "-w", str(place)]
+    tree = place / "tree"  # a build leaves files behind
+    for folder in ("cu_core", "pipelines", "tune_configs"):
+        shutil.copytree(ROOT / folder, tree / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    for file in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copyfile(ROOT / file, tree / file)
+    subprocess.run(words, cwd=tree, check=True)
+    (wheel,) = place.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(place / "site")
+    return place / "site"
+
+
+@pytest.fixture(scope="module")
+def run(installed: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of the finished run, of the wheel, in an empty folder."""
     place = tmp_path_factory.mktemp("quickstart")
     words = [sys.executable, "-m", "pipelines.cli.main", "quickstart"]
-    done = subprocess.run(words, cwd=place, capture_output=True, text=True, check=False)
+    env = os.environ | {"PYTHONPATH": str(installed)}
+    done = subprocess.run(words, cwd=place, env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     for shown in ("mean gap to the oracle", "report.html", "mlflow ui --backend-store-uri", "Try next"):
         assert shown in done.stderr
@@ -84,11 +105,11 @@ def test_a_click_on_a_heading_sorts(run: Path, tmp_path: Path) -> None:
 
 
 def test_the_same_content_is_json_of_the_published_schema(run: Path) -> None:
-    schema = json.loads((Path(__file__).parents[2] / "docs" / "audit.schema.json").read_text())
+    schema = json.loads((ROOT / "docs" / "audit.schema.json").read_text())
     validate(json.loads((run / "audit.json").read_text()), schema)
 
 
 def test_the_published_schema_is_that_of_the_code() -> None:
     words = [sys.executable, "-m", "pipelines.cli.main", "schema"]
     printed = subprocess.run(words, capture_output=True, check=True, text=True).stdout
-    assert (Path(__file__).parents[2] / "docs" / "audit.schema.json").read_text() == printed
+    assert (ROOT / "docs" / "audit.schema.json").read_text() == printed

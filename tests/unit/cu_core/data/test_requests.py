@@ -30,6 +30,13 @@ def test_by_class_is_every_row_of_the_class(reader: ShardReader) -> None:
     assert (forget.kind, forget.classes) == ("class", (3, 5))
 
 
+def test_classes_are_named_by_number_or_by_name(reader: ShardReader) -> None:
+    """Digits: class 3 is called 3."""
+    by_name, by_number = (resolve_request(ByClass(classes=(c,)), reader) for c in ("3", 3))
+    assert by_name.digest == by_number.digest
+    assert resolve_request(ByClass(classes=("3", 3, 5)), reader).classes == (3, 5)
+
+
 def test_by_random_has_the_count_and_depends_on_the_seed(reader: ShardReader) -> None:
     first, again, other = (resolve_request(ByRandom(count=100, seed=s), reader) for s in (1, 1, 2))
     assert len(np.unique(first.rows)) == 100
@@ -63,6 +70,7 @@ def test_by_predicate_is_evaluated_on_columns(reader: ShardReader) -> None:
     ("request_", "message"),
     [
         (ByClass(classes=(12,)), "class 12 does not exist; classes: 0 0, 1 1"),
+        (ByClass(classes=("33",)), "class 33 does not exist; did you mean '3'"),
         (ByClass(classes=tuple(range(10))), "forgets all 1079 training rows"),
         (ByPredicate(where="label == 77"), "forgets nothing"),
         (ByPredicate(where="label == 'five'"), "does not fit the columns"),

@@ -1,0 +1,295 @@
+"""The library from a notebook or another trainer: plain modules and data sets in, a model and a verdict out."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import torch as safetensors
+from torch import nn
+
+from cu_core.audit.answers import answers_of
+from cu_core.audit.oracle_gap import OracleGap
+from cu_core.audit.report import ModelFigures, Row, compare_models, figure_rows, per_class_test_accuracy
+from cu_core.audit.subject import Subject
+from cu_core.audit.table import audit_alone
+from cu_core.audit.verdict import Rule, Verdict
+from cu_core.config import RunConfig
+from cu_core.config_io import config_from
+from cu_core.data.convert import SplitPlan, assign_splits
+from cu_core.data.datasets import Rows, dataset_source
+from cu_core.data.forget_split import ForgetSplit
+from cu_core.data.loader import Batches, UnlearnStream
+from cu_core.data.requests import ForgetSet, resolve_request
+from cu_core.data.schema import Split
+from cu_core.data.shard_reader import ShardReader
+from cu_core.data.shard_writer import write_shards
+from cu_core.dist import seed_everything
+from cu_core.errors import UserError
+from cu_core.methods.finetune import FineTune
+from cu_core.models.batch_norm import set_batch_norm
+from cu_core.models.classifier import Classifier, JointForward
+from cu_core.models.preprocess import Preprocess
+from cu_core.run_audit import Evidence, claim_of
+from cu_core.salts import Salt
+from cu_core.types import StepReport
+from cu_core.unlearn.loop import Loop, LoopResult, frozen, run_loop
+from cu_core.unlearn.stopping import Stopper
+
+OnStep = Callable[[StepReport], None]
+
+
+@dataclass(frozen=True)
+class Audit:
+    """What the audits say of an unlearned model."""
+
+    verdict: Verdict
+    rows: tuple[Row, ...]
+    """Every metric of original, unlearned model and oracles, in points."""
+    gap: OracleGap | None
+    """Mean distance to the oracles; absent without oracles."""
+
+
+def open_data(
+    source: str | Path | Rows,
+    folder: str | Path | None = None,
+    *,
+    test: Rows | None = None,
+    class_names: Sequence[str] | None = None,
+    val_frac: float = 0.1,
+    test_frac: float = 0.2,
+) -> ShardReader:
+    """Open a packed data set, or pack a map-style ``torch.utils.data.Dataset`` first.
+
+    Args:
+        source: Folder of a packed data set, or a data set whose rows are ``(image, label)``: a PIL image or uint8
+            ``(channels, height, width)``, all of one size, and a whole number.
+        folder: Where a data set is packed; what is packed there already is opened.
+        test: Rows for the final figures; absent: ``test_frac`` of ``source``.
+        class_names: Names of the classes; absent: their numbers, up to the largest label of ``source.targets``.
+        val_frac: Part of ``source`` that is set aside to decide when to stop.
+        test_frac: Part of ``source`` that is set aside for the final figures where there is no ``test``.
+
+    Raises:
+        UserError: An image or label cannot be used; the message names the row.
+    """
+    if isinstance(source, str | Path):
+        return ShardReader(source)
+    if folder is None:
+        raise UserError("open_data(dataset, folder): name the folder to pack the data set into.")
+    if not Path(folder).exists():
+        names = class_names if class_names is not None else _numbered(source)
+        parts: dict[Split, Rows] = {"train": source} if test is None else {"train": source, "test": test}
+        packed = dataset_source(type(source).__name__, parts, names)
+        plan = SplitPlan(val_frac, test_frac)
+        write_shards(Path(folder), packed.name, packed.class_names, "a data set", assign_splits(packed, plan))
+    return ShardReader(folder)
+
+
+def _numbered(source: Rows) -> list[str]:
+    targets = getattr(source, "classes", None) or getattr(source, "targets", None)
+    if targets is None:
+        raise UserError("open_data: the data set has neither classes nor targets; give class_names.")
+    if hasattr(source, "classes"):
+        return [str(name) for name in targets]
+    return [str(number) for number in range(1 + max(int(label) for label in targets))]
+
+
+def select(data: ShardReader, **request: Any) -> ForgetSet:
+    """Resolve a forget request, e.g. ``select(data, classes=[3])`` or ``select(data, kind="by_id", path="ids.csv")``.
+
+    Args:
+        data: The packed data set.
+        **request: ``request`` of a run's configuration; ``kind`` is ``by_class`` if it is absent.
+
+    Raises:
+        UserError: The request names what is not there, no row, or every row.
+    """
+    return resolve_request(config_from({"request": request}).request, data)
+
+
+def wrap(module: nn.Module, data: ShardReader, *, embedding_layer: str, hidden_layer: str | None = None) -> Classifier:
+    """A plain module as the library reads it; its weights are shared, not copied.
+
+    Args:
+        module: Maps normalised images, float ``(N, channels, height, width)``, to logits ``(N, C)``.
+        data: Gives size, mean and spread of the images.
+        embedding_layer: Name of the layer whose output is the embedding, e.g. ``avgpool``.
+        hidden_layer: Name of an earlier layer, for probes at a second depth; absent: the embedding layer.
+
+    Raises:
+        UserError: There is no layer of that name.
+    """
+    manifest = data.manifest
+    if manifest.image_shape is None:
+        raise UserError("wrap: the images of this data set are encoded; pack them at one size.")
+    preprocess = Preprocess(manifest.image_shape[1], manifest.pixel_mean, manifest.pixel_std)
+    return Classifier(module, embedding_layer, hidden_layer or embedding_layer, preprocess)
+
+
+def train_model(
+    model: Classifier,
+    data: ShardReader,
+    without: ForgetSet | None = None,
+    *,
+    seed: int = 0,
+    on_step: OnStep = lambda report: None,
+    **settings: Any,
+) -> LoopResult:
+    """Train in place: an original, or, ``without`` a forget set, an oracle.
+
+    Args:
+        model: A fresh model.
+        data: The packed data set.
+        without: Rows that are left out.
+        seed: Of the order of the rows.
+        on_step: Called after every step.
+        **settings: Parts of a run's configuration, e.g. ``train={"epochs": 3}``.
+    """
+    config = config_from(settings)
+    empty = np.empty(0, np.int64)
+    split = _split(config, data, without or ForgetSet("sample", (), empty, empty, data.manifest.digest), seed)
+    set_batch_norm(model, config.batch_norm)
+    batch = min(config.train.batch, split.num_retain)
+    batches = Batches(forget_batch=0, retain_batch=batch, omega=1, augment=config.train.augment)
+    seed_everything(seed)
+    loop = Loop(
+        model=model,
+        forward=JointForward(model),
+        method=FineTune(),
+        optimizer=config.train.optimizer,
+        stream=UnlearnStream(split, batches, seed, model.tokenize),
+        max_steps=max(1, round(config.train.epochs * split.num_retain / batch)),
+        on_step=on_step,
+    )
+    return run_loop(loop)
+
+
+def unlearn_model(
+    original: Classifier,
+    data: ShardReader,
+    forget: ForgetSet,
+    *,
+    untrained: Classifier | None = None,
+    seed: int = 0,
+    on_step: OnStep = lambda report: None,
+    **settings: Any,
+) -> Classifier:
+    """A copy of the original that has unlearned the forget set.
+
+    Args:
+        original: Stays as it is.
+        data: The data set that it was trained on.
+        forget: What it must forget.
+        untrained: A fresh model, for methods that need one.
+        seed: Of the order of the rows, and of what a method draws.
+        on_step: Called after every step.
+        **settings: Parts of a run's configuration, e.g. ``method={"name": "scrub"}, optimizer={"lr": 0.001}``; what is
+            absent is the default of the method for this kind of request.
+
+    Raises:
+        UserError: The method cannot forget this, or needs a model that is not given.
+        NonFiniteError: The run diverged.
+    """
+    config = _config(forget, settings)
+    config.method.check(forget.kind)
+    needs = config.method.needs()
+    if "untrained model" in needs and untrained is None:
+        raise UserError(f"{config.method.name} needs an untrained model: give untrained=MODEL.")
+    split = _split(config, data, forget, seed)
+    model = copy.deepcopy(original)
+    set_batch_norm(model, config.batch_norm)
+    seed_everything(seed)
+    loop = Loop(
+        model=model,
+        forward=JointForward(model),
+        method=config.method,
+        optimizer=config.optimizer,
+        stream=UnlearnStream(split, config.batches, seed + Salt.UNLEARN_ORDER, model.tokenize),
+        max_steps=config.stop.max_steps,
+        stopper=Stopper(config.stop, split) if config.stop.rule != "none" else None,
+        reference=frozen(copy.deepcopy(original)) if "frozen original" in needs else None,
+        untrained=untrained if "untrained model" in needs else None,
+        on_step=on_step,
+    )
+    run_loop(loop)
+    return model
+
+
+def audit_models(
+    original: Classifier,
+    unlearned: Classifier,
+    oracles: Sequence[Classifier],
+    data: ShardReader,
+    forget: ForgetSet,
+    *,
+    seed: int = 0,
+    **settings: Any,
+) -> Audit:
+    """Compare an unlearned model with the original and with models that were trained without the forget set.
+
+    Args:
+        original: The model before.
+        unlearned: The model after.
+        oracles: At least three, for a verdict.
+        data: The data set.
+        forget: What had to be forgotten.
+        seed: Of what audits draw.
+        **settings: Parts of a run's configuration, e.g. ``audit={"max_rows": 500}``.
+    """
+    config = _config(forget, settings)
+    split = _split(config, data, forget, seed)
+    others = [f"oracle_{number}" for number in range(len(oracles))]
+    models = {"original": original, "unlearned": unlearned, **dict(zip(others, oracles, strict=True))}
+    alone, answers = {}, {}
+    for role, model in models.items():
+        subject = Subject(model, split, config.audit, seed)
+        found, answers[role] = audit_alone(subject), answers_of(subject)
+        alone[role] = ModelFigures(found.metrics, per_class_test_accuracy(subject), found.curves)
+    evidence = Evidence(claim_of(config, split), config.audit, alone, answers)
+    figures = {role: evidence.figures(role, others) for role in models}
+    rule = Rule(evidence.claim, [figures[o] for o in others], config.audit)
+    before, after = figures["original"], figures["unlearned"]
+    gap, _, verdict = compare_models(before, after, rule, evidence.without(others))
+    return Audit(verdict, figure_rows(before, after, rule.oracles, rule), gap)
+
+
+def save_model(model: Classifier, file: str | Path) -> None:
+    """Weights of the plain module, as safetensors."""
+    safetensors.save_model(model.body, str(file))
+
+
+def load_model(model: Classifier, file: str | Path) -> Classifier:
+    """Weights that ``save_model`` wrote, into a model of the same form; returns it.
+
+    Raises:
+        UserError: They belong to another model.
+    """
+    try:
+        safetensors.load_model(model.body, str(file))
+    except RuntimeError as error:
+        raise UserError(f"{file}: {str(error).splitlines()[0]}") from error
+    return model
+
+
+def _config(forget: ForgetSet, settings: Mapping[str, Any]) -> RunConfig:
+    """Settings over the defaults of this kind of request."""
+    request = (
+        {"kind": "by_class", "classes": list(forget.classes)} if forget.classes else {"kind": "by_random", "count": 1}
+    )
+    return config_from({**settings, "request": request})
+
+
+def _split(config: RunConfig, data: ShardReader, forget: ForgetSet, seed: int) -> ForgetSplit:
+    return ForgetSplit(
+        data,
+        forget,
+        seed=seed,
+        stop_rows=config.audit.stop_rows,
+        max_rows=config.audit.max_rows,
+        halve=config.halves_forget_rows,
+    )

@@ -1,0 +1,25 @@
+"""The examples run as they stand."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda p: p.stem)
+def test_an_example_ends_in_a_verdict(example: Path, tmp_path: Path) -> None:
+    assert len(example.read_text().splitlines()) <= 40
+    env = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, str(example)], cwd=tmp_path, env=env, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split()[0] in ("indistinguishable", "under-forgotten", "over-forgotten", "inconclusive")
+    assert (tmp_path / "unlearned.safetensors").is_file()

@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+import cu_core
+from cu_core import UserError, load_model, open_data, save_model, select, unlearn_model, wrap
+
+
+def net(width: int = 8) -> nn.Module:
+    return nn.Sequential(nn.Flatten(), nn.Linear(64, width), nn.ReLU(), nn.Linear(width, 10))
+
+
+def test_every_name_is_there_and_none_is_imported_before_it_is_used() -> None:
+    assert all(getattr(cu_core, name) is not None for name in cu_core.__all__)
+    done = subprocess.run([sys.executable, "-c", "import sys, cu_core; print('torch' in sys.modules)"],
+                          capture_output=True, text=True, check=True)  # fmt: skip
+    assert done.stdout.strip() == "False"
+    with pytest.raises(AttributeError, match="no attribute 'forget'"):
+        cu_core.forget  # noqa: B018
+
+
+def test_the_original_stays_and_what_is_saved_is_the_plain_module(digits: Path, tmp_path: Path) -> None:
+    data = open_data(digits)
+    model = wrap(net(), data, embedding_layer="2", hidden_layer="1")
+    before = {k: v.clone() for k, v in model.state_dict().items()}
+    settings = {"method": {"name": "finetune"}, "stop": {"rule": "none", "max_steps": 2}}
+    done = unlearn_model(model, data, select(data, classes=[3]), **settings)
+    assert all(torch.equal(v, before[k]) for k, v in model.state_dict().items())
+    assert not torch.equal(done.state_dict()["body.1.weight"], before["body.1.weight"])
+    save_model(done, tmp_path / "w.safetensors")
+    again = load_model(wrap(net(), data, embedding_layer="2"), tmp_path / "w.safetensors")
+    assert torch.equal(again.body[1].weight, done.body[1].weight)
+    with pytest.raises(UserError, match=r"w\.safetensors"):
+        load_model(wrap(net(9), data, embedding_layer="2"), tmp_path / "w.safetensors")
+
+
+def test_mistakes_are_named(digits: Path) -> None:
+    data = open_data(digits)
+    model, forget = wrap(net(), data, embedding_layer="2"), select(data, classes=[3])
+    with pytest.raises(UserError, match="bad_teacher needs an untrained model"):
+        unlearn_model(model, data, forget, method={"name": "bad_teacher"})
+    with pytest.raises(UserError, match="no layer 'avgpool'"):
+        wrap(net(), data, embedding_layer="avgpool")
+    with pytest.raises(UserError, match="did you mean"):
+        unlearn_model(model, data, forget, methd={})
