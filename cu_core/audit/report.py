@@ -21,8 +21,9 @@ from cu_core.models.image_text import ImageTextClassifier
 from cu_core.types import MetricResult, RequestKind
 
 MAP_ROWS = 600
+"""Most rows of the map of embeddings."""
 REPORT_VERSION = 9
-"""Raised when a change of the code changes what an audit finds; audits kept by digest are then made again."""
+"""Of the form of ``audit.json``: raised when what is in it changes."""
 GIVEN = {"best_paraphrase_accuracy": "paraphrases", "other_data_accuracy": "other_data"}
 """Metrics that there are only with a setting of the audit."""
 

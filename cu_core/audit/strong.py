@@ -82,7 +82,6 @@ class StrongFigure:
     doing_nothing: float
     retrained: float
     """Value of a perfect method: chance, or what two disjoint halves of the oracles show."""
-    higher_is_better: bool = False
     detects: float | None = None
     """Smallest shift of every margin, in standard deviations over oracles, that the excess over ``retrained`` finds in
     80% of audits of so many models and rows; of distances between ensembles."""
@@ -145,8 +144,7 @@ def _quality(pools: Mapping[str, Sequence[Margins]], half: int) -> list[StrongFi
         ("challenge_score", "the same, times retain and test accuracy over the oracles'", final),
     )
     return [
-        StrongFigure(name, title, of["unlearned"], None, None, of["original"], of["oracle"], True)
-        for name, title, of in rows
+        StrongFigure(name, title, of["unlearned"], None, None, of["original"], of["oracle"]) for name, title, of in rows
     ]
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 
 from cu_core.data.checked import check_shard
 from cu_core.data.order import hash64
@@ -23,30 +24,33 @@ def verify(folder: Path, progress: Callable[[int, int], None]) -> list[str]:
     reader = ShardReader(folder)
     shards = reader.manifest.shards
     problems: list[str] = []
-    sound: list[ShardInfo] = []
+    readable = True
     for number, shard in enumerate(shards):
-        found = list(_check_shard(reader, shard))
-        problems += found
-        if not any("bytes" in line or "sha256" in line or "damaged" in line for line in found):
-            sound.append(shard)
+        try:
+            problems += _check_rows(reader, shard, _opened(reader, shard))
+        except DataError as error:
+            problems.append(str(error))
+            readable = False
         progress(number + 1, len(shards))
-    if len(sound) == len(shards):
-        problems += _duplicate_ids(reader)
-    else:
-        problems[-1] += " Duplicate ids were not looked for: first mend the shards."
-
+    if readable:
+        return [*problems, *_duplicate_ids(reader)]
+    problems[-1] += " Duplicate ids were not looked for: first mend the shards."
     return problems
 
 
-def _check_shard(reader: ShardReader, shard: ShardInfo) -> Iterator[str]:
-    try:
-        reader.bring(shard)
-        with contextlib.suppress(FileNotFoundError):  # told by the next line
-            check_shard(reader.shard_path(shard), shard, anew=True)
-        batches = reader.batches(shard)
-    except DataError as error:
-        yield str(error)
-        return
+def _opened(reader: ShardReader, shard: ShardInfo) -> list[pa.RecordBatch]:
+    """The rows of a shard whose bytes are those that were packed.
+
+    Raises: DataError.
+    """
+    reader.bring(shard)
+    with contextlib.suppress(FileNotFoundError):  # told by the next line
+        check_shard(reader.shard_path(shard), shard, anew=True)
+    return reader.batches(shard)
+
+
+def _check_rows(reader: ShardReader, shard: ShardInfo, batches: Sequence[pa.RecordBatch]) -> Iterator[str]:
+    """What is wrong with the values of a shard."""
     for name, (least, greatest) in ranges_of(batches).items():
         low, high = shard.ranges.get(name, (least, greatest))
         if low > least or high < greatest:  # type: ignore[operator]

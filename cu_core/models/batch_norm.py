@@ -88,7 +88,3 @@ def set_first_row(model: nn.Module, first_row: int | None) -> None:
     for module in model.modules():
         if isinstance(module, RowBatchNorm) and module.mode == "retain":
             module.first_row = first_row
-
-
-def has_batch_norm(model: nn.Module) -> bool:
-    return any(isinstance(m, _BatchNorm) for m in model.modules())

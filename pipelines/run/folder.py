@@ -15,7 +15,10 @@ from cu_core.config import RunConfig
 from cu_core.config_io import differences, dump_config, load_config
 from cu_core.errors import ConfigError
 from cu_core.files import write_text
-from cu_core.storage import fetch, fetched, names
+from cu_core.storage import GROWING, fetch, fetched, names
+
+RECORD, NOTES = "run.json", "notes.txt"
+GROWING.update((RECORD, NOTES))
 
 
 @dataclass(frozen=True)
@@ -43,21 +46,21 @@ class RunFolder:
     def note(self, line: str) -> None:
         """Something that whoever reads of the run must know; the driver prints it, and it stays in the record."""
         print(line, file=sys.stderr)
-        path = self.path / "notes.txt"
+        path = self.path / NOTES
         write_text(path, (path.read_text() if fetched(path) else "") + line + "\n")
 
     @property
     def notes(self) -> list[str]:
-        path = self.path / "notes.txt"
+        path = self.path / NOTES
         return path.read_text().splitlines() if fetched(path) else []
 
     def record(self) -> dict[str, Any]:
-        loaded: dict[str, Any] = json.loads((self.path / "run.json").read_text())
+        loaded: dict[str, Any] = json.loads((self.path / RECORD).read_text())
         return loaded
 
     def write_record(self, **values: Any) -> None:
-        old = self.record() if fetched(self.path / "run.json") else {}
-        write_text(self.path / "run.json", json.dumps({**old, **values}, indent=1))
+        old = self.record() if fetched(self.path / RECORD) else {}
+        write_text(self.path / RECORD, json.dumps({**old, **values}, indent=1))
 
 
 def check_name(name: str) -> None:
@@ -87,7 +90,7 @@ def open_run(config: RunConfig, digest: str, resume: str | None) -> tuple[RunCon
     if resume is None:
         check_name(config.name or _default_name(config, digest))
         folder = RunFolder(runs / (config.name or _default_name(config, digest)))
-        if folder.path.exists() or fetched(folder.path / "run.json"):
+        if folder.path.exists() or fetched(folder.path / RECORD):
             state = "is finished" if folder.finished else f"was interrupted: go on with --resume {folder.name}"
             raise ConfigError(f"name: a run {folder.name!r} exists and {state}; choose another name for a new run.")
         config = replace(config, name=folder.name)
@@ -96,7 +99,7 @@ def open_run(config: RunConfig, digest: str, resume: str | None) -> tuple[RunCon
         folder.write_record(config_digest=digest)
         return config, folder
     folder = RunFolder(runs / resume)
-    if not fetched(folder.path / "run.json"):
+    if not fetched(folder.path / RECORD):
         raise ConfigError(f"--resume {resume}: no such run in {runs}; runs there: {names_in(runs)}.")
     if folder.finished:
         raise ConfigError(f"--resume {resume}: that run is finished; its report is {folder.path / 'report.html'}.")

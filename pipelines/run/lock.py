@@ -18,7 +18,7 @@ import psutil
 
 from cu_core.errors import ConfigError
 from cu_core.files import write_text
-from cu_core.storage import fetched
+from cu_core.storage import GROWING, fetched
 from pipelines.console import console
 
 BEAT = 5.0
@@ -28,6 +28,7 @@ PATIENCE = 6
 SETTLE = 2.0
 """Seconds after which, of two that took over at once, one finds the other's name."""
 FILE = "driver.json"
+GROWING.add(FILE)
 
 
 @contextlib.contextmanager

@@ -15,7 +15,7 @@ from cu_core.config_io import load_config
 from cu_core.errors import ConfigError
 from cu_core.run import import_original
 from cu_core.storage import fetched
-from pipelines.run.folder import names_in
+from pipelines.run.folder import RECORD, names_in
 from pipelines.run.plan import Plan, absolute, is_mlflow
 from pipelines.tracking import mlflow_runs as tracking
 
@@ -70,7 +70,7 @@ def find_model(plan: Plan, model: str) -> Path:
         if fetched(folder / "meta.json"):
             return folder.resolve()
     for folder in (run.parent, Path(model)):
-        if fetched(folder / "run.json"):
+        if fetched(folder / RECORD):
             raise ConfigError(
                 f"{model}: that run has not made a model; cu unlearn goes on with --resume {folder.name}."
             )

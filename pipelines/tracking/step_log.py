@@ -15,13 +15,14 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
 from cu_core.files import write_text
-from cu_core.storage import fetched
+from cu_core.storage import GROWING, fetched
 from cu_core.types import StepReport
 
 Steps = Sequence[tuple[int, Mapping[str, float]]]
 IMPATIENT = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "5"}
 """Between two steps nobody waits for a server; at the end of the run MLflow's own patience holds, some minutes."""
 STEPS = "steps.json"
+GROWING.add(STEPS)
 SPEED = "speed/"
 LIMIT = 1000
 """Points that MLflow takes at once."""
