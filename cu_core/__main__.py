@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import os
 import sys
 from dataclasses import replace
@@ -14,39 +15,73 @@ import torch.distributed as dist
 from cu_core.checkpoint import load_state, save_state
 from cu_core.config import RunConfig
 from cu_core.config_io import load_config
-from cu_core.data.requests import resolve_request, save_forget_set
+from cu_core.data.requests import ForgetSet, resolve_request, save_forget_set
+from cu_core.data.shard_reader import ShardReader
 from cu_core.dist import data_parallel, rank, world_size
 from cu_core.errors import UserError
 from cu_core.run import Hooks, import_original, open_reader, run_train, run_unlearn
 from cu_core.run_audit import run_audit
 
+ELSEWHERE = ("name", "workers.min_count", "workers.cpus", "workers.placement", "workers.models_per_gpu",
+             "workers.max_failures", "tracking.uri", "tracking.experiment", "tracking.registry_name")  # fmt: skip
+"""Settings of runs on Ray, recorded in MLflow."""
 
-def _run(config: RunConfig, out: Path) -> None:
-    reader = open_reader(config)
-    digest = reader.manifest.digest
-    gpu = config.workers.gpu
-    device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0))) if gpu else torch.device("cpu")
+
+def _check(config: RunConfig) -> None:
+    """Raises: UserError for a setting that has no effect here."""
+    for path in ELSEWHERE:
+        own, default = (functools.reduce(getattr, path.split("."), whole) for whole in (config, RunConfig()))
+        if own != default:
+            raise UserError(f"{path}={own} has no effect under torchrun; it is a setting of `cu unlearn`.")
+    if config.workers.count not in (1, world_size()):
+        raise UserError(
+            f"workers.count={config.workers.count}, but torchrun started {world_size()}: --nproc-per-node decides."
+        )
+
+
+def _request(config: RunConfig, reader: ShardReader) -> tuple[ForgetSet, Path]:
+    """The forget set, and its file, which one rank writes."""
+    forget = resolve_request(config.request, reader, config.model.reads_captions)
     if rank() == 0:
-        save_forget_set(config.store / "requests", resolve_request(config.request, reader, config.model.reads_captions))
+        save_forget_set(config.store / "requests", forget)
+    _wait()
+    return forget, config.store / "requests" / forget.digest / "forget.arrow"
+
+
+def _wait() -> None:
     if dist.is_initialized():
         dist.barrier()
-    forget = resolve_request(config.request, reader, config.model.reads_captions)
-    request = config.store / "requests" / forget.digest / "forget.arrow"
-    hooks = Hooks(device=device, wrap=lambda m: data_parallel(m, broadcast_buffers=config.batch_norm == "per_rank"))
-    original = config.store / "models" / config.original_key(digest, world_size())
-    if not (original / "meta.json").is_file():
-        if config.model.weights in (None, "pretrained"):
-            run_train(config, original, hooks)
+
+
+def _train(config: RunConfig, folder: Path, hooks: Hooks, forget_file: Path | None = None, number: int = 0) -> Path:
+    """An original or oracle, if it is not there."""
+    if not (folder / "meta.json").is_file():
+        if forget_file is not None or config.model.weights in (None, "pretrained"):
+            run_train(config, folder, hooks, forget_file=forget_file, number=number)
         elif rank() == 0:
-            import_original(config, original)
-        if dist.is_initialized():
-            dist.barrier()
+            import_original(config, folder)
+        _wait()
+    return folder
+
+
+def _run(config: RunConfig, out: Path) -> None:
+    _check(config)
+    reader = open_reader(config)
+    digest, gpu = reader.manifest.digest, config.workers.gpu
+    device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0))) if gpu else torch.device("cpu")
+    forget, request = _request(config, reader)
+    hooks = Hooks(device=device, wrap=lambda m: data_parallel(m, broadcast_buffers=config.batch_norm == "per_rank"))
+    models = config.store / "models"
+    original = _train(config, models / config.original_key(digest, world_size()), hooks)
+    oracles = [
+        _train(config, models / config.oracle_key(digest, forget.digest, number), hooks, request, number)
+        for number in range(config.audit.oracles)
+    ]
     checkpoints = sorted((out / "checkpoints").glob("step-*"))
     config = replace(config, workers=replace(config.workers, count=world_size(), min_count=None))
     key = config.result_digest(digest, forget.digest, world_size())
-    hooks = Hooks(
-        device=device,
-        wrap=hooks.wrap,
+    hooks = replace(
+        hooks,
         save=lambda s: save_state(out / "checkpoints" / f"step-{s.step:08d}", s, key) if rank() == 0 else None,
         latest=lambda: load_state(checkpoints[-1], key) if checkpoints else None,
     )
@@ -55,12 +90,13 @@ def _run(config: RunConfig, out: Path) -> None:
     if dist.is_initialized():
         dist.destroy_process_group()
     if first:  # the audit is the work of one process
-        report, _ = run_audit(
-            config, request, {"original": original, "unlearned": out / "unlearned"}, [], device, samples=False
-        )
+        roles = {"original": original, "unlearned": out / "unlearned"}
+        report, _ = run_audit(config, request, roles, oracles, device, samples=False)
         sys.stdout.write(f"{result.steps} steps, model in {out / 'unlearned'}\n")
         for row in report.rows:
-            sys.stdout.write(f"{row.title:40} original {row.original:6.1f}  unlearned {row.unlearned:6.1f}\n")
+            others = f"  oracles {sum(row.oracles) / len(row.oracles):6.1f}" if row.oracles else ""
+            sys.stdout.write(f"{row.title:40} original {row.original:6.1f}  unlearned {row.unlearned:6.1f}{others}\n")
+        sys.stdout.write(f"verdict: {report.verdict.word} ({report.verdict.reason})\n")
 
 
 def main() -> None:

@@ -91,17 +91,32 @@ def test_sigterm_takes_a_checkpoint_and_the_run_resumes(digits: Path, storage: P
 def test_torchrun_needs_no_ray(ranks: int, digits: Path, storage: Path, tmp_path: Path) -> None:
     config = write_config(tmp_path / "run.yaml", digits, storage)
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", str(ranks), "-m", "cu_core"]
-    words = [*torchrun, config, "stop.max_steps=20", "--out", tmp_path / "out"]
+    words = [*torchrun, config, "stop.max_steps=20", "audit.oracles=1", "--out", tmp_path / "out"]
     done = subprocess.run(words, capture_output=True, check=False, text=True)
     assert done.returncode == 0, done.stderr
     assert "20 steps" in done.stdout
+    assert "oracles" in done.stdout
+    assert "verdict: inconclusive (" in done.stdout  # of one oracle
     assert (tmp_path / "out" / "unlearned" / "model.safetensors").is_file()
 
 
-def test_cu_core_says_in_one_line_what_is_wrong(tmp_path: Path) -> None:
-    words = [sys.executable, "-m", "cu_core", "absent.yaml", "--out", tmp_path / "out"]
-    done = subprocess.run(words, capture_output=True, check=False, text=True)
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["absent.yaml"], "no configuration file absent.yaml; complete ones are in tune_configs/base/."),
+        (
+            ["CONFIG", "workers.placement=SPREAD"],
+            "workers.placement=SPREAD has no effect under torchrun; it is a setting of `cu unlearn`.",
+        ),
+        (["CONFIG", "workers.count=3"], "workers.count=3, but torchrun started 1: --nproc-per-node decides."),
+    ],
+)
+def test_cu_core_says_in_one_line_what_is_wrong(
+    words: list[str], message: str, digits: Path, storage: Path, tmp_path: Path
+) -> None:
+    config = write_config(tmp_path / "run.yaml", digits, storage)
+    given = [str(config) if word == "CONFIG" else word for word in words]
+    command = [sys.executable, "-m", "cu_core", *given, "--out", tmp_path / "out"]
+    done = subprocess.run(command, capture_output=True, check=False, text=True)
     assert done.returncode == 2
-    assert done.stderr.splitlines() == [
-        "cu_core: no configuration file absent.yaml; complete ones are in tune_configs/base/."
-    ]
+    assert done.stderr.splitlines() == [f"cu_core: {message}"]
