@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from cu_core.errors import ConfigError
+from cu_core.yaml_io import config_file, merge, overridden, parse_override, read_yaml
+
+
+def test_a_file_that_is_not_there_says_where_complete_ones_are(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"complete ones are in tune_configs/sweeps/"):
+        read_yaml(tmp_path / "absent.yaml", "sweeps")
+
+
+@pytest.mark.parametrize(("text", "message"), [("a: [1", "is not valid YAML"), ("- 1", "must hold keys and values")])
+def test_what_is_no_yaml_of_keys_and_values_is_refused(text: str, message: str, tmp_path: Path) -> None:
+    (tmp_path / "x.yaml").write_text(text)
+    with pytest.raises(ConfigError, match=message):
+        read_yaml(tmp_path / "x.yaml")
+
+
+def test_an_empty_file_holds_nothing(tmp_path: Path) -> None:
+    (tmp_path / "x.yaml").write_text("")
+    assert read_yaml(tmp_path / "x.yaml") == {}
+    assert config_file(str(tmp_path / "x.yaml")) == tmp_path / "x.yaml"
+
+
+def test_python_objects_are_not_made(tmp_path: Path) -> None:
+    (tmp_path / "x.yaml").write_text("a: !!python/object/apply:os.system ['true']")
+    with pytest.raises(ConfigError, match="is not valid YAML"):
+        read_yaml(tmp_path / "x.yaml")
+
+
+def test_overrides_go_into_the_parts_and_the_last_one_wins() -> None:
+    assert parse_override("a.b.c=[1, x]") == {"a": {"b": {"c": [1, "x"]}}}
+    assert overridden({"a": {"b": 1, "c": 2}}, ["a.b=5", "a.b=6"]) == {"a": {"b": 6, "c": 2}}
+    with pytest.raises(ConfigError, match=r"must have the form key\.path=value"):
+        parse_override("a.b")
+
+
+def test_another_method_replaces_its_part() -> None:
+    under = {"method": {"name": "scrub", "alpha": 1}, "optimizer": {"lr": 1, "name": "sgd"}}
+    merged = merge(under, {"method": {"name": "ssd"}, "optimizer": {"name": "adamw"}})
+    assert merged == {"method": {"name": "ssd"}, "optimizer": {"lr": 1, "name": "adamw"}}
