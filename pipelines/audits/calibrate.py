@@ -30,7 +30,7 @@ from pipelines.audits.calibrate_models import Amounts, Sort, check_amounts, make
 from pipelines.cluster.board import ray_board
 from pipelines.cluster.session import ray_session
 from pipelines.console import console
-from pipelines.report.markdown import check_out
+from pipelines.report.markdown import check_out, markdown_table
 from pipelines.report.provenance import command_line, machine
 from pipelines.run.plan import Plan, make_plan
 from pipelines.run.task_options import device_of, ray_task, task_options
@@ -191,11 +191,9 @@ def table(judged: Sequence[Judged]) -> Table:
 
 
 def markdown(judged: Sequence[Judged], config: RunConfig) -> str:
-    lines = [f"| {' | '.join(HEADINGS)} |", "|" + "---|" * len(HEADINGS)]
-    lines += [f"| {' | '.join(_cells(row))} |" for row in judged]
     return (
         f"```\n{command_line()}\n```\n\n"
         f"{config.audit.oracles} oracles. Each model is judged {DRAWS} times, by others drawn at random; shares are "
         f"of judgements, intervals (95%) over models. Stated error of a verdict {config.audit.family_error:.0%}; "
-        f"{machine()}.\n\n" + "\n".join(lines) + "\n"
+        f"{machine()}.\n\n" + markdown_table(HEADINGS, map(_cells, judged)) + "\n"
     )

@@ -21,6 +21,7 @@ from cu_core.config_io import as_plain
 from cu_core.errors import ConfigError
 from cu_core.files import atomic_folder, write_text
 from pipelines.audits.pools import pool_a, pool_b, run_members, target_rows, trained_on
+from pipelines.report.markdown import markdown_table
 from pipelines.report.provenance import command_line, machine
 from pipelines.run.plan import make_plan
 
@@ -105,8 +106,6 @@ def table(report: StrongReport) -> Table:
 
 
 def markdown(report: StrongReport) -> str:
-    lines = [f"| {' | '.join(HEADINGS)} |", "|" + "---|" * len(HEADINGS)]
-    lines += [f"| {' | '.join(_cells(figure))} |" for figure in report.figures]
     told = [f"- *{f.title}* (`cu explain {f.name}`): {STRONG[f.name].definition}" for f in report.figures]
     told += [f"- {name} is absent: {reason}." for name, reason in report.absent.items()]
     told.append(
@@ -117,7 +116,7 @@ def markdown(report: StrongReport) -> str:
         f"{report.method} on {report.targets} target rows; {report.models} seeds (distances, forgetting quality: half "
         f"of them against the other half of the oracles) and {report.models} models on random halves of the training "
         f"rows (U-LiRA, U-RMIA: leave-one-out, 0.5 is chance); {machine()}.\n\n"
-        + "\n".join(lines)
+        + markdown_table(HEADINGS, map(_cells, report.figures))
         + "\n\n"
         + "\n".join(told)
         + "\n"

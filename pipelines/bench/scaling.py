@@ -23,7 +23,7 @@ from cu_core.run import Hooks
 from cu_core.storage import fetched
 from pipelines.cluster.session import check_room, ray_session, resources
 from pipelines.console import console
-from pipelines.report.markdown import check_out
+from pipelines.report.markdown import check_out, markdown_table
 from pipelines.report.provenance import command_line, machine
 from pipelines.run.folder import RunFolder
 from pipelines.run.plan import absolute
@@ -183,9 +183,8 @@ def _show(config: RunConfig, scales: Sequence[Scale], steps: int, out: Path | No
     for line in lines:
         console.print(line, highlight=False)
     if out is not None:
-        rows = [f"| {' | '.join(HEADINGS)} |", "|" + "---|" * len(HEADINGS)]
-        rows += [f"| {' | '.join(_cells(scale, scales[0]))} |" for scale in scales]
+        table = markdown_table(HEADINGS, [_cells(scale, scales[0]) for scale in scales])
         about = f"{title}; {steps} steps after a first one; {machine()}."
-        text = "\n\n".join([f"```\n{command_line()}\n```", about, "\n".join(rows), "\n".join(lines)])
+        text = "\n\n".join([f"```\n{command_line()}\n```", about, table, "\n".join(lines)])
         write_text(out, text + "\n")
         console.print(f"written to {out}")

@@ -11,7 +11,7 @@ from cu_core.bench import StepCost, bench
 from cu_core.config import RunConfig
 from cu_core.files import write_text
 from pipelines.console import bars, console
-from pipelines.report.markdown import check_out
+from pipelines.report.markdown import check_out, markdown_table
 from pipelines.report.provenance import command_line, machine
 
 HEADINGS = ("batch", "rows a step", "seconds a step", "rows a second", "peak memory (MiB)")
@@ -42,9 +42,8 @@ def run_bench(config: RunConfig, batches: Sequence[int], steps: int, out: Path |
         shown.add_row(*_cells(cost))
     console.print(shown)
     if out is not None:
-        lines = [f"| {' | '.join(HEADINGS)} |", "|" + "---|" * len(HEADINGS)]
-        lines += [f"| {' | '.join(_cells(cost))} |" for cost in costs]
+        table = markdown_table(HEADINGS, map(_cells, costs))
         about = f"{costs[0].device}, {costs[0].threads} thread(s), {steps} steps after a first one; {machine()}."
         write_text(out, f"```\n{command_line()}\n```\n\n{about} Memory is that above the loaded model.\n\n"
-                   + "\n".join(lines) + "\n")  # fmt: skip
+                   + table + "\n")  # fmt: skip
         console.print(f"written to {out}")

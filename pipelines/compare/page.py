@@ -21,6 +21,7 @@ from pipelines.compare.search_table import left_out, search_table, searches_as_j
 from pipelines.compare.table import NOTHING, ORACLE, cell_frame, tables
 from pipelines.console import counted
 from pipelines.report.audit_page import environment
+from pipelines.report.markdown import markdown_table
 from pipelines.report.plots import COLOURS, svg
 from pipelines.report.provenance import machine
 
@@ -55,13 +56,9 @@ def _terminal(entry: Entry, *, spread: bool) -> str:
     return TERMINAL[entry.mark].format(text)
 
 
-def _line(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cells)} |"
-
-
-def markdown_table(table: ResultTable) -> str:
-    lines = [f"**{table.title}**", "", _line(table.headings), "|" + "---|" * len(table.headings)]
-    lines += [_line([name, *(_marked(e) for e in entries)]) for name, entries in table.rows]
+def as_markdown(table: ResultTable) -> str:
+    rows = [[name, *(_marked(e) for e in entries)] for name, entries in table.rows]
+    lines = [f"**{table.title}**", "", markdown_table(table.headings, rows)]
     return "\n".join(lines + [f"\n**Warning.** {w}" for w in table.warnings] + [f"\n{note}" for note in table.notes])
 
 
@@ -78,7 +75,7 @@ def markdown(finished: ComparisonResult, made: Sequence[ResultTable], command: s
     ]
     lists = {"Settings": settings_lines(finished), "Left out": left_out(finished) or ["nothing"]}
     below = [f"{title}:\n\n" + "\n".join(f"- {line}" for line in lines) for title, lines in lists.items()]
-    return "\n\n".join([*head, *(markdown_table(t) for t in made), *below]) + "\n"
+    return "\n\n".join([*head, *(as_markdown(t) for t in made), *below]) + "\n"
 
 
 def scatter(frame: pd.DataFrame, group: str) -> str:

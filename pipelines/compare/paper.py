@@ -16,7 +16,7 @@ from pipelines.compare.command import run_tracked
 from pipelines.compare.config import read_comparison
 from pipelines.compare.run import ComparisonResult
 from pipelines.console import console
-from pipelines.report.markdown import check_out
+from pipelines.report.markdown import check_out, markdown_table
 from pipelines.report.provenance import command_line, machine
 
 FILES = {part: Path("tune_configs/compare") / f"paper_{part}.yaml" for part in ("class", "samples")}
@@ -157,14 +157,13 @@ class Table:
     def text(self, sets: Sequence[DataSet]) -> str:
         sets = [s for s in sets if self.only in (None, s.name)]
         headings = ["method", *(f"paper, {column}" for column in self.published), *(f"here, {s.name}" for s in sets)]
-        lines = [f"**{self.title}**", "", f"| {' | '.join(headings)} |", "|" + "---|" * len(headings)]
+        rows = []
         for number, method in enumerate(self.rows):
             told = [str(c[number]) if number < len(c) else NOT_KNOWN for c in self.published.values()]
             ours = [self.figure(s.reports(self.part), method) for s in sets]
-            lines.append(f"| {' | '.join([method, *told, *ours])} |")
-        if not sets:
-            lines.append("\nNot run here: the data is not on disk.")
-        return "\n".join(lines)
+            rows.append([method, *told, *ours])
+        missing = "" if sets else "\n\nNot run here: the data is not on disk."
+        return f"**{self.title}**\n\n{markdown_table(headings, rows)}{missing}"
 
 
 CIFAR10_SAMPLES_TEXT = tuple(f"{test:.2f} / {forget:.2f}" for test, forget in CIFAR10_SAMPLES.values())
@@ -223,17 +222,11 @@ def lay_out(sets: Sequence[DataSet]) -> str:
 
 
 def _course(sets: Sequence[DataSet]) -> str:
-    lines = [
-        "**7. Course of class unlearning: steps until no row of the class is recognised**",
-        "",
-        "| data | steps |",
-        "|---|---|",
-        "| paper, CIFAR-10 | about 60 |",
-    ]
+    rows = [["paper, CIFAR-10", "about 60"]]
     for data in sets:
         report = data.reports("class").get("contrastive_paper")
         zero = [check["step"] for check in (report.stop["history"] if report else []) if check["forget"] == 0]
-        lines.append(
-            f"| here, {data.name} (stop set, checked every few steps) | {int(zero[0]) if zero else 'not reached'} |"
-        )
-    return "\n".join(lines)
+        course = str(int(zero[0])) if zero else "not reached"
+        rows.append([f"here, {data.name} (stop set, checked every few steps)", course])
+    title = "**7. Course of class unlearning: steps until no row of the class is recognised**"
+    return f"{title}\n\n{markdown_table(['data', 'steps'], rows)}"

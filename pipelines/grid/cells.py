@@ -1,4 +1,4 @@
-"""Many runs at once: each cell is unlearned and audited once, wherever there is room, and found ever after."""
+"""Many runs at once: each cell is unlearned and audited once, wherever there is room; finished cells are reused."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from cu_core.errors import ConfigError, UserError
 from cu_core.files import write_text
 from pipelines.console import console, counted
 from pipelines.grid.cells import Cell, Failure, run_cells
-from pipelines.report.markdown import check_out
+from pipelines.report.markdown import check_out, markdown_table
 from pipelines.report.provenance import command_line, machine
 from pipelines.run.plan import make_plan
 
@@ -43,43 +43,40 @@ def _mean(values: Sequence[float], digits: int = 1) -> str:
     return f"{np.mean(values):.{digits}f}{spread}"
 
 
+HEADINGS = ("metric", "original", "unlearned", "oracle", "unlearned - oracle", "above / below the oracle")
+
+
 def markdown(reports: Sequence[AuditReport]) -> str:
     """Mean and standard deviation over the cells; the difference is taken within each cell."""
-    lines = [
-        "| metric | original | unlearned | oracle | unlearned - oracle | above / below the oracle |",
-        "|---|---|---|---|---|---|",
-    ]
+    lines = []
     for i, row in enumerate(reports[0].rows):
         rows = [r.rows[i] for r in reports]
         gaps = [r.difference for r in rows if r.difference is not None]
         oracles = [float(np.mean(r.oracles)) for r in rows if r.oracles]
         sides = f"{sum(g > 0 for g in gaps)} / {sum(g < 0 for g in gaps)}"
-        lines.append(
-            f"| {row.title} | {_mean([r.original for r in rows])} | {_mean([r.unlearned for r in rows])} | "
-            f"{_mean(oracles) if oracles else 'none'} | {_mean(gaps) if gaps else 'none'} | {sides} |"
-        )
+        values = [_mean([r.original for r in rows]), _mean([r.unlearned for r in rows])]
+        beside = [_mean(part) if part else "none" for part in (oracles, gaps)]
+        lines.append([row.title, *values, *beside, sides])
     gaps = [r.gap.mean for r in reports if r.gap]
     nothing = [r.doing_nothing_gap.mean for r in reports if r.doing_nothing_gap]
     if gaps:
-        lines.append(f"| **mean gap** | {_mean(nothing, 2)} | {_mean(gaps, 2)} | 0 |  |  |")
+        lines.append(["**mean gap**", _mean(nothing, 2), _mean(gaps, 2), "0", "", ""])
         share = [100 * r.cost["rows_frac"] for r in reports]
         own = [r.cost["forget_rows"] + r.cost["retain_rows"] for r in reports]
-        lines.append(
-            f"| training rows read |  | {_mean(own, 0)} ({_mean(share)}% of retraining) | "
-            f"{_mean([r.cost['retrain_rows'] for r in reports], 0)} |  |  |"
-        )
+        retrained = _mean([r.cost["retrain_rows"] for r in reports], 0)
+        read = f"{_mean(own, 0)} ({_mean(share)}% of retraining)"
+        lines.append(["training rows read", "", read, retrained, "", ""])
     frozen = [r.cost["frozen_rows"] + r.cost["prepare_rows"] for r in reports]
     if any(frozen):
-        lines.append(f"| rows through frozen models |  | {_mean(frozen, 0)} |  |  |  |")
-    lines.append(f"| stop-check rows read |  | {_mean([r.cost['stop_rows'] for r in reports], 0)} |  |  |  |")
+        lines.append(["rows through frozen models", "", _mean(frozen, 0), "", "", ""])
+    lines.append(["stop-check rows read", "", _mean([r.cost["stop_rows"] for r in reports], 0), "", "", ""])
     fired = sum(r.stop.get("fired_at") is not None for r in reports)
     kept = sum(r.stop.get("kept_holds", False) for r in reports)
-    lines += [
-        "",
+    below = (
         f"Stop rule fired in {fired} of {counted(len(reports), 'run')}, a state satisfying rule and guard was kept "
-        f"in {kept}; forget rows found in the retain stream: {sum(r.leaks for r in reports)}.",
-    ]
-    return "\n".join(lines)
+        f"in {kept}; forget rows found in the retain stream: {sum(r.leaks for r in reports)}."
+    )
+    return f"{markdown_table(HEADINGS, lines)}\n\n{below}"
 
 
 def stop_words(cell: Cell, report: AuditReport) -> str:

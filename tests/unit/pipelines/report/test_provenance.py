@@ -10,7 +10,11 @@ def test_the_command_can_be_pasted(monkeypatch: pytest.MonkeyPatch) -> None:
     assert command_line() == "cu repeat a.yaml --vary 'seed=0|1'"
 
 
-def test_a_sweep_goes_on_or_begins_anew() -> None:
-    assert resumed("cu sweep a.yaml --name b trials=3", "b") == "cu sweep a.yaml trials=3 --resume b"
-    assert resumed("cu sweep a.yaml --resume b", "b") == "cu sweep a.yaml --resume b"
-    assert from_nothing("cu sweep a.yaml --resume b") == "cu sweep a.yaml --name b"
+def test_a_named_sweep_goes_on_by_its_name() -> None:
+    assert resumed("cu sweep a.yaml trials=8 --name par", "par") == "cu sweep a.yaml trials=8 --resume par"
+    assert resumed("cu sweep a.yaml", "a") == "cu sweep a.yaml --resume a"
+    assert resumed("cu sweep a.yaml --resume a", "a") == "cu sweep a.yaml --resume a"
+
+
+def test_a_resumed_sweep_is_made_again_under_its_name() -> None:
+    assert from_nothing("cu sweep a.yaml --resume par") == "cu sweep a.yaml --name par"
