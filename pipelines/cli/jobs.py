@@ -16,7 +16,7 @@ from pipelines.console import console
 if TYPE_CHECKING:
     from ray.job_submission import JobSubmissionClient
 
-    from pipelines.cluster.jobs import ClusterConfig
+    from pipelines.cluster.address import ClusterConfig
 
 FAILURES = 60
 """So often in a row, half a second apart, a cluster may not answer before it is given up."""
@@ -84,7 +84,8 @@ def submit(
     along without data and outputs; the command starts on the head. What is not given comes from
     RAY_API_SERVER_ADDRESS, RAY_AUTH_TOKEN_PATH and CU_ROOT, or from cluster.yaml, if it is here.
     """
-    from pipelines.cluster.jobs import connect, read_cluster
+    from pipelines.cluster.address import read_cluster
+    from pipelines.cluster.jobs import connect
     from pipelines.cluster.jobs import submit as send
 
     settings = read_cluster(cluster, address=address, token_file=token_file, root=root, python=python)
@@ -143,7 +144,8 @@ def _wait(client: JobSubmissionClient, job: str, flags: str) -> int:
 
 
 def _connect(cluster: Path | None, **flags: Any) -> tuple[JobSubmissionClient, ClusterConfig]:
-    from pipelines.cluster.jobs import connect, read_cluster
+    from pipelines.cluster.address import read_cluster
+    from pipelines.cluster.jobs import connect
 
     settings = read_cluster(cluster, **flags)
     return connect(settings), settings
@@ -156,21 +158,22 @@ def jobs(
     cluster: Cluster = None,
 ) -> None:
     """List the jobs of a cluster, or follow one; exit status of a followed job is its own."""
-    from rich.table import Column, Table
-
-    from pipelines.cluster.jobs import job_info, list_jobs
-
-    client, _ = _connect(cluster, address=address, token_file=token_file)
     if job is not None:
+        from pipelines.cluster.jobs import job_info
+
+        client, _ = _connect(cluster, address=address, token_file=token_file)
         job_info(client, job)
         raise typer.Exit(_wait(client, job, _given(address=address, **{"token-file": token_file}, cluster=cluster)))
+    from rich.table import Column, Table
+
+    from pipelines.cluster.address import read_cluster
+    from pipelines.cluster.job_list import list_jobs
+
     table = Table(Column("job", no_wrap=True), "state", "began", "took", "command")
-    for one in list_jobs(client):
-        began = (one.start_time or 0) / 1000
-        took = (one.end_time / 1000 if one.end_time else time.time()) - began
-        command = one.entrypoint.partition("pipelines.cli.entry ")[2] or one.entrypoint
-        when = datetime.datetime.fromtimestamp(began).strftime("%Y-%m-%d %H:%M:%S")
-        table.add_row(one.submission_id, one.status.value.lower(), when, f"{took:.0f} s", command)
+    for one in list_jobs(read_cluster(cluster, address=address, token_file=token_file)):
+        took = (one.ended or time.time()) - one.began
+        when = datetime.datetime.fromtimestamp(one.began).strftime("%Y-%m-%d %H:%M:%S")
+        table.add_row(one.name, one.state, when, f"{took:.0f} s", one.command)
     console.print(table)
 
 

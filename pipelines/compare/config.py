@@ -12,10 +12,11 @@ from pydantic import TypeAdapter, ValidationError
 
 from cu_core.audit.table import METRICS
 from cu_core.config import RunConfig
-from cu_core.config_io import check_keys, config_from, one_line
+from cu_core.config_io import config_from, one_line
 from cu_core.errors import ConfigError, UserError
 from cu_core.methods.table import METHODS
 from cu_core.unlearn.stopping import StopConfig
+from cu_core.validation import check_keys
 from cu_core.yaml_io import merge
 from pipelines.compare.competitors import STEPS_FRAC, Competitor, SearchConfig, check_label, repeated
 from pipelines.grid.ranges import Space, values_of, widened

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from cu_core.config_io import check_keys
 from cu_core.errors import ConfigError
+from cu_core.validation import check_keys
 from cu_core.yaml_io import merge, overridden, parse_yaml, read_yaml
 
 Settings = Mapping[str, Any]

@@ -9,7 +9,8 @@ from ray._private.runtime_env import packaging
 
 from cu_core.errors import ConfigError
 from pipelines.cli.jobs import _check
-from pipelines.cluster.jobs import LEFT_OUT, ClusterConfig, _token
+from pipelines.cluster.address import ClusterConfig, token_of
+from pipelines.cluster.jobs import LEFT_OUT
 
 CONFIG = "tune_configs/base/digits_class.yaml"
 ABSOLUTE = ["data.path=/shared/digits", "storage=/shared/outputs"]
@@ -58,9 +59,9 @@ def test_a_job_is_sent_the_whole_package_and_no_data(tmp_path: Path) -> None:
 def test_a_token_comes_from_its_file_before_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAY_AUTH_TOKEN", "another")
     (tmp_path / "token").write_text("secret\n")
-    assert _token(ClusterConfig(token_file=tmp_path / "token"))[0] == "secret"
-    assert _token(ClusterConfig())[0] == "another"
+    assert token_of(ClusterConfig(token_file=tmp_path / "token"))[0] == "secret"
+    assert token_of(ClusterConfig())[0] == "another"
     (tmp_path / "token").write_text("\n")
     for file, message in (("token", "is empty"), ("absent", "no file")):
         with pytest.raises(ConfigError, match=message):
-            _token(ClusterConfig(token_file=tmp_path / file))
+            token_of(ClusterConfig(token_file=tmp_path / file))

@@ -41,6 +41,10 @@ def test_listing_methods_imports_nothing_heavy() -> None:
     assert not HEAVY & imported("methods", "scrub")
 
 
+def test_listing_jobs_imports_nothing_heavy() -> None:
+    assert not HEAVY & imported("jobs", "--address", "http://127.0.0.1:9")
+
+
 def test_looking_at_data_does_not_import_torch(digits: Path) -> None:
     assert not (HEAVY - {"pandas"}) & imported("data", "inspect", str(digits))  # pandas: pyarrow, for its arrays
 
