@@ -9,7 +9,6 @@ from ray._private.runtime_env import packaging
 
 from cu_core.errors import ConfigError
 from pipelines.cli.jobs import _check
-from pipelines.cluster.address import ClusterConfig, token_of
 from pipelines.cluster.jobs import LEFT_OUT
 
 CONFIG = "tune_configs/base/digits_class.yaml"
@@ -54,14 +53,3 @@ def test_a_job_is_sent_the_whole_package_and_no_data(tmp_path: Path) -> None:
     packaging._dir_travel(tmp_path, [packaging._get_excludes(tmp_path, list(LEFT_OUT))], sent.append, True)
     files = {str(p.relative_to(tmp_path)) for p in sent if p.is_file()}
     assert files == {"cu_core/data/loader.py", "pipelines/cli/main.py"}
-
-
-def test_a_token_comes_from_its_file_before_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("RAY_AUTH_TOKEN", "another")
-    (tmp_path / "token").write_text("secret\n")
-    assert token_of(ClusterConfig(token_file=tmp_path / "token"))[0] == "secret"
-    assert token_of(ClusterConfig())[0] == "another"
-    (tmp_path / "token").write_text("\n")
-    for file, message in (("token", "is empty"), ("absent", "no file")):
-        with pytest.raises(ConfigError, match=message):
-            token_of(ClusterConfig(token_file=tmp_path / file))

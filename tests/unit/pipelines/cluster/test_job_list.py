@@ -1,4 +1,4 @@
-"""The dashboard is played by a small HTTP server; that of a real cluster is asked in tests/integration and tests/soak."""
+"""A small HTTP server plays the dashboard; that of a real cluster is asked in tests/soak."""
 
 from __future__ import annotations
 
