@@ -1,4 +1,4 @@
-"""Progress bars in the driver, fed by workers wherever they run."""
+"""What is printed while a command runs: lines, and progress bars that workers feed wherever they run."""
 
 from __future__ import annotations
 

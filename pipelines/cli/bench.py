@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -44,3 +45,17 @@ def scaling(
     from pipelines.bench.scaling import run_scaling
 
     run_scaling(settings, workers or [1, 2, 4, 8], steps, out)
+
+
+@app.command()
+def start(
+    tree: Annotated[
+        list[Path] | None, typer.Option("--tree", help="A checkout to measure in place of this one; may be repeated.")
+    ] = None,
+    times: Annotated[int, typer.Option(min=1, help="Runs of each command; the least counts.")] = 3,
+    out: TableOut = None,
+) -> None:
+    """Measure how soon commands answer, beside `import torch`: CPU seconds and memory of whole processes."""
+    from pipelines.bench.start import run_starts
+
+    run_starts(tree or [], times, out)

@@ -1,4 +1,4 @@
-"""SIGTERM ends every command as Ctrl-C does; an unlearning makes more of it (``notice``)."""
+"""SIGTERM ends every command as Ctrl-C does; an unlearning makes more of it (``run.preemption``)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tables in the terminal, and what stands above a table in a document."""
+"""Tables in the terminal."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ print(*sys.modules, file=sys.stderr)
 COMMANDS = (
     "unlearn", "train", "audit", "audit-strong", "explain", "schema", "calibrate", "compare", "repeat", "sweep",
     "score", "export", "methods", "submit", "jobs", "stop", "data pack", "data inspect", "data verify", "bench step",
-    "bench scaling", "quickstart",
+    "bench scaling", "bench start", "quickstart",
 )  # fmt: skip
 
 
