@@ -23,7 +23,6 @@ from cu_core.config import RunConfig
 from cu_core.errors import ConfigError
 from cu_core.files import write_text
 from cu_core.metrics.accuracy import wilson_interval
-from cu_core.run import open_reader, open_split
 from cu_core.run_audit import LIMITS, Evidence, gather, limits_file
 from cu_core.storage import fetched
 from pipelines.audits.calibrate_models import Amounts, Sort, check_amounts, make_models
@@ -81,8 +80,7 @@ def judge_all(
 
 @ray_task
 def _gather(plan: Plan, roles: dict[str, Path]) -> Evidence:
-    split = open_split(plan.config, open_reader(plan.config), plan.forget_file)
-    return gather(plan.config, split, roles, device_of(plan.config))
+    return gather(plan.config, plan.split, roles, device_of(plan.config))
 
 
 def _evidence(plan: Plan, roles: Mapping[str, Path]) -> Evidence:

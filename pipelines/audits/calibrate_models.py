@@ -15,7 +15,6 @@ from cu_core.data.order import hash64
 from cu_core.data.requests import ForgetSet, save_forget_set
 from cu_core.errors import ConfigError
 from cu_core.files import digest_of
-from cu_core.run import open_reader
 from cu_core.salts import Salt
 from cu_core.storage import fetched
 from pipelines.cluster.session import ray_session
@@ -74,8 +73,7 @@ def make_models(plan: Plan, amounts: Amounts) -> list[Sort]:
 
 def _partly_trained(plan: Plan, amounts: Amounts) -> list[tuple[str, float, list[TrainJob]]]:
     """Oracles of other rows, each from an initialisation and an order of its own."""
-    config, forget = plan.config, plan.forget
-    reader = open_reader(config)
+    config, forget, reader = plan.config, plan.forget, plan.reader
     rest = np.setdiff1d(np.arange(reader.num_rows("train"), dtype=np.int64), forget.rows)
     number, found = config.audit.oracles, []
     for what, key, levels in (

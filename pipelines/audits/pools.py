@@ -18,7 +18,7 @@ from cu_core.config import RunConfig
 from cu_core.data.forget_split import RowSet
 from cu_core.data.requests import ForgetSet, save_forget_set
 from cu_core.errors import ConfigError
-from cu_core.run import Hooks, load_model, open_reader, open_split, run_unlearn
+from cu_core.run import Hooks, load_model, open_reader, run_unlearn
 from cu_core.source import source_digest
 from cu_core.storage import fetched
 from pipelines.cluster.board import ray_board
@@ -116,12 +116,10 @@ def _run_member(member: Member, *models: None) -> None:
     if not fetched(models["unlearned"] / "meta.json"):
         hooks = Hooks(device=device)
         run_unlearn(plan.config, plan.original.folder, plan.forget_file, models["unlearned"], hooks)
-    reader = open_reader(config)
-    split = open_split(config, reader, base.forget_file)
     for role, folder in models.items():
         if not fetched(member.margins_file(role)):
-            model = load_model(config, reader, folder).to(device)
-            margins_of(model, split, target_rows(base)).save(member.margins_file(role))
+            model = load_model(config, base.reader, folder).to(device)
+            margins_of(model, base.split, target_rows(base)).save(member.margins_file(role))
 
 
 def run_members(members: Sequence[Member]) -> None:
@@ -153,7 +151,7 @@ def announce(members: Sequence[Member], todo: Sequence[Member], jobs: Sequence[t
     """Say what is made, for how long and in how much memory, before it starts; returns bytes a task."""
     config = todo[0].plan.config
     rows = config.batches.forget_batch + config.batches.retain_batch
-    speed, growth = rows_per_second(config, rows)
+    speed, growth = rows_per_second(todo[0].plan, rows)
     memory = psutil.Process().memory_info().rss + 2 * growth
     train_rows = config.train.epochs * todo[0].plan.manifest.num_rows("train")
     shares = [0.5 if settings.data.half is not None else 1.0 for settings, _ in jobs]

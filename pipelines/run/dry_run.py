@@ -12,16 +12,15 @@ import torch
 from rich.table import Table
 
 from cu_core.config import RunConfig
-from cu_core.data.forget_split import ForgetSplit
-from cu_core.run import fresh_model, open_reader, open_split
+from cu_core.run import fresh_model
 from cu_core.storage import fetched
 from pipelines.console import console
-from pipelines.run.plan import about_request, make_plan
+from pipelines.run.plan import Plan, about_request, make_plan
 
 
-def rows_per_second(config: RunConfig, rows: int) -> tuple[float, int]:
+def rows_per_second(plan: Plan, rows: int) -> tuple[float, int]:
     """(rows a second of forward and backward in this process, growth of its memory in bytes)."""
-    reader = open_reader(config)
+    config, reader = plan.config, plan.reader
     model = fresh_model(config, reader, 0).train()
     size = (config.model.image_size,) * 2 if reader.manifest.image_shape is None else reader.manifest.image_shape[1:]
     images = torch.zeros((rows, reader.image_channels, *size), dtype=torch.uint8)
@@ -37,7 +36,7 @@ def describe_run(config: RunConfig) -> None:
     with tempfile.TemporaryDirectory() as place:
         # The request is resolved under another storage, so that a dry run leaves nothing behind.
         scratch = make_plan(dataclasses.replace(config, storage=place))
-        split: ForgetSplit = open_split(scratch.config, open_reader(scratch.config), scratch.forget_file)
+        split = scratch.split
         real = dataclasses.replace(scratch.config, storage=str(config.store))
         data, request = scratch.manifest.digest, scratch.forget.digest
         oracles = {job.label: real.oracle_key(data, request, job.number) for job in scratch.oracles}
@@ -45,7 +44,7 @@ def describe_run(config: RunConfig) -> None:
         stop_rows = len(split.stop_forget) + len(split.forget_stop) + len(split.stop_retain)
         test_rows = len(split.retain_test) + len(split.forget_test) + len(split.holdout) + len(split.retain_train)
     step_rows = min(config.batches.forget_batch, len(scratch.forget.rows)) + config.batches.retain_batch
-    speed, memory = rows_per_second(scratch.config, step_rows)
+    speed, memory = rows_per_second(scratch, step_rows)
     steps = config.stop.max_steps
     checks = steps // config.stop.check_every + 1 if config.stop.rule != "none" else 0
     table = Table("part", "rows", "steps", "expected on this machine, one worker", title="dry run: nothing is written")

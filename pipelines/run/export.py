@@ -14,9 +14,9 @@ from cu_core.config import RunConfig
 from cu_core.errors import ConfigError
 from cu_core.files import atomic_folder
 from cu_core.models.image_text import ImageTextClassifier
-from cu_core.run import load_model, open_reader
+from cu_core.run import load_model
 from cu_core.storage import fetched
-from pipelines.run.plan import make_plan
+from pipelines.run.plan import Plan, make_plan
 from pipelines.run.saved_models import find_model
 
 
@@ -37,12 +37,12 @@ def export(config: RunConfig, model: str, out: Path, adapter: bool) -> list[str]
             for name in ADAPTER:
                 shutil.copy(folder / name, partial / name)
         else:
-            _write(plan.config, folder, partial)
+            _write(plan, folder, partial)
     return sorted(p.name for p in out.iterdir())
 
 
-def _write(config: RunConfig, folder: Path, out: Path) -> None:
-    loaded = load_model(config, open_reader(config), folder)
+def _write(plan: Plan, folder: Path, out: Path) -> None:
+    loaded = load_model(plan.config, plan.reader, folder)
     if isinstance(loaded, ImageTextClassifier):
         loaded.body.export(out)
         return

@@ -14,8 +14,10 @@ from mlflow.exceptions import MlflowException
 from cu_core.audit.zero_shot import digests_of
 from cu_core.config import RunConfig
 from cu_core.data.concepts import ByConcept, find_concept
+from cu_core.data.forget_split import ForgetSplit
 from cu_core.data.requests import ForgetSet, resolve_request, save_forget_set
 from cu_core.data.schema import Manifest
+from cu_core.data.shard_reader import ShardReader
 from cu_core.errors import ConfigError
 from cu_core.files import atomic_file, file_sha256
 from cu_core.run import foreign_model, fresh_model, made_elsewhere, open_reader, open_split
@@ -39,7 +41,7 @@ class TrainJob:
 
 @dataclass(frozen=True)
 class Plan:
-    """Everything resolved; ``config`` holds absolute paths and addresses."""
+    """Everything resolved, and the data opened once a process; ``config`` holds absolute paths and addresses."""
 
     config: RunConfig
     manifest: Manifest
@@ -53,6 +55,18 @@ class Plan:
         """Asked for by the driver before workers are: of files that are named it alone may know what they hold."""
         return self.config.result_digest(self.manifest.digest, self.forget.digest)
 
+    @cached_property
+    def reader(self) -> ShardReader:
+        return open_reader(self.config)
+
+    @cached_property
+    def split(self) -> ForgetSplit:
+        return open_split(self.config, self.reader, self.forget_file)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without what is open: another process opens it anew."""
+        return {name: value for name, value in self.__dict__.items() if name not in ("reader", "split")}
+
     @property
     def missing(self) -> list[TrainJob]:
         return [job for job in (self.original, *self.oracles) if not job.done]
@@ -65,7 +79,7 @@ def about_request(plan: Plan) -> str:
         said += f"; retain rows from {chosen} of {len(plan.manifest.split_shards('train'))} shards"
     if not isinstance(plan.config.request, ByConcept):
         return said
-    return "\n".join([said, *find_concept(plan.config.request, open_reader(plan.config)).lines])
+    return "\n".join([said, *find_concept(plan.config.request, plan.reader).lines])
 
 
 def is_mlflow(weights: str) -> bool:
@@ -164,7 +178,13 @@ def make_plan(config: RunConfig) -> Plan:
     digest = reader.manifest.digest
     original = TrainJob("train original", models / config.original_key(digest), None)
     file = save_forget_set(config.store / "requests", forget)
-    split = open_split(config, reader, file)
+    oracles = tuple(
+        TrainJob(f"retrain oracle {i}", models / config.oracle_key(digest, forget.digest, i), file, i)
+        for i in range(config.audit.oracles)
+    )
+    plan = Plan(config, reader.manifest, forget, file, original, oracles)
+    plan.__dict__["reader"] = reader  # is open already
+    split = plan.split
     needed = {"stop set": split.stop_retain, "test set": split.retain_test}
     if forget.kind == "class":
         needed |= {
@@ -174,11 +194,7 @@ def make_plan(config: RunConfig) -> Plan:
     for name, rows in needed.items():
         if not len(rows):
             raise ConfigError(f"the {name} is empty; pack the data with larger --val-frac and --test-frac.")
-    oracles = tuple(
-        TrainJob(f"retrain oracle {i}", models / config.oracle_key(digest, forget.digest, i), file, i)
-        for i in range(config.audit.oracles)
-    )
     for job in (original, *oracles):
         if job.done:
             made_elsewhere(config, job.folder)
-    return Plan(config, reader.manifest, forget, file, original, oracles)
+    return plan

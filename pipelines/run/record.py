@@ -10,7 +10,7 @@ from pydantic import TypeAdapter
 
 from cu_core.audit.report import AuditReport
 from cu_core.files import write_text
-from cu_core.run import load_model, open_reader
+from cu_core.run import load_model
 from pipelines.report.audit_page import write_report
 from pipelines.run.folder import RunFolder
 from pipelines.run.plan import Plan
@@ -38,8 +38,7 @@ def record(plan: Plan, folder: RunFolder, run_id: str, report: AuditReport) -> N
 
 def register(plan: Plan, run_id: str, role: str, folder: Path, tags: dict[str, str]) -> str:
     """Put a model of the plan into the registry; returns its version."""
-    config = plan.config
-    reader = open_reader(config)
+    config, reader = plan.config, plan.reader
     size = (config.model.image_size,) * 2 if plan.manifest.image_shape is None else plan.manifest.image_shape[1:]
     shape = (reader.image_channels, *size)
     return tracking.register(config, run_id, role, folder, lambda p: load_model(config, reader, p), shape, tags)
