@@ -21,6 +21,6 @@ def test_data_are_opened_once_in_a_process_and_do_not_travel(
     assert len(opened) == 1
     there = pickle.loads(pickle.dumps(plan))
     assert not {"reader", "split"} & set(vars(there))
-    assert there == plan
+    assert (there.config, there.digest) == (plan.config, plan.digest)
     assert there.split.num_retain == plan.split.num_retain
     assert len(opened) == 2
