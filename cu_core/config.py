@@ -59,6 +59,7 @@ class TrainConfig:
     batch: int = 128
     """Rows of a step, over all workers."""
     augment: Augment = "none"
+    """Augmentation of training rows: ``crop_flip`` is a random crop and a horizontal flip."""
     trainable: Trainable = field(default_factory=lambda: Trainable(towers="both", scale=True))
     """Image-text models: which weights are trained."""
     optimizer: OptimizerConfig = field(
@@ -137,6 +138,7 @@ class TrackingConfig:
     uri: str | None = None
     """Tracking server; absent: MLFLOW_TRACKING_URI, else a SQLite file in the storage folder."""
     experiment: str = "contrastive-unlearning"
+    """Name of the MLflow experiment."""
     registry_name: str | None = None
     """Name of the registered model; absent: the data set's and the model's name."""
 
@@ -150,6 +152,7 @@ class RunConfig:
     name: str | None = None
     """Name of the run; absent: made from the data, the time and the configuration's hash."""
     seed: int = 0
+    """Seed of the initial weights, of the order of rows and of rows that are drawn."""
     storage: str = "outputs"
     """Folder or address (s3://bucket/folder) for models, requests, runs and the MLflow file."""
     preset: Literal["default", "paper"] = "default"

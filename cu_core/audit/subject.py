@@ -44,10 +44,13 @@ class AuditConfig:
     rebound_steps: int = 20
     """Plain steps on retain rows after which the forgotten class must not have come back."""
     rebound_lr: float = 0.01
+    """Learning rate of these steps."""
     rebound_batch: int = 64
+    """Retain rows of such a step."""
     relearn_steps: int = 30
     """Plain steps on 5 or 50 forget rows, with as many retain rows as a rebound batch."""
     relearn_lr: float = 0.01
+    """Learning rate of these steps."""
     paraphrases: tuple[str, ...] = ()
     """Image-text models: captions that mean the forgotten class in other words, to be recognised by none of them."""
     other_data: tuple[str, ...] = ()

@@ -22,6 +22,7 @@ class Trainable:
     """Image-text models only."""
 
     towers: Literal["image", "text", "both"] = "image"
+    """Towers whose weights change."""
     tune: Literal["full", "last_blocks", "lora", "head"] = "full"
     """``last_blocks``: these and the projection; ``lora``: low-rank adapters in the last blocks (Hu et al. 2021, arXiv
     2106.09685), merged into the weights at the end; ``head``: the projection alone."""

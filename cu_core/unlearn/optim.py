@@ -19,11 +19,13 @@ class OptimizerConfig:
     """How weights are updated."""
 
     name: Literal["sgd", "adamw"] = "sgd"
+    """SGD with momentum, or AdamW."""
     lr: float = 0.01
     """Peak learning rate."""
     momentum: float = 0.9
     """SGD only."""
     weight_decay: float = 0.0
+    """Of SGD: the L2 penalty; of AdamW: decoupled."""
     schedule: Literal["constant", "cosine"] = "constant"
     """``cosine``: linear warm-up, then half a cosine to zero at the last step."""
     warmup_frac: float = 0.0

@@ -104,7 +104,9 @@ class SearchConfig:
     trials: int
     """Trials of every method, before its ranges are widened."""
     seeds: Sequence[int] = (9,)
+    """Seeds on which the trials are judged."""
     requests: Sequence[Settings]
+    """Requests on which the trials are judged."""
     search: Space = field(default_factory=dict)
     """Settings that every method's search has besides its own: ``steps_frac``, and when to stop, e.g.
     ``stop: {choice: [{rule: none}, {rule: paper, further_steps: 30}]}``. Methods that take no steps go without."""

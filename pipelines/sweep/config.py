@@ -19,7 +19,9 @@ class Tuning:
     """Where trials are judged; none of it is reported."""
 
     seed: int = 9
+    """Seed of the trials."""
     request: Settings
+    """Request of the trials."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +29,7 @@ class Reported:
     """Where the winner and the settings of ``base`` are run again."""
 
     seeds: Sequence[int] = (0, 1, 2)
+    """Seeds of these runs."""
     requests: Sequence[Settings] = ()
     """Absent: the request of ``base``."""
 
@@ -54,6 +57,7 @@ class SweepConfig:
     """Minimised on the stop set: ``gap``, the mean distance to the oracle; a metric's name, its distance to the oracle;
     ``proxy``, which needs none; ``pareto``: forgetting, utility and cost at once."""
     algorithm: Literal["tpe", "random", "grid"] = "tpe"
+    """How trials are drawn: by Optuna's TPE, at random, or all combinations."""
     scheduler: Literal["asha", "median", "none"] = "asha"
     """Ends trials early whose stop set looks worse than that of others at about the same share of their steps."""
 
