@@ -1,7 +1,7 @@
 """Write the pages of docs/reference that are made from the code: settings, command line, files.
 
-Run ``python docs/make_reference.py`` from the root of the repository after a change to a setting, a command or the first
-line of a module.
+Run ``python docs/make_reference.py`` from the root of the repository after a change to a setting, a command or the
+first line of a module.
 """
 
 from __future__ import annotations
@@ -50,18 +50,23 @@ precedence is: defaults, then the preset, then the YAML file, then the command l
 """
 PRESETS_HEAD = """## Presets
 
-`preset: default` and `preset: paper` set the values below for the method `contrastive`, depending on the kind of request.
-A value in the YAML file or on the command line replaces them. A dash: the preset does not set this key.
+`preset: default` and `preset: paper` set the values below for the method `contrastive`, depending on the kind of
+request. A value in the YAML file or on the command line replaces them. A dash: the preset does not set this key.
 """
 OTHERS_HEAD = """### Other methods
 
-With `preset: default`, every other method gets these values, and a learning rate of its own (`optimizer.lr`). An empty cell:
+With `preset: default`, every other method gets these values, and a learning rate of its own (`optimizer.lr`). A dash:
 the method does not accept this kind of request, or the preset sets no rate.
+"""
+CLI_HEAD = """# Command line
+
+`cu COMMAND --help` shows the same text. The exit status is 0 if the command succeeds, 2 for a mistake in the command or
+a file, 130 after Ctrl-C or SIGTERM, and 1 otherwise. `cu submit` and `cu jobs ID` end with the status of the job.
 """
 PAIRS_HEAD = """### Image-text models
 
-With an image-text model, the preset sets these values for every method. *Pairs* are the values of `contrastive_clip` for
-samples.
+With an image-text model, the preset sets these values for every method. *Pairs* are the values of
+`contrastive_clip` for samples.
 """
 
 
@@ -184,8 +189,8 @@ def presets() -> Iterator[str]:
     yield OTHERS_HEAD
     others = {kind: preset_for("default", kind, "ssd") for kind in KINDS}
     yield preset_table({k: {n: v for n, v in s.items() if n != "optimizer"} for k, s in others.items()})
-    rates = [(f"`{m}`", *(str(METHOD_LR[k].get(m, "")) for k in KINDS)) for m in METHODS]
-    yield table(("method", *(f"`optimizer.lr`, {k}" for k in KINDS)), [row for row in rates if any(row[1:])])
+    rates = [(f"`{m}`", *(f"`{METHOD_LR[k][m]}`" if m in METHOD_LR[k] else "-" for k in KINDS)) for m in METHODS]
+    yield table(("method", *(f"`optimizer.lr`, {k}" for k in KINDS)), [row for row in rates if {*row[1:]} != {"-"}])
     yield PAIRS_HEAD
     pairs = {kind: preset_for("default", kind, "scrub", pairs=True) for kind in KINDS}
     yield preset_table(pairs | {"pairs": preset_for("default", "sample", "contrastive_clip", pairs=True)})
@@ -233,10 +238,8 @@ def command_section(name: str, command: Any) -> Iterator[str]:
 
 def cli_page() -> str:
     """All commands."""
-    head = "# Command line\n\n`cu COMMAND --help` shows the same text. `cu` exits with status 0 when the command succeeds, "
-    head += "2 for a mistake in the command or a file, 130 after Ctrl-C or SIGTERM.\n"
     found = [line for name, one in commands(typer.main.get_command(app), "cu") for line in command_section(name, one)]
-    return NOTE + "\n" + "\n".join([head, *found])
+    return NOTE + "\n" + "\n".join([CLI_HEAD, *found])
 
 
 def files_page() -> str:
