@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import shlex
+import subprocess
+import sys
 from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
@@ -12,6 +14,7 @@ from typing import Any
 import pytest
 import typer
 
+from cu_core import __version__
 from pipelines.cli.main import app
 
 ROOT = Path(__file__).parents[2]
@@ -94,6 +97,14 @@ def _mistakes(words: Sequence[str]) -> list[str]:
 
 def commands(text: str) -> list[str]:
     return [line for line in lines(text) if line.startswith("cu ")]
+
+
+def test_the_citation_is_valid_and_of_this_version() -> None:
+    schema = ["--builtin-schema", "vendor.citation-file-format"]
+    subprocess.run([sys.executable, "-m", "check_jsonschema", *schema, str(ROOT / "CITATION.cff")], check=True)
+    cited = re.findall(r"^version: (.+)$", (ROOT / "CITATION.cff").read_text(), re.M)
+    assert cited == [__version__]
+    assert f"## {__version__}" in (ROOT / "CHANGELOG.md").read_text()
 
 
 def targets() -> set[str]:
