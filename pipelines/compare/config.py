@@ -26,7 +26,7 @@ GAP_AUDITS = {metric.audit for metric in METRICS.values() if metric.in_gap}
 
 @dataclass(frozen=True, kw_only=True)
 class CompareConfig:
-    """A whole comparison."""
+    """A comparison of methods."""
 
     __pydantic_config__ = {"extra": "forbid"}
 
@@ -39,7 +39,8 @@ class CompareConfig:
     seeds: Sequence[int] = (0, 1, 2)
     """Seeds that are reported: every method runs on every request with each of them."""
     budget_rows: int
-    """Most rows that a run may forward through any model, preparation included; stop checks are counted apart."""
+    """Largest number of rows that a run may forward through any model, preparation included. Stop checks are counted
+    separately."""
     methods: Mapping[str, Competitor]
     """What is compared, by label."""
     tuning: SearchConfig | None = None
