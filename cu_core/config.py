@@ -32,16 +32,16 @@ PROFILED_STEPS = SKIPPED + WARM_UP + TRACED
 
 @dataclass(frozen=True, kw_only=True)
 class DataConfig:
-    """Which shard set."""
+    """The data set."""
 
     path: str = "data/digits"
-    """Folder or address (s3://bucket/folder) with a manifest, as `cu data pack` writes it."""
+    """Folder or address (s3://bucket/folder) that `cu data pack` wrote."""
     half: int | None = None
-    """Train on a random half of the training rows, drawn with this key; pools of models for audits are made so."""
+    """Train on a random half of the training rows, drawn with this number. `cu audit-strong` sets it for its pools."""
     retain_shards: int | None = None
-    """Draw retain rows from so many training shards, chosen by the seed, and open no others for them (but a few for the
-    audit's retain figures, whose rows did not train); absent: from all.
-    For sets too large to be read whole. Originals and oracles are trained on all rows all the same."""
+    """Number of training shards from which retain rows are drawn, chosen by the seed; ``null``: all shards. It is for
+    data sets too large to be read as a whole. A few more shards are opened for the retain figures of the audit.
+    Originals and oracles are still trained on all rows."""
 
     def __post_init__(self) -> None:
         if self.retain_shards is not None and self.retain_shards < 1:
@@ -55,10 +55,11 @@ class TrainConfig:
     """How the original and the oracles are trained."""
 
     epochs: float = 10
-    """Passes over the training rows (the oracle: over the retain rows)."""
+    """Passes over the training rows; an oracle passes over the retain rows."""
     batch: int = 128
-    """Rows of a step, over all workers."""
+    """Rows per step, over all workers."""
     augment: Augment = "none"
+    """Augmentation of training rows: ``crop_flip`` is a random crop and a horizontal flip."""
     trainable: Trainable = field(default_factory=lambda: Trainable(towers="both", scale=True))
     """Image-text models: which weights are trained."""
     optimizer: OptimizerConfig = field(
@@ -75,36 +76,38 @@ class WorkersConfig:
     """Where a run computes."""
 
     count: int = 1
-    """Ray Train workers of an unlearning run; one worker runs as a plain Ray task."""
+    """Number of workers of an unlearning run. One worker is a Ray task, several are a Ray Train run."""
     min_count: int | None = None
-    """With fewer machines left, go on with as few as this, and with more again when there are; absent: wait for all.
-    Batches and their order stay the same."""
+    """Smallest number of workers with which a run continues after machines are lost; it uses more again when they
+    return. ``null``: wait for all workers. Batches and their order stay the same."""
     cpus: float = 1.0
-    """CPUs of a worker of an unlearning run or trial, also how many threads it computes with; less than 1: several
-    share one. Trainings, audits and cells of comparisons take one."""
+    """CPUs of a worker of an unlearning run or a trial, and its number of threads. With less than 1, several workers
+    share a CPU. Trainings, audits and cells of comparisons use one CPU."""
     placement: Literal["PACK", "SPREAD", "STRICT_PACK", "STRICT_SPREAD"] = "PACK"
-    """Workers on as few machines as possible, or on as many; the strict forms: only so, or not at all."""
+    """``PACK``: as few machines as possible; ``SPREAD``: as many as possible. The strict forms fail if this is not
+    possible."""
     gpu: bool = False
-    """One GPU a worker."""
+    """Use one GPU per worker."""
     models_per_gpu: int = 1
-    """How many models of one worker share a GPU where many are made: originals, oracles, cells, pools."""
+    """Models of one worker that share a GPU, if many are made: originals, oracles, cells, pools."""
     precision: Literal["float32", "bfloat16", "float64"] = "float32"
-    """``bfloat16``: mixed precision (weights stay float32); ``float64``: for comparisons."""
+    """``bfloat16``: mixed precision, weights stay float32; ``float64``: for numerical comparisons."""
     rows_at_once: int | None = None
-    """Image-text models: images or captions a worker forwards at once, for global batches that exceed its memory (the
-    loss is that of the whole batch); absent: all."""
+    """Image-text models: images or captions that a worker forwards at once, for batches that exceed its memory. The
+    loss is that of the whole batch. ``null``: all."""
     recompute: bool = False
-    """Image-text models: keep only the inputs of transformer blocks, compute the rest again in the backward pass."""
+    """Image-text models: keep only the inputs of transformer blocks, and compute the rest again in the backward
+    pass."""
     shard: bool = False
-    """Image-text models: spread weights, gradients and optimizer state of the image tower over the workers (FSDP2), for
-    towers that exceed a worker's memory. The result is the same."""
+    """Image-text models: spread weights, gradients and optimizer state of the image tower over the workers (FSDP2). It
+    is for towers that exceed a worker's memory. The result is the same."""
     checkpoint_every: int = 100
-    """Steps between two checkpoints of a run (originals and oracles: one in five minutes); 0: none, a restart then
-    begins anew."""
+    """Steps between two checkpoints of a run; 0: no checkpoints, so a restart begins at step 0. Originals and oracles
+    save every five minutes."""
     profile: bool = False
     """Write a torch profiler trace of steps 3 to 5 of each worker into the run's folder, trace-rank-N.json."""
     max_failures: int = 3
-    """How often Ray restarts a run from its latest checkpoint."""
+    """Number of times Ray restarts a run from its latest checkpoint."""
 
     @property
     def device(self) -> Literal["cpu", "cuda"]:
@@ -135,25 +138,28 @@ class TrackingConfig:
     """MLflow."""
 
     uri: str | None = None
-    """Tracking server; absent: MLFLOW_TRACKING_URI, else a SQLite file in the storage folder."""
+    """Tracking server; ``null``: MLFLOW_TRACKING_URI if set, else a SQLite file in the storage folder."""
     experiment: str = "contrastive-unlearning"
+    """Name of the MLflow experiment."""
     registry_name: str | None = None
-    """Name of the registered model; absent: the data set's and the model's name."""
+    """Name of the registered model; ``null``: the names of the data set and of the model."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunConfig:
-    """One run: what is forgotten, from which model, how, and how it is proved."""
+    """One run: the request, the model, the method, and the audit."""
 
     __pydantic_config__ = {"extra": "forbid"}
 
     name: str | None = None
-    """Name of the run; absent: made from the data, the time and the configuration's hash."""
+    """Name of the run; ``null``: made from the data, the time and a hash of the configuration."""
     seed: int = 0
+    """Seed of the initial weights, of the order of rows and of rows that are drawn."""
     storage: str = "outputs"
-    """Folder or address (s3://bucket/folder) for models, requests, runs and the MLflow file."""
+    """Folder or address (s3://bucket/folder) for models, requests, runs and the MLflow database."""
     preset: Literal["default", "paper"] = "default"
-    """Settings of method, optimizer, batches and stop that go under what is written here, per request kind."""
+    """Values of method, optimizer, batches and stop for each kind of request. Values written in the file replace
+    them."""
     batch_norm: BatchNormMode = "synced"
     """Which rows feed the batch statistics while unlearning."""
     data: DataConfig = field(default_factory=DataConfig)

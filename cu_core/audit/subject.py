@@ -25,43 +25,46 @@ POWER_MARGIN = 3.0
 
 @dataclass(frozen=True, kw_only=True)
 class AuditConfig:
-    """How the result is proved."""
+    """The audit."""
 
     oracles: int = 5
-    """How many models are retrained without the forget set, the first from the original's initialisation; 0: none,
-    and every comparison with an oracle is then absent. Under 3 there is no verdict; with 3 it sees large differences
-    only (`cu calibrate` says which)."""
+    """Number of models retrained without the forget set, the first from the original's initialisation. 0: none, and no
+    comparison with an oracle. With fewer than 3 there is no verdict. With 3, the verdict detects large differences
+    only (`cu calibrate` measures which)."""
     audits: tuple[AuditName, ...] | None = None
-    """Which audits are made; absent: all. The mean gap needs accuracy and membership."""
+    """Audits to make; ``null``: all. The mean gap needs accuracy and membership."""
     max_rows: int = 2000
-    """Most retain, holdout and (five times as many) test rows that are evaluated."""
+    """Largest number of retain rows and of holdout rows that are evaluated; of test rows, five times as many."""
     stop_rows: int = 500
-    """Most rows of each part of the stop set."""
+    """Largest number of rows of each part of the stop set."""
     report_on: Literal["test", "stop"] = "test"
-    """Rows behind the figures; ``stop``: the stop set, for choosing settings without a look at what is reported."""
+    """Rows behind the figures. ``stop``: the stop set; searches use it so that they do not see reported rows."""
     optimizer: Literal["sgd", "adamw"] = "sgd"
-    """Of the steps by which rebound and relearning are measured."""
+    """Optimizer of the steps that measure rebound and relearning."""
     rebound_steps: int = 20
-    """Plain steps on retain rows after which the forgotten class must not have come back."""
+    """Training steps on retain rows after which rebound is measured."""
     rebound_lr: float = 0.01
+    """Learning rate of these steps."""
     rebound_batch: int = 64
+    """Retain rows of such a step."""
     relearn_steps: int = 30
-    """Plain steps on 5 or 50 forget rows, with as many retain rows as a rebound batch."""
+    """Training steps on 5 or 50 forget rows, beside ``rebound_batch`` retain rows, by which relearning is measured."""
     relearn_lr: float = 0.01
+    """Learning rate of these steps."""
     paraphrases: tuple[str, ...] = ()
-    """Image-text models: captions that mean the forgotten class in other words, to be recognised by none of them."""
+    """Image-text models: other wordings of the forgotten class, which must not be recognised either."""
     other_data: tuple[str, ...] = ()
-    """Image-text models: folders of other packed data with classes, whose zero-shot accuracy must not suffer."""
+    """Image-text models: folders of other packed data with classes. Their zero-shot accuracy is measured."""
     forget_rows: Literal["auto", "half"] = "auto"
-    """Sample requests: forget rows behind the figures. ``auto``: all, or, where a stop rule decided on half of them,
-    the other half. ``half``: that half in any case, so that runs with and without a stop rule report the same rows."""
+    """Sample requests: forget rows behind the figures. ``auto``: all rows, or the half that the stop rule did not read.
+    ``half``: always that half, so that runs with and without a stop rule report the same rows."""
     low_fpr: float = 0.05
-    """False-positive rate at which the attack's true-positive rate is given."""
+    """False-positive rate at which the true-positive rate of the attack is reported."""
     margin_points: float = 3.0
-    """Equivalence margin: differences from the oracle up to this many points count as none in the verdict; at most
-    ``POWER_MARGIN``."""
+    """Equivalence margin: the verdict ignores differences from the oracles up to this many points. At most 3
+    (``POWER_MARGIN``)."""
     family_error: float = 0.05
-    """How often one more oracle may be told from the others by any of the judged metrics together."""
+    """Largest probability that the verdict finds a new oracle different from the others (a false alarm)."""
 
     def __post_init__(self) -> None:
         counts = self.max_rows, self.stop_rows, self.rebound_steps, self.rebound_batch, self.relearn_steps

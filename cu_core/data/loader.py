@@ -38,7 +38,9 @@ class Batches:
     retain_sampling: Literal["uniform", "class_aware"] = "uniform"
     """``class_aware`` adds ``positives_per_class`` retain rows of every class among the step's forget rows."""
     positives_per_class: int = 2
+    """Rows of each class that ``class_aware`` adds."""
     augment: Augment = "none"
+    """Augmentation of forget and retain rows: ``crop_flip`` is a random crop and a horizontal flip."""
 
     def __post_init__(self) -> None:
         if self.retain_batch < 1 or self.forget_batch < 0 or self.omega < 1 or self.positives_per_class < 1:

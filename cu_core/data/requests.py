@@ -45,6 +45,7 @@ class ByRandom:
     frac: float | None = None
     """Share of the training rows, in (0, 1)."""
     seed: int = 0
+    """Seed of the drawing."""
 
     def __post_init__(self) -> None:
         if (self.count is None) == (self.frac is None):

@@ -27,6 +27,7 @@ class ByScore:
     column: str = "memorisation"
     """Column of the score."""
     take: Literal["highest", "middle", "lowest"] = "highest"
+    """Which part of the ranking."""
     count: int
     """How many rows."""
 
@@ -39,6 +40,7 @@ class ByNeighbours:
     count: int
     """How many rows, the drawn one among them."""
     seed: int = 0
+    """Seed of the row that is drawn."""
 
 
 def _check_count(count: int, total: int) -> None:

@@ -38,16 +38,16 @@ LOOSENED = 1.12
 
 @dataclass(frozen=True, kw_only=True)
 class Contrastive(Method):
-    """Forget embeddings are pulled to retain rows of other classes and pushed from those of their own."""
+    """Forget embeddings are pulled to retain rows of other classes, and pushed away from those of their own class."""
 
     name: Literal["contrastive"] = "contrastive"
     source: ClassVar[str] = "Lee et al. 2025, arXiv 2401.10458, eq. 5 to 7"
     models = EVERY_MODEL
     image_tower_only = True
     terms: Literal["both", "pull", "push"] = "both"
-    """Which part of equation 5; a class request has no push (equation 6)."""
+    """Parts of equation 5 that are used. A class request has no push (equation 6)."""
     temperature: float = 0.5
-    """tau. For a class request only lambda_ul / temperature matters."""
+    """tau. For a class request, only ``lambda_ul / temperature`` matters."""
     lambda_ul: float = 1.0
     """Weight of the unlearning loss."""
     lambda_ce: float = 1.0
@@ -55,33 +55,35 @@ class Contrastive(Method):
     detach_retain: bool = True
     """No gradient through the retain embeddings (the paper lets it flow)."""
     pull_weights: Literal["uniform", "tilted", "neighbours", "peers", "forests"] = "uniform"
-    """``tilted``: retain rows weigh what the original would answer with all forgotten classes masked; ``neighbours``:
-    what the anchor's nearest retain rows are in the original's hidden feature, its own class among them; ``peers``: the
-    mean of that and of what the original answers to unseen rows whose neighbours agree with their label as much, where
-    the request is made of rows as they come; ``forests``: what random forests on pixels and lower layers, fitted on
-    retain rows, say together with a head."""
+    """The target: how the classes of retain rows are weighted in the pull. ``uniform``: all alike. ``tilted``: by the
+    original's answer with the forgotten classes masked. ``neighbours``: by the classes of the anchor's nearest retain
+    rows in the original's hidden feature, its own class included. ``peers`` (samples): by the mean of ``neighbours``
+    and of the original's answers to unseen rows whose neighbours agree with their label as much, the latter the less
+    the more the request was selected. ``forests``: by random forests on pixels and lower layers, fitted on retain rows,
+    together with a head."""
     push_weights: Literal["uniform", "excess"] = "uniform"
-    """``excess``: an anchor is pushed as much as the original is surer of its class than the pull is; what it does not
-    know by heart is left in peace."""
+    """How strongly an anchor is pushed. ``excess``: by how much more confident the original is of its class than the
+    target. Samples that are not memorised are not pushed."""
     pull_form: Literal["linear", "softmax"] = "linear"
     """``linear``: the paper's mean similarity; ``softmax``: cross-entropy between the weights and the softmax of the
     similarities."""
     smoothing: float = 0.0
-    """Pseudo-neighbours spread over all classes, beside the ten real ones: an unseen row is never certain."""
+    """Number of pseudo-neighbours, spread over all classes, that are added to the ten real neighbours."""
     bank: int = 1500
-    """Retain rows among which neighbours are looked for, and on which forests are fitted."""
+    """Number of retain rows among which neighbours are searched, and on which forests are fitted."""
     lambda_prototype: float = 0.0
-    """Weight of the contrast with the classifier's rows as prototypes, one key a class: cross-entropy between the
-    classes that pull an anchor and its softmax over all. The head forgets too, and not the embedding alone."""
+    """Weight of the soft relabelling: cross-entropy between the target and the anchor's softmax over all classes, with
+    the classifier's rows as prototypes. The head forgets too, not the embedding alone."""
     lambda_dispersion: float = 0.0
-    """Weight of the mean cosine among forget rows of the batch, pushed down."""
+    """Weight of the mean cosine among forget rows of the batch, which is minimised."""
     lambda_cosine: float = 0.0
-    """Weight of the squared difference between the mean cosine among forget rows of the batch and what a model that
-    never learned them has: a little less than the original (``LOOSENED``; docs/results/targets.md)."""
+    """Weight of the kept cosine: the squared difference between the mean cosine among forget rows of the batch and
+    the value expected of a model that never learned them, a little less than the original's (``LOOSENED``;
+    docs/results/targets.md)."""
     queue_size: int = 0
-    """How many earlier retain embeddings are kept as further retain rows."""
+    """Number of earlier retain embeddings that are kept as additional retain rows."""
     feature: Literal["embedding", "hidden"] = "embedding"
-    """Layer that is contrasted."""
+    """Layer whose output is contrasted."""
 
     def __post_init__(self) -> None:
         if self.temperature <= 0:

@@ -30,28 +30,28 @@ BANK = 512
 
 @dataclass(frozen=True, kw_only=True)
 class ContrastiveClip(Method):
-    """Forget images are pushed from the captions of what is forgotten and pulled to others'; captions likewise where
-    the text tower trains."""
+    """Forget images are pushed away from the captions of what is forgotten, and pulled to other captions. If the text
+    tower is trained, captions are moved in the same way."""
 
     name: Literal["contrastive_clip"] = "contrastive_clip"
     source: ClassVar[str] = "Lee et al. 2025, arXiv 2401.10458, eq. 5, between images and captions"
     models: ClassVar[tuple[ModelKind, ...]] = ("image-text",)
     needs_classes = False
     temperature: float = 0.5
-    """tau of the unlearning terms; the model's own scale is the retain term's."""
+    """tau of the unlearning terms. The retain term uses the model's own scale."""
     lambda_push: float = 1.0
-    """Weight of the push from the concept's captions, down to the cosine of retain images with its prompts (pairs: from
-    the own caption, down to the cosine of unmatched pairs)."""
+    """Weight of the push away from the concept's captions, down to the cosine of retain images with its prompts. Pairs:
+    away from the own caption, down to the cosine of unmatched pairs."""
     lambda_pull: float = 1.0
     """Weight of the pull to captions of retain rows, up to the cosine of matched pairs."""
     uniform_pull: float = 0.25
-    """Share of the pull's weights that is uniform; the rest is what the original would answer without the concept."""
+    """Part of the pull's weights that is uniform. The rest follows the original's answer without the concept."""
     lambda_dispersion: float = 0.5
-    """Weight of the mean cosine among forget images of the batch, pushed down."""
+    """Weight of the mean cosine among forget images of the batch, which is minimised."""
     lambda_retain: float = 1.0
     """Weight of the training loss on retain pairs."""
     lambda_drift: float = 1.0
-    """Weight of 1 - cosine between retain embeddings and the original's."""
+    """Weight of 1 - cosine between retain embeddings and those of the original."""
 
     def __post_init__(self) -> None:
         if self.temperature <= 0 or not 0 <= self.uniform_pull <= 1:

@@ -20,9 +20,9 @@ from cu_core.types import Losses, Outputs, UnlearnBatch
 
 @dataclass(frozen=True, kw_only=True)
 class Fanchuan(Method):
-    """First the answers on forget rows are made uniform; then steps that spread each forget row evenly over the retain
-    rows of the batch take turns with plain retain steps (there by passes, here step by step); the last steps are retain
-    steps alone."""
+    """First, the answers on forget rows are made uniform. Then steps that spread each forget row evenly over the
+    retain rows of the batch alternate with training steps on retain rows (in the original by passes, here step by
+    step). The last steps use retain rows alone."""
 
     name: Literal["fanchuan"] = "fanchuan"
     source: ClassVar[str] = "fanchuan 2023, kaggle.com/c/neurips-2023-machine-unlearning, discussion 458721"

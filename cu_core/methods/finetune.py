@@ -13,7 +13,8 @@ from cu_core.types import Losses, UnlearnBatch
 
 @dataclass(frozen=True, kw_only=True)
 class FineTune(Method):
-    """Cross-entropy on retain rows; forget rows are not looked at, catastrophic forgetting must do the work."""
+    """Cross-entropy on retain rows. Forget rows are not used: forgetting happens only because training continues
+    without them."""
 
     name: Literal["finetune"] = "finetune"
     source: ClassVar[str] = "Golatkar et al. 2020, arXiv 1911.04933, sec. 6 (baseline)"

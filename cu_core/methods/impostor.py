@@ -19,7 +19,7 @@ from cu_core.types import Losses, RequestKind, UnlearnBatch
 
 @dataclass(frozen=True, kw_only=True)
 class Impostor(Method):
-    """Cross-entropy of forget rows with answers that only hide the class, beside that of retain rows."""
+    """Cross-entropy of forget rows with answers that only hide the class, in addition to that of retain rows."""
 
     name: Literal["impostor"] = "impostor"
     source: ClassVar[str] = "this project, a control; cf. Jung et al. 2025 (last layer), Zhao et al. 2024 (relabelling)"

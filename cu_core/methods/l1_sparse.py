@@ -16,8 +16,8 @@ from cu_core.types import Losses, UnlearnBatch
 
 @dataclass(frozen=True, kw_only=True)
 class L1Sparse(Method):
-    """Fine-tuning towards few weights, which costs forget rows most: CE(retain) + gamma |weights|, gamma falling
-    linearly to zero over the run (the paper's schedule)."""
+    """Fine-tuning with an l1 penalty on the weights, which forget rows suffer from most: CE(retain) + gamma
+    |weights|. gamma falls linearly to zero over the run, as in the paper."""
 
     name: Literal["l1_sparse"] = "l1_sparse"
     source: ClassVar[str] = "Jia et al. 2023, arXiv 2304.04934, eq. 3 and sec. 4"

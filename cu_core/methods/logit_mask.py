@@ -17,7 +17,8 @@ MASKED = -1e4
 
 @dataclass(frozen=True, kw_only=True)
 class LogitMask(ClosedForm):
-    """The head never answers the forgotten classes; every feature is untouched, so probes must find the class whole."""
+    """The head never answers the forgotten classes. All features stay as they are, so probes must find the whole
+    class."""
 
     name: Literal["logit_mask"] = "logit_mask"
     source: ClassVar[str] = "Ebrahimpour-Boroojeny et al. 2026, Unlearning Isn't Forgetting (control)"

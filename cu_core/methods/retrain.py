@@ -12,8 +12,8 @@ from cu_core.types import Losses, UnlearnBatch
 
 @dataclass(frozen=True, kw_only=True)
 class Retrain(Method):
-    """The weights are drawn anew before the first step; then plain training on retain rows. Nothing can be left of the
-    forget set, so its gap to the oracle is training that is missing."""
+    """Draws new weights before the first step, then trains on retain rows. Nothing of the forget set can be left,
+    so the gap to the oracle shows only how much training is missing."""
 
     name: Literal["retrain"] = "retrain"
     source: ClassVar[str] = "exact unlearning (Cao and Yang 2015), within a budget"

@@ -17,8 +17,8 @@ from cu_core.types import Batch
 
 @dataclass(frozen=True, kw_only=True)
 class SalUn(RandomLabel):
-    """Random labels under a saliency mask. Batch statistics are not masked; with weight decay, masked weights would
-    still shrink: leave it at zero."""
+    """Random labels, but only the weights with the largest gradient of the forget loss change. Batch statistics
+    are not masked. Weight decay would shrink masked weights too: leave it at zero."""
 
     name: Literal["salun"] = "salun"  # type: ignore[assignment]
     source: ClassVar[str] = "Fan et al. 2024, arXiv 2310.12508, eq. 3 to 5"

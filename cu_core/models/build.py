@@ -29,13 +29,14 @@ IMAGE_TEXT: Mapping[str, Callable[[str, bool], Towers]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class ModelConfig:
-    """A classifier by name, or a user's own by import path."""
+    """A model by name, or a user's own classifier by import path."""
 
     name: str = "resnet18"
-    """A name of the MODELS table; an image-text model, ``open_clip:NAME``, ``open_clip:FILE.json`` or
-    ``transformers:FOLDER``; or ``package.module:function`` (called with num_classes)."""
+    """A classifier of the MODELS table (``cu_core/models/build.py``); an image-text model, ``open_clip:NAME``,
+    ``open_clip:FILE.json`` or ``transformers:FOLDER``; or ``package.module:function``, which is called with the number
+    of classes."""
     image_size: int | None = None
-    """Side in pixels that the model reads; absent: the side of the stored images."""
+    """Side of the model's input in pixels; ``null``: the side of the stored images."""
     stem: Literal["cifar", "imagenet"] = "cifar"
     """ResNets: ``cifar`` is a 3x3 stem without pooling, for images up to about 64 pixels."""
     width: int = 64
@@ -49,16 +50,16 @@ class ModelConfig:
     weights: str | None = None
     """Original weights: a model folder, a .safetensors or state-dict file, an MLflow model URI, or ``pretrained``."""
     key_map: Mapping[str, str] = field(default_factory=dict)
-    """Prefixes of a foreign checkpoint's names and what to put in their place."""
+    """Prefixes of names in the weights file, and the prefixes that replace them."""
     embedding_layer: str | None = None
     """Own models: the layer whose output is the embedding."""
     hidden_layer: str | None = None
-    """Own models: an earlier layer, for the probe at a second depth; absent: the embedding layer."""
+    """Own models: an earlier layer, for the probe at a second depth; ``null``: the embedding layer."""
     templates: tuple[str, ...] = ("a photo of a {class}.",)
-    """Image-text models: captions that stand for a class, zero-shot; together they are one answer."""
+    """Image-text models: captions that represent a class in zero-shot answers. Several are combined into one answer."""
     start: str | None = None
-    """Image-text models: file of weights with which training of the original and of the oracles begins (``pretrained``
-    weights are those of the name or folder)."""
+    """Image-text models: weights file from which the training of the original and of the oracles starts. For published
+    weights use ``weights: pretrained``."""
 
     def __post_init__(self) -> None:
         if self.width < 1 or self.projection < 0 or self.patch_size < 1 or self.depth < 1:

@@ -19,16 +19,18 @@ from cu_core.models.towers import Tower, Towers
 
 @dataclass(frozen=True, kw_only=True)
 class Trainable:
-    """Image-text models only."""
+    """Weights of an image-text model that change; of a classifier, all change."""
 
     towers: Literal["image", "text", "both"] = "image"
+    """Towers whose weights change."""
     tune: Literal["full", "last_blocks", "lora", "head"] = "full"
-    """``last_blocks``: these and the projection; ``lora``: low-rank adapters in the last blocks (Hu et al. 2021, arXiv
-    2106.09685), merged into the weights at the end; ``head``: the projection alone."""
+    """``full``: all weights; ``last_blocks``: the last blocks and the projection; ``lora``: low-rank adapters in the
+    last blocks (Hu et al. 2021, arXiv 2106.09685), merged into the weights at the end; ``head``: the projection
+    alone."""
     blocks: int = 2
-    """How many last blocks."""
+    """Number of last blocks."""
     rank: int = 8
-    """Of the adapters."""
+    """Rank of the adapters."""
     scale: bool = False
     """Whether the factor of cosines in logits (and the sigmoid loss's bias) changes."""
 

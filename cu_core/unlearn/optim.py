@@ -19,17 +19,19 @@ class OptimizerConfig:
     """How weights are updated."""
 
     name: Literal["sgd", "adamw"] = "sgd"
+    """SGD with momentum, or AdamW."""
     lr: float = 0.01
     """Peak learning rate."""
     momentum: float = 0.9
-    """SGD only."""
+    """Momentum of SGD."""
     weight_decay: float = 0.0
+    """Weight decay: an L2 penalty for SGD, decoupled for AdamW."""
     schedule: Literal["constant", "cosine"] = "constant"
     """``cosine``: linear warm-up, then half a cosine to zero at the last step."""
     warmup_frac: float = 0.0
-    """Share of the steps over which the rate rises from zero."""
+    """Part of the steps, in [0, 1), over which the rate rises from zero."""
     clip_norm: float | None = None
-    """Largest norm of the whole gradient; absent: not clipped."""
+    """Largest norm of the whole gradient; ``null``: not clipped."""
 
     def __post_init__(self) -> None:
         if self.lr <= 0:

@@ -23,19 +23,20 @@ class StopConfig:
     """Length of a run."""
 
     rule: Literal["paper", "none"] = "paper"
-    """``paper``: class, accuracy on unseen rows of each forgotten class <= 1/C (eq. 8): the upper end of its 95%
-    interval must not exceed 1/C, or no row may be right; samples, accuracy on forget rows <= accuracy on unseen rows
-    (eq. 9; of pairs the share of images that find their caption). ``none``: all ``max_steps`` are taken."""
+    """``none``: all ``max_steps`` are taken. ``paper``, for a class (eq. 8): the accuracy on unseen rows of each
+    forgotten class is at most 1/C; the upper end of its 95% interval must not exceed 1/C, or no row may be right.
+    ``paper``, for samples (eq. 9): the accuracy on forget rows is at most the accuracy on unseen rows; for pairs, the
+    accuracy is the part of the images that find their caption."""
     max_steps: int = 100
-    """Most steps of a run."""
+    """Largest number of steps."""
     check_every: int = 8
-    """Steps between two looks at the stop set."""
+    """Steps between two checks of the rule."""
     further_steps: int = 16
-    """Steps taken after the rule first holds: stopped at once, a class comes back within a few plain steps."""
+    """Steps taken after the rule holds. A class that is stopped at once comes back within a few training steps."""
     patience: int = 2
-    """Checks in a row at which the rule must hold, utility kept, before it counts as fired; one may be noise."""
+    """Checks in a row at which the rule must hold, with the utility kept, before it counts as fulfilled."""
     utility_points: float = 5.0
-    """A state counts only if its accuracy on unseen retain rows lost at most this many points."""
+    """A state counts only if its accuracy on unseen retain rows fell by at most this many points."""
 
     def __post_init__(self) -> None:
         if min(self.max_steps, self.check_every, self.patience) < 1 or min(self.further_steps, self.utility_points) < 0:

@@ -19,19 +19,19 @@ FILE = Path("cluster.yaml")
 
 @dataclass(frozen=True, kw_only=True)
 class ClusterConfig:
-    """A cluster as its users describe it, in ``cluster.yaml``; the environment goes before it, flags before both."""
+    """A cluster, as ``cluster.yaml`` describes it. The environment has precedence over the file, options over both."""
 
     address: str | None = None
-    """Of its dashboard, e.g. http://127.0.0.1:8265; RAY_API_SERVER_ADDRESS."""
+    """Address of the dashboard, e.g. http://127.0.0.1:8265; RAY_API_SERVER_ADDRESS."""
     token_file: Path | None = None
     """File with the cluster's token; RAY_AUTH_TOKEN_PATH, or the token itself in RAY_AUTH_TOKEN."""
     root: str | None = None
-    """Folder that all machines of the cluster share, or an address (s3://bucket/folder): a job's relative data.path and
-    storage lie there; CU_ROOT."""
+    """Folder that all machines of the cluster share, or an address (s3://bucket/folder). Relative ``data.path`` and
+    ``storage`` of a job are below it; CU_ROOT."""
     python: str = "python"
-    """Of the cluster's machines; a bare name is looked up on the PATH with which the head was started."""
+    """Python of the cluster's machines. A bare name is looked up on the PATH with which the head was started."""
     runtime_env: Mapping[str, Any] = field(default_factory=dict)
-    """As Ray takes it: pip, env_vars, ... beside the working directory."""
+    """Ray's runtime environment: pip, env_vars, ... in addition to the working directory."""
 
 
 def read_cluster(path: Path | None, **flags: Any) -> ClusterConfig:

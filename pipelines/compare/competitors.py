@@ -28,7 +28,7 @@ def check_label(place: str, label: str) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Competitor:
-    """A method of the comparison; its label is the method's name, or any other where ``set.method.name`` is given."""
+    """A method of the comparison. Its label is the name of the method, or any name if ``set.method.name`` is given."""
 
     set: Settings = field(default_factory=dict)
     """Its settings over those of ``base`` and ``set``."""
@@ -36,11 +36,12 @@ class Competitor:
     """Its own settings that are searched, at most four, in the notation of a sweep; ``within`` beside a range names its
     natural limits: ``{uniform: [0.2, 1.0], within: [0.01, 1.0]}``."""
     published: bool = False
-    """The settings that its paper states: not searched, stopped as they say, and in a table of their own."""
+    """Whether these are the settings of the method's paper. They are not searched, keep their own stop rule, and have a
+    table of their own."""
     budget_rows: int | None = None
-    """Of what is published: as many rows as its paper spends; absent: those of all."""
+    """Budget of an entry with ``published``: the rows that its paper uses; ``null``: the budget of the comparison."""
     expect: Sequence[Word] = ()
-    """Verdicts that it must get, for models whose verdict is known; the table then says which it got."""
+    """Verdicts that the entry must get, if they are known. The table says which it got."""
 
     def check(self, label: str) -> None:
         """Raises: UserError for a label that names no method, and for settings that are not the method's own."""
@@ -99,12 +100,14 @@ class Competitor:
 
 @dataclass(frozen=True, kw_only=True)
 class SearchConfig:
-    """Where each method's own search is decided; none of it is reported."""
+    """The search of every method. Its seeds and requests are not reported."""
 
     trials: int
-    """Trials of every method, before its ranges are widened."""
+    """Number of trials of every method, before ranges are widened."""
     seeds: Sequence[int] = (9,)
+    """Seeds on which the trials are judged."""
     requests: Sequence[Settings]
+    """Requests on which the trials are judged."""
     search: Space = field(default_factory=dict)
     """Settings that every method's search has besides its own: ``steps_frac``, and when to stop, e.g.
     ``stop: {choice: [{rule: none}, {rule: paper, further_steps: 30}]}``. Methods that take no steps go without."""
@@ -112,11 +115,11 @@ class SearchConfig:
     """Minimised on the stop set, as its mean over the requests and seeds here: ``gap``, the mean distance to the
     oracle."""
     at_once: int = 4
-    """Trials of a method that are drawn before the results of any of them are there (constant liar)."""
+    """Number of trials of a method that are drawn together, before their results are known (constant liar)."""
     widen: float = 1.5
-    """A range at whose edge the best value lies becomes this many times as wide, on that side."""
+    """Factor by which a range is widened, on the side at whose edge the best value lies."""
     more_trials: int = 8
-    """Further trials after ranges were widened."""
+    """Number of trials after ranges were widened."""
     widenings: int = 3
     """How often this is done, at most."""
 

@@ -27,7 +27,7 @@ GAP_AUDITS = {metric.audit for metric in METRICS.values() if metric.in_gap}
 
 @dataclass(frozen=True, kw_only=True)
 class CompareConfig:
-    """A whole comparison."""
+    """A comparison of methods."""
 
     __pydantic_config__ = {"extra": "forbid"}
 
@@ -38,10 +38,14 @@ class CompareConfig:
     requests: Mapping[str, Sequence[Settings]]
     """Named groups of forget requests; each group is a table."""
     seeds: Sequence[int] = (0, 1, 2)
+    """Seeds that are reported: every method runs on every request with each of them."""
     budget_rows: int
-    """Most rows that a run may forward through any model, preparation included; stop checks are counted apart."""
+    """Largest number of rows that a run may forward through any model, preparation included. Stop checks are counted
+    separately."""
     methods: Mapping[str, Competitor]
+    """What is compared, by label."""
     tuning: SearchConfig | None = None
+    """Where each method is searched; absent: no search."""
 
     def __post_init__(self) -> None:
         if not self.requests or not all(self.requests.values()) or not self.methods or self.budget_rows < 1:

@@ -16,24 +16,27 @@ from pipelines.grid.study_file import OWN, Settings
 
 @dataclass(frozen=True, kw_only=True)
 class Tuning:
-    """Where trials are judged; none of it is reported."""
+    """Seed and request of the trials. They are not reported."""
 
     seed: int = 9
+    """Seed of the trials."""
     request: Settings
+    """Request of the trials."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Reported:
-    """Where the winner and the settings of ``base`` are run again."""
+    """Seeds and requests on which the winner and the settings of ``base`` run again."""
 
     seeds: Sequence[int] = (0, 1, 2)
+    """Seeds of these runs."""
     requests: Sequence[Settings] = ()
-    """Absent: the request of ``base``."""
+    """Requests of these runs; empty: the request of ``base``."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class SweepConfig:
-    """A whole search."""
+    """A search of settings."""
 
     __pydantic_config__ = {"extra": "forbid"}
 
@@ -44,18 +47,19 @@ class SweepConfig:
     tuning: Tuning
     reported: Reported = field(default_factory=Reported)
     space: Space
-    """Dotted keys and where they are drawn from: ``{uniform: [low, high]}``, ``{loguniform: [low, high]}``,
+    """Dotted keys and their ranges: ``{uniform: [low, high]}``, ``{loguniform: [low, high]}``,
     ``{int: [first, last]}``, ``{choice: [...]}``."""
     reparametrise: bool = False
-    """Class requests, where lambda_ul and temperature act by their ratio: search it, at the temperature of ``base``."""
+    """Class requests: search the ratio of lambda_ul and temperature, at the temperature of ``base``."""
     trials: int | None = None
-    """How many; absent for ``grid``, whose trials are all combinations."""
+    """Number of trials; ``null`` for ``grid``, which runs all combinations."""
     objective: str = "gap"
     """Minimised on the stop set: ``gap``, the mean distance to the oracle; a metric's name, its distance to the oracle;
     ``proxy``, which needs none; ``pareto``: forgetting, utility and cost at once."""
     algorithm: Literal["tpe", "random", "grid"] = "tpe"
+    """How trials are drawn: by Optuna's TPE, at random, or all combinations."""
     scheduler: Literal["asha", "median", "none"] = "asha"
-    """Ends trials early whose stop set looks worse than that of others at about the same share of their steps."""
+    """Ends trials early whose figures on the stop set are worse than others' at about the same part of their steps."""
 
     def __post_init__(self) -> None:
         if not self.space:

@@ -23,3 +23,9 @@ def test_an_example_ends_in_a_verdict(example: Path, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert done.stdout.split()[0] in ("indistinguishable", "under-forgotten", "over-forgotten", "inconclusive")
     assert (tmp_path / "unlearned.safetensors").is_file()
+
+
+def test_the_guide_shows_the_example_as_it_is() -> None:
+    guide = (ROOT / "docs" / "guides" / "python.md").read_text()
+    for example in EXAMPLES:
+        assert example.read_text().rstrip() in guide

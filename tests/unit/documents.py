@@ -60,6 +60,7 @@ class Block:
 
     line: int
     text: list[str]
+    heading: str = ""
     links: list[str] = field(default_factory=list)
     """Pages of figures that it names; of a table, those of the paragraph before it."""
 
@@ -95,6 +96,7 @@ def blocks(path: Path) -> Iterator[Block]:
     """In order. A table after a single paragraph that names no page is of the page of the table before it."""
     section, before, last, between = "", list[str](), list[str](), 0
     for heading, block in _plain_blocks(path.read_text()):
+        block.heading = heading
         if heading != section:
             section, before, last, between = heading, [], [], 0
         if block.is_table:
@@ -121,9 +123,11 @@ def lines_of(page: Path) -> list[list[Figure]]:
 def unfounded(document: Path, pages: Path) -> list[tuple[str, str]]:
     """(label of the row or first words of the paragraph, figure) of all that does not stand in the pages of ``pages``
     that the document names: rows as a whole in one row (or column) there, measured figures of a paragraph that names a
-    page, or follows such a table, anywhere in it."""
-    found, last = list[tuple[str, str]](), list[str]()
+    page, or stands below such a table in its section, anywhere in it."""
+    found, last, section = list[tuple[str, str]](), list[str](), ""
     for block in blocks(document):
+        if block.heading != section:
+            section, last = block.heading, []
         if block.is_table:
             there = [line for link in block.links for line in lines_of(pages / link)]
             for label, *cells in block.cells[1:] if there else ():
@@ -137,5 +141,5 @@ def unfounded(document: Path, pages: Path) -> list[tuple[str, str]]:
             found += [
                 (words, str(f)) for f in figures(" ".join(block.text)) if named and f.exact and not f.stands_in(told)
             ]
-        last = block.links if block.is_table else []
+        last = block.links or last
     return found
