@@ -150,8 +150,8 @@ def test_the_image_copies_what_is_there_and_not_ignored() -> None:
     for name in copied:
         assert (ROOT / name).exists()
         assert name in kept
-    (extra,) = re.findall(r"\.\[(\w+)\]", text)
-    assert f"{extra} = [" in (ROOT / "pyproject.toml").read_text()
+    (extras,) = re.findall(r"\.\[([\w,]+)\]", text)
+    assert all(f"\n{extra} = [" in (ROOT / "pyproject.toml").read_text() for extra in extras.split(","))
 
 
 def test_the_dashboard_asks_for_what_jobs_show() -> None:
