@@ -26,9 +26,17 @@ RUN_CONFIG = TypeAdapter(RunConfig)
 
 
 def load_config(path: Path | None, overrides: Sequence[str] = ()) -> RunConfig:
-    """defaults < preset < YAML file < ``key.path=value`` overrides.
+    """Load a run's configuration: defaults < preset < YAML file < ``key.path=value`` overrides.
 
-    Raises: ConfigError.
+    Args:
+        path: YAML file, or ``None`` for the defaults.
+        overrides: Strings ``key.path=value``.
+
+    Returns:
+        The validated configuration.
+
+    Raises:
+        ConfigError: A key or value is not valid.
     """
     values: dict[str, Any] = {}
     if path is not None:
@@ -40,9 +48,10 @@ def load_config(path: Path | None, overrides: Sequence[str] = ()) -> RunConfig:
 
 
 def config_from(values: Mapping[str, Any]) -> RunConfig:
-    """Validate a plain mapping, presets put under it.
+    """Validate a plain mapping; values that it does not give come from the preset and the defaults.
 
-    Raises: ConfigError.
+    Raises:
+        ConfigError: A key or value is not valid.
     """
     check_keys(values, RunConfig, "")
     request = values.get("request", {})
@@ -63,19 +72,29 @@ def config_from(values: Mapping[str, Any]) -> RunConfig:
 
 
 def as_plain(config: RunConfig) -> dict[str, Any]:
-    """The resolved whole as JSON knows it."""
+    """Convert the resolved configuration to plain JSON types."""
     plain: dict[str, Any] = RUN_CONFIG.dump_python(config, mode="json")
     return plain
 
 
 def dump_config(config: RunConfig) -> str:
-    """The resolved whole as YAML."""
+    """Write the resolved configuration as YAML."""
     return yaml.safe_dump(as_plain(config), sort_keys=False)
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any], path: str = "") -> list[str]:
-    """Settings in which two mappings of them differ, e.g. ``seed was 0, is 1``; of another method or request only which
-    it was."""
+    """List the settings in which two mappings differ, e.g. ``seed was 0, is 1``.
+
+    If the method or the request differs, only its name or kind is listed.
+
+    Args:
+        old: Earlier settings.
+        new: Present settings.
+        path: Prefix of the dotted paths.
+
+    Returns:
+        One text for each difference.
+    """
     found = []
     keys = [tag for tag in ("kind", "name") if old.get(tag) != new.get(tag)] or dict.fromkeys([*old, *new])
     for key in keys:
@@ -97,7 +116,19 @@ def _part_types(annotation: Any) -> list[Any]:
 
 
 def check_keys(values: Mapping[str, Any], kind: Any, path: str, of: str = "") -> None:
-    """Unknown keys, before validation: the message names the nearest valid one, or those ``of`` a kind."""
+    """Reject unknown keys before validation.
+
+    The message names the nearest valid key, or all valid keys if none is near.
+
+    Args:
+        values: The settings.
+        kind: The dataclass that they belong to.
+        path: Dotted path of ``values``, with a dot at its end.
+        of: Name of the method or request, for the message.
+
+    Raises:
+        ConfigError: A key is unknown, or a value must be a mapping and is not.
+    """
     hints = typing.get_type_hints(kind)
     names = [f.name for f in dataclasses.fields(kind)]
     for key, value in values.items():
@@ -137,7 +168,7 @@ def _unknown_value(path: str, value: object, valid: Sequence[str]) -> None:
 
 
 def one_line(error: ValidationError) -> str:
-    """The most telling of pydantic's complaints: path, what must hold, what came."""
+    """Return the most informative error of pydantic as one line: path, what must hold, what came."""
 
     def path_of(item: Mapping[str, Any]) -> str:
         skip = {*RESOLVERS, *METHODS}  # pydantic names the member of a union in its path; users do not
