@@ -54,9 +54,20 @@ METHOD_LR: dict[RequestKind, dict[str, float]] = {
 
 
 def preset_for(preset: str, kind: RequestKind, method: str, pairs: bool = False) -> dict[str, Any]:
-    """What goes under the user's settings. Repeating a forget batch over omega retain batches is the paper's; other
-    methods see fresh rows every step, at their own learning rate, and need equation 9 to know when to stop, for want of
-    an answer to move towards."""
+    """Return the settings of a preset, which the user's settings override.
+
+    Repeating a forget batch over omega retain batches is the paper's procedure. Other methods get fresh rows in every
+    step and their own learning rate. They need equation 9 to decide when to stop, since they have no target answer.
+
+    Args:
+        preset: ``default`` or ``paper``.
+        kind: Kind of the request.
+        method: Name of the method.
+        pairs: Whether the model is an image-text model.
+
+    Returns:
+        Nested settings.
+    """
     if pairs:
         own = IMAGE_TEXT_PAIRS if (kind, method) == ("sample", "contrastive_clip") else {"stop": IMAGE_TEXT_STOP[kind]}
         return IMAGE_TEXT | own

@@ -34,6 +34,7 @@ class Answers:
 
 def answers_of(subject: Subject) -> Answers:
     """Compute the class probabilities of a model on the audited rows."""
+
     def probabilities(logits: NDArray[np.float32]) -> NDArray[np.float32]:
         return softmax(logits.astype(np.float64), axis=1).astype(np.float32)  # type: ignore[no-any-return]
 

@@ -92,6 +92,7 @@ class UnlearnStream:
         )
 
     def __call__(self, step: int) -> UnlearnBatch:
+        """Load this rank's rows of a step."""
         forget_rows, retain_rows = self.rows(step)
         return UnlearnBatch(self._load(forget_rows, step), self._load(retain_rows, step))
 

@@ -20,9 +20,11 @@ from cu_core.types import Losses, Outputs, UnlearnBatch
 
 @dataclass(frozen=True, kw_only=True)
 class Fanchuan(Method):
-    """First the answers on forget rows are made uniform; then steps that spread each forget row evenly over the retain
-    rows of the batch take turns with plain retain steps (there by passes, here step by step); the last steps are retain
-    steps alone."""
+    """Makes the answers on forget rows uniform, then alternates contrast and retain steps.
+
+    A contrast step spreads each forget row evenly over the retain rows of the batch. Contrast and plain retain steps
+    alternate step by step (there: pass by pass). The last steps are retain steps only.
+    """
 
     name: Literal["fanchuan"] = "fanchuan"
     source: ClassVar[str] = "fanchuan 2023, kaggle.com/c/neurips-2023-machine-unlearning, discussion 458721"
@@ -42,10 +44,12 @@ class Fanchuan(Method):
             raise UserError("temperature and lambda_contrast must be positive")
 
     def rows_per_step(self, forget: int, retain: int) -> float:
+        """The average over the three phases of the run."""
         contrast = (self.contrast_until - self.uniform_frac) / 2
         return (self.uniform_frac + contrast) * forget + (1 - self.uniform_frac) * retain
 
     def losses(self, context: StepContext, batch: UnlearnBatch) -> Losses:
+        """The loss of the phase that the step is in."""
         num_forget, num_retain = global_counts(len(batch.forget), len(batch.retain), device=batch.retain.labels.device)
         if context.progress < self.uniform_frac:
             logits = context.forward({"forget": batch.forget.images})["forget"].logits
@@ -59,7 +63,10 @@ class Fanchuan(Method):
         return self._named(cross_entropy_share(logits, batch.retain.labels, num_retain), "retain_loss")
 
     def _contrast(self, forget: Outputs, retain: Outputs, num_forget: int) -> torch.Tensor:
-        """Mean of -log softmax over retain rows of (forget logits . retain logits / temperature), retain detached."""
+        """Compute the mean of -log softmax over retain rows of (forget logits . retain logits / temperature).
+
+        The retain logits are detached.
+        """
         keys = gather_rows(retain.logits.detach())
         scores = forget.logits.float() if forget.logits.itemsize < 4 else forget.logits
         scores = scores @ keys.to(scores).T / self.temperature

@@ -13,7 +13,7 @@ from cu_core.types import Losses, UnlearnBatch
 
 @dataclass(frozen=True, kw_only=True)
 class FineTune(Method):
-    """Cross-entropy on retain rows; forget rows are not looked at, catastrophic forgetting must do the work."""
+    """Trains on retain rows with cross-entropy; forget rows are not used (it relies on catastrophic forgetting)."""
 
     name: Literal["finetune"] = "finetune"
     source: ClassVar[str] = "Golatkar et al. 2020, arXiv 1911.04933, sec. 6 (baseline)"
@@ -21,12 +21,15 @@ class FineTune(Method):
     needs_classes = False
 
     def needs(self) -> frozenset[Need]:
+        """Retain rows and their labels."""
         return frozenset({"retain rows", "labels"})
 
     def rows_per_step(self, forget: int, retain: int) -> float:
+        """Forget rows are not forwarded."""
         return retain
 
     def losses(self, context: StepContext, batch: UnlearnBatch) -> Losses:
+        """The training loss on retain rows."""
         out = context.forward(batch.retain.inputs("retain"))
         (count,) = global_counts(len(batch.retain), device=batch.retain.labels.device)
         loss = fit_share(out, batch.parts, "retain", count)

@@ -15,8 +15,11 @@ from cu_core.types import TEXTS, Losses, UnlearnBatch
 
 @dataclass(frozen=True, kw_only=True)
 class GradientAscent(Method):
-    """Cross-entropy on forget rows, maximised; retain rows are not looked at, so utility falls with every step. Pairs:
-    scaled 1 - cosine; one concept's captions are alike, and a contrast among them has no gradient."""
+    """Maximises the cross-entropy on forget rows; retain rows are not used, so utility falls with every step.
+
+    Pairs: scaled 1 - cosine is maximised instead, since the captions of one concept are alike and a contrast among them
+    has no gradient.
+    """
 
     name: Literal["gradient_ascent"] = "gradient_ascent"
     source: ClassVar[str] = "Thudi et al. 2022, arXiv 2109.13398; Golatkar et al. 2020, arXiv 1911.04933, sec. 6"
@@ -24,12 +27,15 @@ class GradientAscent(Method):
     needs_classes = False
 
     def needs(self) -> frozenset[Need]:
+        """Forget rows and their labels."""
         return frozenset({"forget rows", "labels"})
 
     def rows_per_step(self, forget: int, retain: int) -> float:
+        """Retain rows are not forwarded."""
         return forget
 
     def losses(self, context: StepContext, batch: UnlearnBatch) -> Losses:
+        """Minus the loss of the forget rows."""
         out = context.forward(batch.forget.inputs("forget"))
         (count,) = global_counts(len(batch.forget), device=batch.forget.labels.device)
         if batch.forget.tokens is None:

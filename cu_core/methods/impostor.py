@@ -19,7 +19,7 @@ from cu_core.types import Losses, RequestKind, UnlearnBatch
 
 @dataclass(frozen=True, kw_only=True)
 class Impostor(Method):
-    """Cross-entropy of forget rows with answers that only hide the class, beside that of retain rows."""
+    """Trains forget rows towards answers that only hide the class, beside the cross-entropy on retain rows."""
 
     name: Literal["impostor"] = "impostor"
     source: ClassVar[str] = "this project, a control; cf. Jung et al. 2025 (last layer), Zhao et al. 2024 (relabelling)"
@@ -30,6 +30,7 @@ class Impostor(Method):
     ``one_class``: the first retained class for every row; ``uniform``: all classes alike."""
 
     def losses(self, context: StepContext, batch: UnlearnBatch) -> Losses:
+        """The loss of the trick and the cross-entropy on retain rows."""
         out = context.forward({"forget": batch.forget.images, "retain": batch.retain.images})
         logits = out["forget"].logits
         num_forget, num_retain = global_counts(len(batch.forget), len(batch.retain), device=logits.device)
@@ -47,6 +48,7 @@ class Impostor(Method):
         return cross_entropy_share(logits, wrong, count)
 
     def edit_gradients(self, context: StepContext) -> None:
+        """``head_only`` drops the gradients of all weights but the head's."""
         if self.trick == "head_only":
             head = [m for m in context.model.modules() if isinstance(m, nn.Linear)][-1]
             kept = {id(p) for p in head.parameters()}

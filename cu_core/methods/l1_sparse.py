@@ -16,8 +16,10 @@ from cu_core.types import Losses, UnlearnBatch
 
 @dataclass(frozen=True, kw_only=True)
 class L1Sparse(Method):
-    """Fine-tuning towards few weights, which costs forget rows most: CE(retain) + gamma |weights|, gamma falling
-    linearly to zero over the run (the paper's schedule)."""
+    """Fine-tunes towards few weights, which costs forget rows most: CE(retain) + gamma |weights|.
+
+    gamma falls linearly to zero over the run (the paper's schedule).
+    """
 
     name: Literal["l1_sparse"] = "l1_sparse"
     source: ClassVar[str] = "Jia et al. 2023, arXiv 2304.04934, eq. 3 and sec. 4"
@@ -29,12 +31,15 @@ class L1Sparse(Method):
             raise UserError(f"gamma must be positive, got {self.gamma}")
 
     def needs(self) -> frozenset[Need]:
+        """Retain rows and their labels."""
         return frozenset({"retain rows", "labels"})
 
     def rows_per_step(self, forget: int, retain: int) -> float:
+        """Forget rows are not forwarded."""
         return retain
 
     def losses(self, context: StepContext, batch: UnlearnBatch) -> Losses:
+        """Equation 3 with the gamma of this step."""
         retain = FineTune().losses(context, batch).total
         weights = [p for p in context.model.parameters() if p.requires_grad]
         norm = torch.stack([p.abs().sum() for p in weights]).sum() / world_size()  # each rank's share of one norm

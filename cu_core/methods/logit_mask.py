@@ -17,7 +17,7 @@ MASKED = -1e4
 
 @dataclass(frozen=True, kw_only=True)
 class LogitMask(ClosedForm):
-    """The head never answers the forgotten classes; every feature is untouched, so probes must find the class whole."""
+    """Masks the forgotten classes in the head; every feature is unchanged, so probes must find the whole class."""
 
     name: Literal["logit_mask"] = "logit_mask"
     source: ClassVar[str] = "Ebrahimpour-Boroojeny et al. 2026, Unlearning Isn't Forgetting (control)"
@@ -25,10 +25,15 @@ class LogitMask(ClosedForm):
     control: ClassVar[bool] = True
 
     def needs(self) -> frozenset[Need]:
+        """No rows: the weights are enough."""
         return frozenset()
 
     def prepare(self, prep: Preparation) -> int:
-        """Raises: UserError if the model has no final linear layer with a bias."""
+        """Set the weights of the forgotten classes to 0 and their biases to ``MASKED``.
+
+        Raises:
+            UserError: The model has no final linear layer with a bias.
+        """
         heads = [
             m for m in prep.model.body.modules() if isinstance(m, nn.Linear) and m.out_features == prep.num_classes
         ]

@@ -15,8 +15,10 @@ from cu_core.types import RequestKind
 
 @dataclass(frozen=True, kw_only=True)
 class NullSpace(ClosedForm):
-    """Image embeddings lose the directions that set the concept's prompts apart from those of all classes; the towers
-    below the projection are untouched, so probes before it must find the concept whole."""
+    """Removes from image embeddings the directions that separate the concept's prompts from those of all classes.
+
+    The towers below the projection are unchanged, so probes before it must find the whole concept.
+    """
 
     name: Literal["null_space"] = "null_space"
     source: ClassVar[str] = "Bolukbasi et al. 2016, arXiv 1607.06520, sec. 6 (projection), on CLIP's captions"
@@ -25,10 +27,15 @@ class NullSpace(ClosedForm):
     control: ClassVar[bool] = True
 
     def needs(self) -> frozenset[Need]:
+        """No rows: the weights are enough."""
         return frozenset()
 
     def prepare(self, prep: Preparation) -> int:
-        """Raises: UserError if the model has no linear projection to edit."""
+        """Project the directions out.
+
+        Raises:
+            UserError: The model has no linear projection to edit.
+        """
         assert isinstance(prep.model, ImageTextClassifier)
         prompts = prep.model.class_features().mean(0)
         apart = F.normalize(prompts - prompts.mean(0), dim=-1)[list(prep.split.forget.classes)]

@@ -12,22 +12,28 @@ from cu_core.types import Losses, UnlearnBatch
 
 @dataclass(frozen=True, kw_only=True)
 class Retrain(Method):
-    """The weights are drawn anew before the first step; then plain training on retain rows. Nothing can be left of the
-    forget set, so its gap to the oracle is training that is missing."""
+    """Replaces the weights by untrained ones before the first step, then trains on retain rows.
+
+    Nothing of the forget set can remain, so the gap to the oracle is missing training.
+    """
 
     name: Literal["retrain"] = "retrain"
     source: ClassVar[str] = "exact unlearning (Cao and Yang 2015), within a budget"
 
     def needs(self) -> frozenset[Need]:
+        """Retain rows, their labels and an untrained model."""
         return frozenset({"retain rows", "labels", "untrained model"})
 
     def rows_per_step(self, forget: int, retain: int) -> float:
+        """Forget rows are not forwarded."""
         return retain
 
     def prepare(self, prep: Preparation) -> int:
+        """Load the untrained weights; no row is forwarded."""
         assert prep.untrained is not None
         prep.model.load_state_dict(prep.untrained.state_dict())
         return 0
 
     def losses(self, context: StepContext, batch: UnlearnBatch) -> Losses:
+        """The training loss on retain rows."""
         return FineTune().losses(context, batch)

@@ -17,8 +17,10 @@ from cu_core.types import Batch
 
 @dataclass(frozen=True, kw_only=True)
 class SalUn(RandomLabel):
-    """Random labels under a saliency mask. Batch statistics are not masked; with weight decay, masked weights would
-    still shrink: leave it at zero."""
+    """Trains with random labels under a saliency mask.
+
+    Batch statistics are not masked. Weight decay would still shrink masked weights; leave it at zero.
+    """
 
     name: Literal["salun"] = "salun"  # type: ignore[assignment]
     source: ClassVar[str] = "Fan et al. 2024, arXiv 2310.12508, eq. 3 to 5"
@@ -33,10 +35,11 @@ class SalUn(RandomLabel):
             raise UserError(f"mask_frac must lie in (0, 1], got {self.mask_frac}")
 
     def rows_to_prepare(self, num_forget: int, num_retain: int, num_classes: int) -> int:
+        """The forget rows, for their gradient."""
         return num_forget
 
     def prepare(self, prep: Preparation) -> int:
-        """Equation 3: the mask of |gradient of the forget loss at the original|, its threshold over all weights."""
+        """Equation 3: mask |gradient of the forget loss at the original| by a threshold over all weights."""
         named = {n: p for n, p in prep.model.named_parameters() if p.requires_grad}
         gradients = {n: torch.zeros_like(p) for n, p in named.items()}
         rows = 0
@@ -61,8 +64,10 @@ class SalUn(RandomLabel):
 
 
 def _fit(prep: Preparation, batch: Batch) -> torch.Tensor:
-    """Forget loss of some rows: of their classes, or of pairs that have none by how well they match (a sum over rows,
-    whatever rows come together)."""
+    """Compute the forget loss of some rows, a sum over rows that does not depend on which rows come together.
+
+    It is the cross-entropy, or for pairs without classes minus the sum of cosines of the pairs.
+    """
     if batch.tokens is None or prep.num_classes > 1:
         return F.cross_entropy(prep.model(batch.images).logits, batch.labels, reduction="sum")
     images, texts = prep.model(batch.images).embedding, prep.model.texts(batch.tokens).embedding

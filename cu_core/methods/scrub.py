@@ -15,11 +15,12 @@ from cu_core.types import Losses, UnlearnBatch
 
 @dataclass(frozen=True, kw_only=True)
 class Scrub(Method):
-    """The model leaves the original's answers on forget rows and stays with them on retain rows.
+    """Moves the model away from the original's answers on forget rows and keeps them on retain rows.
 
-    Equation 3, its two parts in turn as in the paper's algorithm 1 (there by epochs, here by steps: one on forget
-    rows, one on retain rows), then retain steps alone. The paper's rewinding (SCRUB+R: of the states seen, the one with
-    the forget error of unseen rows) is what the loop's stop rule keeps for every method."""
+    Equation 3, its two parts in turn as in the paper's algorithm 1 (there by epochs, here by steps: one on forget rows,
+    one on retain rows), then retain steps alone. The paper's rewinding (SCRUB+R: of the states seen, the one with the
+    forget error of unseen rows) is what the loop's stop rule keeps for every method.
+    """
 
     name: Literal["scrub"] = "scrub"
     source: ClassVar[str] = "Kurmanji et al. 2023, arXiv 2302.09880, eq. 3, algorithms 1 and 2"
@@ -37,13 +38,16 @@ class Scrub(Method):
             raise UserError("alpha and gamma must not be negative, max_frac in (0, 1], temperature positive")
 
     def needs(self) -> frozenset[Need]:
+        """Forget and retain rows, labels and the frozen original."""
         return frozenset({"forget rows", "retain rows", "labels", "frozen original"})
 
     def rows_per_step(self, forget: int, retain: int) -> float:
+        """The average over forget and retain steps; each row also passes through the original."""
         forgetting = self.max_frac / 2
         return 2 * (forgetting * forget + (1 - forgetting) * retain)
 
     def losses(self, context: StepContext, batch: UnlearnBatch) -> Losses:
+        """The loss of a forget step or of a retain step."""
         forgetting = context.progress < self.max_frac and context.step % 2 == 0
         part, name = (batch.forget, "forget") if forgetting else (batch.retain, "retain")
         images = {name: part.images}
