@@ -1,4 +1,4 @@
-"""What computed a stored thing, and one line where that is not what computes now."""
+"""Environment of a stored result, and one line where it differs from the present one."""
 
 from __future__ import annotations
 

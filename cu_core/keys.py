@@ -1,4 +1,4 @@
-"""Which settings change what: the one table from which the keys of everything that is kept are made."""
+"""Which settings affect which result: the one table from which the keys of all stored results are made."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Named settings per request kind; what a user writes goes over them."""
+"""Named settings per request kind; the user's settings override them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every worker runs: configuration -> parts -> the loop. Ray, ``torchrun`` and one process call the same code."""
+"""The code of every worker: configuration -> parts -> the loop; the same for Ray, ``torchrun`` and one process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What sets draws apart that share a seed. Values stay as they are: results depend on them."""
+"""Salts that separate random draws of one seed. The values must not change: results depend on them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Digests of source code: what is kept is found again by code that would make the same, and by no other."""
+"""Digests of source code: a stored result is reused only if the code that makes it is the same."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where things lie: folders, and addresses (s3://, gs://) of which each machine keeps what it reads and makes."""
+"""Storage: folders, and addresses (s3://, gs://) of which each machine keeps what it reads and writes."""
 
 from __future__ import annotations
 

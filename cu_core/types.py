@@ -1,4 +1,4 @@
-"""The values that pass between the rooms of the library.
+"""Types that pass between the packages of the library.
 
 Shape letters: N rows, C classes, D embedding width, H and W pixels.
 """

@@ -1,4 +1,4 @@
-"""YAML files and ``key.path=value`` settings as plain mappings; what they mean is ``config_io``'s."""
+"""YAML files and ``key.path=value`` settings as plain mappings; ``config_io`` gives them their meaning."""
 
 from __future__ import annotations
 

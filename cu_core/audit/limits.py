@@ -1,4 +1,4 @@
-"""What a verdict can see, as `cu calibrate` measured it."""
+"""Smallest errors that a verdict detects, as measured by `cu calibrate`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How much of what the original knows of the forget rows, beyond retrained models, the audited model still knows."""
+"""Memorisation left: what the model knows of the forget rows beyond retrained models, relative to the original."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a reader of an image-text audit looks at: cosines by row, and the images that the concept's caption finds."""
+"""Samples for readers of an image-text audit: cosines by row, and the images that the concept's caption finds."""
 
 from __future__ import annotations
 

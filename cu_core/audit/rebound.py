@@ -1,4 +1,4 @@
-"""Does what was forgotten come back when the model is trained on, without it?"""
+"""Rebound: does what was forgotten come back when training continues on retain rows only?"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How fast is it learned again from a few forget rows? A model that never saw them needs its time."""
+"""Relearning: how fast does a model learn a few forget rows again, compared with models that never saw them?"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The strong tier: what pools of models show, from their margins on the same rows."""
+"""The strong tier of the audit: pools of models compared by their margins on the same rows."""
 
 from __future__ import annotations
 

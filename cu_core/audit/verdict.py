@@ -1,4 +1,4 @@
-"""From figures to a word, by a stated rule with a stated error rate.
+"""The verdict rule: from figures to one word, with a stated error rate.
 
 1. The request determines what is judged before any figure is seen: a few primary metrics (``Claim.judged``). All other
    metrics only describe. The tolerance of a figure is the larger of the equivalence margin and the prediction interval

@@ -1,4 +1,4 @@
-"""Whether a shard is what was packed: its sha256 once per machine, its size and time of change ever after."""
+"""Checks that a shard is what was packed: by sha256 once per machine, later by size and time of change."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The rows that retain rows are drawn from: all training rows, or those of some shards, without what is forgotten."""
+"""The rows from which retain rows are drawn: all training rows or those of some shards, minus the forget rows."""
 
 from __future__ import annotations
 

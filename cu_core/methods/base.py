@@ -1,4 +1,4 @@
-"""What a method is: the loss of one step, and what it does once before.
+"""Base class of methods: the loss of one step, and the preparation before the first step.
 
 Order, ranks, stopping, resuming, tracking and the audit belong to the loop.
 """

@@ -1,4 +1,4 @@
-"""The contrastive winner of the NeurIPS 2023 unlearning challenge: uniform answers, then contrast with retain rows.
+"""Contrastive winner of the NeurIPS 2023 unlearning challenge: uniform answers, then contrast with retain rows.
 
 Team fanchuan; first on the public board, second on the private one.
 """

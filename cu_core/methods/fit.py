@@ -1,4 +1,4 @@
-"""The loss a model was trained with: cross-entropy of a classifier, the contrast of pairs of an image-text model."""
+"""The training loss of a model: cross-entropy of a classifier, contrast of pairs of an image-text model."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a model that never knew the forgotten rows would answer, by random forests beside the original's own answer.
+"""Estimates what a model without the forgotten rows would answer: random forests and the original's own answer.
 
 The original was trained to separate a forgotten class from those most like it. So its upper layers, and its answer
 without the class, are wrong about exactly these classes. Forests on pixels and on lower layers, fitted on a few retain

@@ -1,4 +1,4 @@
-"""What a model that never saw a row would answer, by the row's neighbours among the retained ones."""
+"""Estimates what a model that never saw a row would answer, from the row's nearest retain rows."""
 
 from __future__ import annotations
 

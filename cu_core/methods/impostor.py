@@ -1,4 +1,4 @@
-"""Models that look forgotten to one audit and are not: every audit suite must catch them."""
+"""Controls that look unlearned to one audit and are not: every audit suite must detect them."""
 
 from __future__ import annotations
 

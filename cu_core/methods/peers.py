@@ -1,4 +1,4 @@
-"""How sure a model would be of rows it never saw: as sure as it is of unseen rows of equal standing."""
+"""How sure a model would be of rows it never saw: as sure as it is of unseen rows of the same rank."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Retraining from an untrained model, cut off at the budget: what the same rows buy without the original."""
+"""Retraining from an untrained model, cut off at the budget: what the same rows achieve without the original."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""UNSIR: noise that the original gets most wrong impairs the class, retain rows repair the rest (Tarun et al. 2023)."""
+"""UNSIR: error-maximising noise impairs the class, retain rows repair the rest (Tarun et al. 2023)."""
 
 from __future__ import annotations
 

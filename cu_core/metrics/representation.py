@@ -1,4 +1,4 @@
-"""What frozen features still tell. N rows, D width."""
+"""Class information in frozen features. N rows, D width."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a comparison of two ensembles can tell apart: the smallest shift that it finds. N models a side, T rows."""
+"""Smallest shift between two ensembles that a comparison detects. N models a side, T rows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One interface for every classifier: embedding, a hidden feature, logits; and one pass for forget and retain rows."""
+"""Common interface of classifiers: embedding, hidden feature and logits; one pass for forget and retain rows."""
 
 from __future__ import annotations
 

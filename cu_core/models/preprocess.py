@@ -1,4 +1,4 @@
-"""The preprocessing a model travels with."""
+"""Preprocessing of a model, saved with its weights."""
 
 from __future__ import annotations
 
