@@ -110,7 +110,7 @@ IMAGE_TEXT_PAIRS: dict[str, Any] = {
     "batches": {"forget_batch": 64, "retain_batch": 128, "omega": 1},
     "stop": {"max_steps": 200, "check_every": 10, "further_steps": 20, "utility_points": 2.0},
 }
-"""Single pairs: what a model knows by heart takes longer to go than a concept, and the rest needs more to hold it."""
+"""Single pairs: memorised pairs take more steps to forget than a concept, and the retain terms need more weight."""
 
 PRESETS: dict[tuple[str, RequestKind], dict[str, Any]] = {
     ("paper", "class"): {

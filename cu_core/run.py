@@ -49,7 +49,7 @@ class Hooks:
     latest: Callable[[], TrainState | None] = lambda: None
     on_step: Callable[[StepReport], None] = lambda report: None
     wants_checkpoint: Callable[[], bool] = lambda: False
-    """Asked in every step on every rank: one that says yes makes all save after it."""
+    """Polled at every step on every rank; if any rank returns true, all ranks save a checkpoint."""
 
 
 def open_reader(config: RunConfig) -> ShardReader:

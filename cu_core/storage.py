@@ -16,10 +16,10 @@ from cu_core.errors import UserError
 
 HERE = fs.LocalFileSystem()
 LAST = ("manifest.json", "meta.json", "result.json")
-"""Files that say that their folder is whole: sent after the others."""
+"""Files that mark a folder as complete; they are sent after the others."""
 GROWING: set[str] = set()
-"""Names of files that are written again and again, by one machine after another, so that a copy may be old; who writes
-such files adds their names."""
+"""Names of files that are rewritten repeatedly, by one machine after another, so that a copy may be outdated. Code that
+writes such files adds their names."""
 UNSENT = ".unsent"
 """Lies in a folder until all of it is at its address."""
 GIGABYTE = 10**9

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import torch
 
 Mark = float | torch.cuda.Event
-"""A moment: of this process, or on a GPU of its stream, where asking for it makes nothing wait."""
+"""A moment of this process, or on a GPU an event of its stream, which makes nothing wait."""
 
 
 def mark(device: torch.device) -> Mark:
@@ -37,8 +37,8 @@ class Traffic:
     """Handed to collectives by this rank."""
     waits: list[tuple[Mark, Mark]] = field(default_factory=list)
     last_bucket: Mark | None = None
-    """When the last gradients of a step were ready to be summed over ranks: what the backward pass takes from there on,
-    it waits for the others."""
+    """When the last gradients of a step were ready to be summed over ranks. After it the backward pass only waits for
+    other ranks."""
 
     def clear(self) -> None:
         """Start to count anew."""

@@ -23,7 +23,7 @@ from cu_core.types import MetricResult, RequestKind
 MAP_ROWS = 600
 """Most rows of the map of embeddings."""
 REPORT_VERSION = 9
-"""Of the form of ``audit.json``: raised when what is in it changes."""
+"""Version of the format of ``audit.json``: raised when its content changes."""
 GIVEN = {"best_paraphrase_accuracy": "paraphrases", "other_data_accuracy": "other_data"}
 """Metrics that there are only with a setting of the audit."""
 
@@ -54,7 +54,7 @@ class Row:
     difference: float | None
     """Unlearned - mean of the oracles; absent without an oracle."""
     band: Band | None
-    """How far it may lie from that mean."""
+    """How far the figure may lie from that mean."""
     tolerance: float | None
     """The larger of the band's two; absent for what is not judged."""
     in_gap: bool

@@ -49,7 +49,7 @@ class AuditConfig:
     """Plain steps on 5 or 50 forget rows, with as many retain rows as a rebound batch."""
     relearn_lr: float = 0.01
     paraphrases: tuple[str, ...] = ()
-    """Image-text models: captions that mean the forgotten class in other words, to be recognised by none of them."""
+    """Image-text models: captions that describe the forgotten class in other words. None of them should find it."""
     other_data: tuple[str, ...] = ()
     """Image-text models: folders of other packed data with classes, whose zero-shot accuracy must not suffer."""
     forget_rows: Literal["auto", "half"] = "auto"
@@ -61,7 +61,7 @@ class AuditConfig:
     """Equivalence margin: differences from the oracle up to this many points count as none in the verdict; at most
     ``POWER_MARGIN``."""
     family_error: float = 0.05
-    """How often one more oracle may be told from the others by any of the judged metrics together."""
+    """Probability that one more oracle fails on any of the judged metrics."""
 
     def __post_init__(self) -> None:
         counts = self.max_rows, self.stop_rows, self.rebound_steps, self.rebound_batch, self.relearn_steps

@@ -89,9 +89,9 @@ class Metric:
     judged: tuple[RequestKind, ...] = ()
     """Requests whose verdict it enters; the others describe. Fixed before any figure is seen."""
     weight: float = 1.0
-    """Share of the family error among the primary metrics, relative to theirs: more for the one that sees most."""
+    """Relative share of the family error among the primary metrics; larger for the most sensitive metric."""
     towards: str | None = None
-    """A distance has no direction: where this metric lies above the oracles' too, it leads towards the original."""
+    """A distance has no direction. If this metric also lies above the oracles', the distance points to the original."""
     by_class: bool = False
     """Whether it is also made for each forgotten class by itself, and then judged by class, where there are several."""
 

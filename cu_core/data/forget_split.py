@@ -18,7 +18,7 @@ from cu_core.salts import Salt
 
 FEWEST_HALVED = 20
 MEASURED_SHARDS = 10
-"""Shards that retain figures are measured on, where retain rows are drawn from a part of the shards only."""
+"""Number of shards on which retain figures are measured if retain rows are drawn from only some of the shards."""
 
 
 @dataclass(frozen=True)

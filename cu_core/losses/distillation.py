@@ -21,8 +21,7 @@ def kl_share(student_NC: Tensor, teacher_NC: Tensor, global_count: int, *, tempe
 
     Returns:
         Scalar: sum over local rows, in nats, times temperature squared, divided by ``global_count``; 0 with gradient
-            for no
-        rows.
+        for no rows.
 
     Raises:
         UserError: The shapes differ or the temperature is not positive.

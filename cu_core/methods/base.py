@@ -107,7 +107,8 @@ class Method(ABC):
     whole_weights: ClassVar[bool] = False
     """Whether it reads or changes weights or their gradients one by one; they then cannot be spread over workers."""
     control: ClassVar[bool] = False
-    """Not meant to unlearn: it stands in a comparison to show what a figure cannot tell, and is never its best."""
+    """Whether it is a control: not meant to unlearn, it shows in a comparison what a figure cannot detect, and never
+    ranks best."""
     closed_form: ClassVar[bool] = False
     """Whether ``prepare`` makes the whole change (``ClosedForm``); the run then takes one step without a loss."""
 

@@ -61,13 +61,14 @@ class Contrastive(Method):
     the request is made of rows as they come; ``forests``: what random forests on pixels and lower layers, fitted on
     retain rows, say together with a head."""
     push_weights: Literal["uniform", "excess"] = "uniform"
-    """``excess``: an anchor is pushed as much as the original is surer of its class than the pull is; what it does not
-    know by heart is left in peace."""
+    """``excess``: the push of an anchor is weighted by how much surer of its class the original is than the pull.
+    Samples that are not memorised are not pushed."""
     pull_form: Literal["linear", "softmax"] = "linear"
     """``linear``: the paper's mean similarity; ``softmax``: cross-entropy between the weights and the softmax of the
     similarities."""
     smoothing: float = 0.0
-    """Pseudo-neighbours spread over all classes, beside the ten real ones: an unseen row is never certain."""
+    """Number of pseudo-neighbours spread over all classes, added to the ten real ones: no model is certain of an unseen
+    row."""
     bank: int = 1500
     """Retain rows among which neighbours are looked for, and on which forests are fitted."""
     lambda_prototype: float = 0.0

@@ -26,7 +26,7 @@ NEIGHBOURS = 10
 SHARPNESS = 0.07
 """Temperature of the votes (Wu et al. 2018, arXiv 1805.01978, sec. 3.4)."""
 FAINT = 1e-3
-"""Weight of the original's own answer beside its neighbours': it decides only where they are of one mind."""
+"""Weight of the original's own answer beside its neighbours': it decides only where all neighbours have one class."""
 
 
 def bank_rows(prep: Preparation, count: int) -> Rows:
@@ -44,7 +44,7 @@ class Neighbours(NamedTuple):
     shares: Tensor
     """(F, C): probability of each class."""
     excess: Tensor
-    """(F,): how much surer the original is of the row's class than that, 0 to 1: what it knows by heart."""
+    """(F,): how much surer the original is of the row's class than that, 0 to 1: how far it has memorised the row."""
     rows: int
     """Training rows that this rank forwarded."""
 

@@ -51,7 +51,7 @@ class Loop:
     on_step: Callable[[StepReport], None] = lambda report: None
     save: Callable[[TrainState], None] = lambda state: None
     wants_checkpoint: Callable[[], bool] = lambda: False
-    """Asked in every step on every rank: one that says yes makes all save after it."""
+    """Polled at every step on every rank; if any rank returns true, all ranks save a checkpoint."""
 
 
 @dataclass
@@ -68,7 +68,7 @@ class LoopResult:
     prepare_rows: int = 0
     """Training rows that the method forwarded before the first step."""
     unseen_rows: int = 0
-    """Rows of the stop set that it looked at then."""
+    """Rows of the stop set that the method forwarded before the first step."""
     stop: dict[str, Any] = field(default_factory=dict)
     """State of the stop rule; empty without one."""
     leaks: int = 0

@@ -51,7 +51,7 @@ class StopCheck:
 
     step: int
     forget: float
-    """Several forgotten classes: of the one that is known best."""
+    """If several classes are forgotten: of the class with the highest accuracy."""
     forget_low: float
     forget_high: float
     target: float
