@@ -15,7 +15,7 @@ def cross_entropy_share(logits_NC: Tensor, labels_N: Tensor, global_count: int) 
         global_count: Number of rows of all ranks.
 
     Returns:
-        Scalar: sum of -log p(label) over local rows, divided by ``global_count``; 0 with gradient for no rows.
+        Scalar, the sum of -log p(label) over local rows, divided by ``global_count``; 0 with gradient for no rows.
     """
     return F.cross_entropy(logits_NC.float() if logits_NC.itemsize < 4 else logits_NC, labels_N, reduction="sum") / max(
         global_count, 1
@@ -31,7 +31,7 @@ def soft_cross_entropy_share(logits_NC: Tensor, targets_NC: Tensor, global_count
         global_count: Number of rows of all ranks.
 
     Returns:
-        Scalar: sum over local rows, divided by ``global_count``; 0 with gradient for no rows.
+        Scalar, the sum over local rows, divided by ``global_count``; 0 with gradient for no rows.
     """
     logits = logits_NC.float() if logits_NC.itemsize < 4 else logits_NC
     return -(targets_NC.to(logits) * logits.log_softmax(1)).sum() / max(global_count, 1)

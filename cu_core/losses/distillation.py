@@ -20,7 +20,7 @@ def kl_share(student_NC: Tensor, teacher_NC: Tensor, global_count: int, *, tempe
         temperature: Divides the logits; positive.
 
     Returns:
-        Scalar: sum over local rows, in nats, times temperature squared, divided by ``global_count``; 0 with gradient
+        Scalar, the sum over local rows, in nats, times temperature squared, divided by ``global_count``; 0 with gradient
         for no rows.
 
     Raises:

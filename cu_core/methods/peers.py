@@ -23,8 +23,8 @@ def sure_as_peers(agree_F: Tensor, sure_F: Tensor, agree_U: Tensor, sure_U: Tens
         sure_U: The same certainty for unseen rows.
 
     Returns:
-        (F,) and (F,): the estimated certainty; and the number of unseen rows per forget row of that agreement (as
-        shares of their sets), at most 1. It is small for a request of unusual rows, which have few peers among the
+        The estimated certainty, (F,), and the number of unseen rows per forget row of that agreement (as shares of
+        their sets), at most 1, (F,). The latter is small for a request of unusual rows, which have few peers among the
         unseen.
     """
     agree, order = agree_F.sort(stable=True)

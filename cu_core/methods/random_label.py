@@ -56,7 +56,7 @@ def wrong_captions(batch: UnlearnBatch, seed: int) -> Tensor:
         seed: Seed of the draw.
 
     Returns:
-        bool (n, M): for each forget row, which retain rows of all ranks have the drawn caption.
+        bool (n, M), for each forget row which retain rows of all ranks have the drawn caption.
     """
     own, theirs = caption_numbers(batch.forget, [batch.retain])
     other = ~same_text(own, theirs)

@@ -99,7 +99,7 @@ def prototype_recovery(
         seed: Seed of the draws.
 
     Returns:
-        (N,): the share of draws in which each test row is recovered.
+        The share of draws in which each test row is recovered, (N,).
     """
     retained = _prototypes(*retain)
     points, classes = unit(test[0]), np.unique(forget[1])
