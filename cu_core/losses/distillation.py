@@ -20,8 +20,8 @@ def kl_share(student_NC: Tensor, teacher_NC: Tensor, global_count: int, *, tempe
         temperature: Divides the logits; positive.
 
     Returns:
-        Scalar, the sum over local rows, in nats, times temperature squared, divided by ``global_count``; 0 with gradient
-        for no rows.
+        Scalar, the sum over local rows in nats, times temperature squared, divided by ``global_count``. It is 0 with
+        gradient for no rows.
 
     Raises:
         UserError: The shapes differ or the temperature is not positive.
