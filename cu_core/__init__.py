@@ -1,7 +1,7 @@
 """Contrastive unlearning for vision models: data, losses, methods, the loop and the audit.
 
-Imports neither Ray nor MLflow; every part runs in a plain Python process or under ``torchrun``. The names below are the
-library for notebooks and other trainers; they are imported when they are first used.
+The package imports neither Ray nor MLflow. Every part runs in a plain Python process or under ``torchrun``. The names
+below are the Python API for notebooks and other trainers. Each is imported on first use.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
+    """Import a public name on first use."""
     if name == "UserError":
         from cu_core.errors import UserError
 

@@ -28,7 +28,11 @@ ELSEWHERE = ("name", "workers.min_count", "workers.cpus", "workers.placement", "
 
 
 def _check(config: RunConfig) -> None:
-    """Raises: UserError for a setting that has no effect here."""
+    """Reject settings that have no effect here.
+
+    Raises:
+        UserError: A setting of runs on Ray is set, or ``workers.count`` is not the number of processes.
+    """
     for path in ELSEWHERE:
         own, default = (functools.reduce(getattr, path.split("."), whole) for whole in (config, RunConfig()))
         if own != default:
@@ -40,7 +44,7 @@ def _check(config: RunConfig) -> None:
 
 
 def _request(config: RunConfig, reader: ShardReader) -> tuple[ForgetSet, Path]:
-    """The forget set, and its file, which one rank writes."""
+    """Return the forget set and the path of its file, which rank 0 writes."""
     forget = resolve_request(config.request, reader, config.model.reads_captions)
     if rank() == 0:
         save_forget_set(config.store / "requests", forget)
@@ -49,12 +53,13 @@ def _request(config: RunConfig, reader: ShardReader) -> tuple[ForgetSet, Path]:
 
 
 def _wait() -> None:
+    """Wait for all ranks; does nothing in a single process."""
     if dist.is_initialized():
         dist.barrier()
 
 
 def _train(config: RunConfig, folder: Path, hooks: Hooks, forget_file: Path | None = None, number: int = 0) -> Path:
-    """An original or oracle, if it is not there."""
+    """Train or import an original or an oracle if its folder holds no model yet; return the folder."""
     if not (folder / "meta.json").is_file():
         if forget_file is not None or config.model.weights in (None, "pretrained"):
             run_train(config, folder, hooks, forget_file=forget_file, number=number)
@@ -100,6 +105,7 @@ def _run(config: RunConfig, out: Path) -> None:
 
 
 def main() -> None:
+    """Run the command line; a ``UserError`` becomes one line and exit status 2."""
     parser = argparse.ArgumentParser(prog="torchrun -m cu_core", description=__doc__)
     parser.add_argument("config", type=Path)
     parser.add_argument("overrides", nargs="*", metavar="key.path=value")

@@ -45,7 +45,7 @@ OnStep = Callable[[StepReport], None]
 
 @dataclass(frozen=True)
 class Audit:
-    """What the audits say of an unlearned model."""
+    """Result of the audits of an unlearned model."""
 
     verdict: Verdict
     rows: tuple[Row, ...]
@@ -66,16 +66,21 @@ def open_data(
     """Open a packed data set, or pack a map-style ``torch.utils.data.Dataset`` first.
 
     Args:
-        source: Folder of a packed data set, or a data set whose rows are ``(image, label)``: a PIL image or uint8
-            ``(channels, height, width)``, all of one size, and a whole number.
-        folder: Where a data set is packed; what is packed there already is opened.
-        test: Rows for the final figures; absent: ``test_frac`` of ``source``.
-        class_names: Names of the classes; absent: their numbers, up to the largest label of ``source.targets``.
-        val_frac: Part of ``source`` that is set aside to decide when to stop.
-        test_frac: Part of ``source`` that is set aside for the final figures where there is no ``test``.
+        source: Folder of a packed data set, or a data set whose rows are ``(image, label)``. The image is a PIL image
+            or uint8 ``(channels, height, width)``, all of one size; the label is a whole number.
+        folder: Folder to pack the data set into. If it exists, it is opened and nothing is packed.
+        test: Rows for the final figures. Default: ``test_frac`` of ``source``.
+        class_names: Names of the classes. Default: ``source.classes``, or the numbers up to the largest label in
+            ``source.targets``.
+        val_frac: Fraction of ``source`` that is set aside to decide when to stop.
+        test_frac: Fraction of ``source`` that is set aside for the final figures if ``test`` is not given.
+
+    Returns:
+        A reader of the packed data set.
 
     Raises:
-        UserError: An image or label cannot be used; the message names the row.
+        UserError: An image or label cannot be used (the message names the row), or ``folder`` or the class names are
+            missing.
     """
     if isinstance(source, str | Path):
         return ShardReader(source)
@@ -104,25 +109,31 @@ def select(data: ShardReader, **request: Any) -> ForgetSet:
 
     Args:
         data: The packed data set.
-        **request: ``request`` of a run's configuration; ``kind`` is ``by_class`` if it is absent.
+        **request: The section ``request`` of a run's configuration; ``kind`` defaults to ``by_class``.
+
+    Returns:
+        The forget set.
 
     Raises:
-        UserError: The request names what is not there, no row, or every row.
+        UserError: The request names something that does not exist, selects no row, or selects every row.
     """
     return resolve_request(config_from({"request": request}).request, data)
 
 
 def wrap(module: nn.Module, data: ShardReader, *, embedding_layer: str, hidden_layer: str | None = None) -> Classifier:
-    """A plain module as the library reads it; its weights are shared, not copied.
+    """Wrap a plain module for the library; its weights are shared, not copied.
 
     Args:
         module: Maps normalised images, float ``(N, channels, height, width)``, to logits ``(N, C)``.
-        data: Gives size, mean and spread of the images.
+        data: Gives the size, mean and standard deviation of the images.
         embedding_layer: Name of the layer whose output is the embedding, e.g. ``avgpool``.
-        hidden_layer: Name of an earlier layer, for probes at a second depth; absent: the embedding layer.
+        hidden_layer: Name of an earlier layer, for probes at a second depth. Default: the embedding layer.
+
+    Returns:
+        A classifier that takes raw images.
 
     Raises:
-        UserError: There is no layer of that name.
+        UserError: There is no layer of that name, or the images of the data set are stored encoded.
     """
     manifest = data.manifest
     if manifest.image_shape is None:
@@ -140,15 +151,18 @@ def train_model(
     on_step: OnStep = lambda report: None,
     **settings: Any,
 ) -> LoopResult:
-    """Train in place: an original, or, ``without`` a forget set, an oracle.
+    """Train a model in place: an original, or an oracle if ``without`` is given.
 
     Args:
         model: A fresh model.
         data: The packed data set.
-        without: Rows that are left out.
-        seed: Of the order of the rows.
+        without: Forget set whose rows are left out.
+        seed: Seed of the order of the rows.
         on_step: Called after every step.
-        **settings: Parts of a run's configuration, e.g. ``train={"epochs": 3}``.
+        **settings: Sections of a run's configuration, e.g. ``train={"epochs": 3}``.
+
+    Returns:
+        The result of the training loop.
     """
     config = config_from(settings)
     empty = np.empty(0, np.int64)
@@ -179,20 +193,23 @@ def unlearn_model(
     on_step: OnStep = lambda report: None,
     **settings: Any,
 ) -> Classifier:
-    """A copy of the original that has unlearned the forget set.
+    """Return a copy of the original that has unlearned the forget set.
 
     Args:
-        original: Stays as it is.
-        data: The data set that it was trained on.
-        forget: What it must forget.
+        original: The trained model. It is not changed.
+        data: The data set that the original was trained on.
+        forget: The rows to forget.
         untrained: A fresh model, for methods that need one.
-        seed: Of the order of the rows, and of what a method draws.
+        seed: Seed of the order of the rows and of all that a method draws.
         on_step: Called after every step.
-        **settings: Parts of a run's configuration, e.g. ``method={"name": "scrub"}, optimizer={"lr": 0.001}``; what is
-            absent is the default of the method for this kind of request.
+        **settings: Sections of a run's configuration, e.g. ``method={"name": "scrub"}, optimizer={"lr": 0.001}``.
+            Missing values are the defaults of the method for this kind of request.
+
+    Returns:
+        The unlearned model.
 
     Raises:
-        UserError: The method cannot forget this, or needs a model that is not given.
+        UserError: The method cannot serve this kind of request, or needs a model that is not given.
         NonFiniteError: The run diverged.
     """
     config = _config(forget, settings)
@@ -230,16 +247,19 @@ def audit_models(
     seed: int = 0,
     **settings: Any,
 ) -> Audit:
-    """Compare an unlearned model with the original and with models that were trained without the forget set.
+    """Compare an unlearned model with the original and with oracles, which were trained without the forget set.
 
     Args:
-        original: The model before.
-        unlearned: The model after.
-        oracles: At least three, for a verdict.
+        original: The model before unlearning.
+        unlearned: The model after unlearning.
+        oracles: Retrained models. A verdict needs at least three.
         data: The data set.
-        forget: What had to be forgotten.
-        seed: Of what audits draw.
-        **settings: Parts of a run's configuration, e.g. ``audit={"max_rows": 500}``.
+        forget: The forget set.
+        seed: Seed of all that the audits draw.
+        **settings: Sections of a run's configuration, e.g. ``audit={"max_rows": 500}``.
+
+    Returns:
+        The verdict, every metric, and the distance to the oracles.
     """
     config = _config(forget, settings)
     split = _split(config, data, forget, seed)
@@ -259,15 +279,22 @@ def audit_models(
 
 
 def save_model(model: Classifier, file: str | Path) -> None:
-    """Weights of the plain module, as safetensors."""
+    """Write the weights of the plain module as safetensors."""
     safetensors.save_model(model.body, str(file))
 
 
 def load_model(model: Classifier, file: str | Path) -> Classifier:
-    """Weights that ``save_model`` wrote, into a model of the same form; returns it.
+    """Load weights that ``save_model`` wrote into a model of the same architecture.
+
+    Args:
+        model: The model; it is changed in place.
+        file: The safetensors file.
+
+    Returns:
+        ``model``.
 
     Raises:
-        UserError: They belong to another model.
+        UserError: The weights belong to another architecture.
     """
     try:
         safetensors.load_model(model.body, str(file))
@@ -277,7 +304,7 @@ def load_model(model: Classifier, file: str | Path) -> Classifier:
 
 
 def _config(forget: ForgetSet, settings: Mapping[str, Any]) -> RunConfig:
-    """Settings over the defaults of this kind of request."""
+    """Merge settings with the defaults for this kind of request."""
     request = (
         {"kind": "by_class", "classes": list(forget.classes)} if forget.classes else {"kind": "by_random", "count": 1}
     )

@@ -32,7 +32,7 @@ MAXRSS_UNIT = 1 if sys.platform == "darwin" else 1024
 
 @dataclass(frozen=True)
 class StepCost:
-    """One batch size."""
+    """Cost of a step with one batch size."""
 
     batch: int
     """Forget rows, and as many retain rows, of a step."""
@@ -47,7 +47,16 @@ class StepCost:
 
 
 def fresh_loop(config: RunConfig, hooks: Hooks, steps: int) -> Loop:
-    """A loop over real rows, from fresh weights, that writes nothing."""
+    """Build a loop over real rows, from fresh weights, that writes nothing.
+
+    Args:
+        config: Configuration of the run.
+        hooks: Device, wrapping and callbacks.
+        steps: Number of steps.
+
+    Returns:
+        The loop, not yet run.
+    """
     reader = open_reader(config)
     forget = resolve_request(config.request, reader, config.model.reads_captions)
     split = ForgetSplit(
@@ -80,8 +89,17 @@ def fresh_loop(config: RunConfig, hooks: Hooks, steps: int) -> Loop:
 
 
 def speeds(config: RunConfig, hooks: Hooks, steps: int) -> tuple[list[dict[str, float]], int]:
-    """Where the time of each step went on this rank, a first step left out; most memory (bytes) in the steps, weights
-    included, above what the process held before there was a model."""
+    """Measure where the time of each step goes on this rank.
+
+    Args:
+        config: Configuration of the run.
+        hooks: Device, wrapping and callbacks; ``on_step`` is replaced.
+        steps: Number of measured steps. A first step is run and left out.
+
+    Returns:
+        Times of each step, and the most memory (bytes) used in the steps, weights included, above what the process held
+        before there was a model.
+    """
     found: list[dict[str, float]] = []
     before = _peak(hooks.device, reset=True)
     loop = fresh_loop(config, replace(hooks, on_step=lambda report: found.append(dict(report.speed))), steps + 1)
@@ -91,7 +109,15 @@ def speeds(config: RunConfig, hooks: Hooks, steps: int) -> tuple[list[dict[str, 
 
 
 def measure(config: RunConfig, steps: int) -> StepCost:
-    """Real rows through the whole step: loading, forward, backward, update."""
+    """Measure the whole step on real rows: loading, forward, backward, update.
+
+    Args:
+        config: Configuration of the run.
+        steps: Number of measured steps. A first step is run and left out.
+
+    Returns:
+        The cost of one step.
+    """
     device = torch.device("cuda" if config.workers.gpu else "cpu")
     ends: list[float] = []
 
@@ -124,9 +150,18 @@ def _peak(device: torch.device, reset: bool = False) -> int:
 
 
 def bench(config: RunConfig, batches: Sequence[int], steps: int) -> Iterator[StepCost]:
-    """One batch size after the other, each in a fresh process: peaks of memory do not mix.
+    """Measure one batch size after the other, each in a fresh process so that memory peaks do not mix.
 
-    Raises: UserError if there are no steps or batches, or the method takes none.
+    Args:
+        config: Configuration of the run.
+        batches: Batch sizes: forget rows, and as many retain rows, of a step.
+        steps: Number of measured steps.
+
+    Yields:
+        The cost of one step for each batch size.
+
+    Raises:
+        UserError: There are no steps or batches, or the method takes no steps.
     """
     if steps < 1 or not batches or min(batches) < 1:
         raise UserError("--steps and every --batch must be at least 1.")

@@ -28,7 +28,7 @@ ADAPTER = ("adapter_model.safetensors", "adapter_config.json")
 
 
 def copy_weights(weights: Mapping[str, Tensor]) -> Weights:
-    """On the host; of weights that are spread over workers every one must ask."""
+    """Copy weights to the host; weights that are sharded over workers need this call on every worker."""
     return {name: whole(value.detach()).to("cpu", copy=True).contiguous() for name, value in weights.items()}
 
 
@@ -38,9 +38,17 @@ def _seal(folder: Path, meta: Mapping[str, Any]) -> None:
 
 
 def read_meta(folder: Path, verify: bool = True) -> dict[str, Any]:
-    """The folder's record, after comparing every file with its checksum.
+    """Read the folder's ``meta.json``.
 
-    Raises: DamagedFile with the file's name.
+    Args:
+        folder: Folder of a model or of a train state.
+        verify: Whether every file is compared with its checksum first.
+
+    Returns:
+        The content of ``meta.json``.
+
+    Raises:
+        DamagedFile: A file is missing or damaged; the message names it.
     """
     path = folder / META
     if not fetched(path):
@@ -61,8 +69,14 @@ def save_model(
     meta: Mapping[str, Any],
     adapter: tuple[Mapping[str, Tensor], Mapping[str, Any]] | None = None,
 ) -> None:
-    """Write ``model.safetensors`` and ``meta.json``, and adapters (weights, settings) as peft reads them; the folder
-    appears only when whole."""
+    """Write ``model.safetensors`` and ``meta.json``; the folder appears only when it is complete.
+
+    Args:
+        folder: Folder to write.
+        weights: Name -> tensor.
+        meta: Content of ``meta.json``; checksums of the files are added.
+        adapter: Adapter weights and settings, written in peft's format.
+    """
     with atomic_folder(folder) as partial:
         save_file(copy_weights(weights), partial / "model.safetensors")
         if adapter is not None:
@@ -72,9 +86,11 @@ def save_model(
 
 
 def load_weights(path: Path) -> Weights:
-    """Weights from a folder of ours, a ``.safetensors`` file, or a ``torch.save`` state dict (weights only).
+    """Load weights from a folder of ours, a ``.safetensors`` file, or a ``torch.save`` state dict (weights only).
 
-    Raises: DamagedFile, ValueError.
+    Raises:
+        DamagedFile: The file is damaged or is no weights file.
+        UserError: There is no file, or it holds no state dict.
     """
     if fetched(path / META) or path.is_dir():
         read_meta(path)
@@ -102,7 +118,7 @@ def load_weights(path: Path) -> Weights:
 
 @dataclass
 class TrainState:
-    """Everything a run needs to go on as if it had never stopped."""
+    """Everything that a run needs to continue as if it had never stopped."""
 
     step: int
     model: Weights
@@ -116,6 +132,13 @@ class TrainState:
 
 
 def save_state(folder: Path, state: TrainState, config_digest: str) -> None:
+    """Write a train state; the folder appears only when it is complete.
+
+    Args:
+        folder: Folder to write.
+        state: The train state.
+        config_digest: Digest of the configuration that it belongs to.
+    """
     with atomic_folder(folder) as partial:
         save_file(copy_weights(state.model), partial / "model.safetensors")
         if state.kept is not None:
@@ -126,9 +149,18 @@ def save_state(folder: Path, state: TrainState, config_digest: str) -> None:
 
 
 def load_state(folder: Path, config_digest: str) -> TrainState:
-    """Read a train state back.
+    """Read a train state.
 
-    Raises: DamagedFile; ValueError if it belongs to another configuration.
+    Args:
+        folder: Folder that ``save_state`` wrote.
+        config_digest: Digest of the configuration of this run.
+
+    Returns:
+        The train state.
+
+    Raises:
+        DamagedFile: A file is missing or damaged.
+        UserError: The state belongs to another configuration.
     """
     meta = read_meta(folder)
     if meta["config_digest"] != config_digest:

@@ -73,7 +73,7 @@ class TrainConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class WorkersConfig:
-    """Where a run computes."""
+    """Where and with how many processes a run computes."""
 
     count: int = 1
     """Number of workers of an unlearning run. One worker is a Ray task, several are a Ray Train run."""
@@ -135,7 +135,7 @@ class WorkersConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class TrackingConfig:
-    """MLflow."""
+    """Settings of MLflow."""
 
     uri: str | None = None
     """Tracking server; ``null``: MLFLOW_TRACKING_URI if set, else a SQLite file in the storage folder."""
@@ -178,7 +178,7 @@ class RunConfig:
 
     @property
     def asked(self) -> RequestKind:
-        """What the request is before data are looked at: a concept may turn out to be a class."""
+        """Kind of the request before the data are read; a concept may turn out to be a class."""
         concept = isinstance(self.request, ByConcept) and self.model.reads_captions
         return "class" if isinstance(self.request, ByClass) or concept else "sample"
 
@@ -190,14 +190,23 @@ class RunConfig:
 
     @property
     def store(self) -> Path:
-        """Its folder on this machine."""
+        """The storage folder on this machine."""
         return place(self.storage)
 
     def original_key(self, data_digest: str, trainers: int = 1) -> str:
-        """Digest of everything the original depends on: its training, by so many workers, or the weights it is taken
-        from.
+        """Compute the digest of everything that the original depends on.
 
-        Raises: UserError if the weights file is not there.
+        That is its training, by the given number of workers, or the weights file that it is taken from.
+
+        Args:
+            data_digest: Digest of the data set.
+            trainers: Number of workers that train it.
+
+        Returns:
+            The digest.
+
+        Raises:
+            UserError: The weights file does not exist.
         """
         if self.weights_file is None:
             return digest_of(["original", self._training(data_digest, trainers)])
@@ -205,36 +214,46 @@ class RunConfig:
 
     @property
     def weights_file(self) -> Path | None:
-        """The file that ``model.weights`` names; it may not be there."""
+        """Path of the file that ``model.weights`` names; the file may not exist."""
         if self.model.weights in (None, "pretrained"):
             return None
         path = Path(str(self.model.weights))
         return path / "model.safetensors" if path.is_dir() else path
 
     def oracle_key(self, data_digest: str, forget_digest: str, number: int) -> str:
-        """Digest of everything oracle ``number`` depends on."""
+        """Compute the digest of everything that oracle ``number`` depends on."""
         return digest_of(["oracle", self._training(data_digest), forget_digest, number])
 
     def result_digest(self, data_digest: str, forget_digest: str, trainers: int = 1) -> str:
-        """Digest of everything the unlearned model depends on."""
+        """Compute the digest of everything that the unlearned model depends on."""
         source = source_digest("unlearned", type(self.method).__module__)
         return digest_of(
             ["unlearned", self.original_key(data_digest, trainers), forget_digest, self._settings("unlearned"), source]
         )
 
     def figures_key(self, weights: object, forget_digest: str) -> str:
-        """Digest of everything that the figures of one model (with these ``weights``) depend on, other data aside."""
+        """Compute the digest of all that the figures of a model with these ``weights`` depend on, except other data."""
         return digest_of(["figures", weights, forget_digest, self._settings("figures"), source_digest("figures")])
 
     def limits_key(self, data_digest: str, shape: Sequence[object]) -> str:
-        """Digest of what the limits of a verdict depend on, for requests of one ``shape``: not of the seed, nor of how
-        many oracles there are: ``shape`` says how many a verdict has."""
+        """Compute the digest of everything that the limits of a verdict depend on, for requests of one ``shape``.
+
+        The seed and ``audit.oracles`` are not part of it: ``shape`` includes how many oracles a verdict has.
+        """
         alike = replace(self, seed=0, audit=replace(self.audit, oracles=0))
         settings = [alike._settings("trained"), alike._settings("figures"), alike._settings("report")]
         return digest_of(["limits", data_digest, *settings, list(shape), source_digest("report")])
 
     def report_key(self, models: Sequence[str], others: Sequence[str]) -> str:
-        """Digest of all that a report on models (by their keys) depends on; ``others``: digests of other data."""
+        """Compute the digest of everything that a report depends on.
+
+        Args:
+            models: Keys of the models.
+            others: Digests of other data.
+
+        Returns:
+            The digest.
+        """
         settings = [self._settings("figures"), self._settings("report")]
         return digest_of(["report", list(models), settings, list(others), source_digest("report")])
 
@@ -243,7 +262,7 @@ class RunConfig:
         return [self._settings("trained"), data_digest, source_digest("trained"), *apart]
 
     def _settings(self, product: Product) -> dict[str, Any]:
-        """Those that change it; of files that they name, what these hold."""
+        """Return the settings that change a product; names of files are replaced by digests of their content."""
         found = settings_of(self, (product,))
         if "model" in found:
             found["model"] = self.model_by_content()
@@ -257,10 +276,12 @@ class RunConfig:
         return found
 
     def model_by_content(self) -> dict[str, Any]:
-        """The model's settings, files and modules that they name replaced by what these hold; without ``weights`` that
-        lie in a file.
+        """Return the model's settings, with the files and modules that they name replaced by digests of their content.
 
-        Raises: UserError if ``model.start`` or the module is not there.
+        ``weights`` that lie in a file are left out.
+
+        Raises:
+            UserError: ``model.start`` or the module does not exist.
         """
         model = asdict(self.model)
         library, _, place = self.model.name.partition(":")
@@ -278,7 +299,7 @@ class RunConfig:
         return model
 
     def of_the_result(self) -> dict[str, Any]:
-        """The settings on which an unlearned model and its original depend, as they are written."""
+        """Return the settings that an unlearned model and its original depend on, as they are written."""
         return settings_of(self, ("trained", "imported", "unlearned")) | {"request": asdict(self.request)}
 
     def __post_init__(self) -> None:

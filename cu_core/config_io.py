@@ -24,9 +24,17 @@ RUN_CONFIG = TypeAdapter(RunConfig)
 
 
 def load_config(path: Path | None, overrides: Sequence[str] = ()) -> RunConfig:
-    """defaults < preset < YAML file < ``key.path=value`` overrides.
+    """Load a run's configuration: defaults < preset < YAML file < ``key.path=value`` overrides.
 
-    Raises: ConfigError.
+    Args:
+        path: YAML file, or ``None`` for the defaults.
+        overrides: Strings ``key.path=value``.
+
+    Returns:
+        The validated configuration.
+
+    Raises:
+        ConfigError: A key or value is not valid.
     """
     values: dict[str, Any] = {}
     if path is not None:
@@ -38,9 +46,10 @@ def load_config(path: Path | None, overrides: Sequence[str] = ()) -> RunConfig:
 
 
 def config_from(values: Mapping[str, Any]) -> RunConfig:
-    """Validate a plain mapping, presets put under it.
+    """Validate a plain mapping; values that it does not give come from the preset and the defaults.
 
-    Raises: ConfigError.
+    Raises:
+        ConfigError: A key or value is not valid.
     """
     check_keys(values, RunConfig, "")
     request = values.get("request", {})
@@ -61,19 +70,29 @@ def config_from(values: Mapping[str, Any]) -> RunConfig:
 
 
 def as_plain(config: RunConfig) -> dict[str, Any]:
-    """The resolved whole as JSON knows it."""
+    """Convert the resolved configuration to plain JSON types."""
     plain: dict[str, Any] = RUN_CONFIG.dump_python(config, mode="json")
     return plain
 
 
 def dump_config(config: RunConfig) -> str:
-    """The resolved whole as YAML."""
+    """Write the resolved configuration as YAML."""
     return yaml.safe_dump(as_plain(config), sort_keys=False)
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any], path: str = "") -> list[str]:
-    """Settings in which two mappings of them differ, e.g. ``seed was 0, is 1``; of another method or request only which
-    it was."""
+    """List the settings in which two mappings differ, e.g. ``seed was 0, is 1``.
+
+    If the method or the request differs, only its name or kind is listed.
+
+    Args:
+        old: Earlier settings.
+        new: Present settings.
+        path: Prefix of the dotted paths.
+
+    Returns:
+        One text for each difference.
+    """
     found = []
     keys = [tag for tag in ("kind", "name") if old.get(tag) != new.get(tag)] or dict.fromkeys([*old, *new])
     for key in keys:

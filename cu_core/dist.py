@@ -16,28 +16,30 @@ from cu_core.traffic import TRAFFIC, counted, mark
 
 
 def world_size() -> int:
+    """Return the number of ranks; 1 outside a process group."""
     return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
 
 
 def rank() -> int:
+    """Return this process's rank; 0 outside a process group."""
     return dist.get_rank() if world_size() > 1 else 0
 
 
 def rank_slice(count: int) -> slice:
-    """The contiguous part of ``count`` global rows that belongs to this rank; may be empty."""
+    """Return the contiguous part of ``count`` global rows that belongs to this rank; may be empty."""
     r, w = rank(), world_size()
     return slice(r * count // w, (r + 1) * count // w)
 
 
 def seed_everything(seed: int) -> None:
-    """Seed what libraries draw globally (initialisation, dropout); order and augmentation do not use it."""
+    """Seed the global generators that libraries use (initialisation, dropout); order and augmentation use none."""
     random.seed(seed)
     np.random.seed(seed % 2**32)
     torch.manual_seed(seed)
 
 
 def use_cpus(cpus: float) -> None:
-    """Compute with as many threads as a worker has CPUs, whatever OMP_NUM_THREADS says."""
+    """Set the number of threads to the worker's number of CPUs, whatever OMP_NUM_THREADS says."""
     torch.set_num_threads(max(1, int(cpus)))
 
 
@@ -51,13 +53,13 @@ def sum_over_ranks(value: Tensor) -> Tensor:
 
 
 def global_counts(*counts: int, device: torch.device) -> list[int]:
-    """Each count summed over ranks, in one collective."""
+    """Sum each count over ranks, in one collective."""
     total = sum_over_ranks(torch.tensor(counts, dtype=torch.int64, device=device))
     return [int(c) for c in total.tolist()]
 
 
 class _SumWithGradient(torch.autograd.Function):
-    """y = sum over ranks of x. Every rank's loss reads y, so dL/dx sums their gradients."""
+    """y = sum over ranks of x. Every rank's loss reads y, so dL/dx is the sum of their gradients."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
@@ -69,7 +71,7 @@ class _SumWithGradient(torch.autograd.Function):
 
 
 def sum_with_gradient(x: Tensor) -> Tensor:
-    """Sum over ranks; the backward pass sums the gradient over ranks too."""
+    """Sum over ranks; the backward pass also sums the gradient over ranks."""
     return x if world_size() == 1 else _SumWithGradient.apply(x)
 
 
@@ -92,10 +94,10 @@ class _GatherWithGradient(torch.autograd.Function):
 
 
 def gather_rows(x: Tensor) -> Tensor:
-    """Rows of all ranks in rank order, (sum of N, ...); ranks may hold different numbers, also none.
+    """Gather the rows of all ranks in rank order, (sum of N, ...); ranks may hold different numbers, also none.
 
-    The gradient flows back to the rank that owns a row, summed over the losses of all ranks. Gather a detached
-    tensor to save the backward collective. Every rank must call it.
+    The gradient flows back to the rank that owns a row, summed over the losses of all ranks. Gather a detached tensor
+    to save the backward collective. Every rank must call it.
     """
     if world_size() == 1:
         return x
@@ -106,7 +108,7 @@ def gather_rows(x: Tensor) -> Tensor:
 
 
 def data_parallel(module: nn.Module, *, broadcast_buffers: bool) -> nn.Module:
-    """The module behind DistributedDataParallel; itself on one process."""
+    """Wrap a module in DistributedDataParallel; on one process return the module itself."""
     if world_size() == 1:
         return module
     device = next(module.parameters()).device
@@ -122,7 +124,7 @@ def data_parallel(module: nn.Module, *, broadcast_buffers: bool) -> nn.Module:
 
 
 def _counted_average(group: Any, bucket: Any) -> Any:
-    """What DistributedDataParallel does without a hook, counted."""
+    """Average gradients as DistributedDataParallel does without a hook, and count the bytes."""
     gradients = bucket.buffer()
     TRAFFIC.bytes += gradients.numel() * gradients.element_size()
     if bucket.is_last():

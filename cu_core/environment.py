@@ -1,4 +1,4 @@
-"""What computed a stored thing, and one line where that is not what computes now."""
+"""Environment of a stored result, and one line where it differs from the present one."""
 
 from __future__ import annotations
 
@@ -14,13 +14,28 @@ NAMES: Mapping[str, str] = {"torch": "torch", "device": "device", "matmul": "flo
 
 
 def environment(device: str) -> dict[str, str]:
-    """What changes figures slightly and stands in no key; ``device`` is its kind, ``cpu`` or ``cuda``."""
+    """Describe what changes figures slightly but is part of no key.
+
+    Args:
+        device: Kind of device, ``cpu`` or ``cuda``.
+
+    Returns:
+        Versions and names.
+    """
     found = {"torch": torch.__version__, "device": device, "matmul": torch.get_float32_matmul_precision()}
     return found | ({"gpu": torch.cuda.get_device_name()} if device == "cuda" and torch.cuda.is_available() else {})
 
 
 def differences(made: Mapping[str, str] | None, here: Mapping[str, str]) -> str:
-    """``torch 2.7 (here 2.8), device cuda (here cpu)``; empty where they are alike, patch versions aside."""
+    """Describe how two environments differ, e.g. ``torch 2.7 (here 2.8), device cuda (here cpu)``.
+
+    Args:
+        made: The recorded environment, or ``None`` if it was not recorded.
+        here: The present environment.
+
+    Returns:
+        The text; empty if they are alike. Patch versions are ignored.
+    """
     if made is None:
         return "an environment that is not recorded"
     old, new = _comparable(made), _comparable(here)
@@ -32,7 +47,16 @@ def _comparable(found: Mapping[str, str]) -> dict[str, str]:
 
 
 def tell_other(what: str, made: Mapping[str, str] | None, here: Mapping[str, str]) -> str:
-    """Says that something kept was made elsewhere; returns the line, empty where it was not."""
+    """Log that a stored result was made in another environment.
+
+    Args:
+        what: Name of the result.
+        made: The recorded environment, or ``None``.
+        here: The present environment.
+
+    Returns:
+        The logged line; empty if the environments are alike.
+    """
     found = differences(made, here)
     line = f"{what} was made with {found}; figures may differ from those made here." if found else ""
     if line:
@@ -42,5 +66,5 @@ def tell_other(what: str, made: Mapping[str, str] | None, here: Mapping[str, str
 
 @functools.cache
 def say(line: str) -> None:
-    """Once in a process."""
+    """Log a line once per process."""
     LOG.warning("%s", line)

@@ -1,5 +1,7 @@
-"""Mistakes that are the user's: a command prints each as one line and ends with status 2. All else is a bug, with its
-traceback."""
+"""Mistakes of the user: a command prints each as one line and ends with status 2.
+
+Every other exception is a bug and is shown with its traceback.
+"""
 
 from __future__ import annotations
 

@@ -20,7 +20,10 @@ from cu_core.storage import UNSENT, address, fetch, guard, publish
 
 @contextlib.contextmanager
 def atomic_folder(target: Path) -> Iterator[Path]:
-    """A temporary sibling that becomes ``target``, here and at its address, when the block ends without an error."""
+    """Context manager: a temporary sibling that becomes ``target`` when the block ends without an error.
+
+    If ``target`` belongs to an address, the folder is also published there.
+    """
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
     shutil.rmtree(partial, ignore_errors=True)
@@ -44,7 +47,10 @@ def atomic_folder(target: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def atomic_file(target: Path) -> Iterator[Path]:
-    """A temporary sibling that becomes ``target``, here and at its address, when the block ends without an error."""
+    """Context manager: a temporary sibling that becomes ``target`` when the block ends without an error.
+
+    If ``target`` belongs to an address, the file is also published there.
+    """
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
     try:
@@ -63,35 +69,37 @@ def write_text(target: Path, text: str) -> None:
 
 
 def save_arrays(target: Path, arrays: Mapping[str, Any]) -> None:
-    """Named arrays as one compressed file, whole or absent."""
+    """Write named arrays as one compressed file that is complete or absent."""
     with atomic_file(target) as partial, partial.open("wb") as out:
         np.savez_compressed(out, **arrays)
 
 
 def load_arrays(path: Path) -> dict[str, Any]:
+    """Read arrays that ``save_arrays`` wrote."""
     fetch(path)
     with np.load(path, allow_pickle=False) as stored:
         return dict(stored)
 
 
 def file_sha256(path: Path) -> str:
+    """Return the sha256 of a file; it is cached until the size or the time of change differs."""
     found = path.stat()
     return _sha256(path.resolve(), found.st_size, found.st_mtime_ns)
 
 
 @functools.lru_cache
 def _sha256(path: Path, size: int, changed_ns: int) -> str:
-    """Large weights are asked for again and again."""
+    """Compute the sha256; cached, since the digests of large weights files are needed repeatedly."""
     return sha256_of(path)
 
 
 def sha256_of(path: Path) -> str:
-    """Read from the file, whatever was read before."""
+    """Compute the sha256 of a file, without a cache."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def digest_of(value: object) -> str:
-    """Stable digest of anything JSON can hold; 16 hex digits."""
+    """Return a stable digest of any value that JSON can hold; 16 hex digits."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -1,4 +1,4 @@
-"""Which settings change what: the one table from which the keys of everything that is kept are made."""
+"""Which settings affect which result: the one table from which the keys of all stored results are made."""
 
 from __future__ import annotations
 
@@ -68,14 +68,14 @@ ONLY_IF: Mapping[str, Callable[[Any], bool]] = {
 
 
 def effects_of(path: str) -> tuple[Product, ...]:
-    """What the setting changes; the nearest of the parts that hold it speaks for it."""
+    """Return what a setting changes; if it is not in the table, the nearest part that contains it counts."""
     parts = path.split(".")
     named = [".".join(parts[:length]) for length in range(len(parts), 0, -1)]
     return next((EFFECTS[name] for name in named if name in EFFECTS), ALL)
 
 
 def settings_of(config: Any, products: Collection[Product]) -> dict[str, Any]:
-    """The settings that change one of the products, part by part."""
+    """Return the settings that change one of the products, as nested mappings."""
     return _settings(config, config, "", products)
 
 

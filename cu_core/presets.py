@@ -1,4 +1,4 @@
-"""Named settings per request kind; what a user writes goes over them."""
+"""Named settings per request kind; the user's settings override them."""
 
 from __future__ import annotations
 
@@ -54,9 +54,20 @@ METHOD_LR: dict[RequestKind, dict[str, float]] = {
 
 
 def preset_for(preset: str, kind: RequestKind, method: str, pairs: bool = False) -> dict[str, Any]:
-    """What goes under the user's settings. Repeating a forget batch over omega retain batches is the paper's; other
-    methods see fresh rows every step, at their own learning rate, and need equation 9 to know when to stop, for want of
-    an answer to move towards."""
+    """Return the settings of a preset, which the user's settings override.
+
+    Repeating a forget batch over omega retain batches is the paper's procedure. Other methods get fresh rows in every
+    step and their own learning rate. They need equation 9 to decide when to stop, since they have no target answer.
+
+    Args:
+        preset: ``default`` or ``paper``.
+        kind: Kind of the request.
+        method: Name of the method.
+        pairs: Whether the model is an image-text model.
+
+    Returns:
+        Nested settings.
+    """
     if pairs:
         own = IMAGE_TEXT_PAIRS if (kind, method) == ("sample", "contrastive_clip") else {"stop": IMAGE_TEXT_STOP[kind]}
         return IMAGE_TEXT | own
@@ -99,7 +110,7 @@ IMAGE_TEXT_PAIRS: dict[str, Any] = {
     "batches": {"forget_batch": 64, "retain_batch": 128, "omega": 1},
     "stop": {"max_steps": 200, "check_every": 10, "further_steps": 20, "utility_points": 2.0},
 }
-"""Single pairs: what a model knows by heart takes longer to go than a concept, and the rest needs more to hold it."""
+"""Single pairs: memorised pairs take more steps to forget than a concept, and the retain terms need more weight."""
 
 PRESETS: dict[tuple[str, RequestKind], dict[str, Any]] = {
     ("paper", "class"): {

@@ -1,4 +1,4 @@
-"""What every worker runs: configuration -> parts -> the loop. Ray, ``torchrun`` and one process call the same code."""
+"""The code of every worker: configuration -> parts -> the loop; the same for Ray, ``torchrun`` and one process."""
 
 from __future__ import annotations
 
@@ -49,15 +49,16 @@ class Hooks:
     latest: Callable[[], TrainState | None] = lambda: None
     on_step: Callable[[StepReport], None] = lambda report: None
     wants_checkpoint: Callable[[], bool] = lambda: False
-    """Asked in every step on every rank: one that says yes makes all save after it."""
+    """Polled at every step on every rank; if any rank returns true, all ranks save a checkpoint."""
 
 
 def open_reader(config: RunConfig) -> ShardReader:
+    """Open the data set of a run."""
     return ShardReader(config.data.path, config.model.image_size, half=config.data.half)
 
 
 def open_split(config: RunConfig, reader: ShardReader, forget_file: Path | None) -> ForgetSplit:
-    """The sets of a run; without a request (training the original) the forget set is empty."""
+    """Build the sets of a run; without a request (training the original) the forget set is empty."""
     none = np.empty(0, np.int64)
     forget = (
         load_forget_set(forget_file, reader.manifest.digest)
@@ -77,6 +78,7 @@ def open_split(config: RunConfig, reader: ShardReader, forget_file: Path | None)
 
 
 def fresh_model(config: RunConfig, reader: ShardReader, seed: int) -> Classifier:
+    """Build the run's model with fresh weights, or with those of ``model.start``."""
     manifest = reader.manifest
     preprocess = (
         None
@@ -92,9 +94,18 @@ def fresh_model(config: RunConfig, reader: ShardReader, seed: int) -> Classifier
 
 
 def load_model(config: RunConfig, reader: ShardReader, folder: Path) -> Classifier:
-    """A saved model, with the preprocessing it was saved with.
+    """Load a saved model with the preprocessing that it was saved with.
 
-    Raises: UserError if the folder holds another model.
+    Args:
+        config: Configuration of the run.
+        reader: The data set.
+        folder: Folder of the model.
+
+    Returns:
+        The model.
+
+    Raises:
+        UserError: The folder holds another model.
     """
     made_elsewhere(config, folder)
     model = fresh_model(config, reader, config.seed)
@@ -104,15 +115,16 @@ def load_model(config: RunConfig, reader: ShardReader, folder: Path) -> Classifi
 
 
 def made_elsewhere(config: RunConfig, folder: Path) -> str:
-    """One line, said once, if a saved model was made in another environment than this one; else empty."""
+    """Log once if a saved model was made in another environment; return the line, else an empty text."""
     made = read_meta(folder, verify=False).get("environment")
     return tell_other(shown(folder), made, environment(config.workers.device))
 
 
 def foreign_model(config: RunConfig, reader: ShardReader) -> Classifier:
-    """The model with the weights that ``model.weights`` names.
+    """Build the model with the weights that ``model.weights`` names.
 
-    Raises: UserError if they belong to another model.
+    Raises:
+        UserError: The weights belong to another model.
     """
     model = fresh_model(config, reader, config.seed)
     restore_foreign(model, config.model, load_weights(Path(str(config.model.weights))))
@@ -136,7 +148,18 @@ def _save(folder: Path, model: Classifier, config: RunConfig, device: str, meta:
 def run_train(
     config: RunConfig, folder: Path, hooks: Hooks, *, forget_file: Path | None = None, number: int = 0
 ) -> LoopResult:
-    """Train the original (no request) or oracle ``number`` (0 shares the original's initialisation) into ``folder``."""
+    """Train the original or an oracle and save it.
+
+    Args:
+        config: Configuration of the run.
+        folder: Folder to write the model to.
+        hooks: Device, wrapping and callbacks.
+        forget_file: Forget set of an oracle; ``None`` for the original.
+        number: Number of the oracle; 0 has the original's initialisation.
+
+    Returns:
+        The result of the loop.
+    """
     seed = config.seed + Salt.ORACLE * number
     reader = open_reader(config)
     split = open_split(replace(config, data=replace(config.data, retain_shards=None)), reader, forget_file)
@@ -168,7 +191,7 @@ def run_train(
 
 
 def prepare_towers(model: Classifier, trainable: Trainable, recompute: bool) -> None:
-    """Image-text models: freeze what does not train, and put adapters in."""
+    """Freeze the weights of an image-text model that are not trained, and add adapters; other models are unchanged."""
     if isinstance(model, ImageTextClassifier):
         choose_trainable(model, trainable)
         if recompute:
@@ -176,7 +199,7 @@ def prepare_towers(model: Classifier, trainable: Trainable, recompute: bool) -> 
 
 
 def over_workers(model: Classifier, config: RunConfig, hooks: Hooks) -> Forward:
-    """The forward pass of the model, already on its device, whose gradient is that of all workers together."""
+    """Build the forward pass of the model, already on its device, whose gradient is that of all workers together."""
     if config.workers.shard and world_size() > 1:
         assert isinstance(model, ImageTextClassifier)
         shard(model.body.units())
@@ -185,14 +208,25 @@ def over_workers(model: Classifier, config: RunConfig, hooks: Hooks) -> Forward:
 
 
 def import_original(config: RunConfig, folder: Path) -> None:
-    """Take the weights named in ``model.weights`` as the original."""
+    """Save the weights that ``model.weights`` names as the original."""
     reader = open_reader(config)
     model = foreign_model(config, reader)
     _save(folder, model, config, "cpu", {"result": asdict(LoopResult()), "data_digest": reader.manifest.digest})
 
 
 def run_unlearn(config: RunConfig, original: Path, forget_file: Path, folder: Path, hooks: Hooks) -> LoopResult:
-    """Unlearn; rank 0 writes the model and its record to ``folder``."""
+    """Unlearn; rank 0 writes the model and its record.
+
+    Args:
+        config: Configuration of the run.
+        original: Folder of the original.
+        forget_file: File of the forget set.
+        folder: Folder to write the unlearned model to.
+        hooks: Device, wrapping and callbacks.
+
+    Returns:
+        The result of the loop.
+    """
     reader = open_reader(config)
     split = open_split(config, reader, forget_file)
     model = load_model(config, reader, original).to(hooks.device)

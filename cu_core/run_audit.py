@@ -53,7 +53,7 @@ ELSEWHERE = "made elsewhere"
 
 @dataclass(frozen=True)
 class Kept:
-    """What one model alone shows, as it is stored."""
+    """Figures of one model alone, as they are stored."""
 
     figures: ModelFigures
     environment: Mapping[str, str]
@@ -63,8 +63,10 @@ KEPT = TypeAdapter(Kept)
 
 
 def _figures(config: RunConfig, subject: Subject, meta: Mapping[str, Any]) -> tuple[ModelFigures, Answers, str]:
-    """What one model alone shows, kept in the store: the original and the oracles are audited once per request. With
-    one line if it was kept by another environment."""
+    """Return the figures and answers of one model alone, and a line if another environment made them.
+
+    They are stored, so the original and the oracles are audited once per request.
+    """
     halved = subject.split.halve and subject.split.forget.kind == "sample"
     model = [meta["files"], meta["preprocess"], halved, *digests_of(config.audit.other_data)]
     kept = config.store / "audits" / f"{config.figures_key(model, subject.split.forget.digest)}.json"
@@ -80,7 +82,7 @@ def _figures(config: RunConfig, subject: Subject, meta: Mapping[str, Any]) -> tu
 
 
 def _untrained(config: RunConfig, split: ForgetSplit, device: torch.device) -> Mapping[str, Sequence[float]]:
-    """How fast a random initialisation learns what the audited models relearn."""
+    """Return how fast a random initialisation learns what the audited models relearn."""
     if "relearning" not in audits_of(split.forget.kind, config.audit):
         return {}
     kept = config.store / "audits" / f"untrained-{config.figures_key('untrained', split.forget.digest)}.json"
@@ -94,7 +96,7 @@ def _untrained(config: RunConfig, split: ForgetSplit, device: torch.device) -> M
 
 @dataclass(frozen=True)
 class Evidence:
-    """What several models show, by role, on the rows of one request; the original is one of them."""
+    """Figures and answers of several models, by role, on the rows of one request; the original is one of them."""
 
     claim: Claim
     config: AuditConfig
@@ -104,13 +106,16 @@ class Evidence:
     """Lines about models and figures that another environment made."""
 
     def figures(self, role: str, references: Sequence[str]) -> Figures:
-        """All metrics of one model; distances are to ``references`` other than itself."""
+        """Return all metrics of one model; distances are to ``references`` other than itself."""
         others = [self.answers[r] for r in references if r != role]
         kind, original = self.claim.kind, self.answers["original"]
         return {**self.alone[role].metrics, **audit_against(kind, self.config, self.answers[role], others, original)}
 
     def without(self, oracles: Sequence[str]) -> Callable[[int], list[Figures]]:
-        """For the held-out control: figures of all oracles but one, none of them compared with that one."""
+        """Return a function for the held-out control.
+
+        It returns the figures of all oracles but one, none of them compared with that one.
+        """
 
         def others(number: int) -> list[Figures]:
             rest = [o for i, o in enumerate(oracles) if i != number]
@@ -127,7 +132,19 @@ def gather(
     progress: Callable[[str], None] = lambda role: None,
     keep: Callable[[str, Subject], None] = lambda role, subject: None,
 ) -> Evidence:
-    """Audit every model alone; ``keep`` sees each with its predictions."""
+    """Audit every model alone.
+
+    Args:
+        config: Configuration of the run.
+        split: The sets of the run.
+        folders: Role -> folder of the model.
+        device: Device of the models.
+        progress: Called with the role before each model.
+        keep: Called with the role and each model's predictions.
+
+    Returns:
+        Figures and answers of all models.
+    """
     alone: dict[str, ModelFigures] = {}
     answers: dict[str, Answers] = {}
     elsewhere = []
@@ -141,6 +158,7 @@ def gather(
 
 
 def claim_of(config: RunConfig, split: ForgetSplit) -> Claim:
+    """Describe what the verdict is about."""
     forget = split.forget
     return Claim(forget.kind, forget.classes, config.model.reads_captions, split.reader.manifest.num_classes > 1)
 
@@ -154,9 +172,19 @@ def run_audit(
     progress: Callable[[str], None] = lambda role: None,
     samples: bool = True,
 ) -> tuple[AuditReport, pa.Table | None]:
-    """Audit ``folders["original"]`` and ``folders["unlearned"]`` against the oracles.
+    """Audit the original and the unlearned model against the oracles.
 
-    Returns the report and, with ``samples``, a table with a row per evaluated sample of each model.
+    Args:
+        config: Configuration of the run.
+        forget_file: File of the forget set.
+        folders: Folders of the roles ``original`` and ``unlearned``.
+        oracles: Folders of the oracles.
+        device: Device of the models.
+        progress: Called with the role before each model.
+        samples: Whether a table of samples is made.
+
+    Returns:
+        The report and, with ``samples``, a table with one row per evaluated sample of each model.
     """
     split = open_split(config, open_reader(config), forget_file)
     roles = {**folders, **{f"oracle_{i}": path for i, path in enumerate(oracles)}}
@@ -172,14 +200,16 @@ def run_audit(
 
 
 def limits_file(config: RunConfig, forget: ForgetSet, oracles: int) -> Path:
-    """Where `cu calibrate` keeps what a verdict by so many oracles can see, for all requests of this kind and size on
-    the same data."""
+    """Return the file in which `cu calibrate` stores what a verdict by this number of oracles can detect.
+
+    It is shared by all requests of this kind and size on the same data.
+    """
     shape = [forget.kind, len(forget.classes), int(np.log2(len(forget.rows))), config.halves_forget_rows, oracles]
     return config.store / "limits" / f"{config.limits_key(forget.data_digest, shape)}.json"
 
 
 def read_limits(config: RunConfig, forget: ForgetSet) -> Limits | None:
-    """Absent where `cu calibrate` was not run."""
+    """Read what a verdict can detect; ``None`` if `cu calibrate` was not run."""
     file = limits_file(config, forget, config.audit.oracles)
     return LIMITS.validate_json(file.read_text()) if fetched(file) else None
 
@@ -191,7 +221,7 @@ def _report(
     evidence: Evidence,
     untrained: Mapping[str, Sequence[float]],
 ) -> AuditReport:
-    """All that a reader needs, from what the models show and what their folders record."""
+    """Build the report from the figures of the models and the records in their folders."""
     manifest = split.reader.manifest
     others = [role for role in roles if role.startswith("oracle_")]
     figures = {role: evidence.figures(role, others) for role in roles}
@@ -226,14 +256,14 @@ def _report(
 
 
 def _digests(config: RunConfig, forget: ForgetSet, meta: Mapping[str, Any]) -> dict[str, str]:
-    """Of data, request, configuration, and the weights of every model."""
+    """Return the digests of data, request and configuration, and of the weights of every model."""
     about = {"data": forget.data_digest, "request": forget.digest}
     about["config"] = config.result_digest(forget.data_digest, forget.digest)
     return about | {role: m["files"]["model.safetensors"][:16] for role, m in meta.items()}
 
 
 def _versions(config: RunConfig, elsewhere: Sequence[str]) -> dict[str, str]:
-    """What made the figures; ``elsewhere``, where parts of them were made by something else."""
+    """Return the versions behind the figures; ``ELSEWHERE`` holds lines on parts made in other environments."""
     packages = {"cu": __version__, "python": platform.python_version(), **{name: version(name) for name in PACKAGES}}
     return packages | environment(config.workers.device) | ({ELSEWHERE: "\n".join(elsewhere)} if elsewhere else {})
 
@@ -241,7 +271,7 @@ def _versions(config: RunConfig, elsewhere: Sequence[str]) -> dict[str, str]:
 def _curves(
     alone: Mapping[str, ModelFigures], untrained: Mapping[str, Sequence[float]]
 ) -> dict[str, dict[str, list[float]]]:
-    """Metric -> role -> values."""
+    """Collect the curves: metric -> role -> values."""
     return {
         name: {**{role: list(f.curves[name]) for role, f in alone.items()}, "untrained": list(values)}
         for name, values in untrained.items()
@@ -269,7 +299,7 @@ def _sizes(split: ForgetSplit) -> dict[str, int]:
 
 
 def _cost(unlearn: Mapping[str, Any], oracles: Sequence[Mapping[str, Any]]) -> dict[str, float]:
-    """Rows forwarded in training steps, stop-check rows beside them, steps and seconds."""
+    """Return rows forwarded in training steps, rows of stop checks, steps and seconds."""
     cost = {
         "steps": unlearn["steps"],
         "forget_rows": unlearn["forget_rows"],
@@ -289,7 +319,20 @@ def _cost(unlearn: Mapping[str, Any], oracles: Sequence[Mapping[str, Any]]) -> d
 def run_proxy(
     config: RunConfig, forget_file: Path, original: Path, unlearned: Path, device: torch.device
 ) -> dict[str, float]:
-    """The parts of ``proxy`` for a model on disk; both models' figures are kept as by ``run_audit``."""
+    """Compute the parts of ``proxy`` for a saved model.
+
+    The figures of both models are stored as by ``run_audit``.
+
+    Args:
+        config: Configuration of the run.
+        forget_file: File of the forget set.
+        original: Folder of the original.
+        unlearned: Folder of the unlearned model.
+        device: Device of the models.
+
+    Returns:
+        Name of the part -> points.
+    """
     split = open_split(config, open_reader(config), forget_file)
     found = gather(config, split, {"original": original, "unlearned": unlearned}, device)
     (before, after), answers = (found.alone["original"], found.alone["unlearned"]), found.answers

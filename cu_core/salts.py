@@ -1,4 +1,4 @@
-"""What sets draws apart that share a seed. Values stay as they are: results depend on them."""
+"""Salts that separate random draws of one seed. The values must not change: results depend on them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from enum import IntEnum
 
 
 class Salt(IntEnum):
-    """Added to a seed, or given to a keyed hash beside it."""
+    """Numbers that are added to a seed, or given to a keyed hash besides the seed."""
 
     FORGET_ORDER = 1
     """Order of forget rows, beside that of retain rows (no salt)."""

@@ -1,7 +1,7 @@
 """Weights spread over workers (FSDP2): each holds a part of every weight, its gradient and its optimizer state.
 
-A block's weights are gathered while a worker computes with them (Zhao et al. 2023, arXiv 2304.11277). What is saved is
-whole, so that any number of workers goes on from it. On modules that are not spread all of this does nothing.
+A block's weights are gathered while a worker computes with them (Zhao et al. 2023, arXiv 2304.11277). Saved weights are
+whole, so that a run can continue with any number of workers. On modules that are not spread these functions do nothing.
 """
 
 from __future__ import annotations
@@ -23,13 +23,18 @@ DTENSOR = "torch.distributed.tensor", "DTensor"
 
 
 def _loaded(module: str, name: str) -> Any:
-    """A class of a part of torch that takes a second to import, or no class: what is not imported made no object."""
+    """Return a class of a part of torch that takes a second to import, or ``()`` if that part is not imported.
+
+    No object of such a class can exist before the import.
+    """
     return getattr(sys.modules[module], name) if module in sys.modules else ()
 
 
 def shard(units: Sequence[nn.Module]) -> None:
-    """Spread these modules, inner ones first; each is gathered as one piece. Gradients are averaged over workers, as
-    data-parallel wrappers do."""
+    """Spread these modules over workers, inner ones first; each is gathered as one piece.
+
+    Gradients are averaged over workers, as data-parallel wrappers do.
+    """
     from torch.distributed.fsdp import fully_shard
 
     mesh = init_device_mesh(next(units[-1].parameters()).device.type, (dist.get_world_size(),))
@@ -42,7 +47,7 @@ def shard(units: Sequence[nn.Module]) -> None:
 
 
 def _handed_over(parameters: Sequence[nn.Parameter]) -> int:
-    """Bytes of a worker in a training step: its part of the weights, forward and backward, and the whole gradient."""
+    """Return a worker's bytes in a step: its part of the weights, forward and backward, and the whole gradient."""
     parts = 2 / dist.get_world_size()
     return round(sum(p.element_size() * p.numel() * (parts + p.requires_grad) for p in parameters))
 
@@ -54,8 +59,10 @@ def _count(size: int, unit: nn.Module, args: Any) -> None:
 
 @contextmanager
 def gathered(module: nn.Module) -> Iterator[None]:
-    """Whole weights on every worker while this is open, so that each may forward as many rows as it has. Not for
-    training."""
+    """Context manager: whole weights on every worker, so that workers may forward different numbers of rows.
+
+    It is not for training.
+    """
     units = [unit for unit in module.modules() if isinstance(unit, _loaded("torch.distributed.fsdp", "FSDPModule"))]
     with torch.no_grad():
         for unit in units:
@@ -68,12 +75,12 @@ def gathered(module: nn.Module) -> Iterator[None]:
 
 
 def whole(value: Tensor) -> Tensor:
-    """All of a tensor; every worker must ask."""
+    """Return the whole tensor; every worker must call it."""
     return value.full_tensor() if isinstance(value, _loaded(*DTENSOR)) else value
 
 
 def _like(value: Tensor, target: Tensor | None) -> Tensor:
-    """This worker's part of a whole tensor, where ``target`` is spread."""
+    """Return this worker's part of a whole tensor if ``target`` is spread."""
     if not isinstance(target, _loaded(*DTENSOR)) or value.shape != target.shape:
         return value
     from torch.distributed.tensor import distribute_tensor
@@ -82,24 +89,24 @@ def _like(value: Tensor, target: Tensor | None) -> Tensor:
 
 
 def load_whole(module: nn.Module, weights: Mapping[str, Tensor]) -> None:
-    """``load_state_dict`` of whole tensors."""
+    """Do ``load_state_dict`` with whole tensors."""
     own = module.state_dict()
     module.load_state_dict({name: _like(value, own.get(name)) for name, value in weights.items()})
 
 
 def optimizer_state(optimizer: torch.optim.Optimizer) -> dict[str, Any]:
-    """``state_dict`` with whole tensors; every worker must ask."""
+    """Return ``state_dict`` with whole tensors; every worker must call it."""
     return _each(optimizer.state_dict(), lambda number, value: whole(value))
 
 
 def load_optimizer(optimizer: torch.optim.Optimizer, state: Mapping[str, Any]) -> None:
-    """Take over what ``optimizer_state`` returned."""
+    """Load what ``optimizer_state`` returned."""
     trained = [p for group in optimizer.param_groups for p in group["params"]]
     optimizer.load_state_dict(_each(state, lambda number, value: _like(value, trained[number])))
 
 
 def _each(state: Mapping[str, Any], change: Any) -> dict[str, Any]:
-    """The tensors of each parameter's state, changed by (the parameter's number, tensor)."""
+    """Change the tensors of each parameter's state by a function of (the parameter's number, tensor)."""
     kept = {
         number: {key: change(number, value) if isinstance(value, Tensor) else value for key, value in held.items()}
         for number, held in state["state"].items()

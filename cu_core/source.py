@@ -1,4 +1,4 @@
-"""Digests of source code: what is kept is found again by code that would make the same, and by no other."""
+"""Digests of source code: a stored result is reused only if the code that makes it is the same."""
 
 from __future__ import annotations
 
@@ -55,9 +55,14 @@ ELSEWHERE: Mapping[str, str] = {
 
 @functools.cache
 def source_digest(product: Product, *more: str) -> str:
-    """Of the modules that make ``product`` and of the modules ``more`` with what they import; 16 hex digits.
+    """Compute the digest of the modules that make a product; comments, docstrings and layout do not count.
 
-    Comments, docstrings and layout do not count.
+    Args:
+        product: What is made.
+        *more: Further modules that are included, with what they import.
+
+    Returns:
+        16 hex digits.
     """
     code = CODE[product]
     return _digest((code.entry, *more), frozenset({*ELSEWHERE, *code.without}))
@@ -65,9 +70,12 @@ def source_digest(product: Product, *more: str) -> str:
 
 @functools.cache
 def own_source_digest(module: str) -> str:
-    """Of a user's module and of what it imports from its own package; of an installed package, of the module alone.
+    """Compute the digest of a user's module and of what it imports from its own package.
 
-    Raises: UserError if there is no such module.
+    For an installed package it is the digest of the module alone.
+
+    Raises:
+        UserError: There is no such module.
     """
     found = _spec(module)
     if found is None:
@@ -78,7 +86,15 @@ def own_source_digest(module: str) -> str:
 
 
 def modules_of(entries: tuple[str, ...], without: frozenset[str]) -> dict[str, str]:
-    """Digest of every module that is reached, by name; followed are imports from the package of the first entry."""
+    """Compute the digest of every module that is reached from ``entries``.
+
+    Args:
+        entries: Names of modules. Imports from the package of the first one are followed.
+        without: Modules that are not followed.
+
+    Returns:
+        Name -> digest.
+    """
     package = entries[0].partition(".")[0]
     found: dict[str, str] = {}
     waiting = list(entries)
@@ -98,7 +114,7 @@ def _digest(entries: tuple[str, ...], without: frozenset[str]) -> str:
 
 @functools.cache
 def _spec(name: str) -> ModuleSpec | None:
-    """Of a module or package; absent for any other name. Only packages around it are imported."""
+    """Return the spec of a module or package, or ``None`` for any other name; only packages around it are imported."""
     parent = name.rpartition(".")[0]
     if parent and ((around := _spec(parent)) is None or around.submodule_search_locations is None):
         return None
@@ -107,7 +123,7 @@ def _spec(name: str) -> ModuleSpec | None:
 
 @functools.cache
 def _module(name: str) -> tuple[str, tuple[str, ...]]:
-    """(digest, names that it imports; some are no modules)."""
+    """Return (digest, names that the module imports; some are not modules)."""
     spec = _spec(name)
     assert spec is not None
     source = spec.loader.get_source(name) if hasattr(spec.loader, "get_source") else None  # type: ignore[union-attr]
@@ -120,7 +136,7 @@ def _module(name: str) -> tuple[str, tuple[str, ...]]:
 
 
 def _write(node: object, out: list[str]) -> None:
-    """A syntax tree as lines that are the same in every version of Python."""
+    """Write a syntax tree as lines that are the same in every version of Python."""
     if isinstance(node, ast.AST):
         out.append(type(node).__name__)
         for name in node._fields:
@@ -139,7 +155,7 @@ def _write(node: object, out: list[str]) -> None:
 
 
 def _is_text(node: object) -> bool:
-    """Docstrings of modules, classes, functions and attributes."""
+    """Return whether a node is a docstring of a module, class, function or attribute."""
     return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
 
 

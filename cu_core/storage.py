@@ -1,4 +1,4 @@
-"""Where things lie: folders, and addresses (s3://, gs://) of which each machine keeps what it reads and makes."""
+"""Storage: folders, and addresses (s3://, gs://) of which each machine keeps what it reads and writes."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from cu_core.errors import UserError
 
 HERE = fs.LocalFileSystem()
 LAST = ("manifest.json", "meta.json", "result.json")
-"""Files that say that their folder is whole: sent after the others."""
+"""Files that mark a folder as complete; they are sent after the others."""
 GROWING: set[str] = set()
-"""Names of files that are written again and again, by one machine after another, so that a copy may be old; who writes
-such files adds their names."""
+"""Names of files that are rewritten repeatedly, by one machine after another, so that a copy may be outdated. Code that
+writes such files adds their names."""
 UNSENT = ".unsent"
 """Lies in a folder until all of it is at its address."""
 GIGABYTE = 10**9
@@ -27,14 +27,17 @@ SCHEMES = ("s3", "gs", "file")
 
 
 def cache() -> Path:
-    """This machine's copies, at the same path on all machines: CU_CACHE, else in the home folder's cache."""
+    """Return the folder of this machine's copies, the same path on all machines: CU_CACHE, else in the home's cache."""
     return Path(os.environ.get("CU_CACHE") or "~/.cache/contrastive-unlearning").expanduser().resolve()
 
 
 def place(text: str | Path) -> Path:
-    """Folder of this machine for a folder or address; what is relative lies under CU_ROOT, absent: here.
+    """Return this machine's folder for a folder or address.
 
-    Raises: UserError for an address of another kind.
+    A relative path lies under CU_ROOT if that is set, else under the working directory.
+
+    Raises:
+        UserError: The address has another scheme.
     """
     root, text = os.environ.get("CU_ROOT", ""), str(text)
     if root and "://" not in text and not text.startswith("/"):
@@ -46,7 +49,7 @@ def place(text: str | Path) -> Path:
 
 
 def address(path: Path) -> str | None:
-    """The address of which ``path`` is this machine's copy, if it is one."""
+    """Return the address of which ``path`` is this machine's copy, or ``None``."""
     if not path.is_relative_to(cache()) or len(path.relative_to(cache()).parts) < 2:
         return None
     scheme, *rest = path.relative_to(cache()).parts
@@ -56,7 +59,7 @@ def address(path: Path) -> str | None:
 
 
 def shown(path: Path) -> str:
-    """As a user may read it on any machine: its address, if it has one."""
+    """Return the text by which a user can find a path on any machine: its address, if it has one."""
     return address(path) or str(path)
 
 
@@ -74,17 +77,23 @@ def _remote(path: Path) -> tuple[fs.FileSystem, str] | None:
 
 
 def fetched(path: Path) -> bool:
-    """Whether a file is there, fetched from its address where this machine lacks it."""
+    """Return whether a file exists; it is fetched from its address if this machine lacks it."""
     fetch(path)
     return path.is_file()
 
 
 def fetch(path: Path, check: Callable[[Path], None] = lambda copy: None, anew: bool = False) -> None:
-    """Bring a file from its address where this machine lacks it, or where it grows; several processes of a machine
-    bring it once, ``check`` refuses a copy by raising. Nothing happens where the address lacks it too. ``anew``: as it
-    is there now, an older copy does not count.
+    """Copy a file from its address if this machine lacks it, or if its name is in ``GROWING``.
 
-    Raises: OSError if the address does not answer.
+    Several processes of a machine copy it once. Nothing happens if the address lacks it too.
+
+    Args:
+        path: Path on this machine.
+        check: Called with the copy before it gets its name; it rejects the copy by raising.
+        anew: Whether an older copy is replaced.
+
+    Raises:
+        OSError: The address does not answer.
     """
     remote, anew = _remote(path), anew or path.name in GROWING
     if remote is None or (path.exists() and not anew):
@@ -110,14 +119,21 @@ def _lock(path: Path) -> FileLock:
 
 
 def guard(path: Path) -> contextlib.AbstractContextManager[object]:
-    """While a file that grows is replaced here and at its address, nobody on this machine fetches the older one."""
+    """Return a context in which no process of this machine fetches an older version of a file that grows.
+
+    It is held while such a file is replaced here and at its address.
+    """
     return _lock(path) if path.name in GROWING and _remote(path) else contextlib.nullcontext()
 
 
 def named_file(text: str) -> Path:
-    """A file that a user names: as it is from here, else under CU_ROOT or at its address; it may not be there.
+    """Return the path of a file that a user names; the file may not exist.
 
-    Raises: UserError for an address of another kind, OSError if the address does not answer.
+    It is the path as it stands if there is such a file, else under CU_ROOT or at its address.
+
+    Raises:
+        UserError: The address has another scheme.
+        OSError: The address does not answer.
     """
     if "://" not in text and Path(text).is_file():
         return Path(text).resolve()
@@ -126,9 +142,10 @@ def named_file(text: str) -> Path:
 
 
 def publish(path: Path) -> None:
-    """Send a file or folder to its address, if it has one; what says that a folder is whole goes last.
+    """Copy a file or folder to its address, if it has one; files that mark a complete folder go last.
 
-    Raises: OSError if the address does not answer.
+    Raises:
+        OSError: The address does not answer.
     """
     remote = _remote(path)
     if remote is None or any(part.startswith(".") for part in path.relative_to(cache()).parts):
@@ -147,9 +164,10 @@ def publish(path: Path) -> None:
 
 
 def names(folder: Path) -> list[str]:
-    """What lies in a folder, here or at its address, in order; hidden names are left out.
+    """List the names in a folder, here or at its address, in order; hidden names are left out.
 
-    Raises: OSError if the address does not answer.
+    Raises:
+        OSError: The address does not answer.
     """
     found = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
     if remote := _remote(folder):
@@ -161,7 +179,8 @@ def names(folder: Path) -> list[str]:
 def remove(folder: Path) -> None:
     """Delete a folder here and at its address.
 
-    Raises: OSError if the address does not answer.
+    Raises:
+        OSError: The address does not answer.
     """
     if remote := _remote(folder):
         filesystem, key = remote
@@ -175,8 +194,10 @@ def _files(folder: Path) -> list[Path]:
 
 
 def make_room(new: Path) -> None:
-    """Drop the copies of shards that were used longest ago until all are within CU_CACHE_GB (absent: no limit); ``new``
-    stays. A process that has one mapped keeps it."""
+    """Delete the least recently used copies of shards until all fit within CU_CACHE_GB (not set: no limit).
+
+    ``new`` is not deleted. A process that has a shard mapped keeps it.
+    """
     limit = float(os.environ.get("CU_CACHE_GB") or "inf")
     used: dict[Path, os.stat_result] = {}
     held = 0

@@ -10,10 +10,11 @@ from dataclasses import dataclass, field
 import torch
 
 Mark = float | torch.cuda.Event
-"""A moment: of this process, or on a GPU of its stream, where asking for it makes nothing wait."""
+"""A moment of this process, or on a GPU an event of its stream, which makes nothing wait."""
 
 
 def mark(device: torch.device) -> Mark:
+    """Return the present moment; on a GPU it is an event of the stream."""
     if device.type != "cuda":
         return time.perf_counter()
     event = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
@@ -22,7 +23,7 @@ def mark(device: torch.device) -> Mark:
 
 
 def between(began: Mark, ended: Mark) -> float:
-    """Seconds; of a GPU's marks once both are past."""
+    """Return the seconds between two moments; moments of a GPU must both be past."""
     if isinstance(began, float) or isinstance(ended, float):
         return float(ended) - float(began)  # type: ignore[arg-type]
     return float(began.elapsed_time(ended)) / 1000
@@ -30,16 +31,17 @@ def between(began: Mark, ended: Mark) -> float:
 
 @dataclass
 class Traffic:
-    """Counted since ``clear``."""
+    """Bytes and waiting times since ``clear``."""
 
     bytes: int = 0
     """Handed to collectives by this rank."""
     waits: list[tuple[Mark, Mark]] = field(default_factory=list)
     last_bucket: Mark | None = None
-    """When the last gradients of a step were ready to be summed over ranks: what the backward pass takes from there on,
-    it waits for the others."""
+    """When the last gradients of a step were ready to be summed over ranks. After it the backward pass only waits for
+    other ranks."""
 
     def clear(self) -> None:
+        """Start to count anew."""
         self.bytes, self.waits, self.last_bucket = 0, [], None
 
 
@@ -48,7 +50,7 @@ TRAFFIC = Traffic()
 
 @contextmanager
 def counted(value: torch.Tensor) -> Iterator[None]:
-    """Around a collective that this rank hands ``value`` to."""
+    """Context manager around a collective that this rank hands ``value`` to."""
     began = mark(value.device)
     yield
     TRAFFIC.bytes += value.numel() * value.element_size()

@@ -1,4 +1,4 @@
-"""The values that pass between the rooms of the library.
+"""Types that pass between the packages of the library.
 
 Shape letters: N rows, C classes, D embedding width, H and W pixels.
 """
@@ -37,35 +37,37 @@ class Batch:
         return int(self.labels.shape[0])
 
     def inputs(self, name: str) -> dict[str, Tensor]:
-        """What a model reads of these rows: images, and captions beside them."""
+        """Return what a model reads of these rows: images, and captions if there are any."""
         texts = {} if self.tokens is None else {f"{name} {TEXTS}": self.tokens}
         return {name: self.images, **texts}
 
     def to(self, device: torch.device) -> Batch:
+        """Copy the batch to a device."""
         images, labels, ids = (x.to(device, non_blocking=True) for x in (self.images, self.labels, self.sample_ids))
         return Batch(images, labels, ids, None if self.tokens is None else self.tokens.to(device, non_blocking=True))
 
 
 @dataclass(frozen=True)
 class UnlearnBatch:
-    """What one step sees on one rank; either part may be empty."""
+    """Rows of one step on one rank; either part may be empty."""
 
     forget: Batch
     retain: Batch
 
     @property
     def parts(self) -> dict[str, Batch]:
+        """The two sets by name."""
         return vars(self)
 
     @property
     def inputs(self) -> dict[str, Tensor]:
-        """What a model reads of both."""
+        """What a model reads of both sets."""
         return self.forget.inputs("forget") | self.retain.inputs("retain")
 
 
 @dataclass(frozen=True)
 class Outputs:
-    """What every model returns."""
+    """Outputs of a model."""
 
     embedding: Tensor
     """(N, D): the feature the classifier reads."""
@@ -81,7 +83,7 @@ class Outputs:
 
 @dataclass(frozen=True)
 class Losses:
-    """This rank's share of the step's loss: summed over ranks, the loss of the global batch."""
+    """This rank's share of the step's loss; summed over ranks it is the loss of the global batch."""
 
     total: Tensor
     """Scalar that is differentiated."""
@@ -104,7 +106,7 @@ class StepReport:
 
 @dataclass(frozen=True)
 class MetricResult:
-    """A figure with its 95% interval (``low`` and ``high`` absent where none is defined) and sample size."""
+    """A figure with its 95% interval (``low`` and ``high`` are ``None`` where none is defined) and sample size."""
 
     value: float
     count: int

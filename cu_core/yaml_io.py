@@ -1,4 +1,4 @@
-"""YAML files and ``key.path=value`` settings as plain mappings; what they mean is ``config_io``'s."""
+"""YAML files and ``key.path=value`` settings as plain mappings; ``config_io`` gives them their meaning."""
 
 from __future__ import annotations
 
@@ -14,14 +14,22 @@ from cu_core.storage import named_file
 
 
 def config_file(text: str) -> Path:
-    """A configuration file that a user names, fetched where it lies at an address."""
+    """Return the path of a configuration file that a user names; it is fetched if it lies at an address."""
     return named_file(text) if "://" in text else Path(text)
 
 
 def read_yaml(path: Path, folder: str = "base") -> dict[str, Any]:
-    """What a configuration file holds; ``folder`` of tune_configs has complete ones.
+    """Read a configuration file.
 
-    Raises: ConfigError if it is not there or is no YAML of keys and values.
+    Args:
+        path: The file.
+        folder: Folder of tune_configs with complete examples, for the message.
+
+    Returns:
+        Its keys and values.
+
+    Raises:
+        ConfigError: The file does not exist or is not YAML of keys and values.
     """
     if not path.is_file():
         raise ConfigError(f"no configuration file {path}; complete ones are in tune_configs/{folder}/.")
@@ -29,9 +37,10 @@ def read_yaml(path: Path, folder: str = "base") -> dict[str, Any]:
 
 
 def overridden(values: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
-    """With ``key.path=value`` settings, whatever their order.
+    """Apply ``key.path=value`` settings, whatever their order.
 
-    Raises: ConfigError.
+    Raises:
+        ConfigError: A setting is malformed.
     """
     given: dict[str, Any] = {}
     for override in overrides:
@@ -40,6 +49,18 @@ def overridden(values: Mapping[str, Any], overrides: Sequence[str]) -> dict[str,
 
 
 def parse_yaml(text: str, source: str) -> dict[str, Any]:
+    """Parse YAML of keys and values.
+
+    Args:
+        text: The text.
+        source: Its name, for the message.
+
+    Returns:
+        Keys and values; empty for an empty text.
+
+    Raises:
+        ConfigError: It is not valid YAML, or is not a mapping.
+    """
     try:
         loaded = yaml.safe_load(text)
     except yaml.YAMLError as error:
@@ -52,6 +73,11 @@ def parse_yaml(text: str, source: str) -> dict[str, Any]:
 
 
 def parse_override(text: str) -> dict[str, Any]:
+    """Parse one ``key.path=value`` setting into nested mappings; the value is YAML.
+
+    Raises:
+        ConfigError: The setting is malformed.
+    """
     key, equals, value = text.partition("=")
     if not equals or not key:
         raise ConfigError(f"override {text!r} must have the form key.path=value, e.g. method.temperature=0.3.")
@@ -65,7 +91,10 @@ def parse_override(text: str) -> dict[str, Any]:
 
 
 def merge(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """Deep merge. Another ``kind`` or ``name`` in a part replaces the part: its fields belong to another class."""
+    """Merge two nested mappings, ``over`` first.
+
+    Another ``kind`` or ``name`` in a part replaces the part, since its fields belong to another class.
+    """
     merged = dict(under)
     for key, value in over.items():
         old = merged.get(key)

@@ -7,8 +7,12 @@ from cu_core.metrics.accuracy import accuracy
 
 
 def accuracies(subject: Subject) -> Findings:
-    """``forget_accuracy`` covers rows that decided nothing, ``forget_all_accuracy`` all rows of the request; of several
-    forgotten classes each has its own ``forget_test_accuracy`` too."""
+    """Compute the accuracy on each evaluated set, in percent.
+
+    ``forget_accuracy`` covers the forget rows that did not influence when to stop; ``forget_all_accuracy`` covers all
+    rows of the request. Class requests also have ``forget_test_accuracy``, and one value of it for each class if
+    several classes are forgotten.
+    """
     sets = {
         "forget_accuracy": subject.forget_train,
         "forget_all_accuracy": subject.forget_all,

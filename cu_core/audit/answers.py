@@ -15,7 +15,7 @@ from cu_core.files import load_arrays, save_arrays
 
 @dataclass(frozen=True)
 class Answers:
-    """Class probabilities, float32 (N, C), and labels; ``unseen`` are test rows of a forgotten class."""
+    """Class probabilities, float32 (N, C), and labels; ``unseen`` holds test rows of a forgotten class."""
 
     forget: NDArray[np.float32]
     forget_labels: NDArray[np.int64]
@@ -23,14 +23,18 @@ class Answers:
     test: NDArray[np.float32]
 
     def save(self, path: Path) -> None:
+        """Write the arrays to one file."""
         save_arrays(path, vars(self))
 
     @staticmethod
     def load(path: Path) -> Answers:
+        """Read arrays that ``save`` wrote."""
         return Answers(**load_arrays(path))
 
 
 def answers_of(subject: Subject) -> Answers:
+    """Compute the class probabilities of a model on the audited rows."""
+
     def probabilities(logits: NDArray[np.float32]) -> NDArray[np.float32]:
         return softmax(logits.astype(np.float64), axis=1).astype(np.float32)  # type: ignore[no-any-return]
 

@@ -276,9 +276,16 @@ EXPLANATIONS: Mapping[str, Explanation] = {
 
 
 def explain(name: str) -> str:
-    """Text for the terminal.
+    """Describe one metric as text for the terminal.
 
-    Raises: UserError naming the metrics there are.
+    Args:
+        name: Name of a metric or of a figure of the strong tier.
+
+    Returns:
+        Definition, formula, source and pitfalls, one per line.
+
+    Raises:
+        UserError: There is no such metric; the message lists the metrics.
     """
     if name in STRONG:
         return "\n".join([f"{name}: a figure of --tier strong", *_lines(STRONG[name])])

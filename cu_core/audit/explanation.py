@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Explanation:
-    """For readers of a report."""
+    """Description of one figure, for readers of a report."""
 
     definition: str
     formula: str

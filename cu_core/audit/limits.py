@@ -1,4 +1,4 @@
-"""What a verdict can see, as `cu calibrate` measured it."""
+"""Smallest errors that a verdict detects, as measured by `cu calibrate`."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ POWER = 0.8
 
 @dataclass(frozen=True)
 class Limits:
-    """Judgements of models whose right verdict is known, several for each model, for requests of one kind and size on
-    the same data."""
+    """How reliably verdicts detect known errors, for requests of one kind and size on the same data.
+
+    Measured from judgements of models whose right verdict is known, several for each model.
+    """
 
     oracles: int
     """By how many oracles each judgement was made."""
@@ -29,7 +31,7 @@ class Limits:
 
     @property
     def detected(self) -> float | None:
-        """Smallest percent left from which on at least ``POWER`` of the judgements found it; absent if none did."""
+        """Smallest percent left that, like every larger one, at least ``POWER`` of judgements found, or ``None``."""
         found = None
         for percent in sorted(self.left, reverse=True):
             told, count = self.left[percent]
@@ -39,7 +41,7 @@ class Limits:
         return found
 
     def with_amounts_of(self, earlier: Limits) -> Limits:
-        """These, and the amounts that an earlier calibration measured and this one did not."""
+        """Return these limits plus the amounts that an earlier calibration measured and this one did not."""
         return replace(
             self,
             left={**earlier.left, **self.left},

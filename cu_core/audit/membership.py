@@ -35,11 +35,13 @@ def _features(predictions: Predictions) -> NDArray[np.float64]:
 
 
 def membership(subject: Subject) -> Findings:
-    """AUC (0..1; 0.5: the attack cannot tell) of threshold attacks on single features and of a logistic attack on all
-    of them; for the loss also the true-positive rate (percent) at ``low_fpr``. The share of forget rows that the
-    logistic attack takes for members (percent) is the paper's figure.
+    """Run threshold attacks on single features and a logistic attack on all of them.
 
-    Threshold attacks fit nothing and use the whole holdout set; confidence orders rows as the loss does. The logistic
+    Each attack gives an AUC (0..1; 0.5: the attack cannot tell). The loss attack also gives the true-positive rate
+    (percent) at ``low_fpr``. ``member_prediction_rate``, the share of forget rows that the logistic attack takes for
+    members (percent), is the figure of Lee et al. 2025.
+
+    Threshold attacks fit nothing and use the whole holdout set. Confidence orders rows as the loss does. The logistic
     attack is fitted on retain rows against one half of the holdout set and scored on forget rows against the other
     half. Holdout rows are weighted to the class shares of the forget set.
     """

@@ -1,4 +1,4 @@
-"""How much of what the original knows of the forget rows, beyond retrained models, the audited model still knows."""
+"""Memorisation left: what the model knows of the forget rows beyond retrained models, relative to the original."""
 
 from __future__ import annotations
 
@@ -19,14 +19,22 @@ NEGLIGIBLE = 0.01
 
 
 def memorisation(answers: Answers, references: Sequence[Answers], original: Answers) -> dict[str, MetricResult]:
-    """``memorisation_left``, in percent: 0 for a model that is as sure of forget rows as the references are, 100 for
-    the original. Where a share of the rows was left in training it is about that share.
+    """Compute ``memorisation_left``, in percent.
 
-    x_i is the logit of the confidence in the label of forget row i, m_i its mean over the references, o_i that of the
-    original: 100 sum_i (x_i - m_i) / sum_i (o_i - m_i). Every model answers the same rows, so how hard a row is
-    cancels; what is left is how models differ. The interval is that of the mean over rows.
+    It is 0 for a model that is as sure of the forget rows as the references are, and 100 for the original. If a share
+    of the rows was left in training, it is about that share.
 
-    Absent without references, and where the original is no surer than they are.
+    Let x_i be the logit of the confidence in the label of forget row i, m_i its mean over the references, and o_i that
+    of the original: 100 sum_i (x_i - m_i) / sum_i (o_i - m_i). Every model answers the same rows, so the difficulty of
+    a row cancels and only differences between models remain. The interval is that of the mean over rows.
+
+    Args:
+        answers: Answers of the audited model.
+        references: Answers of retrained models.
+        original: Answers of the original.
+
+    Returns:
+        The metric; empty without references or forget rows, and where the original is no surer than the references.
     """
     if not references or not len(answers.forget):
         return {}

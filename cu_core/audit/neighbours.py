@@ -15,15 +15,18 @@ NEAREST = 3
 
 
 def received(answers: Answers) -> NDArray[np.float64]:
-    """Share of the unseen forgotten-class rows that each class gets, (C,)."""
+    """Compute the share of the unseen forgotten-class rows that each class receives, (C,)."""
     classes = answers.unseen.shape[1]
     return np.bincount(answers.unseen.argmax(1), minlength=classes) / len(answers.unseen)
 
 
 def neighbours(answers: Answers, references: Sequence[Answers]) -> dict[str, MetricResult]:
-    """``neighbour_share``: percent of the rows that go to the three classes to which the references send most;
-    ``assignment_distance``: total variation (percent) between the two distributions over classes; ``own_share``:
-    percent that stay in a forgotten class."""
+    """Compute where the unseen rows of the forgotten classes go; empty without references or such rows.
+
+    ``neighbour_share`` is the percentage of the rows that go to the three classes to which the references send most.
+    ``assignment_distance`` is the total variation (percent) between the two distributions over classes. ``own_share``
+    is the percentage that stays in a forgotten class.
+    """
     if not references or not len(answers.unseen):
         return {}
     expected = np.mean([received(r) for r in references], axis=0)

@@ -30,7 +30,18 @@ class OracleGap:
 
 
 def oracle_gap(unlearned: Figures, oracles: Sequence[Figures]) -> OracleGap:
-    """Raises: UserError without an oracle; there is no default for a missing reference."""
+    """Compute the distance of a model to its oracles. There is no default for a missing reference.
+
+    Args:
+        unlearned: Figures of the audited model.
+        oracles: Figures of each oracle.
+
+    Returns:
+        The difference of each metric that enters the mean, the mean, and the tug of war.
+
+    Raises:
+        UserError: There is no oracle.
+    """
     if not oracles:
         raise UserError("the oracle gap needs at least one oracle; set audit.oracles to 1 or more.")
     names = [name for name, metric in METRICS.items() if metric.in_gap and name in unlearned]
@@ -41,7 +52,7 @@ def oracle_gap(unlearned: Figures, oracles: Sequence[Figures]) -> OracleGap:
 
 
 def difference(name: str, model: Figures, oracles: Sequence[Figures]) -> float:
-    """Model minus mean of the oracles, in points."""
+    """Compute the model's figure minus the mean of the oracles, in points."""
     metric = METRICS[name]
     return metric.points(model[name]) - float(np.mean([metric.points(o[name]) for o in oracles]))
 
@@ -58,15 +69,24 @@ class Band:
 
     @property
     def tolerance(self) -> float:
+        """The larger of prediction interval and margin, in points."""
         return max(self.prediction, self.margin)
 
 
 def band(name: str, oracles: Sequence[Figures], margin: float, error: float) -> Band | None:
-    """Prediction interval of one more draw from a normal distribution, t(K - 1) s sqrt(1 + 1/K), at the two-sided
-    ``error`` of this one figure: exact however far oracles spread.
+    """Compute the band of one metric: the prediction interval of one more oracle, and the margin.
 
-    s^2 is at least that of one row: figures that are counts are never known better. Absent for fewer oracles than show
-    a spread.
+    The interval is that of one more draw from a normal distribution, t(K - 1) s sqrt(1 + 1/K). It is exact for any
+    spread of the oracles. s^2 is at least that of one row, since the precision of a count is at most one row.
+
+    Args:
+        name: Name of the metric.
+        oracles: Figures of the K oracles.
+        margin: Difference that is always tolerated, in points.
+        error: Two-sided error probability of this one figure.
+
+    Returns:
+        The band, or ``None`` for fewer oracles than show a spread.
     """
     freedom, variance = spread_of(name, oracles)
     if not freedom:
@@ -77,11 +97,11 @@ def band(name: str, oracles: Sequence[Figures], margin: float, error: float) -> 
 
 
 def spread_of(name: str, oracles: Sequence[Figures]) -> tuple[int, float]:
-    """(degrees of freedom, variance in points squared) of one oracle around the mean of all.
+    """Return (degrees of freedom, variance in points squared) of one oracle around the mean of all.
 
-    Figures that are measured from the other oracles contain one another. Distances to K - 1 others spread by
-    (K - 2) / (K - 1) of an oracle's own spread (two oracles have one distance: no freedom), differences from the mean
-    of K - 1 others by K / (K - 1); both are put right.
+    Figures that are measured from the other oracles are not independent. Distances to K - 1 others spread by
+    (K - 2) / (K - 1) of an oracle's own spread (two oracles have one distance: no freedom). Differences from the mean
+    of K - 1 others spread by K / (K - 1). Both are corrected.
     """
     values = [METRICS[name].points(o[name]) for o in oracles]
     count, side = len(values), METRICS[name].side
@@ -93,6 +113,6 @@ def spread_of(name: str, oracles: Sequence[Figures]) -> tuple[int, float]:
 
 
 def _one_row(name: str, oracles: Sequence[Figures]) -> float:
-    """Variance of a figure that changes by one row of those behind it, where it is a count: 1/12 of a step squared."""
+    """Return 1/12 of a squared step: the least variance of a count, whose step is one of the rows behind it."""
     step = 100 / max(o[name].count for o in oracles)
     return step**2 / 12

@@ -15,8 +15,11 @@ SETS = ("forget", "test")
 
 
 def output_distance(answers: Answers, references: Sequence[Answers]) -> dict[str, MetricResult]:
-    """Mean distance to the references, per row Jensen-Shannon (nats) and total variation (0..1); beside them what
-    needs no reference: entropy (nats) and the probability of the own label on forget rows (0..1)."""
+    """Compute the mean distance of the answers to those of the references.
+
+    Per row: Jensen-Shannon divergence (nats) and total variation (0..1). Two figures need no reference: the entropy
+    (nats) and the probability of the own label on forget rows (0..1).
+    """
     own = answers.forget[np.arange(len(answers.forget)), answers.forget_labels].astype(np.float64)
     found = {"forget_entropy": _mean(entropy(answers.forget)), "forget_confidence": _mean(own)}
     if references:
@@ -37,6 +40,6 @@ def _to_references(
 
 
 def _mean(values: PerRow) -> MetricResult:
-    """With the 95% interval of a mean."""
+    """Return the mean with its 95% interval."""
     mean, half = float(values.mean()), 1.96 * float(values.std(ddof=1)) / np.sqrt(len(values)) if len(values) > 1 else 0
     return MetricResult(mean, len(values), max(0.0, mean - half), mean + half)

@@ -1,4 +1,4 @@
-"""What a reader of an image-text audit looks at: cosines by row, and the images that the concept's caption finds."""
+"""Samples for readers of an image-text audit: cosines by row, and the images that the concept's caption finds."""
 
 from __future__ import annotations
 
@@ -24,9 +24,12 @@ PLACES = {"forget": "forget_reported", "retain": "retain_train", "test": "retain
 
 
 def pair_columns(subject: Subject, sets: Mapping[str, Predictions]) -> dict[str, pa.Array]:
-    """For the rows of ``sets``, one after the other: cosine to the own caption (``matched``), mean cosine to 200
-    retained captions (``unmatched``), and, class requests, the place of a test image in the search for the forgotten
-    class (``place``, from 1) with a small picture of the first ones."""
+    """Build the columns of an image-text audit for the rows of ``sets``, one set after the other.
+
+    ``matched`` is the cosine to the own caption, ``unmatched`` the mean cosine to 200 retained captions. For class
+    requests, ``place`` is the rank (from 1) of a test image in the search for the forgotten class, and ``picture`` a
+    small picture of the first images.
+    """
     model, split = subject.model, subject.split
     assert isinstance(model, ImageTextClassifier)
     others = _texts(subject, RowSet(split.retain_test.split, split.retain_test.rows[:200]))
@@ -67,7 +70,7 @@ def _search(subject: Subject, sets: Mapping[str, Predictions]) -> dict[str, pa.A
 
 
 def _png(image: NDArray[np.uint8]) -> bytes:
-    """uint8 (channels, H, W) -> a small PNG file."""
+    """Encode uint8 (channels, H, W) as a small PNG file."""
     pixels = image[0] if len(image) == 1 else image.transpose(1, 2, 0)
     buffer = io.BytesIO()
     Image.fromarray(pixels).resize((SIDE, SIDE), Image.Resampling.NEAREST).save(buffer, "PNG")

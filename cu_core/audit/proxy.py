@@ -19,12 +19,20 @@ PAIRED = ("retain_i2t_r1", "forget_i2t_r1", "mia_cosine_auc")
 def proxy(
     kind: RequestKind, unlearned: Figures, original: Figures, answers: Answers, before: Answers, forgotten: list[int]
 ) -> dict[str, float]:
-    """Distances in points, 0 at best. ``utility``: what accuracy on unseen retain rows lost. A class: ``forget``, what
-    is left of it on unseen rows; ``output``, the Jensen-Shannon distance (percent of its maximum) of their answers to
-    the original's without the class; ``rebound``, what plain training brings back. Samples: ``forget``, accuracy on
-    forget rows against unseen ones; ``output``, how far an attack on the loss is from chance; ``rebound``, how far
-    above unseen rows plain training brings them; pairs without classes: recall of captions for accuracy, and the attack
-    on cosines. The rows are those that ``audit.report_on`` names."""
+    """Estimate the quality of a result without oracles; distances in points, 0 at best.
+
+    ``utility`` is the accuracy lost on unseen retain rows.
+
+    Class requests: ``forget`` is the accuracy left on unseen rows of the class. ``output`` is the Jensen-Shannon
+    distance (percent of its maximum) between their answers and the original's answers without the class. ``rebound`` is
+    the accuracy that plain training brings back.
+
+    Sample requests: ``forget`` is the difference between the accuracy on forget rows and on unseen rows. ``output`` is
+    how far an attack on the loss is from chance. ``rebound`` is how far above unseen rows plain training brings the
+    forget rows. Pairs without classes use the recall of captions instead of accuracy, and the attack on cosines.
+
+    The rows are those that ``audit.report_on`` names.
+    """
 
     def points(name: str, figures: Figures = unlearned) -> float:
         return METRICS[name].points(figures[name])
@@ -44,5 +52,5 @@ def proxy(
 
 
 def proxy_score(parts: dict[str, float]) -> float:
-    """The mean of the parts."""
+    """Return the mean of the parts."""
     return float(np.mean(list(parts.values())))

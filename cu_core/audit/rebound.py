@@ -1,4 +1,4 @@
-"""Does what was forgotten come back when the model is trained on, without it?"""
+"""Rebound: does what was forgotten come back when training continues on retain rows only?"""
 
 from __future__ import annotations
 
@@ -17,8 +17,10 @@ from cu_core.unlearn.optim import OptimizerConfig
 
 
 def rebound(subject: Subject) -> Findings:
-    """``rebound_accuracy``: unseen rows of the forgotten class (a sample request: the forget rows themselves) after
-    plain SGD steps (momentum 0.9) on retain rows."""
+    """Compute ``rebound_accuracy``: accuracy after plain training on retain rows (momentum 0.9 with SGD).
+
+    It is measured on unseen rows of the forgotten class, or for sample requests on the forget rows themselves.
+    """
     config, split = subject.config, subject.split
     model = copy.deepcopy(subject.model)
     set_batch_norm(model, "per_rank")

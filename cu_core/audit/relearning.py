@@ -1,4 +1,4 @@
-"""How fast is it learned again from a few forget rows? A model that never saw them needs its time."""
+"""Relearning: how fast does a model learn a few forget rows again, compared with models that never saw them?"""
 
 from __future__ import annotations
 
@@ -31,12 +31,13 @@ LEARNED = 50.0
 
 @dataclass(frozen=True, kw_only=True)
 class Relearn(Method):
-    """Training loss of the shots plus that of retain rows, so that nothing is learned by answering one class always."""
+    """Training loss of the shots plus that of retain rows: a constant answer does not count as learning."""
 
     name: Literal["relearn"] = "relearn"
     source: ClassVar[str] = "audit"
 
     def losses(self, context: StepContext, batch: UnlearnBatch) -> Losses:
+        """Fit the shots and the retain rows together."""
         out = context.forward(batch.inputs)
         device = batch.retain.labels.device
         num_forget, num_retain = global_counts(len(batch.forget), len(batch.retain), device=device)
@@ -45,20 +46,25 @@ class Relearn(Method):
 
 
 class ShotStream(UnlearnStream):
-    """The same few forget rows every step, beside fresh retain rows."""
+    """Stream with the same few forget rows in every step, and fresh retain rows."""
 
     def __init__(self, split: ForgetSplit, batches: Batches, seed: int, shots: Rows, tokenize: Tokenize | None):
         super().__init__(split, batches, seed, tokenize)
         self.shots = shots
 
     def rows(self, step: int) -> tuple[Rows, Rows]:
+        """Return the shots and the retain rows of a step."""
         return self.shots, super().rows(step)[1]
 
 
 def relearning(subject: Subject) -> Findings:
-    """For 5 and 50 shots, accuracy (percent) on rows of the forgotten class never trained on (a sample request: the
-    other forget rows) after each step: its mean over the steps, and the number of steps to 50%, one more than there
-    are where it is not reached. Nothing for more shots than half of the forget rows."""
+    """Fine-tune on 5 and on 50 forget rows (shots) and measure how fast the accuracy returns.
+
+    The accuracy (percent) is measured after each step on rows of the forgotten class that were never trained on (sample
+    requests: on the other forget rows). Two metrics: its mean over the steps, and the number of steps until 50%, which
+    is one more than the number of steps if 50% is not reached. There is no metric where twice the shots exceed the
+    forget rows.
+    """
     metrics: dict[str, MetricResult] = {}
     curves = {}
     for count in SHOTS:
@@ -80,7 +86,7 @@ def _candidates(split: ForgetSplit) -> Rows:
 
 
 def _relearn(subject: Subject, count: int) -> tuple[list[float], int]:
-    """Accuracies after 0, 1, ... steps, and the number of rows behind each."""
+    """Return the accuracies after 0, 1, ... steps, and the number of rows behind each."""
     split, config = subject.split, subject.config
     rows = _candidates(split)
     rng = np.random.default_rng([subject.seed, 404, count])

@@ -23,7 +23,7 @@ from cu_core.types import MetricResult, RequestKind
 MAP_ROWS = 600
 """Most rows of the map of embeddings."""
 REPORT_VERSION = 9
-"""Of the form of ``audit.json``: raised when what is in it changes."""
+"""Version of the format of ``audit.json``: raised when its content changes."""
 GIVEN = {"best_paraphrase_accuracy": "paraphrases", "other_data_accuracy": "other_data"}
 """Metrics that there are only with a setting of the audit."""
 
@@ -54,7 +54,7 @@ class Row:
     difference: float | None
     """Unlearned - mean of the oracles; absent without an oracle."""
     band: Band | None
-    """How far it may lie from that mean."""
+    """How far the figure may lie from that mean."""
     tolerance: float | None
     """The larger of the band's two; absent for what is not judged."""
     in_gap: bool
@@ -62,7 +62,7 @@ class Row:
 
 @dataclass(frozen=True, kw_only=True)
 class AuditReport:
-    """What a reader needs to judge the result and to make it again."""
+    """Everything that a reader needs to judge the result and to reproduce it."""
 
     kind: RequestKind
     request: Mapping[str, Any]
@@ -96,6 +96,17 @@ class AuditReport:
 
 
 def figure_rows(original: Figures, unlearned: Figures, oracles: Sequence[Figures], rule: Rule) -> tuple[Row, ...]:
+    """Build one row for each metric that both models have, in points.
+
+    Args:
+        original: Figures of the original.
+        unlearned: Figures of the unlearned model.
+        oracles: Figures of each oracle.
+        rule: Gives the claim, the audit's configuration and the bands.
+
+    Returns:
+        The rows in the order of the table of metrics.
+    """
     rows = []
     for name, metric in metrics_of(rule.claim.kind, rule.config, rule.claim.classes).items():
         if name not in unlearned or name not in original:
@@ -123,7 +134,17 @@ def figure_rows(original: Figures, unlearned: Figures, oracles: Sequence[Figures
 
 
 def absent_metrics(kind: RequestKind, unlearned: Figures, oracles: int, config: AuditConfig) -> dict[str, str]:
-    """Why a metric is not there."""
+    """Explain why each missing metric is missing.
+
+    Args:
+        kind: Kind of the request.
+        unlearned: Figures of the unlearned model.
+        oracles: Number of oracles.
+        config: Configuration of the audit.
+
+    Returns:
+        Name of the metric -> reason.
+    """
     made = metrics_of(kind, config)
     pairs = {n for n, m in METRICS.items() if AUDITS[m.audit].pairs_only}
     pairs = set() if pairs & unlearned.keys() else pairs  # of a classifier nobody misses them
@@ -139,7 +160,17 @@ def absent_metrics(kind: RequestKind, unlearned: Figures, oracles: int, config: 
 def compare_models(
     original: Figures, unlearned: Figures, rule: Rule, others: Others | None = None
 ) -> tuple[OracleGap | None, OracleGap | None, Verdict]:
-    """(gap, gap of doing nothing, verdict); the gaps are absent without an oracle."""
+    """Judge the unlearned model and compute its distance to the oracles.
+
+    Args:
+        original: Figures of the original.
+        unlearned: Figures of the unlearned model.
+        rule: The verdict rule, with its oracles.
+        others: Passed on to ``judge``.
+
+    Returns:
+        (gap, gap of doing nothing, verdict). The gaps are ``None`` without an oracle.
+    """
     verdict = judge(original, unlearned, rule, others)
     if not rule.oracles:
         return None, None, verdict
@@ -147,15 +178,18 @@ def compare_models(
 
 
 def per_class_test_accuracy(subject: Subject) -> dict[int, MetricResult]:
+    """Compute the test accuracy of each class."""
     parts = [subject.retain_test] + ([subject.forget_test] if subject.split.forget.kind == "class" else [])
     correct, labels = (np.concatenate([getattr(p, f) for p in parts]) for f in ("correct", "labels"))
     return per_class_accuracy(correct, labels)
 
 
 def sample_table(role: str, subject: Subject) -> pa.Table:
-    """One row per evaluated sample: role, set, sample_id, label, predicted, loss, and its place on a 2-d map of the
-    embeddings (t-SNE, van der Maaten and Hinton 2008) for up to 600 test rows; image-text models: the columns of
-    ``pair_columns`` too, and the class prompts on the map."""
+    """Build one row per evaluated sample: role, set, sample_id, label, predicted, loss, x and y.
+
+    x and y are the position on a 2-d map of the embeddings (t-SNE, van der Maaten and Hinton 2008), for up to 600 test
+    rows. Image-text models also have the columns of ``pair_columns``, and their class prompts are on the map.
+    """
     sets = {
         "forget": subject.forget_train,
         "retain": subject.retain_train,
@@ -187,7 +221,7 @@ def sample_table(role: str, subject: Subject) -> pa.Table:
 
 
 def _prompts(role: str, model: ImageTextClassifier) -> pa.Table:
-    """A row for each class, of set ``prompt``: sample_id is minus its number from 1."""
+    """Build a row for each class, of set ``prompt``; its sample_id is -1 - class."""
     numbers = np.arange(model.prompts.shape[1])
     count = len(numbers)
     columns = {"role": [role] * count, "set": ["prompt"] * count, "sample_id": -1 - numbers, "label": numbers}

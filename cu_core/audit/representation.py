@@ -19,8 +19,12 @@ NEIGHBOURS = 10
 
 
 def representation(subject: Subject) -> Findings:
-    """Linear probes on the embedding and on the hidden feature, nearest neighbours, and 5-shot prototypes, all fitted
-    on train rows and scored on unseen rows of the forgotten class (percent); mean cosine among these rows (-1..1)."""
+    """Measure how much of a forgotten class the features keep.
+
+    Linear probes on the embedding and on the hidden feature, nearest neighbours, and 5-shot prototypes: all are fitted
+    on train rows and scored on unseen rows of the forgotten class (percent). Also the mean cosine among these rows
+    (-1..1).
+    """
     forget, retain, test = subject.forget_all, subject.retain_train, subject.forget_test
     labels = np.concatenate([forget.labels, retain.labels])
     found = {
@@ -59,7 +63,7 @@ def representation(subject: Subject) -> Findings:
 
 
 def _parts(labels: NDArray[np.int64], classes: Sequence[int]) -> dict[str, NDArray[np.bool_]]:
-    """Suffix of a metric's name -> rows: all, and of several forgotten classes each by itself."""
+    """Map the suffix of a metric's name to its rows: all rows, and each class if several are forgotten."""
     by_class = {f"/{c}": labels == c for c in classes} if len(classes) > 1 else {}
     return {"": np.ones(len(labels), dtype=np.bool_), **by_class}
 
@@ -76,7 +80,7 @@ def _cosine(test: Predictions) -> MetricResult:
 
 
 def _like_a_class(labels: np.ndarray, retain_labels: np.ndarray, seed: int) -> np.ndarray:
-    """Mask of as many rows of each forgotten class as a retained class has: neighbours vote by number."""
+    """Return a mask of as many rows of each forgotten class as a retained class has; neighbours vote by number."""
     wanted = int(np.median(np.unique(retain_labels, return_counts=True)[1]))
     rng = np.random.default_rng(seed)
     mask = np.zeros(len(labels), dtype=np.bool_)

@@ -22,7 +22,7 @@ UNSEEN = ("unseen_i2t_r1", "unseen_t2i_r1")
 
 @dataclass(frozen=True)
 class Pairs:
-    """Rows of a set with their first captions, N of them."""
+    """N rows of a set with their first captions."""
 
     rows: Predictions
     texts: NDArray[np.float32]
@@ -34,11 +34,16 @@ class Pairs:
 
 
 def retrieval(subject: Subject) -> Findings:
-    """Recall at 1, 5 and 10 (percent), image to caption and caption to image, and the precision of the latter, of what
-    is forgotten and of what is retained. Class requests: unseen rows, searched among all of the test set; a match is a
-    pair of the same class. Sample requests: forget rows that decided nothing among themselves, as many retain rows and
-    unseen ones likewise; a match is a pair with the same caption. Beside it the mean cosine of matched pairs less that
-    of unmatched ones, and how well it tells forget rows from holdout rows; and what ``zero_shot`` finds."""
+    """Measure whether search still finds what is forgotten; empty for models other than image-text models.
+
+    Recall at 1, 5 and 10 (percent), image to caption and caption to image, and the precision of the latter, of what is
+    forgotten and of what is retained. Also the mean cosine of matched pairs minus that of unmatched ones, how well it
+    separates forget rows from holdout rows, and the figures of ``zero_shot``.
+
+    Class requests: the queries are unseen rows, and the whole test set is searched. A match is a pair of the same
+    class. Sample requests: forget rows that did not influence when to stop are searched among themselves, and so are as
+    many retain rows and as many unseen rows. A match is a pair with the same caption.
+    """
     if not isinstance(subject.model, ImageTextClassifier):
         return Findings({})
     is_class = subject.split.forget.kind == "class"
@@ -61,7 +66,7 @@ def retrieval(subject: Subject) -> Findings:
 
 
 def _pairs(subject: Subject, names: list[tuple[str, int | None]]) -> list[Pairs]:
-    """Sets of the subject, at most so many rows of each."""
+    """Return sets of the subject, with at most the given number of rows of each."""
     model, split = subject.model, subject.split
     assert isinstance(model, ImageTextClassifier)
     places = {"forget_train": "forget_reported"}
@@ -96,14 +101,14 @@ def _recalls(name: str, queries: Pairs, gallery: list[Pairs]) -> dict[str, Metri
 
 
 def _margins(pairs: Pairs, retain: Pairs) -> NDArray[np.float64]:
-    """(N,): cosine of each pair less the mean of its image with retained captions."""
+    """Compute the cosine of each pair minus the mean of its image with retained captions, (N,)."""
     matched = (pairs.rows.embedding * pairs.texts).sum(1)
     unmatched = (pairs.rows.embedding @ retain.texts.T).mean(1)
     return (matched - unmatched).astype(np.float64)  # type: ignore[no-any-return]
 
 
 def _attack(subject: Subject, retain: Pairs) -> MetricResult:
-    """AUC of a threshold on the margin, forget rows against holdout rows of the same classes."""
+    """Compute the AUC of a threshold on the margin, forget rows against holdout rows of the same classes."""
     members, others = _pairs(subject, [("forget_train", None), ("holdout", None)])
     weights = class_match_weights(others.rows.labels, members.rows.labels)
     auc = attack_auc(_margins(members, retain), _margins(others, retain), weights)

@@ -1,4 +1,4 @@
-"""The strong tier: what pools of models show, from their margins on the same rows."""
+"""The strong tier of the audit: pools of models compared by their margins on the same rows."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ DRAWS = 500
 
 
 def spread(rows: Rows, count: int) -> Rows:
-    """At most ``count`` of the rows, evenly over all of them: neighbours often share a class."""
+    """Return at most ``count`` of the rows, evenly spaced, since neighbouring rows often share a class."""
     if len(rows) <= count:
         return rows
     return rows[np.linspace(0, len(rows) - 1, count).astype(np.int64)]
@@ -42,7 +42,7 @@ def spread(rows: Rows, count: int) -> Rows:
 
 @dataclass(frozen=True)
 class Margins:
-    """What one model gives: log(p_y / (1 - p_y)) on target rows and on unseen rows, and two accuracies (0..1)."""
+    """Outputs of one model: log(p_y / (1 - p_y)) on target rows and on unseen rows, and two accuracies (0..1)."""
 
     target: Array
     unseen: Array
@@ -50,15 +50,26 @@ class Margins:
     test_accuracy: Array
 
     def save(self, path: Path) -> None:
+        """Write the arrays to one file."""
         save_arrays(path, vars(self))
 
     @staticmethod
     def load(path: Path) -> Margins:
+        """Read arrays that ``save`` wrote."""
         return Margins(**load_arrays(path))
 
 
 def margins_of(model: Classifier, split: ForgetSplit, targets: RowSet) -> Margins:
-    """``targets`` are training rows of the whole set, read through ``split``'s reader."""
+    """Compute the margins of one model.
+
+    Args:
+        model: The model.
+        split: Gives the holdout, retain and test rows, and the reader.
+        targets: Training rows of the whole set, read through ``split``'s reader.
+
+    Returns:
+        Margins and accuracies.
+    """
     found = [
         predict(model, split.reader, rows) for rows in (targets, RowSet("val", spread(split.holdout.rows, TARGETS)))
     ]
@@ -95,9 +106,17 @@ PARTS = {"forget": "target", "unseen": "unseen"}
 
 
 def pool_a(pools: Mapping[str, Sequence[Margins]]) -> tuple[list[StrongFigure], dict[str, str]]:
-    """Distances and forgetting quality of ``original``, ``unlearned`` and ``oracle`` models of N seeds, and why a
-    distance is absent. All comparisons are of N/2 models against the other N/2 oracles, so that the null, oracles
-    against oracles, has the same size."""
+    """Compute distances and forgetting quality from models of N seeds.
+
+    All comparisons are of N/2 models against the other N/2 oracles, so that the null, oracles against oracles, has the
+    same size.
+
+    Args:
+        pools: Margins of the ``original``, ``unlearned`` and ``oracle`` models, one of each seed.
+
+    Returns:
+        The figures, and for each absent distance why it is absent.
+    """
     half = len(pools["oracle"]) // 2
     figures: list[StrongFigure] = []
     absent: dict[str, str] = {}
@@ -119,7 +138,7 @@ def pool_a(pools: Mapping[str, Sequence[Margins]]) -> tuple[list[StrongFigure], 
 def _distance(
     name: str, title: str, distance: Callable[[Array, Array], Array], stacks: Mapping[str, Array], half: int
 ) -> StrongFigure:
-    """The 95th percentile over rows, and the shift that it finds with these oracles' correlation between rows."""
+    """Compute the 95th percentile over rows, and the shift it detects with these oracles' correlation of rows."""
     against = stacks["oracle"][half : 2 * half]
     rows = {role: distance(stack[:half], against) for role, stack in stacks.items()}
     value, low, high = _percentile(rows["unlearned"])
@@ -134,7 +153,7 @@ def _distance(
 
 
 def _quality(pools: Mapping[str, Sequence[Margins]], half: int) -> list[StrongFigure]:
-    """Forgetting quality, alone and times utility (Triantafillou et al. 2024, eq. 4)."""
+    """Compute the forgetting quality, alone and times utility (Triantafillou et al. 2024, eq. 4)."""
     target = {role: np.stack([m.target for m in models]) for role, models in pools.items()}
     against = target["oracle"][half : 2 * half]
     score = {role: forgetting_quality(forgetting_epsilon(stack[:half], against)) for role, stack in target.items()}
@@ -149,7 +168,7 @@ def _quality(pools: Mapping[str, Sequence[Margins]], half: int) -> list[StrongFi
 
 
 def _utility(models: Sequence[Margins], oracles: Sequence[Margins]) -> float:
-    """Retain and test accuracy relative to the oracles', multiplied (Triantafillou et al. 2024, eq. 4)."""
+    """Multiply retain and test accuracy, each relative to the oracles' (Triantafillou et al. 2024, eq. 4)."""
 
     def ratio(name: str) -> float:
         return float(np.mean([getattr(m, name) for m in models]) / np.mean([getattr(m, name) for m in oracles]))
@@ -158,7 +177,7 @@ def _utility(models: Sequence[Margins], oracles: Sequence[Margins]) -> float:
 
 
 def _percentile(values: Array) -> tuple[float, float, float]:
-    """95th percentile over rows with its bootstrap interval."""
+    """Compute the 95th percentile over rows with its bootstrap interval."""
     rng = np.random.default_rng(0)
     drawn = values[rng.integers(len(values), size=(DRAWS, len(values)))]
     low, high = np.quantile(np.percentile(drawn, PERCENTILE, axis=1), [0.025, 0.975])
@@ -166,10 +185,17 @@ def _percentile(values: Array) -> tuple[float, float, float]:
 
 
 def pool_b(pools: Mapping[str, Sequence[Margins]], trained_on_MT: NDArray[np.bool_]) -> list[StrongFigure]:
-    """U-LiRA (either direction, and one-sided) and U-RMIA (one-sided) of ``original`` and ``unlearned`` models on
-    random halves; ``trained_on_MT`` says which target rows each was trained on, and its unlearned form has forgotten.
+    """Compute U-LiRA (two-sided and one-sided) and U-RMIA (one-sided) from models trained on random halves.
 
-    Raises: UserError if there are too few models.
+    Args:
+        pools: Margins of the ``original`` and ``unlearned`` models.
+        trained_on_MT: Which target rows each model was trained on; its unlearned form has forgotten these.
+
+    Returns:
+        One figure for each attack.
+
+    Raises:
+        UserError: There are too few models.
     """
     figures = []
     for name, (title, attack) in ATTACKS.items():

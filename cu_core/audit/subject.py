@@ -88,7 +88,7 @@ class AuditConfig:
 
 @dataclass(frozen=True)
 class Findings:
-    """What one audit found."""
+    """Result of one audit."""
 
     metrics: Mapping[str, MetricResult]
     curves: Mapping[str, Sequence[float]] = field(default_factory=dict)
@@ -96,7 +96,7 @@ class Findings:
 
 
 class Subject:
-    """Predictions of one model by set; ``forget_train`` holds only rows that decided nothing."""
+    """Predictions of one model on each set; ``forget_train`` holds only rows that did not influence when to stop."""
 
     def __init__(self, model: Classifier, split: ForgetSplit, config: AuditConfig, seed: int):
         self.model, self.split, self.config, self.seed = model, split, config, seed
@@ -106,30 +106,36 @@ class Subject:
 
     @cached_property
     def forget_all(self) -> Predictions:
+        """Predictions on all rows of the request."""
         return self._predict("forget_set")
 
     @cached_property
     def forget_train(self) -> Predictions:
+        """Predictions on the forget rows that are reported."""
         return self._predict("forget_reported")
 
     @cached_property
     def forget_test(self) -> Predictions:
+        """Predictions on test rows of the forgotten classes."""
         return self._predict("forget_test")
 
     @property
     def forget_test_by_class(self) -> dict[int, Predictions]:
-        """``forget_test`` class by class, where several are forgotten."""
+        """``forget_test`` of each class, if several classes are forgotten; else empty."""
         classes, whole = self.split.forget.classes, self.forget_test
         return {c: whole.where(whole.labels == c) for c in classes} if len(classes) > 1 else {}
 
     @cached_property
     def retain_train(self) -> Predictions:
+        """Predictions on a sample of the retain rows."""
         return self._predict("retain_train")
 
     @cached_property
     def retain_test(self) -> Predictions:
+        """Predictions on test rows that are not forgotten."""
         return self._predict("retain_test")
 
     @cached_property
     def holdout(self) -> Predictions:
+        """Predictions on rows that no model was trained on."""
         return self._predict("holdout")

@@ -31,7 +31,7 @@ ALL: tuple[RequestKind, ...] = ("class", "sample")
 
 @dataclass(frozen=True)
 class Audit:
-    """A row of the AUDITS table; one of ``alone``, ``against`` and ``between`` at least is given."""
+    """A row of the AUDITS table; at least one of ``alone``, ``against`` and ``between`` is given."""
 
     title: str
     question: str
@@ -89,13 +89,14 @@ class Metric:
     judged: tuple[RequestKind, ...] = ()
     """Requests whose verdict it enters; the others describe. Fixed before any figure is seen."""
     weight: float = 1.0
-    """Share of the family error among the primary metrics, relative to theirs: more for the one that sees most."""
+    """Relative share of the family error among the primary metrics; larger for the most sensitive metric."""
     towards: str | None = None
-    """A distance has no direction: where this metric lies above the oracles' too, it leads towards the original."""
+    """A distance has no direction. If this metric also lies above the oracles', the distance points to the original."""
     by_class: bool = False
     """Whether it is also made for each forgotten class by itself, and then judged by class, where there are several."""
 
     def points(self, result: MetricResult) -> float:
+        """Convert a result to points."""
         return self.scale * result.value
 
 
@@ -108,7 +109,7 @@ _SIDES: tuple[tuple[str, str, Literal["forget", "utility"]], ...] = (
 
 
 class _Metrics(dict[str, Metric]):
-    """``name/c`` is the metric ``name`` of the forgotten class ``c`` alone."""
+    """Table of metrics that also knows parts: ``name/c`` is the metric ``name`` of the forgotten class ``c`` alone."""
 
     def __missing__(self, name: str) -> Metric:
         base, _, number = name.partition("/")
@@ -196,26 +197,35 @@ METRICS: Mapping[str, Metric] = _Metrics(
 
 
 def audits_of(kind: RequestKind, config: AuditConfig) -> dict[AuditName, Audit]:
-    """Those that are made."""
+    """Return the audits that are run for this kind of request."""
     wanted = AUDITS if config.audits is None else config.audits
     return {name: audit for name, audit in AUDITS.items() if name in wanted and kind in audit.kinds}
 
 
 def metrics_of(kind: RequestKind, config: AuditConfig, classes: Sequence[int] = ()) -> dict[str, Metric]:
-    """In the order of the table, each followed by its parts for single ``classes`` where there are several."""
+    """Return the metrics that are computed, in the order of the table.
+
+    Args:
+        kind: Kind of the request.
+        config: Configuration of the audit.
+        classes: Forgotten classes. If there are several, each metric is followed by its parts for single classes.
+
+    Returns:
+        Name -> metric.
+    """
     audits = audits_of(kind, config)
     names = [name for name, metric in METRICS.items() if kind in metric.kinds and metric.audit in audits]
     return {part: METRICS[part] for name in names for part in (name, *parts_of(name, classes))}
 
 
 def parts_of(name: str, classes: Sequence[int]) -> list[str]:
-    """The metric for each forgotten class by itself, where there are several."""
+    """Return the names of a metric for each forgotten class; empty if there is only one class."""
     return [f"{name}/{c}" for c in classes] if METRICS[name].by_class and len(classes) > 1 else []
 
 
 @dataclass(frozen=True)
 class Claim:
-    """What a verdict is about; it fixes, before any figure is seen, what is judged and what must have power."""
+    """What a verdict is about; determines, before any figure is seen, what is judged and what must have power."""
 
     kind: RequestKind
     classes: tuple[int, ...] = ()
@@ -227,7 +237,7 @@ class Claim:
 
     @property
     def judged(self) -> tuple[str, ...]:
-        """Names of the primary metrics: what they are does not depend on which audits were made."""
+        """Names of the primary metrics; they do not depend on which audits were run."""
         found = []
         for name, metric in METRICS.items():
             audit = AUDITS[metric.audit]
@@ -238,14 +248,14 @@ class Claim:
 
     @property
     def audits(self) -> tuple[AuditName, ...]:
-        """Audits without which nothing can be said of this request: each must have power."""
+        """Audits that this request cannot do without: each must have power."""
         if not self.labelled:
             return ("retrieval",)
         return ("accuracy", "representation", "relearning") if self.kind == "class" else ("membership",)
 
 
 def audit_alone(subject: Subject) -> Findings:
-    """Every audit that needs the model only."""
+    """Run every audit that needs only the model."""
     audits = audits_of(subject.split.forget.kind, subject.config).values()
     few = subject.split.reader.manifest.num_classes < 2
     parts = [a.alone(subject) for a in audits if a.alone and not (few and a.needs_classes)]
@@ -258,7 +268,18 @@ def audit_alone(subject: Subject) -> Findings:
 def audit_against(
     kind: RequestKind, config: AuditConfig, answers: Answers, references: Sequence[Answers], original: Answers
 ) -> dict[str, MetricResult]:
-    """Every audit that compares answers with those of oracles, the original's beside them."""
+    """Run every audit that compares answers with those of the oracles.
+
+    Args:
+        kind: Kind of the request.
+        config: Configuration of the audit.
+        answers: Answers of the audited model.
+        references: Answers of the oracles.
+        original: Answers of the original.
+
+    Returns:
+        Name -> result; empty for data with fewer than two classes.
+    """
     if answers.forget.shape[1] < 2:
         return {}
     audits = audits_of(kind, config).values()

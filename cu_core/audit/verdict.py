@@ -1,23 +1,24 @@
-"""From figures to a word, by a stated rule with a stated error rate.
+"""The verdict rule: from figures to one word, with a stated error rate.
 
-1. What is judged is fixed by the request before any figure is seen: a handful of primary metrics (``Claim.judged``).
-   All others describe. The tolerance of a figure is the larger of the equivalence margin and the prediction interval of
-   one more oracle (``oracle_gap.band``). The primary metrics share ``family_error`` by their weights (Bonferroni): a
+1. The request determines what is judged before any figure is seen: a few primary metrics (``Claim.judged``). All other
+   metrics only describe. The tolerance of a figure is the larger of the equivalence margin and the prediction interval
+   of one more oracle (``oracle_gap.band``). The primary metrics share ``family_error`` by their weights (Bonferroni): a
    further oracle fails on any metric with probability ``family_error`` at most; `cu calibrate` measures it.
 2. Controls: held-out oracles must pass an audit, each judged by the others without the margin (at most a fifth may
-   fail), and the original must fail it at a margin of ``POWER_MARGIN`` points (else it has no power). An audit whose
-   held-out oracles fail, and any audit where there are fewer than three oracles, is not trusted.
+   fail). The original must fail it at a margin of ``POWER_MARGIN`` points, else the audit has no power. An audit is not
+   trusted if its held-out oracles fail or if there are fewer than three oracles.
 3. An audit says ``under-forgotten`` if a forget metric lies above its tolerance, or a distance whose direction
-   (``Metric.towards``) is that of the original; else ``over-forgotten`` if any metric lies outside (too much forgotten,
-   too much damaged, or answers that no oracle gives; more useful than the oracles is no fault); else
-   ``indistinguishable`` if it is trusted and has power; else ``inconclusive``. An audit that is not trusted never says
+   (``Metric.towards``) is that of the original. Else it says ``over-forgotten`` if any metric lies outside (too much
+   forgotten, too much damaged, or answers that no oracle gives; more useful than the oracles is no fault). Else it says
+   ``indistinguishable`` if it is trusted and has power, else ``inconclusive``. An audit that is not trusted never says
    more than ``inconclusive``, but its figures outside are kept.
-4. Overall: ``under-forgotten`` if an audit says so, else ``over-forgotten`` if one says so, else ``inconclusive`` if an
+4. Overall: ``under-forgotten`` if an audit says so; else ``over-forgotten`` if one says so; else ``inconclusive`` if an
    audit that is not trusted has a figure outside, or if an audit of the request's own claim (``Claim.audits``) is
    missing, not trusted or without power; else ``indistinguishable``.
 
 So neither a narrower margin nor a further audit makes a verdict milder: tolerances do not depend on which audits were
-made, trust and power do not depend on the margin. (An audit of the claim that was missing completes the evidence.)
+run, and trust and power do not depend on the margin. (If an audit of the claim was missing, running it completes the
+evidence.)
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ FEWEST_ORACLES = 3
 
 @dataclass(frozen=True)
 class AuditVerdict:
-    """What one audit says, and whether it could have said otherwise."""
+    """Verdict of one audit, and whether the audit could have given another."""
 
     word: Word
     reason: str
@@ -53,7 +54,7 @@ class AuditVerdict:
 
 @dataclass(frozen=True)
 class Verdict:
-    """The word and the figures that led to it."""
+    """The overall word and the figures that led to it."""
 
     word: Word
     reason: str
@@ -64,6 +65,7 @@ class Verdict:
 
     @property
     def outside(self) -> dict[str, float]:
+        """Metrics of all audits that lie beyond their tolerance, with their difference in points."""
         return {name: value for audit in self.audits.values() for name, value in audit.outside.items()}
 
 
@@ -76,7 +78,15 @@ class Rule:
     config: AuditConfig
 
     def band(self, name: str, margin: float | None = None) -> Band | None:
-        """Absent for what the oracles do not have."""
+        """Compute the tolerance of one metric, or ``None`` if an oracle lacks the metric.
+
+        Args:
+            name: Name of the metric.
+            margin: Equivalence margin in points. Default: that of the configuration.
+
+        Returns:
+            The band at this metric's share of ``family_error``.
+        """
         if not all(name in oracle for oracle in self.oracles):
             return None
         whole = sum(METRICS[judged].weight for judged in self.claim.judged)
@@ -85,7 +95,16 @@ class Rule:
         return band(name, self.oracles, wide, error)
 
     def outside(self, model: Figures, audit: AuditName, margin: float | None = None) -> dict[str, float]:
-        """Primary metrics of the audit beyond their tolerance; ``margin`` replaces that of the configuration."""
+        """Return the primary metrics of one audit that lie beyond their tolerance.
+
+        Args:
+            model: Figures of the model.
+            audit: Name of the audit.
+            margin: Equivalence margin in points. Default: that of the configuration.
+
+        Returns:
+            Name -> signed difference from the oracles, in points.
+        """
         found = {}
         for name in self.claim.judged:
             if METRICS[name].audit == audit and name in model and (limit := self.band(name, margin)):
@@ -98,7 +117,7 @@ class Rule:
         return found
 
     def still_known(self, model: Figures, name: str, off: float) -> bool:
-        """Whether a figure outside its tolerance shows that something was not forgotten."""
+        """Return whether a figure outside its tolerance shows that something was not forgotten."""
         metric = METRICS[name]
         if metric.towards is None:
             return metric.side in ("forget", "projection") and off > 0
@@ -111,8 +130,18 @@ Others = Callable[[int], Sequence[Figures]]
 
 
 def judge(original: Figures, unlearned: Figures, rule: Rule, others: Others | None = None) -> Verdict:
-    """The verdict on ``unlearned``; without ``others``, figures of the oracles are taken as they are when one of them
-    is held out."""
+    """Return the verdict on ``unlearned``.
+
+    Args:
+        original: Figures of the original.
+        unlearned: Figures of the unlearned model.
+        rule: The claim, the oracles and the configuration.
+        others: Number of an oracle -> figures of the other oracles, computed without it. Default: the figures of the
+            oracles are used as they are when one of them is held out.
+
+    Returns:
+        The verdict; ``inconclusive`` without an oracle.
+    """
     claim, oracles = rule.claim, rule.oracles
     if not oracles:
         return Verdict("inconclusive", "no oracle was trained")

@@ -19,9 +19,12 @@ Features = NDArray[np.float32]
 
 
 def zero_shot(subject: Subject) -> dict[str, MetricResult]:
-    """Class requests: accuracy on unseen images in the wording (template, paraphrase) in which most is left, the share
-    of retained images given to the concept, and how far its prompts lie from those of other classes. All requests:
-    accuracy on other data sets."""
+    """Measure what zero-shot classification still finds.
+
+    Class requests: the accuracy on unseen images in the wording (template, paraphrase) that finds most of them, the
+    share of retained images given to the concept, and the distance of its prompts from those of other classes. All
+    requests: the accuracy on other data sets.
+    """
     model, split = subject.model, subject.split
     assert isinstance(model, ImageTextClassifier)
     found = _other_data(subject)
@@ -57,12 +60,12 @@ def _replaced(classes_CD: Features, forgotten: list[int], text_D: Features) -> F
 
 
 def _nearest(subject: Subject, classes_CD: Features) -> NDArray[np.int64]:
-    """(N,): the class that an unseen forgotten image is given to."""
+    """Return the class that each unseen forgotten image is given to, (N,)."""
     return np.asarray((subject.forget_test.embedding @ classes_CD.T).argmax(1), np.int64)
 
 
 def _distance(prompts_TCD: Features, forgotten: list[int]) -> MetricResult:
-    """1 - cosine of the forgotten class's prompt to the nearest retained class's; the interval spans the templates."""
+    """Compute 1 - cosine of the forgotten prompt to the nearest retained one; the interval spans the templates."""
     retained = np.delete(prompts_TCD, forgotten, axis=1)
     apart = 1 - np.einsum("tfd,tcd->tfc", prompts_TCD[:, forgotten], retained).max(2)
     return MetricResult(float(apart.mean()), apart.size, float(apart.min()), float(apart.max()))
@@ -84,9 +87,10 @@ def _other_data(subject: Subject) -> dict[str, MetricResult]:
 
 
 def digests_of(folders: tuple[str, ...]) -> list[str]:
-    """Of packed data.
+    """Return the digests of packed data sets.
 
-    Raises: DataError if one is not there or has no classes.
+    Raises:
+        DataError: A data set is missing, has no classes, or has no val or test split.
     """
     manifests = [ShardReader(folder).manifest for folder in folders]
     for folder, manifest in zip(folders, manifests, strict=True):

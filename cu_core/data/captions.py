@@ -22,10 +22,20 @@ ROWS_AT_ONCE = 512
 
 
 def captioned(source: Source, templates: Sequence[str]) -> Source:
-    """The source with a caption for each row: a template, drawn by the sample_id, with the row's class name in it, and
-    its sample_id in the place of ``{id}`` (a caption of its own for each row, which a model can only memorise).
+    """Return the source with a caption made from a template for each row.
 
-    Raises: DataError for a template without ``{class}``, and for a source that has no classes.
+    The template is drawn by the sample_id. ``{class}`` is replaced by the row's class name and ``{id}`` by its
+    sample_id (which gives each row a caption of its own, which a model can only memorise).
+
+    Args:
+        source: A source with classes.
+        templates: Captions that contain ``{class}``.
+
+    Returns:
+        The source with captions.
+
+    Raises:
+        DataError: A template lacks ``{class}``, or the source has no classes.
     """
     if source.class_names == PAIRS:
         raise DataError("--caption makes captions of class names; this source has captions and no classes.")
@@ -47,7 +57,7 @@ def captioned(source: Source, templates: Sequence[str]) -> Source:
 
 
 def _pairs(split: Split, rows: Sequence[tuple[int, bytes, list[str], str]]) -> Chunk:
-    """(sample_id, image file, captions, metadata) of some rows."""
+    """Build a chunk from rows (sample_id, image file, captions, metadata)."""
     ids, images, captions, metadata = zip(*rows, strict=True)
     extra = pa.table({CAPTION: pa.array(captions, pa.list_(pa.string())), "metadata": pa.array(metadata, pa.string())})
     return Chunk(split, list(images), np.zeros(len(rows), np.int64), np.array(ids, np.int64), extra)
@@ -68,6 +78,9 @@ def webdataset(argument: str, options: SourceOptions) -> Source:
     """``DIR/*.tar`` as img2dataset writes them: ``KEY.jpg``, ``KEY.txt`` with the caption, ``KEY.json`` with metadata.
 
     File names that start with train, val or test name the split.
+
+    Raises:
+        DataError: There is no tar file, or one is damaged.
     """
     paths = sorted(Path(argument).glob("**/*.tar"))
     if not paths:
@@ -85,7 +98,7 @@ def webdataset(argument: str, options: SourceOptions) -> Source:
 
 
 def _members(path: Path, read: bool = True) -> Iterator[tuple[str, bytes]]:
-    """Names and contents of a tar's files, never unpacked to disk."""
+    """Yield names and contents of a tar's files without unpacking it to disk."""
     try:
         with tarfile.open(path) as tar:
             for member in tar:
@@ -97,7 +110,7 @@ def _members(path: Path, read: bool = True) -> Iterator[tuple[str, bytes]]:
 
 
 def _samples(path: Path) -> Iterator[tuple[int, bytes, list[str], str]]:
-    """Files that share a name up to the first dot are one sample; they lie side by side."""
+    """Group adjacent files that share a name up to the first dot into samples."""
     key, parts = "", dict[str, bytes]()
     for name, content in _members(path):
         own, _, kind = name.partition(".")
@@ -126,8 +139,13 @@ def _sample(path: Path, key: str, parts: dict[str, bytes]) -> tuple[int, bytes, 
 
 
 def coco(argument: str, options: SourceOptions) -> Source:
-    """``CAPTIONS.json:IMAGES``: captions as COCO has them (Chen et al. 2015), several an image; the file's name, e.g.
-    captions_val2017.json, names the split."""
+    """``CAPTIONS.json:IMAGES``: captions in the format of COCO (Chen et al. 2015), several for each image.
+
+    The file's name, e.g. captions_val2017.json, names the split.
+
+    Raises:
+        DataError: The file or folder does not exist, or the captions are not usable.
+    """
     file, _, folder = argument.partition(":")
     if not Path(file).is_file() or not Path(folder or "?").is_dir():
         raise DataError(f"coco:{argument} must be coco:CAPTIONS.json:IMAGE_FOLDER, both there.")

@@ -1,4 +1,4 @@
-"""Whether a shard is what was packed: its sha256 once per machine, its size and time of change ever after."""
+"""Checks that a shard is what was packed: by sha256 once per machine, later by size and time of change."""
 
 from __future__ import annotations
 
@@ -13,10 +13,19 @@ from cu_core.storage import cache, shown
 
 
 def check_shard(path: Path, shard: ShardInfo, copy: Path | None = None, anew: bool = False) -> None:
-    """Compare with the manifest. The sha256 is taken where this machine has not done so since the file last changed, or
-    ``anew``. ``copy``: where the bytes lie until they are found sound.
+    """Compare a shard with the manifest.
 
-    Raises: DataError if they are not those that were packed; FileNotFoundError.
+    The sha256 is computed if this machine has not computed it since the file last changed, or if ``anew`` is set.
+
+    Args:
+        path: Path of the shard.
+        shard: Its entry in the manifest.
+        copy: Temporary file that holds the bytes until they are verified. Default: ``path``.
+        anew: Whether the sha256 is computed in any case.
+
+    Raises:
+        DataError: The bytes are not those that were packed.
+        FileNotFoundError: The file does not exist.
     """
     file = copy or path
     found = file.stat()

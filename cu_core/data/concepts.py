@@ -35,18 +35,19 @@ class ByConcept:
 
     @property
     def phrases(self) -> tuple[str, ...]:
+        """The concept and its synonyms."""
         return (self.concept, *self.synonyms)
 
     @property
     def pattern(self) -> re.Pattern[str]:
-        """One of the phrases, as whole words, in any case, with any white space between them."""
+        """Pattern that matches any phrase as whole words, in any case, with any white space between the words."""
         phrases = (r"\s+".join(map(re.escape, p.split())) for p in self.phrases)
         return re.compile(rf"(?<!\w)(?:{'|'.join(phrases)})(?!\w)", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class ConceptReport:
-    """What a concept matched, for a look before anything runs."""
+    """What a concept matched, to be checked before a run."""
 
     of_class: int
     """Training rows whose class has the concept's name."""
@@ -61,11 +62,12 @@ class ConceptReport:
 
     @property
     def near(self) -> str:
+        """The near misses as one text."""
         return ", ".join(f"{word} ({count})" for word, count in self.near_misses)
 
     @property
     def lines(self) -> list[str]:
-        """For a reader."""
+        """The report as lines for the terminal."""
         shown = [f"  matched: {text}" for text in self.examples]
         return [
             f"concept: {self.by_caption} rows by caption, {self.of_class} by class name",
@@ -75,9 +77,19 @@ class ConceptReport:
 
 
 def find_concept(request: ByConcept, reader: ShardReader, examples: int = 5, misses: int = 8) -> ConceptReport:
-    """One pass over labels and captions.
+    """Find the rows that a concept names, in one pass over labels and captions.
 
-    Raises: UserError for data without captions.
+    Args:
+        request: The concept and its synonyms.
+        reader: The data set.
+        examples: Largest number of matching captions that are reported.
+        misses: Largest number of near misses that are reported.
+
+    Returns:
+        The rows and the report.
+
+    Raises:
+        UserError: The data has no captions.
     """
     names = [name.lower() for name in reader.manifest.class_names]
     classes = [number for number, name in enumerate(names) if name in {p.lower() for p in request.phrases}]
@@ -111,7 +123,11 @@ def _resembles(word: str, wanted: list[str]) -> bool:
 
 
 def resolve_concept(request: ByConcept, reader: ShardReader) -> Rows:
-    """Raises: UserError with the near misses if nothing names the concept."""
+    """Return the training rows that a concept names, ascending.
+
+    Raises:
+        UserError: Nothing names the concept; the message lists the near misses.
+    """
     report = find_concept(request, reader)
     if not len(report.rows):
         near = f"near misses: {report.near}" if report.near else "nothing comes near"

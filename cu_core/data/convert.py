@@ -36,7 +36,7 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class SplitPlan:
-    """How the source's training rows become splits; every row's place depends on ``seed`` and its number only."""
+    """How the source's training rows are split; the split of a row depends only on ``seed`` and the row's number."""
 
     val_frac: float = 0.1
     test_frac: float = 0.2
@@ -46,7 +46,11 @@ class SplitPlan:
     seed: int = 0
 
     def sizes(self, counts: Mapping[Split, int]) -> tuple[int, int, int]:
-        """(val, test, train) rows taken from the source's training rows."""
+        """Return the (val, test, train) rows taken from the source's training rows.
+
+        Raises:
+            DataError: There are fewer training rows than ``train_rows``.
+        """
         count = counts.get("train", 0)
         val = 0 if "val" in counts else round(count * self.val_frac)
         test = 0 if "test" in counts else round(count * self.test_frac)
@@ -62,7 +66,7 @@ class SplitPlan:
 
 
 def assign_splits(source: Source, plan: SplitPlan) -> Iterator[Chunk]:
-    """The source's chunks with every training row moved to its split, or dropped."""
+    """Yield the source's chunks with every training row assigned to its split, or dropped."""
     val, test, train = plan.sizes(source.counts)
     targets: tuple[tuple[Split, int], ...] = (("val", val), ("test", test), ("train", train))
     order = EpochOrder(source.counts["train"], plan.seed) if source.counts.get("train") else None
@@ -98,9 +102,20 @@ def _counted(chunks: Iterator[Chunk], total: int, progress: Progress) -> Iterato
 
 
 def pack(spec: str, out: Path, plan: SplitPlan, options: SourceOptions, progress: Progress) -> Manifest:
-    """Write ``spec`` (``digits``, ``fashion-mnist:DIR``, ..., ``arrow:DIR``) as a shard set at ``out``.
+    """Write a source as a packed data set.
 
-    Raises: DataError.
+    Args:
+        spec: ``digits``, ``fashion-mnist:DIR``, ..., ``arrow:DIR``.
+        out: Folder to write; it must not exist.
+        plan: How training rows are split.
+        options: Options of the source.
+        progress: Called with rows done and rows in total.
+
+    Returns:
+        The manifest.
+
+    Raises:
+        DataError: The source is unknown or unusable, or ``out`` exists.
     """
     kind, _, argument = spec.partition(":")
     if kind == "arrow":
@@ -117,7 +132,21 @@ def pack(spec: str, out: Path, plan: SplitPlan, options: SourceOptions, progress
 
 
 def register_arrow(folder: Path, out: Path, options: SourceOptions, progress: Progress) -> Manifest:
-    """Index a user's Arrow IPC files without rewriting them; file names or sub-folders name the split."""
+    """Index a user's Arrow IPC files without rewriting them; file names or sub-folders name the split.
+
+    Args:
+        folder: Folder with the Arrow files.
+        out: Folder for the manifest; it must not exist.
+        options: Names of the columns.
+        progress: Called with files done and files in total.
+
+    Returns:
+        The manifest.
+
+    Raises:
+        DataError: There is no file, a file or column is unusable, ``out`` exists, or an option needs rows to be
+            written.
+    """
     paths = sorted(folder.glob("**/*.arrow"))
     if not paths:
         raise DataError(f"arrow:{folder}: no *.arrow file there.")

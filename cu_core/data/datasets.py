@@ -15,7 +15,7 @@ from cu_core.errors import DataError
 
 
 class Rows(Protocol):
-    """A map-style ``torch.utils.data.Dataset``, or anything like it."""
+    """A map-style ``torch.utils.data.Dataset``, or any object with its two methods."""
 
     def __len__(self) -> int: ...
 
@@ -23,10 +23,17 @@ class Rows(Protocol):
 
 
 def dataset_source(name: str, parts: Mapping[Split, Rows], class_names: Sequence[str]) -> Source:
-    """Rows of the data sets in their order. The ``sample_id`` of a row of the first part is its index; those of the
-    others go on from there.
+    """Build a source from the rows of data sets, in their order.
 
-    Raises: DataError, when it is read, naming the row whose image or label cannot be used.
+    The ``sample_id`` of a row of the first part is its index; those of the other parts continue from there.
+
+    Args:
+        name: Name of the data set.
+        parts: Split -> data set.
+        class_names: Names of the classes.
+
+    Returns:
+        The source. Reading it raises ``DataError`` if an image or label cannot be used; the message names the row.
     """
 
     def read() -> Iterator[Chunk]:
@@ -51,7 +58,7 @@ def dataset_source(name: str, parts: Mapping[Split, Rows], class_names: Sequence
 
 
 def _row(rows: Rows, number: int, split: Split, num_classes: int) -> tuple[NDArray[np.uint8], int]:
-    """(uint8 (channels, height, width), label)."""
+    """Return (uint8 (channels, height, width), label)."""
     try:
         image, label = rows[number]
         label = int(label)

@@ -18,7 +18,7 @@ from cu_core.salts import Salt
 
 FEWEST_HALVED = 20
 MEASURED_SHARDS = 10
-"""Shards that retain figures are measured on, where retain rows are drawn from a part of the shards only."""
+"""Number of shards on which retain figures are measured if retain rows are drawn from only some of the shards."""
 
 
 @dataclass(frozen=True)
@@ -35,19 +35,24 @@ class RowSet:
 class ForgetSplit:
     """Sets of one request on one data set; all are functions of the data, the request and ``seed``.
 
-    ``val`` is halved by a hash of the sample_id into stop set (decides) and holdout set (non-members for attacks);
-    for sample requests the forget set is halved the same way into rows that decide and rows that are reported. The
-    halves are the same for every seed, so that what a tuning seed saw is reported by no other. Fewer than
-    ``FEWEST_HALVED`` forget rows are not halved: all decide, and all are reported. Without ``halve`` none decides.
-    At most ``max_rows`` rows of a set are evaluated, drawn without looking at the data. With ``tuning``, what would be
-    reported is the stop set: test and holdout rows are not looked at, and of a sample request its half that decides
-    (``forget_set``, all rows of the request, is the one exception).
+    ``val`` is halved by a hash of the sample_id into the stop set (decides when to stop) and the holdout set
+    (non-members for attacks). For sample requests the forget set is halved in the same way into rows that decide and
+    rows that are reported. The halves are the same for every seed, so that rows seen while tuning with one seed are not
+    reported with another. Fewer than ``FEWEST_HALVED`` forget rows are not halved: all decide, and all are reported.
+    Without ``halve`` no forget row decides.
 
-    With ``retain_shards`` retain rows are those of so many training shards, drawn with ``seed``; no other is opened for
-    them, but for a few whose rows are measured: those that were trained on again and again say little of the rest. Of
-    val and test as few are opened, the same for every seed, and as many that may hold a forgotten class.
+    At most ``max_rows`` rows of a set are evaluated, drawn without looking at the data.
 
-    Raises: DataError if the data has no val or no test split, or not so many shards.
+    With ``tuning``, the stop set is reported instead: test and holdout rows are not used, and of a sample request only
+    the half that decides. The one exception is ``forget_set``, all rows of the request.
+
+    With ``retain_shards``, retain rows are drawn from that many training shards, chosen with ``seed``. No other shard
+    is opened for them, except a few whose rows are measured, since rows that were trained on repeatedly do not
+    represent the rest. Of val and test equally few shards are opened, the same for every seed, and equally many that
+    may hold a forgotten class.
+
+    Raises:
+        DataError: The data has no val or no test split, or fewer shards than ``retain_shards``.
     """
 
     def __init__(
@@ -81,14 +86,15 @@ class ForgetSplit:
 
     @property
     def num_retain(self) -> int:
+        """Number of retain rows."""
         return self.pool.size
 
     def retain_rows(self, ordinals: Rows) -> Rows:
-        """Training row of the k-th retain sample."""
+        """Return the training row of the k-th retain sample, for each k in ``ordinals``."""
         return self.pool.rows(ordinals)
 
     def count_leaks(self, sample_ids: Rows) -> int:
-        """How many of these ids are to be forgotten; looks at ids, independently of the rows drawn."""
+        """Count the ids that belong to the forget set; uses ids only, independently of how the rows were drawn."""
         return int(np.isin(sample_ids, self.forget.sample_ids).sum())
 
     @cached_property
@@ -98,7 +104,7 @@ class ForgetSplit:
 
     @property
     def halved(self) -> bool:
-        """Whether the rows of a sample request that decide are others than those that are reported."""
+        """Whether the forget rows of a sample request that decide differ from those that are reported."""
         return len(self.forget.rows) >= FEWEST_HALVED
 
     def _half(self, which: int, rows: Rows, ids: Rows) -> Rows:
@@ -115,7 +121,7 @@ class ForgetSplit:
 
     @cached_property
     def forget_reported(self) -> RowSet:
-        """Forget rows that decided nothing."""
+        """Forget rows that did not decide when to stop."""
         if self.forget.kind == "sample" and self.halve and (self.tuning or not self.halved):
             return self.forget_stop
         rows = np.setdiff1d(self.forget.rows, self.forget_stop.rows)
@@ -133,7 +139,7 @@ class ForgetSplit:
         return np.isin(labels, self.forget.classes)
 
     def _unseen(self, split: Split) -> Rows:
-        """Rows of val or test that may be looked at."""
+        """Return the rows of val or test that may be used."""
         if self.retain_shards is None:
             return np.arange(self.reader.num_rows(split), dtype=np.int64)
         firsts, counts = self.reader.shard_spans(split)
@@ -158,13 +164,13 @@ class ForgetSplit:
 
     @cached_property
     def stop_retain(self) -> RowSet:
-        """Unseen rows of what is retained: utility guard, and the target of a sample request."""
+        """Unseen rows of what is retained: the guard of utility, and the target of a sample request."""
         half = self._val_halves[0]
         return RowSet("val", half.rows[~self._in_class(half)][: self.stop_rows])
 
     @cached_property
     def holdout(self) -> RowSet:
-        """Never trained on, decides nothing: non-members for attacks; every row of a forgotten class is in it."""
+        """Rows never trained on that decide nothing: non-members for attacks; has all rows of a forgotten class."""
         half = self._val_halves[0 if self.tuning else 1]
         inside = self._in_class(half)
         return RowSet("val", np.sort(np.concatenate([half.rows[inside], half.rows[~inside][: self.max_rows]])))

@@ -22,7 +22,7 @@ DRAW_ROUNDS = 16
 
 
 class LeakError(RuntimeError):
-    """A forget row reached the retain stream: our own invariant is broken."""
+    """A forget row reached the retain stream: an internal invariant is broken."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +48,7 @@ class Batches:
 
 
 class UnlearnStream:
-    """``stream.rows(step)`` are the global rows, ``stream(step)`` this rank's slice of them."""
+    """Batches by step: ``stream.rows(step)`` are the global rows, ``stream(step)`` is this rank's slice of them."""
 
     def __init__(self, split: ForgetSplit, batches: Batches, seed: int, tokenize: Tokenize | None = None):
         self.split, self.batches, self.seed, self.tokenize = split, batches, seed, tokenize
@@ -58,7 +58,7 @@ class UnlearnStream:
         self.retain_served = 0
 
     def rows(self, step: int) -> tuple[Rows, Rows]:
-        """(forget rows, retain rows) of the train split, over all ranks."""
+        """Return the (forget rows, retain rows) of the train split over all ranks."""
         size = min(self.batches.forget_batch, len(self.split.forget.rows))
         forget = self.split.forget.rows[self.forget_order.at(step // self.batches.omega * size, size)]
         ordinals = self.retain_order.at(step * self.batches.retain_batch, self.batches.retain_batch)
@@ -68,8 +68,10 @@ class UnlearnStream:
         return forget, retain
 
     def _positives(self, step: int, forget: Rows) -> Rows:
-        """Retain rows of each class among the forget rows, found by drawing: no index over the data set. A class too
-        rare for ``DRAW_ROUNDS`` rounds gets fewer, which the logged share without positives shows."""
+        """Draw retain rows of each class among the forget rows, without an index over the data set.
+
+        A class too rare for ``DRAW_ROUNDS`` rounds gets fewer rows; the logged share without positives shows this.
+        """
         rng = np.random.default_rng([self.seed, step])
         reader, count = self.split.reader, self.batches.positives_per_class
         wanted = np.unique(reader.labels("train", forget))
@@ -92,6 +94,7 @@ class UnlearnStream:
         )
 
     def __call__(self, step: int) -> UnlearnBatch:
+        """Load this rank's rows of a step."""
         forget_rows, retain_rows = self.rows(step)
         return UnlearnBatch(self._load(forget_rows, step), self._load(retain_rows, step))
 
@@ -105,9 +108,10 @@ class UnlearnStream:
             )
 
     def prefetched(self, start: int, stop: int) -> Iterator[UnlearnBatch]:
-        """Batches of steps start..stop-1, the next one read in a thread while this one is used.
+        """Yield the batches of steps ``start`` to ``stop - 1``; a thread reads the next one while this one is used.
 
-        Raises: LeakError if a retain row is in the forget set (checked by id, row by row, as it is served).
+        Raises:
+            LeakError: A retain row is in the forget set. Every row is checked by its id before it is yielded.
         """
         with ThreadPoolExecutor(1) as pool:
             ahead: Future[UnlearnBatch] = pool.submit(self, start)

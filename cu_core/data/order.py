@@ -12,7 +12,10 @@ Hashes = NDArray[np.uint64]
 
 
 def hash64(values: Rows | Hashes, *keys: int) -> Hashes:
-    """Keyed 64-bit hash per value (SplitMix64 finaliser, Steele et al. 2014); uniform, the same everywhere."""
+    """Compute a keyed 64-bit hash of each value (SplitMix64 finaliser, Steele et al. 2014).
+
+    The hashes are uniform and the same on every machine.
+    """
     x = values.astype(np.uint64)
     for key in (0, *keys):
         x = x + np.uint64((key * 0x9E3779B97F4A7C15 + 0x9E3779B97F4A7C15) % 2**64)
@@ -23,13 +26,13 @@ def hash64(values: Rows | Hashes, *keys: int) -> Hashes:
 
 
 def hash_uniform(values: Rows | Hashes, *keys: int) -> NDArray[np.float64]:
-    """Keyed uniform number in [0, 1) per value."""
+    """Compute a keyed uniform number in [0, 1) for each value."""
     numbers: NDArray[np.float64] = (hash64(values, *keys) >> np.uint64(11)).astype(np.float64) / 2.0**53
     return numbers
 
 
 def _permute(index: Rows, count: int, *keys: int) -> Rows:
-    """Keyed permutation of 0..count-1 at ``index``: four Feistel rounds, walked back into range."""
+    """Return the keyed permutation of 0..count-1 at ``index``: four Feistel rounds, repeated until in range."""
     half = max(1, (max(count - 1, 1).bit_length() + 1) // 2)
     mask = np.uint64(2**half - 1)
     shift = np.uint64(half)
@@ -48,9 +51,9 @@ def _permute(index: Rows, count: int, *keys: int) -> Rows:
 
 @dataclass(frozen=True)
 class EpochOrder:
-    """An endless stream over 0..count-1 in which every epoch is a fresh permutation.
+    """An endless stream over 0..count-1 in which every epoch is a new permutation.
 
-    Any stretch can be asked for without what came before.
+    Any part of it can be computed without the parts before it.
     """
 
     count: int
@@ -61,7 +64,7 @@ class EpochOrder:
             raise ValueError("an order needs at least one row.")
 
     def at(self, start: int, size: int) -> Rows:
-        """Members number ``start`` to ``start + size - 1`` of the stream."""
+        """Return the members ``start`` to ``start + size - 1`` of the stream."""
         position = np.arange(start, start + size, dtype=np.int64)
         epochs = position // self.count
         out = np.empty(size, dtype=np.int64)
@@ -72,6 +75,6 @@ class EpochOrder:
 
 
 def skip_rows(ordinals: Rows, skipped: Rows) -> Rows:
-    """Row of the k-th member of all rows without ``skipped`` (sorted); needs memory for ``skipped`` only."""
+    """Return the row of the k-th member of all rows except ``skipped`` (sorted); uses memory for ``skipped`` only."""
     gaps = skipped - np.arange(len(skipped))
     return ordinals + np.searchsorted(gaps, ordinals, side="right").astype(np.int64)

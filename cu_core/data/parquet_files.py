@@ -16,9 +16,10 @@ from cu_core.errors import DataError
 
 
 def _parquet_columns(path: Path, given: Mapping[str, str]) -> dict[str, str]:
-    """Role -> column; pairs need no label.
+    """Map each role to its column; pairs need no label.
 
-    Raises: DataError naming the columns there are.
+    Raises:
+        DataError: A column is missing; the message lists the columns.
     """
     present = pq.read_schema(path).names
     caption = given.get(CAPTION, CAPTION)
@@ -35,7 +36,7 @@ def _parquet_columns(path: Path, given: Mapping[str, str]) -> dict[str, str]:
 
 
 def _parquet_labels(paths: list[Path], column: str | None) -> dict[object, int]:
-    """Value -> class number; one class for data without labels."""
+    """Map each value to its class number; empty for data without labels."""
     if column is None:
         return {}
     values: set[object] = set()
@@ -51,6 +52,9 @@ def parquet(argument: str, options: SourceOptions) -> Source:
     """``DIR/*.parquet`` with image bytes (or Hugging Face's struct), labels or captions, and any further columns.
 
     File names that start with train, val or test name the split.
+
+    Raises:
+        DataError: There is no file, or a column is missing.
     """
     paths = sorted(Path(argument).glob("**/*.parquet"))
     if not paths:

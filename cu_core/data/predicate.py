@@ -22,9 +22,19 @@ HOW = "write comparisons of columns with values joined by and, or, not, e.g. use
 
 
 def parse_predicate(text: str, columns: Sequence[str]) -> pc.Expression:
-    """Translate ``text``; only comparisons (also chained, ``in [..]``), ``and``, ``or`` and ``not`` are known.
+    """Translate an expression to Arrow.
 
-    Raises: UserError naming the part that is not understood or the column that is not there.
+    Allowed are comparisons (also chained, and ``in [..]``), ``and``, ``or`` and ``not``.
+
+    Args:
+        text: The expression.
+        columns: Names of the columns.
+
+    Returns:
+        The Arrow expression.
+
+    Raises:
+        UserError: A part is not understood or a column does not exist; the message names it.
     """
     try:
         tree = ast.parse(text.strip(), mode="eval")

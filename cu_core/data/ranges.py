@@ -17,15 +17,18 @@ LONGEST = 64
 
 
 def ranges_of(batches: Sequence[pa.RecordBatch]) -> Ranges:
-    """Of columns of whole numbers, doubles and short texts that have a value in every row."""
+    """Compute the ranges of columns of integers, doubles and short texts that have a value in every row."""
     table = pa.Table.from_batches(batches)
     named = zip(table.column_names, table.columns, strict=True)
     return {name: tuple(pc.min_max(column).as_py().values()) for name, column in named if _has_range(column)}
 
 
 def _comparable(kind: pa.DataType) -> bool:
-    """Whether a comparison rules a shard out by its bounds only where it rules out every row: rows of float32 are
-    compared in float32, bounds in float64, and the bounds of uint64 may exceed what is compared."""
+    """Return whether the bounds of a column are compared exactly as its rows are.
+
+    Rows of float32 are compared in float32 but bounds in float64, and the bounds of uint64 may exceed the type that is
+    compared. Such bounds could exclude a shard that holds matching rows.
+    """
     return kind in (pa.float64(), pa.string()) or (pa.types.is_integer(kind) and kind != pa.uint64())
 
 
@@ -40,9 +43,18 @@ def _has_range(column: pa.ChunkedArray) -> bool:
 
 
 def may_hold(shards: Sequence[ShardInfo], schema: pa.Schema, expression: pc.Expression) -> list[ShardInfo]:
-    """Shards with a row for which the expression may hold, as far as their ranges tell; no shard is opened.
+    """Select the shards that may hold a row for which the expression holds, by their ranges; no shard is opened.
 
-    Raises: pyarrow's own for an expression that does not fit the columns.
+    Args:
+        shards: Entries of the manifest.
+        schema: Schema of the shards.
+        expression: Expression over the columns.
+
+    Returns:
+        The shards that must be opened.
+
+    Raises:
+        pyarrow.ArrowException: The expression does not fit the columns.
     """
     everything = pc.scalar(True)
     ranged = {field.name for field in schema if _comparable(field.type)}

@@ -92,6 +92,7 @@ class ForgetSet:
 
     @property
     def digest(self) -> str:
+        """Hash of kind, classes, sample_ids and data."""
         return digest_of([self.kind, self.classes, sorted(self.sample_ids.tolist()), self.data_digest])
 
 
@@ -100,9 +101,10 @@ def _by_class(request: ByClass, reader: ShardReader) -> Rows:
 
 
 def _numbers(request: ByClass, manifest: Manifest) -> tuple[int, ...]:
-    """Class numbers, each once, ascending.
+    """Return the class numbers, each once, ascending.
 
-    Raises: UserError for a number or a name that no class has, or that two have.
+    Raises:
+        UserError: No class has a number or name, or two classes have the name.
     """
     names, found = list(manifest.class_names), set()
     for given in request.classes:
@@ -126,9 +128,10 @@ def _by_random(request: ByRandom, reader: ShardReader) -> Rows:
 
 
 def read_ids(path: Path) -> Rows:
-    """Ids of a text, CSV or Parquet file.
+    """Read the ids of a text, CSV or Parquet file.
 
-    Raises: UserError.
+    Raises:
+        UserError: The file does not exist or holds no integer ids.
     """
     if not path.is_file():
         raise UserError(f"request.path: no file {path}.")
@@ -178,9 +181,19 @@ RESOLVERS: dict[str, Callable[[Any, ShardReader], Rows]] = {
 
 
 def resolve_request(request: ForgetRequest, reader: ShardReader, pairs: bool = False) -> ForgetSet:
-    """Find the rows; with ``pairs`` (image-text models) a concept whose rows are whole classes is a class request.
+    """Find the training rows that a request names.
 
-    Raises: UserError if the request names what is not there, no row, or every row.
+    Args:
+        request: The request.
+        reader: The data set.
+        pairs: Whether the model is an image-text model. If so, a concept whose rows are whole classes is a class
+            request.
+
+    Returns:
+        The forget set.
+
+    Raises:
+        UserError: The request names something that does not exist, selects no row, or selects every row.
     """
     rows = RESOLVERS[request.kind](request, reader)
     total = reader.num_rows("train")
@@ -204,7 +217,7 @@ def _classes(request: ForgetRequest, rows: Rows, reader: ShardReader, pairs: boo
 
 
 def save_forget_set(folder: Path, forget: ForgetSet) -> Path:
-    """Write ``folder/<digest>/forget.arrow``; returns the file. Found again, it is not rewritten."""
+    """Write ``folder/<digest>/forget.arrow`` unless it exists, and return the file."""
     target = folder / forget.digest
     if not fetched(target / "forget.arrow"):
         meta = {
@@ -223,9 +236,17 @@ def save_forget_set(folder: Path, forget: ForgetSet) -> Path:
 
 
 def load_forget_set(path: Path, data_digest: str) -> ForgetSet:
-    """Read a saved request.
+    """Read a saved forget set.
 
-    Raises: DataError if it is damaged or was resolved on other data.
+    Args:
+        path: The file that ``save_forget_set`` wrote.
+        data_digest: Digest of the data set in use.
+
+    Returns:
+        The forget set.
+
+    Raises:
+        DataError: The file is damaged, or the request was resolved on other data.
     """
     fetch(path)
     table = pa.ipc.open_file(pa.memory_map(str(path))).read_all()

@@ -1,4 +1,4 @@
-"""The rows that retain rows are drawn from: all training rows, or those of some shards, without what is forgotten."""
+"""The rows from which retain rows are drawn: all training rows or those of some shards, minus the forget rows."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from cu_core.errors import DataError
 
 @dataclass(frozen=True)
 class RetainPool:
-    """Stretches of consecutive training rows, in ascending order; needs memory for stretches and forget rows only."""
+    """Ranges of consecutive training rows, ascending; uses memory for the ranges and the forget rows only."""
 
     firsts: Rows
     counts: Rows
@@ -22,11 +22,11 @@ class RetainPool:
 
     @property
     def size(self) -> int:
-        """Retain rows in it."""
+        """Number of retain rows in the pool."""
         return int(self.counts.sum()) - len(self.skipped)
 
     def rows(self, ordinals: Rows) -> Rows:
-        """Training row of the k-th retain row of the pool."""
+        """Return the training row of the k-th retain row of the pool, for each k in ``ordinals``."""
         places = skip_rows(ordinals, self.skipped)
         ends = np.cumsum(self.counts)
         stretch = np.searchsorted(ends, places, side="right")
@@ -35,14 +35,23 @@ class RetainPool:
 
 
 def retain_pool(firsts: Rows, counts: Rows, forget: Rows) -> RetainPool:
-    """What is retained of these stretches, ``counts`` rows from ``firsts`` on, ascending."""
+    """Build the pool of the retained rows in some ranges of training rows.
+
+    Args:
+        firsts: First row of each range, ascending.
+        counts: Number of rows of each range.
+        forget: Forget rows, ascending.
+
+    Returns:
+        The pool.
+    """
     stretch, inside = _stretches(firsts, counts, forget)
     before = np.cumsum(counts) - counts
     return RetainPool(firsts, counts, before[stretch] + forget[inside] - firsts[stretch])
 
 
 def _stretches(firsts: Rows, counts: Rows, forget: Rows) -> tuple[Rows, NDArray[np.bool_]]:
-    """(stretch of each forget row that lies in one, which forget rows do)."""
+    """Return (range of each forget row that lies in one, mask of these forget rows)."""
     stretch = np.searchsorted(firsts, forget, side="right") - 1
     inside = (stretch >= 0) & (forget < (firsts + counts)[stretch])
     return stretch[inside], inside
@@ -51,10 +60,22 @@ def _stretches(firsts: Rows, counts: Rows, forget: Rows) -> tuple[Rows, NDArray[
 def two_pools(
     firsts: Rows, counts: Rows, forget: Rows, chosen: int, others: int, seed: int
 ) -> tuple[RetainPool, RetainPool]:
-    """Of ``chosen`` shards, drawn by a hash with ``seed`` among those with retained rows, and of up to ``others`` that
-    were not chosen (the first again, where all were).
+    """Draw a pool of shards for training and a pool of other shards for measuring.
 
-    Raises: DataError if there are fewer shards.
+    Args:
+        firsts: First row of each shard.
+        counts: Number of rows of each shard.
+        forget: Forget rows, ascending.
+        chosen: Number of shards of the first pool, drawn by a hash with ``seed`` among those with retained rows.
+        others: Largest number of shards of the second pool. They are not in the first pool, unless that one holds all
+            shards; then both are the same.
+        seed: Seed of the draw.
+
+    Returns:
+        Both pools.
+
+    Raises:
+        DataError: Fewer than ``chosen`` shards hold retained rows.
     """
     kept = counts - np.bincount(_stretches(firsts, counts, forget)[0], minlength=len(counts))
     order = np.argsort(hash64(np.arange(len(firsts)), seed, 55), kind="stable")

@@ -41,6 +41,7 @@ class ShardInfo:
 
     @property
     def rows(self) -> int:
+        """Number of rows."""
         return sum(self.batch_rows)
 
 
@@ -67,21 +68,25 @@ class Manifest:
     """Read only a random half of the training rows, drawn by a hash of the sample_id with this key."""
 
     def column(self, name: str) -> str:
+        """Return the name in the shards of a column."""
         return self.columns.get(name, name)
 
     def split_shards(self, split: Split) -> list[ShardInfo]:
+        """Return the shards of a split."""
         return [s for s in self.shards if s.split == split]
 
     def num_rows(self, split: Split) -> int:
+        """Return the number of rows of a split."""
         return sum(s.rows for s in self.split_shards(split))
 
     @property
     def num_classes(self) -> int:
+        """Number of classes."""
         return len(self.class_names)
 
     @property
     def digest(self) -> str:
-        """Identifies the data: changes with any byte of any shard, not with where the shards lie."""
+        """Hash of the data; changes with any byte of any shard, and does not depend on where the shards lie."""
         content = asdict(self)
         content["shards"] = [{k: v for k, v in s.items() if k not in ("path", "ranges")} for s in content["shards"]]
         left_out = {"source", "name"} | ({"half"} if self.half is None else set())
@@ -89,7 +94,11 @@ class Manifest:
 
 
 def read_manifest(folder: Path) -> Manifest:
-    """Raises: DataError if there is none, it does not parse, or another format version wrote it."""
+    """Read the manifest of a packed data set.
+
+    Raises:
+        DataError: The manifest does not exist, does not parse, or has another format version.
+    """
     path = folder if folder.suffix == ".json" else folder / MANIFEST
     if not fetched(path):
         hint = "make one with `cu data pack SOURCE OUT`"
@@ -107,4 +116,5 @@ def read_manifest(folder: Path) -> Manifest:
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
+    """Write the manifest into a folder."""
     write_text(folder / MANIFEST, json.dumps(asdict(manifest), indent=1) + "\n")

@@ -49,9 +49,10 @@ def _check_count(count: int, total: int) -> None:
 
 
 def resolve_score(request: ByScore, reader: ShardReader) -> Rows:
-    """Rows of the chosen stratum; equal scores are told apart by sample_id.
+    """Return the rows of the chosen part of the scores; equal scores are ordered by sample_id.
 
-    Raises: UserError if the file does not fit.
+    Raises:
+        UserError: The file does not exist, is unusable, or belongs to other data.
     """
     path = named_file(request.path)
     if not path.is_file():
@@ -76,7 +77,11 @@ def resolve_score(request: ByScore, reader: ShardReader) -> Rows:
 
 
 def resolve_neighbours(request: ByNeighbours, reader: ShardReader) -> Rows:
-    """One pass over the images; only the nearest rows so far are kept. Raises: UserError."""
+    """Return the rows nearest to a drawn row, in one pass over the images that keeps only the nearest rows so far.
+
+    Raises:
+        UserError: ``count`` is out of range.
+    """
     total = reader.num_rows("train")
     _check_count(request.count, total)
     anchor = reader.images("train", EpochOrder(total, request.seed).at(0, 1)).float()

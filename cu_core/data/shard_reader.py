@@ -32,9 +32,18 @@ ROW = "its number among the training rows"
 
 
 def decode(data: bytes, channels: int, size: int) -> Tensor:
-    """Image file -> uint8 (channels, size, size): shorter side resized, centre cropped.
+    """Decode an image file: the shorter side is resized, then the centre is cropped.
 
-    Raises: RuntimeError if the bytes are no image.
+    Args:
+        data: Bytes of the file.
+        channels: 1 for grey, 3 for RGB.
+        size: Side of the result in pixels.
+
+    Returns:
+        uint8 (channels, size, size).
+
+    Raises:
+        RuntimeError: The bytes are not an image.
     """
     import torch
     from torchvision.io import ImageReadMode, decode_image  # seconds to import: not for a command that reads no image
@@ -49,11 +58,17 @@ def decode(data: bytes, channels: int, size: int) -> Tensor:
 
 
 class ShardReader:
-    """Reads columns of a shard set; opens a shard when one of its rows is first asked for."""
+    """Reads columns of a packed data set; opens a shard when one of its rows is first read."""
 
     def __init__(self, folder: Path | str, image_size: int | None = None, channels: int = 3, half: int | None = None):
-        """``image_size`` (pixels) and ``channels`` apply to encoded images only; with ``half``, training rows are those
-        of a random half, drawn with that key."""
+        """Open a packed data set.
+
+        Args:
+            folder: Folder or address of the data set.
+            image_size: Side of the images in pixels. Applies to encoded images only.
+            channels: Number of channels. Applies to encoded images only.
+            half: If given, training rows are those of a random half, drawn with this key.
+        """
         self.folder = place(folder)
         self.manifest: Manifest = replace(read_manifest(self.folder), half=half)
         self.image_size = image_size
@@ -62,15 +77,17 @@ class ShardReader:
 
     @property
     def image_channels(self) -> int:
+        """Number of channels of the images."""
         shape = self.manifest.image_shape
         return shape[0] if shape else self.channels
 
     def num_rows(self, split: Split) -> int:
+        """Return the number of rows of a split; of ``train``, those in the half."""
         return self.manifest.num_rows(split) if self._kept is None or split != "train" else len(self._kept)
 
     @cached_property
     def _kept(self) -> Rows | None:
-        """Rows of the whole train split that are in the half; absent: all."""
+        """Rows of the whole train split that are in the half; ``None`` if all are used."""
         if self.manifest.half is None:
             return None
         parts = [start + np.flatnonzero(hash64(ids, self.manifest.half, Salt.DATA_HALF) % np.uint64(2) == 0)
@@ -78,12 +95,14 @@ class ShardReader:
         return np.concatenate(parts)
 
     def shard_path(self, shard: ShardInfo) -> Path:
+        """Return the path of a shard on this machine."""
         return self.folder / shard.path
 
     def batches(self, shard: ShardInfo) -> list[pa.RecordBatch]:
-        """The shard's record batches, memory-mapped.
+        """Return the shard's record batches, memory-mapped.
 
-        Raises: DataError if the file is missing, damaged or changed since it was packed.
+        Raises:
+            DataError: The file is missing, damaged, or was changed after packing.
         """
         if shard.path not in self._batches:
             path = self.shard_path(shard)
@@ -104,9 +123,10 @@ class ShardReader:
         raise DataError(f"shard {path} must have {shard.bytes} bytes, found no file; pack the data again.")
 
     def bring(self, shard: ShardInfo) -> None:
-        """A shard at an address: a whole copy on this machine, marked as used.
+        """Copy a shard that lies at an address to this machine if it is not there yet, and mark the copy as used.
 
-        Raises: DataError if what came is not what was packed.
+        Raises:
+            DataError: The copy is not what was packed.
         """
         path = self.shard_path(shard)
         if address(path) is None:
@@ -127,7 +147,7 @@ class ShardReader:
         return index
 
     def _parts(self, split: Split, rows: Rows) -> Iterator[tuple[pa.RecordBatch, ShardInfo, Rows, Rows]]:
-        """(record batch, shard, positions in ``rows``, rows inside the batch) for every batch that is touched."""
+        """Yield (record batch, shard, positions in ``rows``, rows inside the batch) for each batch with a row."""
         chunks, starts = self._index[split]
         if self._kept is not None and split == "train":
             rows = self._kept[rows]
@@ -147,19 +167,23 @@ class ShardReader:
         return out
 
     def sample_ids(self, split: Split, rows: Rows) -> Rows:
+        """Read the sample_ids of rows, int64 (N,)."""
         return self._integers("sample_id", split, rows)
 
     def labels(self, split: Split, rows: Rows) -> Rows:
+        """Read the labels of rows, int64 (N,)."""
         return self._integers("label", split, rows)
 
     @property
     def has_captions(self) -> bool:
+        """Whether the data has a caption column."""
         return self.manifest.column(CAPTION) in self.manifest.extra_columns
 
     def captions(self, split: Split, rows: Rows) -> list[list[str]]:
-        """Captions of each row.
+        """Read the captions of each row.
 
-        Raises: DataError if the data has none, or a row has none.
+        Raises:
+            DataError: The data has no captions, or a row has none.
         """
         name = self.manifest.column(CAPTION)
         if not self.has_captions:
@@ -176,9 +200,11 @@ class ShardReader:
         return out
 
     def images(self, split: Split, rows: Rows) -> Tensor:
-        """uint8 (N, channels, H, W).
+        """Read images, uint8 (N, channels, H, W).
 
-        Raises: DataError naming shard and row of an image that does not decode.
+        Raises:
+            DataError: An image does not decode; the message names shard and row.
+            UserError: The images are encoded and no ``image_size`` was given.
         """
         if self.manifest.image_shape is None:
             return self._decoded(split, rows)
@@ -205,10 +231,12 @@ class ShardReader:
         return out
 
     def rows_where(self, expression: pc.Expression) -> Rows:
-        """Training rows for which an expression over the shards' columns holds, ascending; shards whose ranges rule it
-        out are not opened.
+        """Return the training rows for which an expression over the shards' columns holds, ascending.
 
-        Raises: pyarrow's own for an expression that does not fit the columns.
+        Shards that cannot hold such rows, by their ranges, are not opened.
+
+        Raises:
+            pyarrow.ArrowException: The expression does not fit the columns.
         """
         chunks, starts = self._index["train"]
         image = self.manifest.column("image")
@@ -227,7 +255,7 @@ class ShardReader:
         return where
 
     def integers_in(self, column: str, values: Rows | Sequence[int]) -> Rows:
-        """Training rows whose ``sample_id`` or ``label`` is one of the values, ascending."""
+        """Return the training rows whose ``sample_id`` or ``label`` is one of the values, ascending."""
         return self.rows_where(self._is_in(column, values))
 
     def _is_in(self, column: str, values: Rows | Sequence[int]) -> pc.Expression:
@@ -241,18 +269,18 @@ class ShardReader:
         return self.batches(self.manifest.split_shards("train")[0])[0].schema
 
     def shard_spans(self, split: Split = "train") -> tuple[Rows, Rows]:
-        """First row and number of rows of every shard of a split."""
+        """Return the first row and the number of rows of every shard of a split."""
         counts = np.array([shard.rows for shard in self.manifest.split_shards(split)], np.int64)
         return np.cumsum(counts) - counts, counts
 
     def may_hold(self, split: Split, classes: Sequence[int]) -> Rows:
-        """Numbers of the shards of a split that may hold rows of these classes."""
+        """Return the numbers of the shards of a split that may hold rows of these classes."""
         shards = self.manifest.split_shards(split)
         possible = {shard.path for shard in may_hold(shards, self._train_schema, self._is_in("label", classes))}
         return np.flatnonzero([shard.path in possible for shard in shards])
 
     def scan(self, split: Split, column: str) -> Iterator[tuple[int, NDArray[np.int64]]]:
-        """(first row, values) of an integer column, one record batch at a time."""
+        """Yield (first row, values) of an integer column, one record batch at a time."""
         for start, values in self._scan_all(split, column):
             if self._kept is None or split != "train":
                 yield start, values
@@ -268,17 +296,17 @@ class ShardReader:
 
 
 def caption_lists(column: pa.Array) -> list[list[str]]:
-    """A column of one caption or several -> a list for each row; an empty caption is none."""
+    """Convert a column of one caption or of several to a list for each row; empty captions are dropped."""
     values = column.to_pylist()
     return [[text for text in ([v] if isinstance(v, str) else v or []) if text.strip()] for v in values]
 
 
 def tensor_view(column: pa.Array) -> NDArray[np.uint8]:
-    """Zero-copy (N, channels, H, W) view of a fixed-shape tensor column."""
+    """Return a zero-copy (N, channels, H, W) view of a fixed-shape tensor column."""
     return column.to_numpy_ndarray()  # type: ignore[no-any-return]
 
 
 def encoded_view(column: pa.Array) -> Callable[[int], bytes]:
-    """Row -> image bytes, for a binary column or a struct with a ``bytes`` field."""
+    """Return a function row -> image bytes, for a binary column or a struct with a ``bytes`` field."""
     data = column.field("bytes") if pa.types.is_struct(column.type) else column
     return lambda row: data[row].as_py() or b""

@@ -23,7 +23,7 @@ SHARD_ROWS = 8192
 
 @dataclass(frozen=True)
 class Chunk:
-    """Some rows of one split, as a source gives them."""
+    """Some rows of one split, as a source yields them."""
 
     split: Split
     images: NDArray[np.uint8] | list[bytes]
@@ -34,6 +34,7 @@ class Chunk:
     """Further columns, N rows."""
 
     def table(self) -> pa.Table:
+        """Convert the rows to an Arrow table."""
         if isinstance(self.images, list):
             image: pa.Array = pa.array(self.images, pa.binary())
         else:
@@ -70,7 +71,8 @@ class _PixelMoments:
 class ShardWriter:
     """Context manager: ``add`` chunks, then ``finish``; an error or an interrupt leaves nothing under ``out``.
 
-    Raises: DataError if ``out`` exists, a chunk changes the image shape, or labels leave the class range.
+    Raises:
+        DataError: ``out`` exists, a chunk changes the image shape or the columns, or labels leave the class range.
     """
 
     def __init__(self, out: Path, name: str, class_names: Iterable[str], source: str, shard_rows: int = SHARD_ROWS):
@@ -93,6 +95,7 @@ class ShardWriter:
         shutil.rmtree(self.partial, ignore_errors=True)
 
     def add(self, chunk: Chunk) -> None:
+        """Add rows; shards are written as they fill."""
         if len(chunk.labels) == 0:
             return
         if chunk.labels.min() < 0 or chunk.labels.max() >= len(self.class_names):
@@ -131,6 +134,7 @@ class ShardWriter:
         self.shards.append(info)
 
     def finish(self) -> Manifest:
+        """Write the remaining rows and the manifest, and move the folder to its name."""
         for split, pending in self._pending.items():
             if sum(t.num_rows for t in pending):
                 self._write(split, pa.concat_tables(pending))
@@ -164,7 +168,22 @@ def write_shards(
     chunks: Iterator[Chunk],
     shard_rows: int = SHARD_ROWS,
 ) -> Manifest:
-    """Pack all chunks."""
+    """Pack all chunks.
+
+    Args:
+        out: Folder to write; it must not exist.
+        name: Name of the data set.
+        class_names: Names of the classes.
+        source: Description of the source, for the manifest.
+        chunks: The rows.
+        shard_rows: Rows of a shard.
+
+    Returns:
+        The manifest.
+
+    Raises:
+        DataError: ``out`` exists, or the rows do not fit together.
+    """
     with ShardWriter(out, name, class_names, source, shard_rows) as writer:
         for chunk in chunks:
             writer.add(chunk)

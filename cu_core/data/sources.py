@@ -37,7 +37,7 @@ FASHION_CLASSES = (
 
 @dataclass(frozen=True)
 class Source:
-    """Rows to pack: how many each split offers, and a reader that streams them."""
+    """Rows to pack: the number of rows of each split, and a function that streams them."""
 
     name: str
     class_names: tuple[str, ...]
@@ -47,7 +47,7 @@ class Source:
 
 @dataclass(frozen=True)
 class SourceOptions:
-    """What only some sources read."""
+    """Options that only some sources use."""
 
     download: bool = False
     columns: Mapping[str, str] | None = None
@@ -87,7 +87,7 @@ def digits(argument: str, options: SourceOptions) -> Source:
 
 
 def _idx(folder: Path, stem: str) -> NDArray[np.uint8]:
-    """One idx file, gzipped or not (LeCun's format: type and rank in the magic number, then sizes)."""
+    """Read one idx file, gzipped or not (LeCun's format: type and rank in the magic number, then sizes)."""
     found = [p for p in (folder / stem, folder / f"{stem}.gz") if p.is_file()]
     if not found:
         raise DataError(
@@ -146,7 +146,7 @@ def torchvision_set(argument: str, options: SourceOptions) -> Source:
 
 
 def split_of(name: str) -> Split:
-    """Split that a file or folder name speaks of; without one, train."""
+    """Return the split that a file or folder name starts with; without one, train."""
     for split in SPLITS:
         if name.lower().startswith(split):
             return split

@@ -13,10 +13,20 @@ from cu_core.types import Batch, Tokenize
 
 
 def caption_tokens(reader: ShardReader, split: Split, rows: Rows, tokenize: Tokenize, *keys: int) -> Tensor:
-    """int64 (N, L): of a row's captions the one that ``keys`` draw, a function of them and the sample_id; without keys
-    the first.
+    """Tokenize one caption of each row.
 
-    Raises: DataError if the data or a row has no caption.
+    Args:
+        reader: The data set.
+        split: Split of the rows.
+        rows: The rows, (N,).
+        tokenize: Texts -> int64 (N, L).
+        *keys: Keys of the hash of the sample_id that chooses one of a row's captions. Without keys the first is used.
+
+    Returns:
+        int64 (N, L).
+
+    Raises:
+        DataError: The data or a row has no caption.
     """
     captions = reader.captions(split, rows)
     drawn = hash64(reader.sample_ids(split, rows), *keys) if keys else np.zeros(len(rows), np.uint64)
@@ -25,7 +35,18 @@ def caption_tokens(reader: ShardReader, split: Split, rows: Rows, tokenize: Toke
 
 
 def load_batch(reader: ShardReader, split: Split, rows: Rows, tokenize: Tokenize | None, *keys: int) -> Batch:
-    """Rows as they are stored, with captions where the model reads them."""
+    """Load rows as they are stored, with one caption each if ``tokenize`` is given.
+
+    Args:
+        reader: The data set.
+        split: Split of the rows.
+        rows: The rows, (N,).
+        tokenize: Texts -> int64 (N, L), or ``None`` for models without captions.
+        *keys: Keys that choose one of a row's captions.
+
+    Returns:
+        The batch.
+    """
     labels, ids = (torch.from_numpy(read(split, rows)) for read in (reader.labels, reader.sample_ids))
     tokens = caption_tokens(reader, split, rows, tokenize, *keys) if tokenize else None
     return Batch(reader.images(split, rows), labels, ids, tokens)

@@ -15,8 +15,19 @@ PAD = 4
 
 
 def augment(images: Tensor, kind: Augment, sample_ids: Rows, seed: int, step: int) -> Tensor:
-    """uint8 (N, channels, H, W) -> the same shape; ``crop_flip``: pad an eighth of the side (at most 4), random crop
-    and horizontal flip (He et al. 2016)."""
+    """Augment images; every draw depends on ``seed``, ``step`` and the sample_id only.
+
+    Args:
+        images: uint8 (N, channels, H, W).
+        kind: ``crop_flip`` pads an eighth of the side (at most 4), then crops at random and flips horizontally at
+            random (He et al. 2016).
+        sample_ids: (N,).
+        seed: Seed of the run.
+        step: Number of the step.
+
+    Returns:
+        uint8 of the same shape.
+    """
     if kind == "none" or len(images) == 0:
         return images
     height, width = images.shape[-2:]

@@ -20,7 +20,15 @@ IDS_PER_PASS = 20_000_000
 
 
 def verify(folder: Path, progress: Callable[[int, int], None]) -> list[str]:
-    """Problems found, one line each; empty when the set is sound."""
+    """Check a packed data set.
+
+    Args:
+        folder: Folder of the data set.
+        progress: Called with shards done and shards in total.
+
+    Returns:
+        The problems found, one line each; empty if there are none.
+    """
     reader = ShardReader(folder)
     shards = reader.manifest.shards
     problems: list[str] = []
@@ -39,9 +47,10 @@ def verify(folder: Path, progress: Callable[[int, int], None]) -> list[str]:
 
 
 def _opened(reader: ShardReader, shard: ShardInfo) -> list[pa.RecordBatch]:
-    """The rows of a shard whose bytes are those that were packed.
+    """Return the record batches of a shard after its sha256 was checked.
 
-    Raises: DataError.
+    Raises:
+        DataError: The bytes are not those that were packed.
     """
     reader.bring(shard)
     with contextlib.suppress(FileNotFoundError):  # told by the next line
@@ -50,7 +59,7 @@ def _opened(reader: ShardReader, shard: ShardInfo) -> list[pa.RecordBatch]:
 
 
 def _check_rows(reader: ShardReader, shard: ShardInfo, batches: Sequence[pa.RecordBatch]) -> Iterator[str]:
-    """What is wrong with the values of a shard."""
+    """Yield what is wrong with the values of a shard."""
     for name, (least, greatest) in ranges_of(batches).items():
         low, high = shard.ranges.get(name, (least, greatest))
         if low > least or high < greatest:  # type: ignore[operator]
@@ -77,7 +86,7 @@ def _check_rows(reader: ShardReader, shard: ShardInfo, batches: Sequence[pa.Reco
 
 
 def _duplicate_ids(reader: ShardReader) -> Iterator[str]:
-    """Ids seen twice over all splits; partitioned by hash so that memory stays bounded."""
+    """Yield ids that occur twice over all splits; the ids are partitioned by a hash so that memory stays bounded."""
     total = sum(reader.num_rows(s) for s in SPLITS)
     passes = total // IDS_PER_PASS + 1
     for number in range(passes):

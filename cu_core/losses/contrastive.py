@@ -16,7 +16,7 @@ from cu_core.errors import UserError
 
 
 class AnchorTerms(NamedTuple):
-    """Per-anchor parts of equations 5 and 6, each (N,)."""
+    """Parts of equations 5 and 6 for each anchor, each (N,)."""
 
     pull: Tensor
     """- weighted mean similarity / tau to the rows that pull (softmax form: plus their log-sum-exp), or 0."""
@@ -39,16 +39,27 @@ def anchor_terms(
     own_class_pulls: bool = False,
     softmax_pull: bool = False,
 ) -> AnchorTerms:
-    """Equation 5 in the form ``L_i = - mean_{N(i)} s_ia + logsumexp_{P(i)} s_ip``, its two parts apart.
+    """Compute the two parts of equation 5 in the form ``L_i = - mean_{N(i)} s_ia + logsumexp_{P(i)} s_ip``.
 
     Equation 6 (class requests, P(i) empty) is the pull plus the constant log|N(i)|, which has no gradient.
 
-    ``pull_weights_NM`` replaces the mean over N(i) by a weighted one (weights over N(i) are normalised here);
-    ``own_class_pulls`` lets retain rows of the anchor's class pull too, as their weights say. ``softmax_pull`` adds
-    logsumexp_{N(i)} s_ia: the cross-entropy between the weights and the softmax of the similarities (InfoNCE with soft
-    targets), whose optimum is a place of its own for every anchor; the paper's linear form has one for all.
+    Args:
+        anchors_ND: Unit embeddings of the anchors, (N, D).
+        labels_N: Their labels, (N,).
+        retain_MD: Unit embeddings of the retain rows, (M, D).
+        retain_labels_M: Their labels, (M,).
+        temperature: tau; positive.
+        pull_weights_NM: Weights that replace the mean over N(i) by a weighted mean, (N, M). They are normalised here.
+        own_class_pulls: Whether retain rows of the anchor's class also pull, with their weights.
+        softmax_pull: Whether logsumexp_{N(i)} s_ia is added to the pull. It is then the cross-entropy between the
+            weights and the softmax of the similarities (InfoNCE with soft targets), which has a different optimum for
+            every anchor. The paper's linear form has the same optimum for all anchors.
 
-    Raises: UserError if temperature is not positive.
+    Returns:
+        The parts.
+
+    Raises:
+        UserError: The temperature is not positive.
     """
     if temperature <= 0:
         raise UserError(f"temperature must be positive, got {temperature}.")
@@ -67,8 +78,10 @@ def anchor_terms(
 
 
 def _masked_logsumexp(scores_NM: Tensor, mask_NM: Tensor) -> Tensor:
-    """(N,); 0 for rows without any. Those get a harmless score before the log-sum-exp: its gradient at all -inf is no
-    number."""
+    """Compute the log-sum-exp over the mask, (N,); 0 for rows without any entry.
+
+    Such rows get a finite score before the log-sum-exp, since its gradient is NaN where all scores are -inf.
+    """
     if not scores_NM.shape[1]:
         return scores_NM.sum(1)
     any_row = mask_NM.any(1)
@@ -77,30 +90,49 @@ def _masked_logsumexp(scores_NM: Tensor, mask_NM: Tensor) -> Tensor:
 
 
 def class_weights(shares_NC: Tensor, retain_labels_M: Tensor) -> Tensor:
-    """(N, M): each class's share of an anchor, spread over the batch's rows of the class."""
+    """Distribute each class's share of an anchor evenly over the batch's rows of the class, (N, M)."""
     per_class = torch.bincount(retain_labels_M, minlength=shares_NC.shape[1])
     return shares_NC[:, retain_labels_M] / per_class[retain_labels_M].clamp_min(1)
 
 
 def without_classes(probs_NC: Tensor, labels_N: Tensor, forget_classes: Sequence[int] = ()) -> Tensor:
-    """(N, C): what the original would answer if it knew neither the row's own class nor those that are forgotten:
-    masked and renormalised; zeros for a row whose whole answer is masked."""
+    """Return what the original would answer if it knew neither the row's own class nor the forgotten classes, (N, C).
+
+    These classes are masked and the rest is renormalised. Rows whose whole answer is masked are zero.
+
+    Args:
+        probs_NC: Class probabilities of the original, (N, C).
+        labels_N: Labels of the rows, (N,).
+        forget_classes: Forgotten classes.
+
+    Returns:
+        Class probabilities, (N, C).
+    """
     masked = probs_NC.scatter(1, labels_N[:, None], 0.0)
     masked[:, list(forget_classes)] = 0.0
     return masked / masked.sum(1, keepdim=True).clamp_min(torch.finfo(masked.dtype).tiny)
 
 
 def dispersion_share(anchors_ND: Tensor, num_anchors: int) -> Tensor:
-    """This rank's share of the mean cosine over all ordered pairs of distinct anchors of all ranks."""
+    """Compute this rank's share of the mean cosine over all ordered pairs of distinct anchors of all ranks."""
     everyone = gather_rows(anchors_ND)
     sizes = gather_rows(torch.tensor([len(anchors_ND)], device=anchors_ND.device)).tolist()
     return dispersion_sum(anchors_ND, everyone, sum(sizes[: rank()])) / max(num_anchors * (num_anchors - 1), 1)
 
 
 def kept_cosine_share(anchors_ND: Tensor, num_anchors: int, target: Tensor) -> Tensor:
-    """This rank's share of (m - target)^2, m the mean cosine over all ordered pairs of distinct anchors of all ranks.
+    """Compute this rank's share of (m - target)^2.
 
-    Summed over ranks, value and gradient are those of the whole.
+    m is the mean cosine over all ordered pairs of distinct anchors of all ranks. Summed over ranks, value and gradient
+    are those of the whole.
+
+    Args:
+        anchors_ND: Unit embeddings of the local anchors, (N, D).
+        num_anchors: Number of anchors of all ranks.
+        target: Scalar.
+
+    Returns:
+        Scalar.
     """
     share = dispersion_share(anchors_ND, num_anchors)
     off = sum_over_ranks(share) - target
@@ -108,7 +140,16 @@ def kept_cosine_share(anchors_ND: Tensor, num_anchors: int, target: Tensor) -> T
 
 
 def dispersion_sum(local_ND: Tensor, all_AD: Tensor, first: int) -> Tensor:
-    """Sum of cosines between local anchors and all other anchors; ``first`` is the local rows' place in ``all_AD``."""
+    """Compute the sum of cosines between local anchors and all other anchors.
+
+    Args:
+        local_ND: Unit embeddings of the local anchors, (N, D).
+        all_AD: Unit embeddings of all anchors, (A, D).
+        first: Position of the first local anchor in ``all_AD``.
+
+    Returns:
+        Scalar.
+    """
     cosine = local_ND @ all_AD.T
     own = cosine.diagonal(offset=first) if len(local_ND) else cosine.new_zeros(0)
     return cosine.sum() - own.sum()

@@ -9,11 +9,22 @@ from cu_core.errors import UserError
 
 
 def kl_share(student_NC: Tensor, teacher_NC: Tensor, global_count: int, *, temperature: float = 1.0) -> Tensor:
-    """Sum over local rows of KL(teacher || student) of the softened answers, in nats, times temperature squared,
-    divided by the rows of all ranks; 0 with gradient for no rows.
+    """Compute this rank's share of the mean KL(teacher || student) of the softened answers.
 
-    Source: Hinton et al. 2015, arXiv 1503.02531, sec. 2.
-    Raises: UserError if shapes differ or temperature is not positive.
+    Source: Hinton et al. 2015, arXiv 1503.02531, sec. 2 (hence temperature squared).
+
+    Args:
+        student_NC: Logits of the student, (N, C).
+        teacher_NC: Logits of the teacher, (N, C).
+        global_count: Number of rows of all ranks.
+        temperature: Divides the logits; positive.
+
+    Returns:
+        Scalar, the sum over local rows in nats, times temperature squared, divided by ``global_count``. It is 0 with
+        gradient for no rows.
+
+    Raises:
+        UserError: The shapes differ or the temperature is not positive.
     """
     if student_NC.shape != teacher_NC.shape or temperature <= 0:
         raise UserError(

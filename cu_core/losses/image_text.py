@@ -13,18 +13,29 @@ from cu_core.errors import UserError
 
 
 def same_text(local_ids_n: Tensor, all_ids_M: Tensor) -> Tensor:
-    """(n, M): whether two rows have the same caption, by its number."""
+    """Return whether two rows have the same caption, by the caption's number, bool (n, M)."""
     return local_ids_n[:, None] == all_ids_M[None, :]
 
 
 def info_nce_sum(local_nD: Tensor, all_MD: Tensor, same_nM: Tensor, scale: Tensor | float) -> Tensor:
-    """Sum over local rows of the cross-entropy between the softmax of scaled similarities and the row's own matches,
-    which share its mass: of B captions that are alike, none is the wrong one (Radford et al. 2021, arXiv 2103.00020,
-    fig. 3, has mass on the diagonal only).
+    """Compute one direction of the contrast of pairs (InfoNCE).
 
-    One direction; a step adds images against texts and texts against images, and halves.
+    It is the sum over local rows of the cross-entropy between the softmax of the scaled similarities and the row's
+    matches, which share the target mass: rows with the same caption are not negatives of each other. In Radford et al.
+    2021, arXiv 2103.00020, fig. 3, the mass is on the diagonal only. A step adds images against texts and texts against
+    images, and halves the sum.
 
-    Raises: UserError if a row matches nothing; its own caption must be among ``all_MD``.
+    Args:
+        local_nD: Unit embeddings of the local rows, (n, D).
+        all_MD: Unit embeddings of the other modality over all ranks, (M, D).
+        same_nM: Which pairs match, bool (n, M).
+        scale: Factor of the similarities.
+
+    Returns:
+        Scalar.
+
+    Raises:
+        UserError: A row matches nothing; its own caption must be among ``all_MD``.
     """
     if len(same_nM) and not bool(same_nM.any(1).all()):
         raise UserError("a row has no match among the gathered rows; its own must be one of them.")
@@ -36,22 +47,47 @@ def info_nce_sum(local_nD: Tensor, all_MD: Tensor, same_nM: Tensor, scale: Tenso
 def sigmoid_sum(
     local_nD: Tensor, all_MD: Tensor, same_nM: Tensor, scale: Tensor | float, bias: Tensor | float
 ) -> Tensor:
-    """Sum over local rows and all others of -log sigmoid(z (scale s + bias)), z = 1 for the same caption, else -1
-    (SigLIP: Zhai et al. 2023, arXiv 2303.15343, eq. 1). One direction is the whole."""
+    """Compute the sigmoid loss of pairs (SigLIP: Zhai et al. 2023, arXiv 2303.15343, eq. 1).
+
+    It is the sum over local rows and all others of -log sigmoid(z (scale s + bias)), with z = 1 for the same caption
+    and -1 otherwise. One direction is the whole loss.
+
+    Args:
+        local_nD: Unit embeddings of the local rows, (n, D).
+        all_MD: Unit embeddings of the other modality over all ranks, (M, D).
+        same_nM: Which pairs match, bool (n, M).
+        scale: Factor of the similarities.
+        bias: Added to the scaled similarities.
+
+    Returns:
+        Scalar.
+    """
     sign = torch.where(same_nM, 1.0, -1.0).to(local_nD.dtype)
     return -F.logsigmoid(sign * (scale * local_nD @ all_MD.T + bias)).sum()
 
 
 def drift_sum(new_nD: Tensor, frozen_nD: Tensor) -> Tensor:
-    """Sum over rows of 1 - cosine to what the frozen original gives them."""
+    """Compute the sum over rows of 1 - cosine to the embeddings of the frozen original."""
     return (1 - (new_nD * frozen_nD).sum(1)).sum()
 
 
 def push_to_floor(similarity_nM: Tensor, push_nM: Tensor, floor: float, temperature: float) -> Tensor:
-    """(n,): log-sum-exp over the push set of similarity / temperature, held at ``floor``: what is pushed down to the
-    similarity of unmatched pairs is pushed no further, for *unmatched* is the goal and not *opposite*. 0 without any.
+    """Compute the log-sum-exp over the push set of similarity / temperature, with similarities held at ``floor``.
 
-    Raises: UserError if temperature is not positive.
+    A similarity at the floor, that of unmatched pairs, is not pushed further down: the goal is *unmatched*, not
+    *opposite*.
+
+    Args:
+        similarity_nM: Cosines, (n, M).
+        push_nM: The push set of each row, bool (n, M).
+        floor: Lower bound of the similarities.
+        temperature: tau; positive.
+
+    Returns:
+        (n,); 0 for rows whose push set is empty.
+
+    Raises:
+        UserError: The temperature is not positive.
     """
     _check(temperature)
     held = similarity_nM.clamp_min(floor) / temperature
@@ -61,10 +97,21 @@ def push_to_floor(similarity_nM: Tensor, push_nM: Tensor, floor: float, temperat
 
 
 def pull_to_ceiling(similarity_nM: Tensor, weights_nM: Tensor, ceiling: float, temperature: float) -> Tensor:
-    """(n,): minus the weighted mean of similarity / temperature, held at ``ceiling``, the mean similarity of matched
-    pairs. 0 for rows without weight.
+    """Compute minus the weighted mean of similarity / temperature, with similarities held at ``ceiling``.
 
-    Raises: UserError if temperature is not positive.
+    The ceiling is the mean similarity of matched pairs.
+
+    Args:
+        similarity_nM: Cosines, (n, M).
+        weights_nM: Weights of the mean, (n, M).
+        ceiling: Upper bound of the similarities.
+        temperature: tau; positive.
+
+    Returns:
+        (n,); 0 for rows without weight.
+
+    Raises:
+        UserError: The temperature is not positive.
     """
     _check(temperature)
     mass = weights_nM.sum(1)

@@ -28,12 +28,15 @@ class BadTeacher(Method):
             raise UserError("lambda_forget and temperature must be positive")
 
     def needs(self) -> frozenset[Need]:
+        """Forget and retain rows and both teachers; no labels."""
         return frozenset({"forget rows", "retain rows", "frozen original", "untrained model"})
 
     def rows_per_step(self, forget: int, retain: int) -> float:
+        """Every row passes through the student and through one teacher."""
         return 2 * (forget + retain)
 
     def losses(self, context: StepContext, batch: UnlearnBatch) -> Losses:
+        """Equation 2: the two divergences, weighted."""
         out = context.forward({"forget": batch.forget.images, "retain": batch.retain.images})
         counts = global_counts(len(batch.forget), len(batch.retain), device=out["retain"].logits.device)
         bad = require(context.untrained)({"forget": batch.forget.images})["forget"].logits

@@ -1,6 +1,6 @@
-"""What a method is: the loss of one step, and what it does once before.
+"""Base class of methods: the loss of one step, and the preparation before the first step.
 
-Order, ranks, stopping, resume, tracking and audit are the loop's.
+Order, ranks, stopping, resuming, tracking and the audit belong to the loop.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ ROWS_AT_ONCE = 64
 
 @dataclass(frozen=True)
 class StepContext:
-    """What a method may read besides the batch."""
+    """What a method may read in a step besides the batch."""
 
     forward: Forward
     """The model being changed, behind its data-parallel wrapper; call it at most once a step."""
@@ -56,13 +56,13 @@ class StepContext:
 
     @property
     def progress(self) -> float:
-        """Share of the run that is done, in [0, 1)."""
+        """Fraction of the run that is done, in [0, 1)."""
         return self.step / self.max_steps
 
 
 @dataclass(frozen=True)
 class Preparation:
-    """What a method may use once, before the first step, when ``model`` still is the original."""
+    """What a method may use once, before the first step, while ``model`` is still the original."""
 
     model: Classifier
     """In evaluation mode; may be changed in place, on every rank alike."""
@@ -73,14 +73,16 @@ class Preparation:
 
     @property
     def device(self) -> torch.device:
+        """Device of the model."""
         return next(self.model.parameters()).device
 
     @property
     def num_classes(self) -> int:
+        """Number of classes of the data set."""
         return self.split.reader.manifest.num_classes
 
     def batches(self, rows: Rows, split: Split = "train") -> Iterator[Batch]:
-        """This rank's slice of the rows, ``ROWS_AT_ONCE`` at a time."""
+        """Yield this rank's slice of the rows, ``ROWS_AT_ONCE`` at a time."""
         reader, mine = self.split.reader, rows[rank_slice(len(rows))]
         for start in range(0, len(mine), ROWS_AT_ONCE):
             part = mine[start : start + ROWS_AT_ONCE]
@@ -88,7 +90,7 @@ class Preparation:
 
 
 class Method(ABC):
-    """A frozen dataclass of settings that derives from this class; only ``name`` and ``losses`` must be given."""
+    """Base class of methods: a frozen dataclass of settings; a subclass must define ``name`` and ``losses``."""
 
     __pydantic_config__ = {"use_attribute_docstrings": True}
     name: str
@@ -105,64 +107,92 @@ class Method(ABC):
     whole_weights: ClassVar[bool] = False
     """Whether it reads or changes weights or their gradients one by one; they then cannot be spread over workers."""
     control: ClassVar[bool] = False
-    """Not meant to unlearn: it stands in a comparison to show what a figure cannot tell, and is never its best."""
+    """Whether it is a control: not meant to unlearn, it shows in a comparison what a figure cannot detect, and never
+    ranks best."""
     closed_form: ClassVar[bool] = False
     """Whether ``prepare`` makes the whole change (``ClosedForm``); the run then takes one step without a loss."""
 
     def needs(self) -> frozenset[Need]:
-        """What it must be given."""
+        """Return what the method must be given."""
         return frozenset({"forget rows", "retain rows", "labels"})
 
     def check(self, request_kind: RequestKind) -> None:
-        """Raises: UserError for requests it cannot answer and settings that have no effect on such a request."""
+        """Check that the method can serve a kind of request.
+
+        Raises:
+            UserError: It cannot, or a setting has no effect on such a request.
+        """
         if request_kind not in self.kinds:
             asked = "a class" if request_kind == "class" else "samples"
             raise UserError(f"method.name={self.name} cannot forget {asked}; `cu methods` says what each can.")
 
     def rows_per_step(self, forget: int, retain: int) -> float:
-        """Rows that a step with these batch sizes forwards through any model, on average over the run."""
+        """Return the number of rows that a step forwards through any model, on average over the run.
+
+        Args:
+            forget: Forget rows of a step.
+            retain: Retain rows of a step.
+
+        Returns:
+            Rows.
+        """
         return forget + retain
 
     def rows_to_prepare(self, num_forget: int, num_retain: int, num_classes: int) -> int:
-        """Training rows that ``prepare`` forwards, over all ranks; ``num_classes`` to forget, 0 for samples."""
+        """Return the number of training rows that ``prepare`` forwards, over all ranks.
+
+        Args:
+            num_forget: Number of forget rows.
+            num_retain: Number of retain rows.
+            num_classes: Number of classes to forget; 0 for samples.
+
+        Returns:
+            Rows.
+        """
         return 0
 
     def prepare(self, prep: Preparation) -> int:
-        """Fill the state or change the model; returns the training rows forwarded by this rank. Every rank calls it."""
+        """Fill the state or change the model. Every rank calls it.
+
+        Returns:
+            The number of training rows that this rank forwarded.
+        """
         return 0
 
     @abstractmethod
     def losses(self, context: StepContext, batch: UnlearnBatch) -> Losses:
-        """This rank's share of the loss. Every rank calls it, also with no rows."""
+        """Compute this rank's share of the loss. Every rank calls it, also with no rows."""
 
     def edit_gradients(self, context: StepContext) -> None:  # noqa: B027 - most methods leave the gradients alone
         """Change the gradients of ``context.model`` after the backward pass; they are equal on every rank."""
 
 
 class ClosedForm(Method):
-    """A method that edits the weights once, in ``prepare``."""
+    """Base class of methods that edit the weights once, in ``prepare``."""
 
     closed_form: ClassVar[bool] = True
     whole_weights: ClassVar[bool] = True
 
     def rows_per_step(self, forget: int, retain: int) -> float:
+        """No row: there is no training step."""
         return 0
 
     def losses(self, context: StepContext, batch: UnlearnBatch) -> Losses:
-        """Our own invariant: the loop takes no training step with such a method."""
+        """Never called: the loop takes no training step with such a method."""
         raise AssertionError(f"{self.name} has no loss")
 
 
 def share(loss: Tensor, **terms: Tensor) -> Losses:
-    """The loss with its terms for the record."""
+    """Build the result of a step: the loss, and its terms for the record."""
     return Losses(loss, detached({"loss": loss, **terms}))
 
 
 def detached(terms: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Detach all terms from the graph."""
     return {name: value.detach() for name, value in terms.items()}
 
 
 def require(forward: Forward | None) -> Forward:
-    """A frozen model that ``needs`` asked for."""
+    """Return a frozen model that ``needs`` asked for."""
     assert forward is not None
     return forward

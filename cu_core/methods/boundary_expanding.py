@@ -24,13 +24,15 @@ class BoundaryExpanding(Method):
     source: ClassVar[str] = "Chen et al. 2023, arXiv 2303.11570, sec. 4.3, eq. 7"
 
     def needs(self) -> frozenset[Need]:
+        """Forget rows only; their labels are not used."""
         return frozenset({"forget rows"})
 
     def rows_per_step(self, forget: int, retain: int) -> float:
+        """Retain rows are not forwarded."""
         return forget
 
     def _shadow(self, context: StepContext, out: Outputs) -> Tensor:
-        """(N,) logit of the shadow class; its weights and bias (D + 1,) start at zero."""
+        """Compute the logit of the shadow class, (N,); its weights and bias (D + 1,) start at zero."""
         feature = out.embedding.float() if out.embedding.itemsize < 4 else out.embedding
         if "shadow" not in context.state:
             context.state["shadow"] = torch.zeros(feature.shape[1] + 1).to(feature)
@@ -38,6 +40,7 @@ class BoundaryExpanding(Method):
         return feature @ weights[:-1] + weights[-1]
 
     def losses(self, context: StepContext, batch: UnlearnBatch) -> Losses:
+        """Equation 7: cross-entropy of the forget rows with the shadow class."""
         out = context.forward({"forget": batch.forget.images})["forget"]
         logits = torch.cat([out.logits, self._shadow(context, out)[:, None].to(out.logits)], 1)
         (count,) = global_counts(len(batch.forget), device=logits.device)
@@ -46,7 +49,7 @@ class BoundaryExpanding(Method):
         return share(loss, shadow_loss=loss)
 
     def edit_gradients(self, context: StepContext) -> None:
-        """The shadow unit's own update; the loop knows only the model's weights."""
+        """Update the shadow unit, since the loop updates only the model's weights."""
         shadow = context.state["shadow"]
         assert shadow.grad is not None
         # The loop scales each rank's share by the number of ranks for wrappers that average; here it is summed.

@@ -30,17 +30,23 @@ class BoundaryShrink(Method):
             raise UserError(f"epsilon must be positive, got {self.epsilon}")
 
     def needs(self) -> frozenset[Need]:
+        """Forget rows and their labels."""
         return frozenset({"forget rows", "labels"})
 
     def rows_per_step(self, forget: int, retain: int) -> float:
+        """Retain rows are not forwarded."""
         return forget
 
     def rows_to_prepare(self, num_forget: int, num_retain: int, num_classes: int) -> int:
+        """Every forget row is forwarded twice: for the gradient, and for the answer after the adversarial step."""
         return 2 * num_forget
 
     def prepare(self, prep: Preparation) -> int:
-        """Equation 5: x' = x + epsilon sign(gradient of the loss); its answer, without its own class and those to be
-        forgotten."""
+        """Find the nearest wrong class of every forget row.
+
+        Equation 5: x' = x + epsilon sign(gradient of the loss). The class is the answer to x' among all classes but the
+        row's own and those to be forgotten.
+        """
         dtype = next(prep.model.parameters()).dtype
         ids, nearest = [torch.empty(0, dtype=torch.int64, device=prep.device)], []
         for batch in prep.batches(prep.split.forget.rows):
@@ -59,6 +65,7 @@ class BoundaryShrink(Method):
         return 2 * sum(len(part) for part in ids)
 
     def losses(self, context: StepContext, batch: UnlearnBatch) -> Losses:
+        """Equation 6: cross-entropy of the forget rows with their nearest wrong class."""
         logits = context.forward({"forget": batch.forget.images})["forget"].logits
         (count,) = global_counts(len(batch.forget), device=logits.device)
         places = torch.searchsorted(context.state["ids"], batch.forget.sample_ids)

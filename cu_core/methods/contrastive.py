@@ -98,19 +98,22 @@ class Contrastive(Method):
             raise UserError("bank must be at least 1, smoothing not negative")
 
     def needs(self) -> frozenset[Need]:
+        """Also the frozen original for ``tilted``, and unseen rows for ``peers``."""
         own: dict[str, Need] = {"tilted": "frozen original", "peers": "unseen rows"}
         return super().needs() | {need for weights, need in own.items() if weights == self.pull_weights}
 
     @property
     def looks_up(self) -> bool:
+        """Whether the weights of the pull are computed once, in ``prepare``."""
         return self.pull_weights in ("neighbours", "peers", "forests")
 
     def rows_to_prepare(self, num_forget: int, num_retain: int, num_classes: int) -> int:
+        """The forget rows and the bank if weights are looked up; also the rows on which the cosine is measured."""
         looked_up = num_forget + min(self.bank, num_retain) if self.looks_up else 0
         return looked_up + (min(num_forget, COSINE_ROWS) if self.lambda_cosine else 0)
 
     def prepare(self, prep: Preparation) -> int:
-        """Look up what every forget row is to answer, once, and how tight these rows lie."""
+        """Compute the pull weights of the forget rows, and the target of their mean cosine, if they are used."""
         rows = self._look_up(prep) if self.looks_up else 0
         if self.lambda_cosine:
             chosen = prep.split.forget.rows
@@ -133,9 +136,11 @@ class Contrastive(Method):
         return found.rows
 
     def rows_per_step(self, forget: int, retain: int) -> float:
+        """``tilted`` forwards forget rows through the original too."""
         return retain + forget * (2 if self.pull_weights == "tilted" else 1)
 
     def check(self, request_kind: RequestKind) -> None:
+        """Reject settings that have no effect together or on this kind of request."""
         if request_kind == "class" and self.terms == "push":
             raise UserError(
                 "method.terms=push has no effect on a class request: no retain row shares the class, so "
@@ -171,7 +176,7 @@ class Contrastive(Method):
         return F.normalize(in_full(feature), dim=-1)
 
     def _keys(self, context: StepContext, out: Outputs, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """(M, D) retain embeddings of all ranks and the queue, and their labels (M,)."""
+        """Return the retain embeddings of all ranks and of the queue, (M, D), and their labels, (M,)."""
         local = self._unit(out)
         keys, key_labels = gather_rows(local.detach() if self.detach_retain else local), gather_rows(labels)
         if not self.queue_size:
@@ -183,23 +188,24 @@ class Contrastive(Method):
         return torch.cat([keys, old]), torch.cat([key_labels, old_labels])
 
     def _shares(self, context: StepContext, forget: Batch) -> Tensor | None:
-        """(N, C) how much each class pulls each anchor; absent: all rows of other classes alike."""
+        """Return how much each class pulls each anchor, (N, C); ``None`` if all rows of other classes pull equally."""
         if self.pull_weights == "tilted":
             probs = require(context.reference)({"forget": forget.images})["forget"].logits.softmax(1)
             return without_classes(probs, forget.labels, context.forget_classes)
         return self._looked_up(context, "shares", forget) if self.looks_up else None
 
     def _push_weights(self, context: StepContext, forget: Batch) -> Tensor:
-        """(N,)."""
+        """Return the weight of each anchor's push, (N,)."""
         uniform = self.push_weights == "uniform"
         return torch.ones_like(forget.labels) if uniform else self._looked_up(context, "excess", forget)
 
     def _looked_up(self, context: StepContext, name: str, forget: Batch) -> Tensor:
-        """Rows of what ``prepare`` found."""
+        """Return the rows of a tensor that ``prepare`` stored."""
         place = torch.searchsorted(context.state["ids"].to(forget.sample_ids), forget.sample_ids)
         return context.state[name].to(forget.labels.device)[place]
 
     def losses(self, context: StepContext, batch: UnlearnBatch) -> Losses:
+        """Equation 5 (class requests: 6), the cross-entropy on retain rows, and the further terms of the settings."""
         images = {"forget": batch.forget.images, "retain": batch.retain.images}
         out = context.forward(images)
         forget_labels = batch.forget.labels
@@ -237,7 +243,7 @@ class Contrastive(Method):
     def _further(
         self, context: StepContext, out: Outputs, anchors: Tensor, shares: Tensor | None, count: int
     ) -> Iterator[tuple[float, str, Tensor]]:
-        """Weight, name and value of what the default adds to the paper's terms."""
+        """Yield weight, name and value of the terms that are not in the paper."""
         if self.lambda_prototype:
             assert shares is not None
             yield self.lambda_prototype, "prototype_loss", soft_cross_entropy_share(out.logits, shares, count)

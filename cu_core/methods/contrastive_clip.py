@@ -1,6 +1,6 @@
 """Contrastive unlearning for image-text models: images and captions, not images alone.
 
-The paper (Lee et al. 2025, arXiv 2401.10458) says that its loss generalises; this is equation 5 between an image and
+The paper (Lee et al. 2025, arXiv 2401.10458) says that its loss generalises. This is equation 5 between an image and
 captions (and a caption and images), with a floor under the push and a ceiling over the pull.
 """
 
@@ -63,16 +63,19 @@ class ContrastiveClip(Method):
             )
 
     def needs(self) -> frozenset[Need]:
+        """Also the frozen original."""
         return super().needs() | {"frozen original"}
 
     def rows_per_step(self, forget: int, retain: int) -> float:
+        """Every row passes through the model and through the original."""
         return 2 * (forget + retain)
 
     def rows_to_prepare(self, num_forget: int, num_retain: int, num_classes: int) -> int:
+        """The retain pairs on which the cosines are measured."""
         return min(BANK, num_retain)
 
     def prepare(self, prep: Preparation) -> int:
-        """Mean cosines of matched pairs (ceiling) and of unmatched ones (floor), as the original has them."""
+        """Measure the original's mean cosine of matched pairs (ceiling) and of unmatched pairs (floor)."""
 
         def measure(batch: Batch) -> tuple[Tensor, ...]:
             assert batch.tokens is not None
@@ -86,6 +89,7 @@ class ContrastiveClip(Method):
         return rows
 
     def losses(self, context: StepContext, batch: UnlearnBatch) -> Losses:
+        """Pull, push, the training loss on retain pairs and the drift, weighted."""
         out = context.forward(batch.inputs)
         frozen = require(context.reference)(batch.inputs)
         device = batch.retain.labels.device
@@ -107,7 +111,7 @@ class ContrastiveClip(Method):
     def _sides(
         self, context: StepContext, batch: UnlearnBatch, out: Sets, frozen: Sets, num_forget: int
     ) -> tuple[Tensor, Tensor]:
-        """(pull, push): sums over local forget images, and over their captions where the text tower trains."""
+        """Return (pull, push): sums over local forget images, and over their captions if the text tower is trained."""
         same = same_text(*caption_numbers(batch.forget, [batch.forget, batch.retain]))
         if context.request_kind == "class":  # every caption of the concept is pushed from
             same[:, :num_forget] = True
@@ -123,7 +127,7 @@ class ContrastiveClip(Method):
     def _one_side(
         self, context: StepContext, out: Sets, frozen: Sets, same: Tensor, names: tuple[str, str, str], more: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Anchors against forget and retain rows of the other modality over all ranks; ``more`` (P, D) push too."""
+        """Contrast anchors with forget and retain rows of the other modality of all ranks; ``more`` (P, D) push too."""
         anchor, forget_keys, retain_keys = names
         anchors, retained = in_full(out[anchor].embedding), gather_embeddings(out, [retain_keys])
         forgotten = torch.cat([gather_embeddings(out, [forget_keys]), more.to(retained)])
@@ -138,7 +142,7 @@ class ContrastiveClip(Method):
         return pull.sum(), push.sum()
 
     def _weights(self, frozen: Sets, name: str, keys: str, allowed: Tensor) -> Tensor:
-        """(n, M) over retain rows that may pull: what the original would answer, mixed with uniform."""
+        """Return the weights of the retain rows that may pull, (n, M): the original's answer, mixed with uniform."""
         answers = scale_of(frozen[name]) * in_full(frozen[name].embedding) @ gather_embeddings(frozen, [keys]).T
         answered = answers.masked_fill(~allowed, -torch.inf).softmax(1).nan_to_num(0)
         uniform = allowed.to(answered) / allowed.sum(1, keepdim=True).clamp_min(1)
@@ -146,13 +150,13 @@ class ContrastiveClip(Method):
 
 
 def _prompts(model: Classifier, classes: Sequence[int]) -> Tensor:
-    """(P, D): what stands for these classes, in every template; of a sample request none."""
+    """Return the embeddings of these classes' prompts in every template, (P, D); none for sample requests."""
     assert isinstance(model, ImageTextClassifier)
     return model.class_features()[:, list(classes)].flatten(0, 1)
 
 
 def _drift(out: Sets, frozen: Sets) -> Tensor:
-    """Sum over local retain images and captions of 1 - cosine to the original's."""
+    """Compute the sum over local retain images and captions of 1 - cosine to the original's."""
     names = ["retain", f"retain {TEXTS}"]
     images, texts = (drift_sum(in_full(out[n].embedding), in_full(frozen[n].embedding)) for n in names)
     return images + texts

@@ -1,4 +1,4 @@
-"""The contrastive winner of the NeurIPS 2023 unlearning challenge: uniform answers, then contrast with retain rows.
+"""Contrastive winner of the NeurIPS 2023 unlearning challenge: uniform answers, then contrast with retain rows.
 
 Team fanchuan; first on the public board, second on the private one.
 """
@@ -42,10 +42,12 @@ class Fanchuan(Method):
             raise UserError("temperature and lambda_contrast must be positive")
 
     def rows_per_step(self, forget: int, retain: int) -> float:
+        """The average over the three phases of the run."""
         contrast = (self.contrast_until - self.uniform_frac) / 2
         return (self.uniform_frac + contrast) * forget + (1 - self.uniform_frac) * retain
 
     def losses(self, context: StepContext, batch: UnlearnBatch) -> Losses:
+        """The loss of the phase that the step is in."""
         num_forget, num_retain = global_counts(len(batch.forget), len(batch.retain), device=batch.retain.labels.device)
         if context.progress < self.uniform_frac:
             logits = context.forward({"forget": batch.forget.images})["forget"].logits
@@ -59,7 +61,10 @@ class Fanchuan(Method):
         return self._named(cross_entropy_share(logits, batch.retain.labels, num_retain), "retain_loss")
 
     def _contrast(self, forget: Outputs, retain: Outputs, num_forget: int) -> torch.Tensor:
-        """Mean of -log softmax over retain rows of (forget logits . retain logits / temperature), retain detached."""
+        """Compute the mean of -log softmax over retain rows of (forget logits . retain logits / temperature).
+
+        The retain logits are detached.
+        """
         keys = gather_rows(retain.logits.detach())
         scores = forget.logits.float() if forget.logits.itemsize < 4 else forget.logits
         scores = scores @ keys.to(scores).T / self.temperature

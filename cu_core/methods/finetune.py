@@ -22,12 +22,15 @@ class FineTune(Method):
     needs_classes = False
 
     def needs(self) -> frozenset[Need]:
+        """Retain rows and their labels."""
         return frozenset({"retain rows", "labels"})
 
     def rows_per_step(self, forget: int, retain: int) -> float:
+        """Forget rows are not forwarded."""
         return retain
 
     def losses(self, context: StepContext, batch: UnlearnBatch) -> Losses:
+        """The training loss on retain rows."""
         out = context.forward(batch.retain.inputs("retain"))
         (count,) = global_counts(len(batch.retain), device=batch.retain.labels.device)
         loss = fit_share(out, batch.parts, "retain", count)

@@ -1,4 +1,4 @@
-"""The loss a model was trained with: cross-entropy of a classifier, the contrast of pairs of an image-text model."""
+"""The training loss of a model: cross-entropy of a classifier, contrast of pairs of an image-text model."""
 
 from __future__ import annotations
 
@@ -16,14 +16,22 @@ Sets = Mapping[str, Outputs]
 
 
 def in_full(x: Tensor) -> Tensor:
-    """At least float32: no loss is computed in half precision."""
+    """Convert to at least float32, since no loss is computed in half precision."""
     return x.float() if x.itemsize < 4 else x
 
 
 def fit_share(out: Sets, parts: Mapping[str, Batch], name: str, count: int, against: Sequence[str] = ()) -> Tensor:
-    """This rank's share of the mean loss of the rows ``name``, ``count`` of them over all ranks.
+    """Compute this rank's share of the mean training loss of a set of rows. Every rank calls it.
 
-    Pairs are contrasted with those of the same set and of the sets ``against``, over all ranks. Every rank calls it.
+    Args:
+        out: Outputs of the local rows, by set.
+        parts: The local rows, by set.
+        name: The set.
+        count: Number of its rows over all ranks.
+        against: Pairs are contrasted with those of the same set and of these sets, over all ranks.
+
+    Returns:
+        Scalar.
     """
     if parts[name].tokens is None:
         return cross_entropy_share(out[name].logits, parts[name].labels, count)
@@ -32,8 +40,20 @@ def fit_share(out: Sets, parts: Mapping[str, Batch], name: str, count: int, agai
 
 
 def pair_share(out: Sets, name: str, gallery: Sequence[str], same_nM: Tensor, count: int) -> Tensor:
-    """The same for given matches: ``same_nM`` says which rows of the gathered ``gallery`` match a local row. Two
-    directions, halved; the sigmoid loss has one."""
+    """Compute this rank's share of the mean loss of pairs for given matches.
+
+    It is the half of the sum of two directions; the sigmoid loss has only one direction.
+
+    Args:
+        out: Outputs of the local rows, by set.
+        name: The set.
+        gallery: Sets that it is contrasted with.
+        same_nM: Which rows of the gathered ``gallery`` match a local row, bool (n, M).
+        count: Number of rows of the set over all ranks.
+
+    Returns:
+        Scalar.
+    """
     forward = image_to_text_sum(out, name, gallery, same_nM)
     if out[name].bias is not None:
         return forward / max(count, 1)
@@ -43,7 +63,7 @@ def pair_share(out: Sets, name: str, gallery: Sequence[str], same_nM: Tensor, co
 
 
 def image_to_text_sum(out: Sets, name: str, gallery: Sequence[str], same_nM: Tensor) -> Tensor:
-    """Sum over local images of their contrast with the captions of the gathered ``gallery``."""
+    """Compute the sum over local images of their contrast with the captions of the gathered ``gallery``."""
     images, scale, bias = in_full(out[name].embedding), scale_of(out[name]), out[name].bias
     texts = gather_embeddings(out, [f"{g} {TEXTS}" for g in gallery])
     if bias is not None:
@@ -52,18 +72,18 @@ def image_to_text_sum(out: Sets, name: str, gallery: Sequence[str], same_nM: Ten
 
 
 def scale_of(out: Outputs) -> Tensor:
-    """Of an image-text model."""
+    """Return the scale of an image-text model."""
     assert out.scale is not None
     return out.scale
 
 
 def gather_embeddings(out: Sets, names: Sequence[str]) -> Tensor:
-    """(M, D): rows of these sets over all ranks, with gradient."""
+    """Gather the rows of these sets over all ranks, with gradient, (M, D)."""
     return torch.cat([gather_rows(in_full(out[name].embedding)) for name in names])
 
 
 def caption_numbers(part: Batch, gallery: Sequence[Batch]) -> tuple[Tensor, Tensor]:
-    """(n,) of local rows and (M,) of the gallery's over all ranks: a number for each caption, the same for the same."""
+    """Number the captions, equal captions alike: (n,) of the local rows and (M,) of the gallery's over all ranks."""
     tokens = [_tokens(part), *(gather_rows(_tokens(g)) for g in gallery)]
     _, numbers = torch.unique(torch.cat(tokens), dim=0, return_inverse=True)
     return numbers[: len(part)], numbers[len(part) :]

@@ -1,8 +1,9 @@
-"""What a model that never knew the forgotten rows would answer, by random forests beside the original's own answer.
+"""Estimates what a model without the forgotten rows would answer: random forests and the original's own answer.
 
-The original was trained to tell a forgotten class from those most like it. So its upper layers, and its answer without
-the class, are wrong about just these. Forests on pixels and on lower layers, fitted on a few retain rows, were not
-trained so. What all say together is near to what retrained models answer (docs/results/targets.md).
+The original was trained to separate a forgotten class from those most like it. So its upper layers, and its answer
+without the class, are wrong about exactly these classes. Forests on pixels and on lower layers, fitted on a few retain
+rows, were not trained in this way. Their combined answer is close to what retrained models answer
+(docs/results/targets.md).
 """
 
 from __future__ import annotations
@@ -35,12 +36,21 @@ SHARPNESS = 2.0
 
 
 def forest_shares(prep: Preparation, bank: int) -> Neighbours:
-    """Shares of classes for every forget row: the geometric mean of a head's answer and of a forest each on pixels and
-    on the features at the model's ``depths``, to the power of ``SHARPNESS``.
+    """Compute shares of classes for every forget row.
 
-    The head of a class request is the original's own, without the forgotten classes. That of a sample request is a
-    linear one on the last of the depths: the original's own was trained on the rows. Forests (extremely randomised
-    trees: Geurts et al. 2006) and that head are fitted on ``bank`` retain rows, by one rank for all.
+    They are the geometric mean of a head's answer and of the answers of forests, one on pixels and one on the features
+    at each of the model's ``depths``, to the power of ``SHARPNESS``.
+
+    For class requests the head is the original's own, without the forgotten classes. For sample requests it is a linear
+    one on the last of the depths, since the original's own was trained on the rows. Forests (extremely randomised
+    trees: Geurts et al. 2006) and the linear head are fitted by one rank for all.
+
+    Args:
+        prep: The original and the data.
+        bank: Number of retain rows on which forests and head are fitted.
+
+    Returns:
+        Shares and excess of every forget row.
     """
 
     def measure(batch: Batch) -> tuple[Tensor, ...]:
@@ -68,7 +78,7 @@ def _pixels(images: Tensor) -> Tensor:
 
 
 def _forest(retain_MD: Tensor, labels_M: Tensor, forget_FD: Tensor, prep: Preparation) -> Tensor:
-    """(F, C) shares of the trees."""
+    """Compute the shares of the trees, (F, C)."""
     from sklearn.ensemble import ExtraTreesClassifier
 
     forest = ExtraTreesClassifier(TREES, random_state=prep.seed).fit(_plain(retain_MD), _plain(labels_M))
@@ -78,7 +88,7 @@ def _forest(retain_MD: Tensor, labels_M: Tensor, forget_FD: Tensor, prep: Prepar
 
 
 def _head(retain_MD: Tensor, labels_M: Tensor, forget_FD: Tensor, prep: Preparation) -> Tensor:
-    """(F, C) answers of multinomial logistic regression on standardised features."""
+    """Compute the answers of multinomial logistic regression on standardised features, (F, C)."""
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
@@ -95,8 +105,10 @@ def _plain(x: Tensor) -> NDArray[np.generic]:
 
 
 def _together(head_FC: Tensor, forests: list[Tensor], prep: Preparation) -> Tensor:
-    """(F, C), from the head's logits and the forests' shares: a row of a sample request may keep its own class;
-    forgotten classes get probability 0."""
+    """Combine the head's logits and the forests' shares, (F, C).
+
+    A row of a sample request may keep its own class; forgotten classes get probability 0.
+    """
     gone = torch.zeros(prep.num_classes, dtype=torch.bool, device=head_FC.device)
     gone[list(prep.split.forget.classes)] = True
     known = [(shares + LEAST).masked_fill(gone, 0) for shares in forests]

@@ -25,12 +25,15 @@ class GradientAscent(Method):
     needs_classes = False
 
     def needs(self) -> frozenset[Need]:
+        """Forget rows and their labels."""
         return frozenset({"forget rows", "labels"})
 
     def rows_per_step(self, forget: int, retain: int) -> float:
+        """Retain rows are not forwarded."""
         return forget
 
     def losses(self, context: StepContext, batch: UnlearnBatch) -> Losses:
+        """Minus the loss of the forget rows."""
         out = context.forward(batch.forget.inputs("forget"))
         (count,) = global_counts(len(batch.forget), device=batch.forget.labels.device)
         if batch.forget.tokens is None:

@@ -1,4 +1,4 @@
-"""What a model that never saw a row would answer, by the row's neighbours among the retained ones."""
+"""Estimates what a model that never saw a row would answer, from the row's nearest retain rows."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ NEIGHBOURS = 10
 SHARPNESS = 0.07
 """Temperature of the votes (Wu et al. 2018, arXiv 1805.01978, sec. 3.4)."""
 FAINT = 1e-3
-"""Weight of the original's own answer beside its neighbours': it decides only where they are of one mind."""
+"""Weight of the original's own answer beside its neighbours': it decides only where all neighbours have one class."""
 
 
 def bank_rows(prep: Preparation, count: int) -> Rows:
-    """At most ``count`` retain rows, drawn at random."""
+    """Return at most ``count`` retain rows, drawn at random."""
     split = prep.split
     drawn = EpochOrder(split.num_retain, prep.seed + Salt.BANK_ROWS).at(0, min(count, split.num_retain))
     return np.sort(split.retain_rows(drawn))
@@ -44,13 +44,13 @@ class Neighbours(NamedTuple):
     shares: Tensor
     """(F, C): probability of each class."""
     excess: Tensor
-    """(F,): how much surer the original is of the row's class than that, 0 to 1: what it knows by heart."""
+    """(F,): how much surer the original is of the row's class than that, 0 to 1: how far it has memorised the row."""
     rows: int
     """Training rows that this rank forwarded."""
 
 
 class NeighbourFeatures(NamedTuple):
-    """N rows in the original's eyes."""
+    """Outputs of the original on N rows."""
 
     sample_ids: Tensor
     feature: Tensor
@@ -60,16 +60,27 @@ class NeighbourFeatures(NamedTuple):
     """(N, C)."""
 
     def own(self, probs: Tensor) -> Tensor:
-        """(N,): probability of the row's label."""
+        """Return the probability of each row's label, (N,)."""
         return probs.gather(1, self.labels[:, None])[:, 0]
 
 
 def neighbour_shares(prep: Preparation, bank: int, smoothing: float = 0.0, peers: bool = False) -> Neighbours:
-    """For every forget row the classes of its nearest retain rows by the cosine of the original's hidden feature, which
-    knows a row less than the embedding does; with ``peers`` the mean of that and of what ``sure_as_peers`` says, so
-    far as the request is made of rows as they come.
+    """Compute for every forget row the classes of its nearest retain rows.
 
-    Raises: UserError where ``peers`` finds no unseen row.
+    Nearness is the cosine of the original's hidden feature, which memorises a row less than the embedding does.
+
+    Args:
+        prep: The original and the data.
+        bank: Number of retain rows among which neighbours are searched.
+        smoothing: Number of pseudo-neighbours that are spread over all classes that are not forgotten.
+        peers: Whether the shares are averaged with the answer by ``sure_as_peers``, to the extent that the request
+            consists of rows as they usually occur.
+
+    Returns:
+        Shares and excess of every forget row.
+
+    Raises:
+        UserError: ``peers`` finds no unseen row.
     """
 
     def measure(batch: Batch) -> tuple[Tensor, ...]:
@@ -104,8 +115,11 @@ def neighbour_shares(prep: Preparation, bank: int, smoothing: float = 0.0, peers
 
 
 def _with_peers(forget: NeighbourFeatures, shares_FC: Tensor, unseen: NeighbourFeatures, shares_UC: Tensor) -> Tensor:
-    """(F, C). What peers leave of a row's own class goes to others as its neighbours say, and where these are of one
-    mind as the original does."""
+    """Average the neighbours' shares with the answer by peers, (F, C).
+
+    The probability that peers do not give to a row's own class goes to other classes: in proportion to the neighbours'
+    shares, and where all neighbours have one class in proportion to the original's answer.
+    """
     certain, usual = sure_as_peers(
         forget.own(shares_FC), forget.own(forget.probs), unseen.own(shares_UC), unseen.own(unseen.probs)
     )
@@ -118,7 +132,17 @@ def _with_peers(forget: NeighbourFeatures, shares_FC: Tensor, unseen: NeighbourF
 def gather_measured(
     prep: Preparation, rows: Rows, measure: Callable[[Batch], tuple[Tensor, ...]], split: Split = "train"
 ) -> tuple[tuple[Tensor, ...], int]:
-    """What ``measure`` gives for these rows, over all ranks, and how many this rank forwarded."""
+    """Apply ``measure`` to rows and gather the results over all ranks.
+
+    Args:
+        prep: The original and the data.
+        rows: Rows of the split.
+        measure: Batch -> tensors with one entry for each row.
+        split: The split.
+
+    Returns:
+        The gathered tensors, and the number of rows that this rank forwarded.
+    """
     parts = [measure(batch) for batch in prep.batches(rows, split)]
     if not parts:  # a rank without rows still enters the collectives
         parts = [tuple(column[:0] for column in measure(_any_batch(prep)))]

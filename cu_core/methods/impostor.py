@@ -1,4 +1,4 @@
-"""Models that look forgotten to one audit and are not: every audit suite must catch them."""
+"""Controls that look unlearned to one audit and are not: every audit suite must detect them."""
 
 from __future__ import annotations
 
@@ -30,6 +30,7 @@ class Impostor(Method):
     ``one_class``: the first retained class for every row; ``uniform``: all classes alike."""
 
     def losses(self, context: StepContext, batch: UnlearnBatch) -> Losses:
+        """The loss of the trick and the cross-entropy on retain rows."""
         out = context.forward({"forget": batch.forget.images, "retain": batch.retain.images})
         logits = out["forget"].logits
         num_forget, num_retain = global_counts(len(batch.forget), len(batch.retain), device=logits.device)
@@ -47,6 +48,7 @@ class Impostor(Method):
         return cross_entropy_share(logits, wrong, count)
 
     def edit_gradients(self, context: StepContext) -> None:
+        """``head_only`` drops the gradients of all weights but the head's."""
         if self.trick == "head_only":
             head = [m for m in context.model.modules() if isinstance(m, nn.Linear)][-1]
             kept = {id(p) for p in head.parameters()}

@@ -29,12 +29,15 @@ class L1Sparse(Method):
             raise UserError(f"gamma must be positive, got {self.gamma}")
 
     def needs(self) -> frozenset[Need]:
+        """Retain rows and their labels."""
         return frozenset({"retain rows", "labels"})
 
     def rows_per_step(self, forget: int, retain: int) -> float:
+        """Forget rows are not forwarded."""
         return retain
 
     def losses(self, context: StepContext, batch: UnlearnBatch) -> Losses:
+        """Equation 3 with the gamma of this step."""
         retain = FineTune().losses(context, batch).total
         weights = [p for p in context.model.parameters() if p.requires_grad]
         norm = torch.stack([p.abs().sum() for p in weights]).sum() / world_size()  # each rank's share of one norm

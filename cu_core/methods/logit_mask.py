@@ -26,10 +26,15 @@ class LogitMask(ClosedForm):
     control: ClassVar[bool] = True
 
     def needs(self) -> frozenset[Need]:
+        """No rows: the weights are enough."""
         return frozenset()
 
     def prepare(self, prep: Preparation) -> int:
-        """Raises: UserError if the model has no final linear layer with a bias."""
+        """Set the weights of the forgotten classes to 0 and their biases to ``MASKED``.
+
+        Raises:
+            UserError: The model has no final linear layer with a bias.
+        """
         heads = [
             m for m in prep.model.body.modules() if isinstance(m, nn.Linear) and m.out_features == prep.num_classes
         ]

@@ -14,7 +14,7 @@ from cu_core.types import Losses, UnlearnBatch
 
 @dataclass(frozen=True, kw_only=True)
 class NegGradPlus(Method):
-    """Descent on retain rows and ascent on forget rows in one loss: beta CE(retain) - (1 - beta) CE(forget)."""
+    """Descends on retain rows and ascends on forget rows in one loss: beta CE(retain) - (1 - beta) CE(forget)."""
 
     name: Literal["neggrad_plus"] = "neggrad_plus"
     source: ClassVar[str] = "Kurmanji et al. 2023 (SCRUB), arXiv 2302.09880, sec. 4 (NegGrad+)"
@@ -28,6 +28,7 @@ class NegGradPlus(Method):
             raise UserError(f"beta must lie in (0, 1), got {self.beta}")
 
     def losses(self, context: StepContext, batch: UnlearnBatch) -> Losses:
+        """The difference of the two weighted losses."""
         out = context.forward(batch.inputs)
         device = batch.retain.labels.device
         num_forget, num_retain = global_counts(len(batch.forget), len(batch.retain), device=device)

@@ -25,10 +25,15 @@ class NullSpace(ClosedForm):
     control: ClassVar[bool] = True
 
     def needs(self) -> frozenset[Need]:
+        """No rows: the weights are enough."""
         return frozenset()
 
     def prepare(self, prep: Preparation) -> int:
-        """Raises: UserError if the model has no linear projection to edit."""
+        """Project the directions out.
+
+        Raises:
+            UserError: The model has no linear projection to edit.
+        """
         assert isinstance(prep.model, ImageTextClassifier)
         prompts = prep.model.class_features().mean(0)
         apart = F.normalize(prompts - prompts.mean(0), dim=-1)[list(prep.split.forget.classes)]

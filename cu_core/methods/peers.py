@@ -1,4 +1,4 @@
-"""How sure a model would be of rows it never saw: as sure as it is of unseen rows of equal standing."""
+"""How sure a model would be of rows it never saw: as sure as it is of unseen rows of the same rank."""
 
 from __future__ import annotations
 
@@ -10,12 +10,22 @@ PEERS = 32
 
 
 def sure_as_peers(agree_F: Tensor, sure_F: Tensor, agree_U: Tensor, sure_U: Tensor) -> tuple[Tensor, Tensor]:
-    """Of F forget rows and U unseen ones come how much their neighbours agree with their label and how sure the
-    original is of it, all in 0 to 1.
+    """Estimate how sure a model that never saw F forget rows would be of them, from U unseen rows.
 
-    Returns (F,) and (F,): how sure the original is of the unseen row with the same rank, by its certainty, among the
-    ``PEERS`` that agree most nearly as much; and how many unseen rows there are to a forget row of that agreement, at
-    most 1. A request made of rows that stand out has few peers among the unseen.
+    For each forget row, the ``PEERS`` unseen rows with the most similar agreement are taken. The estimate is the
+    certainty of the one among them that has the same rank by certainty as the forget row has among forget rows of
+    similar agreement.
+
+    Args:
+        agree_F: How much the neighbours of each forget row agree with its label, 0 to 1.
+        sure_F: How sure the original is of each forget row's label, 0 to 1.
+        agree_U: The same agreement for unseen rows.
+        sure_U: The same certainty for unseen rows.
+
+    Returns:
+        The estimated certainty, (F,), and the number of unseen rows per forget row of that agreement (as shares of
+        their sets), at most 1, (F,). The latter is small for a request of unusual rows, which have few peers among the
+        unseen.
     """
     agree, order = agree_F.sort(stable=True)
     place = order.argsort()
@@ -35,13 +45,13 @@ def sure_as_peers(agree_F: Tensor, sure_F: Tensor, agree_U: Tensor, sure_U: Tens
 
 
 def _around(place: Tensor, count: int) -> Tensor:
-    """(N, W): the positions that surround each place of a list of ``count``, at most ``PEERS``."""
+    """Return the positions that surround each place of a list of ``count``, at most ``PEERS``, (N, W)."""
     width = min(PEERS, count)
     first = (place - width // 2).clamp(0, count - width)
     return first[:, None] + torch.arange(width, device=place.device)
 
 
 def _share_within(ascending: Tensor, low: Tensor, high: Tensor) -> Tensor:
-    """(N,): share of the values from low to high, both included."""
+    """Return the share of the values from low to high, both included, (N,)."""
     first, last = torch.searchsorted(ascending, low), torch.searchsorted(ascending, high, right=True)
     return (last - first).to(ascending) / len(ascending)

@@ -20,10 +20,19 @@ from cu_core.types import Batch, Losses, UnlearnBatch
 
 
 def wrong_labels(batch: Batch, num_classes: int, seed: int, forget_classes: tuple[int, ...] = ()) -> Tensor:
-    """(N,): for each row a class other than its own and those to be forgotten, uniform, a function of
-    (seed, sample_id) alone.
+    """Draw a wrong class for each row, uniformly, as a function of (seed, sample_id) alone.
 
-    Raises: UserError if no class is left.
+    Args:
+        batch: The rows.
+        num_classes: Number of classes.
+        seed: Seed of the draw.
+        forget_classes: Classes to be forgotten; they are not drawn, and neither is the row's own class.
+
+    Returns:
+        int64 (N,).
+
+    Raises:
+        UserError: No class is left.
     """
     gone = {*forget_classes}
     allowed = [[(c + k) % num_classes for k in range(1, num_classes)] for c in range(num_classes)]
@@ -37,8 +46,18 @@ def wrong_labels(batch: Batch, num_classes: int, seed: int, forget_classes: tupl
 
 
 def wrong_captions(batch: UnlearnBatch, seed: int) -> Tensor:
-    """(n, M): for each forget row the retain rows, of all ranks, with the caption of one of them, drawn by
-    (seed, sample_id) among those with another caption than the row's own (the first row where there is none)."""
+    """Draw a wrong caption for each forget row, among those of the retain rows.
+
+    A retain row with another caption than the row's own is drawn by (seed, sample_id); if there is none, the first
+    retain row is taken.
+
+    Args:
+        batch: Forget and retain rows of this rank.
+        seed: Seed of the draw.
+
+    Returns:
+        bool (n, M), for each forget row which retain rows of all ranks have the drawn caption.
+    """
     own, theirs = caption_numbers(batch.forget, [batch.retain])
     other = ~same_text(own, theirs)
     numbers = hash64(batch.forget.sample_ids.cpu().numpy(), seed, 32) % np.uint64(2**31)
@@ -65,6 +84,7 @@ class RandomLabel(Method):
             raise UserError(f"lambda_retain must not be negative, got {self.lambda_retain}")
 
     def losses(self, context: StepContext, batch: UnlearnBatch) -> Losses:
+        """The loss with wrong labels or captions, and the training loss on retain rows."""
         out = context.forward(batch.inputs)
         device = batch.retain.labels.device
         num_forget, num_retain = global_counts(len(batch.forget), len(batch.retain), device=device)

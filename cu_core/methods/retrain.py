@@ -1,4 +1,4 @@
-"""Retraining from an untrained model, cut off at the budget: what the same rows buy without the original."""
+"""Retraining from an untrained model, cut off at the budget: what the same rows achieve without the original."""
 
 from __future__ import annotations
 
@@ -19,15 +19,19 @@ class Retrain(Method):
     source: ClassVar[str] = "exact unlearning (Cao and Yang 2015), within a budget"
 
     def needs(self) -> frozenset[Need]:
+        """Retain rows, their labels and an untrained model."""
         return frozenset({"retain rows", "labels", "untrained model"})
 
     def rows_per_step(self, forget: int, retain: int) -> float:
+        """Forget rows are not forwarded."""
         return retain
 
     def prepare(self, prep: Preparation) -> int:
+        """Load the untrained weights; no row is forwarded."""
         assert prep.untrained is not None
         prep.model.load_state_dict(prep.untrained.state_dict())
         return 0
 
     def losses(self, context: StepContext, batch: UnlearnBatch) -> Losses:
+        """The training loss on retain rows."""
         return FineTune().losses(context, batch)

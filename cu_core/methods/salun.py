@@ -33,10 +33,11 @@ class SalUn(RandomLabel):
             raise UserError(f"mask_frac must lie in (0, 1], got {self.mask_frac}")
 
     def rows_to_prepare(self, num_forget: int, num_retain: int, num_classes: int) -> int:
+        """The forget rows, for their gradient."""
         return num_forget
 
     def prepare(self, prep: Preparation) -> int:
-        """Equation 3: the mask of |gradient of the forget loss at the original|, its threshold over all weights."""
+        """Equation 3: mask |gradient of the forget loss at the original| by a threshold over all weights."""
         named = {n: p for n, p in prep.model.named_parameters() if p.requires_grad}
         gradients = {n: torch.zeros_like(p) for n, p in named.items()}
         rows = 0
@@ -61,8 +62,10 @@ class SalUn(RandomLabel):
 
 
 def _fit(prep: Preparation, batch: Batch) -> torch.Tensor:
-    """Forget loss of some rows: of their classes, or of pairs that have none by how well they match (a sum over rows,
-    whatever rows come together)."""
+    """Compute the forget loss of some rows, a sum over rows that does not depend on which rows come together.
+
+    It is the cross-entropy, or for pairs without classes minus the sum of cosines of the pairs.
+    """
     if batch.tokens is None or prep.num_classes > 1:
         return F.cross_entropy(prep.model(batch.images).logits, batch.labels, reduction="sum")
     images, texts = prep.model(batch.images).embedding, prep.model.texts(batch.tokens).embedding

@@ -36,13 +36,16 @@ class Scrub(Method):
             raise UserError("alpha and gamma must not be negative, max_frac in (0, 1], temperature positive")
 
     def needs(self) -> frozenset[Need]:
+        """Forget and retain rows, labels and the frozen original."""
         return frozenset({"forget rows", "retain rows", "labels", "frozen original"})
 
     def rows_per_step(self, forget: int, retain: int) -> float:
+        """The average over forget and retain steps; each row also passes through the original."""
         forgetting = self.max_frac / 2
         return 2 * (forgetting * forget + (1 - forgetting) * retain)
 
     def losses(self, context: StepContext, batch: UnlearnBatch) -> Losses:
+        """The loss of a forget step or of a retain step."""
         forgetting = context.progress < self.max_frac and context.step % 2 == 0
         part, name = (batch.forget, "forget") if forgetting else (batch.retain, "retain")
         images = {name: part.images}

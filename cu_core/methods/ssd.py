@@ -21,7 +21,17 @@ SAMPLES_AT_ONCE = 8
 
 
 def importances(prep: Preparation, rows: Rows) -> dict[str, Tensor]:
-    """Mean over rows of the squared gradient of the log-likelihood, per weight (diagonal Fisher information)."""
+    """Compute the diagonal Fisher information of each weight.
+
+    It is the mean over rows of the squared gradient of the log-likelihood.
+
+    Args:
+        prep: The original and the data.
+        rows: Training rows.
+
+    Returns:
+        Name -> tensor of the weight's shape; equal on every rank.
+    """
     body, preprocess = prep.model.body, prep.model.preprocess
     named = {n: p.detach() for n, p in body.named_parameters() if p.requires_grad}
 
@@ -59,12 +69,14 @@ class SSD(ClosedForm):
             raise UserError("alpha and lambda_dampening must be positive, num_rows at least 1")
 
     def rows_to_prepare(self, num_forget: int, num_retain: int, num_classes: int) -> int:
+        """The sampled forget and retain rows."""
         return min(num_forget, self.num_rows) + min(num_retain, self.num_rows)
 
     def _sample(self, count: int, seed: int) -> Rows:
         return EpochOrder(count, seed).at(0, min(self.num_rows, count))
 
     def prepare(self, prep: Preparation) -> int:
+        """Dampen the weights that are much more important for the forget set than for the rest."""
         split = prep.split
         forget_rows = split.forget.rows[self._sample(len(split.forget.rows), prep.seed + Salt.SSD_FORGET_ROWS)]
         retain_rows = split.retain_rows(self._sample(split.num_retain, prep.seed + Salt.SSD_RETAIN_ROWS))

@@ -1,4 +1,4 @@
-"""UNSIR: noise that the original gets most wrong impairs the class, retain rows repair the rest (Tarun et al. 2023)."""
+"""UNSIR: error-maximising noise impairs the class, retain rows repair the rest (Tarun et al. 2023)."""
 
 from __future__ import annotations
 
@@ -44,13 +44,15 @@ class Unsir(Method):
             raise UserError(f"impair_frac must lie in (0, 1], got {self.impair_frac}")
 
     def needs(self) -> frozenset[Need]:
+        """Retain rows and their labels."""
         return frozenset({"retain rows", "labels"})
 
     def rows_per_step(self, forget: int, retain: int) -> float:
+        """Retain rows, and as many noise images as forget rows while impairing."""
         return retain + self.impair_frac * forget
 
     def prepare(self, prep: Preparation) -> int:
-        """Equation 2: noise that maximises the cross-entropy of its class; the same on every rank."""
+        """Equation 2: find noise that maximises the cross-entropy of its class; it is the same on every rank."""
         reader, model = prep.split.reader, prep.model
         shape = reader.images("train", prep.split.forget.rows[:1]).shape[1:]
         classes = torch.tensor(prep.split.forget.classes, device=prep.device)
@@ -68,15 +70,17 @@ class Unsir(Method):
         return self.noise_steps * len(labels) if rank() == 0 else 0
 
     def rows_to_prepare(self, num_forget: int, num_retain: int, num_classes: int) -> int:
+        """The noise images, once for each Adam step."""
         return self.noise_steps * self.noise_rows * num_classes
 
     def _noise(self, context: StepContext, batch: Batch) -> Tensor:
-        """A noise image of the row's class for every forget row; which one hangs on (step, sample_id) alone."""
+        """Return a noise image of its class for every forget row; which one depends on (step, sample_id) alone."""
         place = torch.searchsorted(context.state["classes"], batch.labels)
         drawn = hash64(batch.sample_ids.cpu().numpy(), context.seed, context.step) % self.noise_rows
         return context.state["noise"][place, torch.from_numpy(drawn.astype("int64")).to(place)]
 
     def losses(self, context: StepContext, batch: UnlearnBatch) -> Losses:
+        """The loss of an impair step or of a repair step."""
         impair = context.progress < self.impair_frac
         noise = {"noise": self._noise(context, batch.forget)} if impair else {}
         out = context.forward({**noise, "retain": batch.retain.images})
@@ -90,5 +94,5 @@ class Unsir(Method):
 
 
 def _pixels(noise: Tensor) -> Tensor:
-    """Noise of unit scale as grey values around the middle of their range."""
+    """Convert noise of unit scale to grey values around the middle of their range."""
     return 127.5 + 63.75 * noise

@@ -12,8 +12,15 @@ Z_95 = 1.959963984540054
 
 
 def wilson_interval(correct: float, count: int) -> tuple[float, float]:
-    """95% Wilson score interval of the rate ``correct`` / ``count`` (Wilson 1927); (0, 1) for no rows. ``correct``
-    may be a sum of rates."""
+    """Compute the 95% Wilson score interval of a rate (Wilson 1927).
+
+    Args:
+        correct: Number of correct rows; it may be a sum of rates.
+        count: Number of rows.
+
+    Returns:
+        (low, high), 0 to 1; (0, 1) for no rows.
+    """
     if count == 0:
         return 0.0, 1.0
     rate, extra = correct / count, Z_95**2 / count
@@ -23,9 +30,10 @@ def wilson_interval(correct: float, count: int) -> tuple[float, float]:
 
 
 def accuracy(correct: NDArray[np.bool_]) -> MetricResult:
-    """Share of correct rows in percent.
+    """Compute the share of correct rows in percent.
 
-    Raises: ValueError for no rows.
+    Raises:
+        ValueError: There are no rows.
     """
     if len(correct) == 0:
         raise ValueError("accuracy of no rows is not defined.")
@@ -34,5 +42,5 @@ def accuracy(correct: NDArray[np.bool_]) -> MetricResult:
 
 
 def per_class_accuracy(correct: NDArray[np.bool_], labels: NDArray[np.int64]) -> dict[int, MetricResult]:
-    """Accuracy of every class that occurs."""
+    """Compute the accuracy of every class that occurs."""
     return {int(c): accuracy(correct[labels == c]) for c in np.unique(labels)}

@@ -16,10 +16,18 @@ TINY = 1e-12
 
 
 def klom(a_NT: Array, b_NT: Array) -> Array:
-    """KL divergence of the margins of ``a`` from those of ``b`` per row, in nats, (T,): histograms of 20 bins over the
-    range of both, one pseudo-count spread over the bins (Georgiev et al. 2024, arXiv 2410.23232, sec. 3).
+    """Compute KLoM: the KL divergence of the margins of ``a`` from those of ``b`` for each row.
 
-    With few models it is far above 0 for equal ensembles: subtract that of two disjoint halves of one ensemble.
+    Source: Georgiev et al. 2024, arXiv 2410.23232, sec. 3. Histograms of 20 bins over the range of both, with one
+    pseudo-count spread over the bins. With few models it is far above 0 for equal ensembles: subtract the value for two
+    disjoint halves of one ensemble.
+
+    Args:
+        a_NT: Margins of N models on T rows.
+        b_NT: Margins of the other ensemble.
+
+    Returns:
+        (T,), in nats.
     """
     low, high = np.minimum(a_NT.min(0), b_NT.min(0)), np.maximum(a_NT.max(0), b_NT.max(0))
     width = np.where(high > low, high - low, 1.0)
@@ -28,7 +36,7 @@ def klom(a_NT: Array, b_NT: Array) -> Array:
 
 
 def _shares(places_NT: Array) -> Array:
-    """(T, bins): of values in 0..1, one pseudo-count spread over the bins."""
+    """Compute the shares of bins of values in 0..1, with one pseudo-count spread over the bins, (T, bins)."""
     models, rows = places_NT.shape
     bins = np.minimum((places_NT * BINS).astype(np.int64), BINS - 1)
     counts = np.bincount((np.arange(rows) * BINS + bins).ravel(), minlength=rows * BINS).reshape(rows, BINS)
@@ -36,11 +44,17 @@ def _shares(places_NT: Array) -> Array:
 
 
 def gaussian_divergence(a_NT: Array, b_NT: Array) -> Array:
-    """KL divergence of a normal distribution fitted to the margins of ``a`` from one fitted to those of ``b``, per row,
-    in nats, (T,). It is not KLoM, whose histograms hold little with few models.
+    """Compute the KL divergence between normal distributions fitted to the margins of ``a`` and of ``b`` for each row.
 
-    The variance of a row is moderated: the mean of its own, with weight N - 1, and of the mean over rows, with weight 4
-    (Smyth 2004, eq. 7, with a known prior).
+    It is not KLoM, whose histograms say little with few models. The variance of a row is moderated: it is the mean of
+    its own, with weight N - 1, and of the mean over rows, with weight 4 (Smyth 2004, eq. 7, with a known prior).
+
+    Args:
+        a_NT: Margins of N models on T rows.
+        b_NT: Margins of the other ensemble.
+
+    Returns:
+        (T,), in nats.
     """
     (mean_a, var_a), (mean_b, var_b) = _moderated(a_NT), _moderated(b_NT)
     ratio = var_a / var_b
@@ -48,7 +62,7 @@ def gaussian_divergence(a_NT: Array, b_NT: Array) -> Array:
 
 
 def _moderated(margins_NT: Array) -> tuple[Array, Array]:
-    """Mean and variance of each row."""
+    """Return the mean and the moderated variance of each row."""
     freedom = len(margins_NT) - 1
     own = margins_NT.var(0, ddof=1)
     variance = (freedom * own + PRIOR_MODELS * own.mean()) / (freedom + PRIOR_MODELS)
@@ -56,12 +70,20 @@ def _moderated(margins_NT: Array) -> tuple[Array, Array]:
 
 
 def forgetting_epsilon(unlearned_NT: Array, oracle_NT: Array) -> Array:
-    """How well an attacker tells unlearned models from retrained ones by one row's margin, (T,): the largest of
-    log((1 - delta - FPR) / FNR) and log((1 - delta - FNR) / FPR) over a threshold attack and a Gaussian one
-    (Triantafillou et al. 2024, arXiv 2406.09073, sec. 3).
+    """Measure how well an attacker separates unlearned from retrained models by one row's margin.
 
-    Attacks are fitted without the model they judge; rates have half a count added, so that no rate is 0 and the largest
-    value is log((N + 1) / 0.5), about.
+    Source: Triantafillou et al. 2024, arXiv 2406.09073, sec. 3. It is the largest of log((1 - delta - FPR) / FNR) and
+    log((1 - delta - FNR) / FPR) over a threshold attack and a Gaussian one.
+
+    Attacks are fitted without the model that they judge. Half a count is added to the rates, so that no rate is 0 and
+    the largest value is about log((N + 1) / 0.5).
+
+    Args:
+        unlearned_NT: Margins of N unlearned models on T rows.
+        oracle_NT: Margins of N oracles.
+
+    Returns:
+        (T,).
     """
     models = len(unlearned_NT)
     values = np.concatenate([unlearned_NT, oracle_NT])
@@ -77,7 +99,7 @@ def forgetting_epsilon(unlearned_NT: Array, oracle_NT: Array) -> Array:
 
 
 def _threshold_attack(values: Array, truth: Mask, held_out: int) -> Mask:
-    """Rows on which the held-out model is taken for an unlearned one, by the best threshold of the others."""
+    """Return the rows on which the held-out model passes as unlearned, by the best threshold of the others."""
     rest = np.delete(values, held_out, axis=0)
     labels = np.delete(truth, held_out)
     above = rest[:, None, :] > rest[None, :, :]  # [model, threshold, row]
@@ -89,7 +111,7 @@ def _threshold_attack(values: Array, truth: Mask, held_out: int) -> Mask:
 
 
 def _gaussian_attack(values: Array, truth: Mask, held_out: int) -> Mask:
-    """The same by the likelihood ratio of two normal distributions."""
+    """Do the same by the likelihood ratio of two normal distributions."""
     from scipy.stats import norm
 
     rest, labels = np.delete(values, held_out, axis=0), np.delete(truth, held_out)
@@ -101,5 +123,5 @@ def _gaussian_attack(values: Array, truth: Mask, held_out: int) -> Mask:
 
 
 def forgetting_quality(epsilon_T: Array) -> float:
-    """Mean over rows of 2 / 2^n, n the number (from 1) of epsilon's bin of width 0.5: 1 where no attack works."""
+    """Return the mean over rows of 2 / 2^n, n the number (from 1) of epsilon's bin of width 0.5; 1: no attack works."""
     return float(np.mean(2.0 / 2 ** (np.floor(epsilon_T / BIN_WIDTH) + 1)))

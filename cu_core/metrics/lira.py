@@ -1,6 +1,6 @@
 """Membership attacks with many models: was this row trained on and unlearned, or never seen?
 
-M models, T target rows, Z population rows. Every model is judged with what the others show, never with itself.
+M models, T target rows, Z population rows. Every model is judged by statistics of the other models only.
 """
 
 from __future__ import annotations
@@ -17,7 +17,10 @@ TINY = 1e-30
 
 
 def logit_margin(logits_NC: NDArray[np.floating], labels_N: NDArray[np.int64]) -> Array:
-    """log(p_y / (1 - p_y)) per row in float64, (N,): z_y - logsumexp of the others, exact where p_y rounds to 1."""
+    """Compute log(p_y / (1 - p_y)) of each row in float64, (N,).
+
+    It is z_y minus the log-sum-exp of the other logits, which is exact where p_y rounds to 1.
+    """
     logits = logits_NC.astype(np.float64)
     rows = np.arange(len(labels_N))
     own = logits[rows, labels_N]
@@ -27,9 +30,17 @@ def logit_margin(logits_NC: NDArray[np.floating], labels_N: NDArray[np.int64]) -
 
 
 def u_lira(margins_MT: Array, unlearned_MT: Mask) -> Array:
-    """Log likelihood ratio of "unlearned" against "never seen" for every model and row, (M, T); not a number where
-    fewer than two other models are on either side (Hayes et al. 2024, arXiv 2403.01218, algorithm 1; Carlini et al.
-    2022, arXiv 2112.03570, eq. 4)."""
+    """Compute the log likelihood ratio of "unlearned" against "never seen" for every model and row.
+
+    Source: Hayes et al. 2024, arXiv 2403.01218, algorithm 1; Carlini et al. 2022, arXiv 2112.03570, eq. 4.
+
+    Args:
+        margins_MT: Margins of M models on T rows.
+        unlearned_MT: Which rows each model has unlearned; it never saw the others.
+
+    Returns:
+        (M, T); NaN where either side has fewer than two other models.
+    """
     from scipy.stats import norm
 
     models = len(margins_MT)
@@ -45,9 +56,18 @@ def u_lira(margins_MT: Array, unlearned_MT: Mask) -> Array:
 
 
 def u_lira_offline(margins_MT: Array, unlearned_MT: Mask) -> Array:
-    """How far a row's margin lies above those of models that never saw it, in standard deviations, (M, T): one-sided,
-    and without models that have forgotten it (Carlini et al. 2022, arXiv 2112.03570, eq. 5); not a number where fewer
-    than two other models are without the row."""
+    """Compute how far a row's margin lies above those of models that never saw it, in standard deviations.
+
+    It is one-sided and uses no models that have unlearned the row. Source: Carlini et al. 2022, arXiv 2112.03570, eq.
+    5.
+
+    Args:
+        margins_MT: Margins of M models on T rows.
+        unlearned_MT: Which rows each model has unlearned; it never saw the others.
+
+    Returns:
+        (M, T); NaN where fewer than two other models are without the row.
+    """
     models = len(margins_MT)
     scores = np.full(margins_MT.shape, np.nan)
     for m in range(models):
@@ -58,7 +78,7 @@ def u_lira_offline(margins_MT: Array, unlearned_MT: Mask) -> Array:
 
 
 def _gaussian(margins: Array, side: Mask, shared: bool) -> tuple[Array, Array, Mask]:
-    """Mean and standard deviation of each row over the models on this side, and where there are two or more."""
+    """Return mean and standard deviation of each row over the models on this side, and where these are two or more."""
     count = side.sum(0)
     enough = count >= 2
     mean = np.where(side, margins, 0).sum(0) / np.maximum(count, 1)
@@ -72,9 +92,20 @@ def _gaussian(margins: Array, side: Mask, shared: bool) -> tuple[Array, Array, M
 
 
 def u_rmia(margins_MT: Array, unlearned_MT: Mask, population_MZ: Array, gamma: float = 1.0) -> Array:
-    """Share of population rows z over which the target row's likelihood ratio to models that never saw it is at least
-    gamma times z's own, (M, T), 0 to 1 (Zarifzadeh et al. 2024, arXiv 2312.03262, eq. 2, offline); not a number where
-    no other model is without the row."""
+    """Compute the share of population rows that a target row's likelihood ratio exceeds.
+
+    A population row z counts if the target row's likelihood ratio to models that never saw it is at least gamma times
+    z's own. Source: Zarifzadeh et al. 2024, arXiv 2312.03262, eq. 2, offline.
+
+    Args:
+        margins_MT: Margins of M models on T target rows.
+        unlearned_MT: Which rows each model has unlearned; it never saw the others.
+        population_MZ: Margins of M models on Z population rows.
+        gamma: Factor of z's ratio.
+
+    Returns:
+        (M, T), 0 to 1; NaN where no other model is without the row.
+    """
     models = len(margins_MT)
     own, population = expit(margins_MT), np.maximum(expit(population_MZ), TINY)
     scores = np.full(margins_MT.shape, np.nan)
@@ -90,9 +121,17 @@ def u_rmia(margins_MT: Array, unlearned_MT: Mask, population_MZ: Array, gamma: f
 
 
 def pooled_auc(scores_MT: Array, unlearned_MT: Mask) -> float:
-    """AUC of telling unlearned rows from never seen ones, over all models and rows that have a score.
+    """Compute the AUC of separating unlearned from never seen rows, over all models and rows that have a score.
 
-    Raises: ValueError where a side is empty.
+    Args:
+        scores_MT: Scores; those that are not finite are left out.
+        unlearned_MT: Which rows each model has unlearned.
+
+    Returns:
+        AUC, 0 to 1.
+
+    Raises:
+        ValueError: A side is empty.
     """
     from sklearn.metrics import roc_auc_score
 
@@ -106,7 +145,22 @@ def pooled_auc(scores_MT: Array, unlearned_MT: Mask) -> float:
 def auc_over_models(
     scores_MT: Array, unlearned_MT: Mask, draws: int = 500, seed: int = 0
 ) -> tuple[float, float, float]:
-    """(AUC, low, high): 95% percentile bootstrap over models, whose rows are not independent of one another."""
+    """Compute the AUC and its 95% percentile bootstrap interval over models.
+
+    Models are drawn, not rows, since the rows of a model are not independent.
+
+    Args:
+        scores_MT: Scores; those that are not finite are left out.
+        unlearned_MT: Which rows each model has unlearned.
+        draws: Number of bootstrap draws.
+        seed: Seed of the draws.
+
+    Returns:
+        (AUC, low, high).
+
+    Raises:
+        ValueError: A side is empty.
+    """
     rng = np.random.default_rng(seed)
     found = []
     for _ in range(draws):

@@ -10,9 +10,16 @@ Scores = NDArray[np.float64]
 
 
 def attack_features(logits_NC: NDArray[np.floating], labels_N: NDArray[np.int64]) -> dict[str, Scores]:
-    """Per-row features, each (N,), in float64: loss, confidence, entropy, modified entropy, correctness.
+    """Compute the features of membership attacks for each row.
 
     Modified entropy (Song and Mittal 2021, eq. 6): -(1-p_y) log p_y - sum_{c != y} p_c log(1 - p_c).
+
+    Args:
+        logits_NC: Logits, (N, C).
+        labels_N: Labels, (N,).
+
+    Returns:
+        Loss, confidence, entropy, modified entropy and correctness by name, each float64 (N,).
     """
     logs = log_softmax(logits_NC.astype(np.float64), axis=1)
     probs = np.exp(logs)
@@ -32,7 +39,7 @@ def attack_features(logits_NC: NDArray[np.floating], labels_N: NDArray[np.int64]
 
 
 def class_match_weights(labels_N: NDArray[np.int64], target_labels: NDArray[np.int64]) -> Scores:
-    """Weights that give ``labels_N`` the class shares of ``target_labels``; zero for classes not among them."""
+    """Compute weights that give ``labels_N`` the class shares of ``target_labels``; zero for classes not among them."""
     classes = int(max(labels_N.max(initial=0), target_labels.max(initial=0))) + 1
     have, want = np.bincount(labels_N, minlength=classes), np.bincount(target_labels, minlength=classes)
     ratio = np.divide(want, have, out=np.zeros(classes), where=have > 0)
@@ -40,9 +47,18 @@ def class_match_weights(labels_N: NDArray[np.int64], target_labels: NDArray[np.i
 
 
 def attack_auc(members: Scores, non_members: Scores, weights: Scores) -> float:
-    """Area under the curve of telling ``members`` (higher score) from ``non_members`` weighted by ``weights``.
+    """Compute the area under the ROC curve of separating members from non-members.
 
-    Raises: ValueError where a side is empty.
+    Args:
+        members: Scores of members; higher means more likely a member.
+        non_members: Scores of non-members.
+        weights: Weights of the non-members.
+
+    Returns:
+        AUC, 0 to 1.
+
+    Raises:
+        ValueError: A side is empty.
     """
     from sklearn.metrics import roc_auc_score
 
@@ -54,7 +70,7 @@ def attack_auc(members: Scores, non_members: Scores, weights: Scores) -> float:
 
 
 def auc_interval(auc: float, num_members: int, num_non_members: int) -> tuple[float, float]:
-    """95% interval of an AUC from its counts (Hanley and McNeil 1982, eq. 2), cut to 0..1."""
+    """Compute the 95% interval of an AUC from its counts (Hanley and McNeil 1982, eq. 2), cut to 0..1."""
     q1, q2 = auc / (2 - auc), 2 * auc**2 / (1 + auc)
     spread = auc * (1 - auc) + (num_members - 1) * (q1 - auc**2) + (num_non_members - 1) * (q2 - auc**2)
     half = 1.96 * float(np.sqrt(max(spread, 0) / (num_members * num_non_members)))
@@ -62,7 +78,7 @@ def auc_interval(auc: float, num_members: int, num_non_members: int) -> tuple[fl
 
 
 def tpr_at_fpr(members: Scores, non_members: Scores, weights: Scores, fpr: float) -> float:
-    """Share of members caught by the loosest threshold whose false-positive rate is at most ``fpr``."""
+    """Compute the share of members found by the lowest threshold whose false-positive rate is at most ``fpr``."""
     from sklearn.metrics import roc_curve
 
     truth = np.r_[np.ones(len(members)), np.zeros(len(non_members))]

@@ -1,4 +1,4 @@
-"""What frozen features still tell. N rows, D width."""
+"""Class information in frozen features. N rows, D width."""
 
 from __future__ import annotations
 
@@ -10,7 +10,17 @@ Labels = NDArray[np.int64]
 
 
 def linear_probe(train_ND: Features, labels: Labels, test_ND: Features, test_labels: Labels) -> NDArray[np.bool_]:
-    """Fit a class-balanced multinomial logistic regression on standardised features; correctness per test row."""
+    """Fit a class-balanced multinomial logistic regression on standardised features.
+
+    Args:
+        train_ND: Features to fit on.
+        labels: Their labels.
+        test_ND: Features to score.
+        test_labels: Their labels.
+
+    Returns:
+        Whether each test row is correct.
+    """
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
@@ -21,14 +31,25 @@ def linear_probe(train_ND: Features, labels: Labels, test_ND: Features, test_lab
 
 
 def unit(x_ND: NDArray[np.floating]) -> NDArray[np.floating]:
-    """Rows at length one."""
+    """Scale the rows to length one."""
     return x_ND / np.maximum(np.linalg.norm(x_ND, axis=1, keepdims=True), 1e-12)  # type: ignore[no-any-return]
 
 
 def nearest_neighbours(
     train_ND: Features, labels: Labels, test_ND: Features, test_labels: Labels, neighbours: int
 ) -> NDArray[np.bool_]:
-    """Majority of the ``neighbours`` nearest train rows by cosine; correctness per test row."""
+    """Classify each test row by the majority of its nearest train rows by cosine.
+
+    Args:
+        train_ND: Features of the train rows.
+        labels: Their labels.
+        test_ND: Features of the test rows.
+        test_labels: Their labels.
+        neighbours: Number of neighbours.
+
+    Returns:
+        Whether each test row is correct.
+    """
     from sklearn.neighbors import KNeighborsClassifier
 
     vote = KNeighborsClassifier(neighbours, metric="cosine").fit(train_ND, labels)
@@ -36,9 +57,13 @@ def nearest_neighbours(
 
 
 def mean_cosine(x_ND: Features, labels: Labels) -> tuple[float, float]:
-    """Mean cosine of a row with the other rows of its class, and its standard error (of a U-statistic: Hoeffding 1948).
+    """Compute the mean cosine of a row with the other rows of its class.
 
-    Raises: ValueError for a class of fewer than three rows.
+    Returns:
+        The mean, and its standard error (of a U-statistic: Hoeffding 1948).
+
+    Raises:
+        ValueError: A class has fewer than three rows.
     """
     x_ND = unit(x_ND.astype(np.float64))
     with_others = np.empty(len(x_ND))
@@ -59,8 +84,23 @@ def prototype_recovery(
     draws: int,
     seed: int,
 ) -> NDArray[np.float64]:
-    """(N,): in which share of ``draws`` a forgotten-class test row lies nearest (cosine) to the mean of ``shots``
-    forget rows of its own class, against the means of all other classes (Snell et al. 2017, prototypical networks)."""
+    """Measure how often a few forget rows suffice to recognise test rows of a forgotten class.
+
+    In each draw, a prototype is the mean of ``shots`` forget rows of a class (Snell et al. 2017, prototypical
+    networks). A test row is recovered if it lies nearest (cosine) to the prototype of its own class, against the means
+    of all other classes.
+
+    Args:
+        forget: Features and labels of the forget rows.
+        retain: Features and labels of the retain rows.
+        test: Features and labels of test rows of the forgotten classes.
+        shots: Forget rows of a prototype.
+        draws: Number of draws.
+        seed: Seed of the draws.
+
+    Returns:
+        The share of draws in which each test row is recovered, (N,).
+    """
     retained = _prototypes(*retain)
     points, classes = unit(test[0]), np.unique(forget[1])
     rest = (points @ retained.T).max(1)
@@ -80,5 +120,5 @@ def _draw(rng: np.random.Generator, rows: NDArray[np.int64], count: int) -> NDAr
 
 
 def _prototypes(x_ND: Features, labels: Labels) -> NDArray[np.floating]:
-    """(classes, D): mean direction of every class, at length one."""
+    """Compute the mean direction of every class at length one, (classes, D)."""
     return unit(np.stack([unit(x_ND[labels == own]).mean(0) for own in np.unique(labels)]))

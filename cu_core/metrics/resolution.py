@@ -1,4 +1,4 @@
-"""What a comparison of two ensembles can tell apart: the smallest shift that it finds. N models a side, T rows."""
+"""Smallest shift between two ensembles that a comparison detects. N models a side, T rows."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ DRAWS = 200
 
 
 def row_correlation(margins_NT: Array) -> float:
-    """Mean correlation over models of two rows, at least 0: what models have in common moves all rows together.
+    """Compute the mean correlation of two rows over models, at least 0; models that differ move all rows together.
 
-    Of standardised rows the mean over rows has the variance 1/T + (1 - 1/T) times it.
+    The mean over T standardised rows has the variance 1/T + (1 - 1/T) times this correlation.
     """
     spread = margins_NT.std(0, ddof=1)
     moving = margins_NT[:, spread > 0]
@@ -33,11 +33,22 @@ def row_correlation(margins_NT: Array) -> float:
 def detectable_shift(
     statistic: Statistic, models: int, rows: int, correlation: float = 0.0, draws: int = DRAWS, seed: int = 0
 ) -> float | None:
-    """The smallest shift of every row, in standard deviations of its margin over models and in steps of 0.25, that
-    ``statistic`` of shifted models and references, less that of unshifted models and the same references, finds in 80%
-    of audits with 5% of false alarms; absent where 2 is not found.
+    """Find the smallest shift of all rows that a comparison of two ensembles detects.
 
-    By simulation: normal margins, ``correlation`` between any two rows, the same draws for every shift.
+    By simulation: margins are normal, any two rows have the given correlation, and the draws are the same for every
+    shift. A shift is detected if the statistic of shifted models and references, minus that of unshifted models and the
+    same references, exceeds its limit in 80% of audits, with 5% of false alarms.
+
+    Args:
+        statistic: One figure of two ensembles, (N, T) each.
+        models: Number of models of an ensemble, N.
+        rows: Number of rows, T.
+        correlation: Correlation between rows, 0 to 1.
+        draws: Number of simulated audits.
+        seed: Seed of the draws.
+
+    Returns:
+        The shift in standard deviations of a row's margin over models, in steps of 0.25; ``None`` if 2 is not detected.
     """
     rng = np.random.default_rng([seed, models, rows])
     pools = [_pools(rng, models, rows, correlation) for _ in range(draws)]
@@ -59,7 +70,7 @@ def detectable_shift(
 
 
 def _pools(rng: np.random.Generator, models: int, rows: int, correlation: float) -> Array:
-    """(3, N, T): models to be shifted, models as they are, and references."""
+    """Draw models to be shifted, models as they are, and references, (3, N, T)."""
     common = rng.normal(size=(3, models, 1))
     own = rng.normal(size=(3, models, rows))
     return np.asarray(np.sqrt(correlation) * common + np.sqrt(1 - correlation) * own, dtype=np.float64)

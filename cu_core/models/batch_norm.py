@@ -31,10 +31,12 @@ class RowBatchNorm(nn.BatchNorm2d):
             raise UserError(f"batch norm needs (N, C, ...), got {tuple(input.shape)}.")
 
     def train(self, mode: bool = True) -> RowBatchNorm:
+        """Stay in evaluation mode if the statistics are frozen."""
         super().train(mode and self.mode != "frozen")
         return self
 
     def forward(self, input: Tensor) -> Tensor:
+        """Normalise by the statistics of the mode; fewer than two values use the stored ones."""
         shared = world_size() > 1 and self.mode != "per_rank"
         if self.training and (self.first_row is None or (not shared and input.numel() < 2 * input.shape[1])):
             return self._stored(input)
@@ -43,11 +45,11 @@ class RowBatchNorm(nn.BatchNorm2d):
         return self._shared_forward(input, shared)
 
     def _stored(self, input: Tensor) -> Tensor:
-        """Normalised by the stored statistics: for rows that must not feed them, and for fewer than two values."""
+        """Normalise by the stored statistics: for rows that must not change them, and for fewer than two values."""
         return F.batch_norm(input, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps)
 
     def _shared_forward(self, x: Tensor, shared: bool) -> Tensor:
-        """One collective: sums around the running mean (equal on every rank), so that nothing cancels."""
+        """Normalise with one collective: sums around the running mean (equal on every rank) avoid cancellation."""
         assert self.running_mean is not None
         assert self.running_var is not None
         dims = [d for d in range(x.dim()) if d != 1]
@@ -77,7 +79,7 @@ class RowBatchNorm(nn.BatchNorm2d):
 
 
 def set_batch_norm(model: nn.Module, mode: BatchNormMode) -> None:
-    """Turn every batch-norm layer into one of ``mode``, in place; parameters and names stay."""
+    """Convert every batch-norm layer to ``mode``, in place; parameters and names stay."""
     for module in model.modules():
         if isinstance(module, _BatchNorm):
             module.__class__ = RowBatchNorm
@@ -85,6 +87,7 @@ def set_batch_norm(model: nn.Module, mode: BatchNormMode) -> None:
 
 
 def set_first_row(model: nn.Module, first_row: int | None) -> None:
+    """Set the first row that feeds the statistics, in layers of mode ``retain``."""
     for module in model.modules():
         if isinstance(module, RowBatchNorm) and module.mode == "retain":
             module.first_row = first_row

@@ -71,6 +71,7 @@ class ModelConfig:
 
     @property
     def reads_captions(self) -> bool:
+        """Whether it is an image-text model."""
         return self.name.startswith(tuple(IMAGE_TEXT))
 
 
@@ -182,9 +183,19 @@ class _Normalise(nn.Module):
 def preprocess_for(
     config: ModelConfig, image_shape: tuple[int, int, int] | None, mean: tuple[float, ...], std: tuple[float, ...]
 ) -> Preprocess:
-    """``image_shape`` is that of stored tensors, absent for encoded images.
+    """Build the preprocessing of a model.
 
-    Raises: UserError if the images are encoded and no size is given.
+    Args:
+        config: Configuration of the model.
+        image_shape: (channels, H, W) of stored tensors; ``None`` for encoded images.
+        mean: Mean of each channel, of pixels in 0..1.
+        std: Standard deviation of each channel.
+
+    Returns:
+        The preprocessing.
+
+    Raises:
+        UserError: The images are encoded and no size is given.
     """
     size = config.image_size or (image_shape[1] if image_shape else None)
     if size is None:
@@ -195,10 +206,21 @@ def preprocess_for(
 def build_model(
     config: ModelConfig, class_names: Sequence[str], preprocess: Preprocess | None, seed: int
 ) -> Classifier:
-    """A fresh model, initialised from ``seed``; ``pretrained`` weights are in it, others are loaded by ``restore``.
-    Image-text models bring their own preprocessing.
+    """Build a fresh model, initialised from ``seed``.
 
-    Raises: UserError naming the models there are, or what an own model lacks.
+    ``pretrained`` weights are in it; others are loaded by ``restore``.
+
+    Args:
+        config: Configuration of the model.
+        class_names: Names of the classes.
+        preprocess: The preprocessing; ``None`` for image-text models, which have their own.
+        seed: Seed of the initialisation.
+
+    Returns:
+        The model.
+
+    Raises:
+        UserError: The model is unknown (the message lists the models), or an own model lacks something.
     """
     with torch.random.fork_rng(devices=[]):
         seed_everything(seed)
@@ -250,9 +272,16 @@ def _own_model(config: ModelConfig, num_classes: int, preprocess: Preprocess) ->
 
 
 def restore(model: Classifier, weights: Weights, source: str, added: str = "") -> None:
-    """Put stored weights into the model; ``added`` was put before the names of the file.
+    """Load stored weights into the model.
 
-    Raises: UserError with the first names or shapes that do not fit.
+    Args:
+        model: The model; it is changed in place.
+        weights: Name -> tensor.
+        source: Name of their file, for the message.
+        added: Prefix that was put before the names of the file, removed again in the message.
+
+    Raises:
+        UserError: Names or shapes do not fit; the message gives the first.
     """
     own = model.state_dict()
     wrong = [
@@ -273,9 +302,15 @@ def restore(model: Classifier, weights: Weights, source: str, added: str = "") -
 
 
 def restore_foreign(model: Classifier, config: ModelConfig, weights: Weights) -> None:
-    """Put foreign weights into the model: names mapped by ``model.key_map``; bare names belong to the body.
+    """Load foreign weights into the model: names are mapped by ``model.key_map``, bare names belong to the body.
 
-    Raises: UserError as ``restore``.
+    Args:
+        model: The model; it is changed in place.
+        config: Configuration of the model.
+        weights: Name -> tensor.
+
+    Raises:
+        UserError: Names or shapes do not fit, as for ``restore``.
     """
     for old, new in config.key_map.items():
         weights = {new + k.removeprefix(old) if k.startswith(old) else k: v for k, v in weights.items()}

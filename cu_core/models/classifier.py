@@ -1,4 +1,4 @@
-"""One interface for every classifier: embedding, a hidden feature, logits; and one pass for forget and retain rows."""
+"""Common interface of classifiers: embedding, hidden feature and logits; one pass for forget and retain rows."""
 
 from __future__ import annotations
 
@@ -21,21 +21,22 @@ Forward = Callable[[ImageSets], dict[str, Outputs]]
 
 
 def _pooled(x: Tensor) -> Tensor:
-    """(N, D, H, W) or (N, tokens, D) or (N, D) -> (N, D)."""
+    """Pool (N, D, H, W), (N, tokens, D) or (N, D) to (N, D)."""
     if x.dim() == 4:
         return x.mean((2, 3))
     return x.mean(1) if x.dim() == 3 else x
 
 
 def _quarters(x: Tensor) -> Tensor:
-    """(N, D, H, W) -> (N, 4 D), means over the quarters of the image; others as ``_pooled``."""
+    """Pool (N, D, H, W) to (N, 4 D), means over the quarters of the image; other shapes as ``_pooled``."""
     return F.adaptive_avg_pool2d(x, 2).flatten(1) if x.dim() == 4 else _pooled(x)
 
 
 class Classifier(nn.Module):
-    """``body`` maps normalised images to logits; two of its layers are read on the way.
+    """Wraps ``body``, which maps normalised images to logits, and reads two of its layers.
 
-    Raises: UserError if ``body`` has no layer of that name.
+    Raises:
+        UserError: ``body`` has no layer of that name.
     """
 
     tokenize: Tokenize | None = None
@@ -56,19 +57,26 @@ class Classifier(nn.Module):
         self.preprocess = preprocess
 
     def forward(self, images: Tensor) -> Outputs:
-        """uint8 (N, channels, H, W) -> Outputs."""
+        """Compute embedding, hidden feature and logits of images, uint8 (N, channels, H, W)."""
         seen, logits = self._read(images, self.layers, _pooled)
         return Outputs(seen[self.layers[0]], seen[self.layers[1]], logits)
 
     def at_depths(self, images: Tensor) -> tuple[list[Tensor], Tensor]:
-        """uint8 (N, channels, H, W) -> a feature (N, D_k) of each of ``depths``, and logits (N, C)."""
+        """Compute features at several depths.
+
+        Args:
+            images: uint8 (N, channels, H, W).
+
+        Returns:
+            A feature (N, D_k) of each of ``depths``, and logits (N, C).
+        """
         seen, logits = self._read(images, self.depths, _quarters)
         return [seen[name] for name in self.depths], logits
 
     def _read(
         self, images: Tensor, layers: Sequence[str], pool: Callable[[Tensor], Tensor]
     ) -> tuple[dict[str, Tensor], Tensor]:
-        """What these layers give, pooled, and the logits."""
+        """Return the pooled outputs of these layers, and the logits."""
         seen: dict[str, Tensor] = {}
 
         def keep(name: str) -> Callable[[nn.Module, Any, Tensor], None]:
@@ -83,27 +91,32 @@ class Classifier(nn.Module):
                 handle.remove()
 
     def program(self) -> nn.Module:
-        """Normalised images -> logits, and nothing else: for serving."""
+        """Return the module that maps normalised images to logits, for serving."""
         return self.body
 
     def texts(self, tokens: Tensor) -> Outputs:
-        """int64 (M, L) -> Outputs; only of image-text models."""
+        """Embed captions, int64 (M, L); only image-text models can.
+
+        Raises:
+            TypeError: The model reads no captions.
+        """
         raise TypeError(f"{type(self).__name__} reads no captions")
 
 
 class Predictor(nn.Module):
-    """For serving: uint8-valued images (any float or integer type) -> logits, preprocessing included."""
+    """Maps images with values 0..255 (any float or integer type) to logits, preprocessing included; for serving."""
 
     def __init__(self, classifier: Classifier):
         super().__init__()
         self.body, self.preprocess = classifier.program(), classifier.preprocess
 
     def forward(self, images: Tensor) -> Tensor:
+        """Compute logits, (N, C)."""
         return self.body(self.preprocess(images))  # type: ignore[no-any-return]
 
 
 class JointForward(nn.Module):
-    """Several image sets in one concatenated pass, so that batch statistics see them together; captions likewise.
+    """Forwards several image sets in one concatenated pass, so that batch statistics include all; captions likewise.
 
     In batch-norm mode ``retain``, only the set of that name, given last, feeds the statistics.
     """
@@ -113,6 +126,7 @@ class JointForward(nn.Module):
         self.model = model
 
     def forward(self, sets: ImageSets) -> dict[str, Outputs]:
+        """Forward named sets; sets whose name ends with ``TEXTS`` are captions."""
         images = {name: x for name, x in sets.items() if not name.endswith(TEXTS)}
         texts = {name: x for name, x in sets.items() if name.endswith(TEXTS)}
         sizes = [len(x) for x in images.values()]

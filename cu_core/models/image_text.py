@@ -24,8 +24,11 @@ KEPT_TEXTS = 200_000
 
 
 class ImageTextClassifier(Classifier):
-    """Logits are scaled cosines between the image and each class: the mean over templates of the class's prompts
-    (Radford et al. 2021, arXiv 2103.00020, sec. 3.1.4). No gradient flows into the prompts."""
+    """Image-text model whose logits are scaled cosines between the image and each class.
+
+    A class is the mean over templates of the class's prompts (Radford et al. 2021, arXiv 2103.00020, sec. 3.1.4). No
+    gradient flows into the prompts.
+    """
 
     foreign_prefix = "body.body."
     body: Towers
@@ -46,6 +49,7 @@ class ImageTextClassifier(Classifier):
 
     @property
     def preprocess(self) -> Preprocess:
+        """The preprocessing of the image tower."""
         return self.body.preprocess
 
     @preprocess.setter
@@ -56,7 +60,7 @@ class ImageTextClassifier(Classifier):
         return {**self.__dict__, "_classes": None, "_texts": (None, {})}
 
     def _text_state(self) -> list[tuple[int, int]]:
-        """Changes with every weight of the text tower."""
+        """Return a value that changes with every weight of the text tower."""
         return [(p.data_ptr(), p._version) for p in self.body.parameters_of("text")]
 
     def _tokens_of(self, class_names: Sequence[str]) -> Tensor:
@@ -64,11 +68,12 @@ class ImageTextClassifier(Classifier):
         return self.tokenize(texts).view(len(self.templates), len(class_names), -1)
 
     def at_depths(self, images: Tensor) -> tuple[list[Tensor], Tensor]:
+        """Return the one hidden feature that the towers give."""
         out = self(images)
         return [out.hidden], out.logits
 
     def features_of(self, class_names: Sequence[str]) -> Tensor:
-        """(T, C, D) at length one, without gradient, for any classes."""
+        """Embed the prompts of any classes, (T, C, D) at length one, without gradient."""
         return self._features(self._tokens_of(class_names).to(self.prompts.device))
 
     def _features(self, prompts_TCL: Tensor) -> Tensor:
@@ -76,28 +81,34 @@ class ImageTextClassifier(Classifier):
             return self._embed(prompts_TCL.flatten(0, 1).clone()).view(*prompts_TCL.shape[:2], -1)
 
     def class_features(self) -> Tensor:
-        """(T, C, D) at length one, without gradient; made again when a weight of the text tower has changed."""
+        """Embed the prompts of the model's classes, (T, C, D) at length one, without gradient.
+
+        They are cached until a weight of the text tower changes.
+        """
         state = self._text_state()
         if self._classes is None or self._classes[0] != state:
             self._classes = state, self._features(self.prompts)
         return self._classes[1]
 
     def forward(self, images: Tensor) -> Outputs:
-        """uint8 (N, channels, H, W) -> Outputs, ``embedding`` at length one."""
+        """Compute the outputs of images, uint8 (N, channels, H, W); ``embedding`` has length one."""
         found = self._chunked(self.body.images, images)
         logits = _logits(self.body, found[0], self._classes_together())
         return Outputs(found[0], found[1], logits, self.body.scale, self.body.bias)
 
     def _classes_together(self) -> Tensor:
-        """(C, D): the mean over templates."""
+        """Return the mean over templates, (C, D)."""
         return F.normalize(self.class_features().mean(0), dim=-1)
 
     def program(self) -> nn.Module:
+        """Return the image tower with fixed classes; the text tower is not needed."""
         return _ZeroShot(self.body, self._classes_together())
 
     def texts(self, tokens: Tensor) -> Outputs:
-        """int64 (M, L) -> Outputs; ``hidden`` is the embedding too. The same caption is embedded once, and once for all
-        steps where the text tower does not train."""
+        """Embed captions, int64 (M, L); ``hidden`` is the embedding too.
+
+        Equal captions are embedded once. If the text tower is not trained, they are embedded once for all steps.
+        """
         different, places = torch.unique(tokens, dim=0, return_inverse=True)
         weights = self.body.parameters_of("text")
         embed = self._embed if any(p.requires_grad for p in weights) else self._kept
@@ -109,7 +120,7 @@ class ImageTextClassifier(Classifier):
 
     @torch.no_grad()
     def _kept(self, tokens: Tensor) -> Tensor:
-        """Embeddings of captions by a frozen tower, kept in memory until a weight changes."""
+        """Embed captions by a frozen tower; embeddings are kept in memory until a weight changes."""
         if self._texts[0] != (state := self._text_state()):
             self._texts = state, {}
         kept = self._texts[1]
@@ -124,7 +135,7 @@ class ImageTextClassifier(Classifier):
         return torch.stack([kept[name] for name in names]) if names else self._embed(tokens)
 
     def kept_texts(self) -> dict[str, Any]:
-        """``tokens`` int32 (M, L) and ``embeddings`` (M, D) of the captions that are kept; empty if there are none."""
+        """Return ``tokens`` int32 (M, L) and ``embeddings`` (M, D) of the captions in memory; empty if none are."""
         kept = self._texts[1]
         if not kept or self._texts[0] != self._text_state():
             return {}
@@ -132,13 +143,13 @@ class ImageTextClassifier(Classifier):
         return {"tokens": tokens, "embeddings": torch.stack(list(kept.values())).cpu().numpy()}
 
     def keep_texts(self, tokens: np.ndarray, embeddings: np.ndarray) -> None:
-        """Start from these, made by the same weights."""
+        """Fill the memory with embeddings that the same weights made."""
         device = self.prompts.device
         kept = {bytes(row): torch.from_numpy(found).to(device) for row, found in zip(tokens, embeddings, strict=True)}
         self._texts = self._text_state(), kept
 
     def _in_full(self) -> torch.autocast:
-        """What is kept must not depend on who asked first."""
+        """Disable autocast: what is kept must not depend on the precision of the first caller."""
         return torch.autocast(self.prompts.device.type, enabled=False)
 
     def _chunked(self, tower: Callable[[Tensor], tuple[Tensor, ...]], rows: Tensor) -> tuple[Tensor, ...]:
@@ -158,7 +169,7 @@ def _logits(towers: Towers, images_ND: Tensor, classes_CD: Tensor) -> Tensor:
 
 
 class _ZeroShot(nn.Module):
-    """Normalised images -> logits of fixed classes; the text tower is not needed any more."""
+    """Maps normalised images to logits of fixed classes, without the text tower."""
 
     classes: Tensor
 

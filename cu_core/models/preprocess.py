@@ -1,4 +1,4 @@
-"""The preprocessing a model travels with."""
+"""Preprocessing of a model, saved with its weights."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Preprocess:
-    """uint8 images -> what the model reads; saved with every checkpoint."""
+    """Converts uint8 images to the model's input; saved with every checkpoint."""
 
     size: int
     """Side in pixels."""
@@ -22,11 +22,19 @@ class Preprocess:
 
     @property
     def channels(self) -> int:
+        """Number of channels that the model reads."""
         return len(self.mean)
 
     def __call__(self, images: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
-        """uint8 (N, channels, H, W) -> (N, channels, size, size), normalised; grey images become colour where the model
-        reads colour."""
+        """Resize and normalise images; grey images become colour if the model reads colour.
+
+        Args:
+            images: Values 0..255, (N, channels, H, W).
+            dtype: Type of the result.
+
+        Returns:
+            (N, channels, size, size).
+        """
         pixels = images.to(dtype) / 255
         if pixels.shape[1] == 1 < self.channels:
             pixels = pixels.expand(-1, self.channels, -1, -1)
@@ -38,4 +46,5 @@ class Preprocess:
 
     @classmethod
     def from_meta(cls, meta: Mapping[str, Any]) -> Preprocess:
+        """Read the preprocessing from a model's record."""
         return cls(int(meta["size"]), tuple(meta["mean"]), tuple(meta["std"]))

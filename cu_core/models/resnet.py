@@ -17,7 +17,7 @@ DEPTHS: dict[str, tuple[Any, list[int]]] = {
 
 
 class WideResNet(ResNet):  # type: ignore[misc]
-    """torchvision's network with ``width`` channels in the first stage instead of 64."""
+    """ResNet of torchvision with ``width`` channels in the first stage instead of 64."""
 
     def __init__(self, depth: str, num_classes: int, width: int, small_stem: bool, channels: int):
         block, layers = DEPTHS[depth]

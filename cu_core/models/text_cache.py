@@ -13,15 +13,26 @@ from cu_core.storage import fetched
 
 
 def recall_texts(model: Classifier, folder: Path, about: object) -> None:
-    """Take what earlier runs embedded; nothing where the text tower trains. ``about``: what the embeddings depend on
-    beside the weights."""
+    """Load the embeddings that earlier runs stored; does nothing if the text tower is trained.
+
+    Args:
+        model: The model.
+        folder: Folder of the cache.
+        about: Everything besides the weights that the embeddings depend on.
+    """
     if (file := _file(model, folder, about)) and fetched(file):
         assert isinstance(model, ImageTextClassifier)
         model.keep_texts(**load_arrays(file))
 
 
 def store_texts(model: Classifier, folder: Path, about: object) -> None:
-    """Leave for later runs what the first worker embedded."""
+    """Store the embeddings of the first worker for later runs.
+
+    Args:
+        model: The model.
+        folder: Folder of the cache.
+        about: Everything besides the weights that the embeddings depend on.
+    """
     if rank() == 0 and (file := _file(model, folder, about)):
         assert isinstance(model, ImageTextClassifier)
         if arrays := model.kept_texts():

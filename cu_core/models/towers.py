@@ -25,7 +25,7 @@ CLIP_MEAN, CLIP_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.261302
 
 
 class ImageFeatures(NamedTuple):
-    """What the image tower returns."""
+    """Outputs of the image tower."""
 
     embedding: Tensor
     """(N, D) at length one."""
@@ -50,16 +50,20 @@ class Towers(nn.Module, ABC):
 
     @abstractmethod
     def blocks(self, tower: Tower) -> list[nn.Module]:
-        """Transformer blocks, first to last."""
+        """Return the transformer blocks, first to last."""
 
     @abstractmethod
     def heads(self, tower: Tower) -> list[nn.Parameter]:
-        """The projection into the common space."""
+        """Return the parameters of the projection into the common space."""
 
     def project_out(self, basis_DK: Tensor) -> None:
-        """Take these orthonormal directions out of image embeddings, in the projection's weights.
+        """Remove directions from image embeddings by changing the weights of the projection.
 
-        Raises: UserError if the image tower does not end in a projection without a bias.
+        Args:
+            basis_DK: Orthonormal directions, (D, K).
+
+        Raises:
+            UserError: The image tower does not end in a projection without a bias.
         """
         heads = self.heads("image")
         if len(heads) != 1 or heads[0].dim() != 2:
@@ -69,12 +73,12 @@ class Towers(nn.Module, ABC):
             heads[0].copy_(heads[0] @ keep if self.inputs_first else keep @ heads[0])
 
     def parameters_of(self, tower: Tower) -> list[nn.Parameter]:
-        """All but scale and bias."""
+        """Return all parameters of a tower except scale and bias."""
         named = [(n, p) for n, p in self.body.named_parameters() if n not in ("logit_scale", "logit_bias")]
         return [p for name, p in named if name.startswith(self.image_parts) == (tower == "image")]
 
     def units(self) -> list[nn.Module]:
-        """The modules of the image tower that are spread over workers, each as one piece; inner ones first."""
+        """Return the modules of the image tower that are sharded, each as one piece; inner ones first."""
         return self.blocks("image") + [m for name, m in self.body.named_children() if f"{name}." in self.image_parts]
 
     @abstractmethod
@@ -85,20 +89,20 @@ class Towers(nn.Module, ABC):
 
     @abstractmethod
     def export(self, folder: Path) -> None:
-        """Write the weights in the format of the library the model came from."""
+        """Write the weights in the format of the library that the model comes from."""
 
     @property
     def scale(self) -> Tensor:
-        """Factor of cosines in logits."""
+        """Factor of the cosines in logits."""
         return self.body.get_parameter("logit_scale").exp()
 
     @property
     def bias(self) -> Tensor | None:
-        """What is added to logits of the sigmoid loss."""
+        """Term that is added to logits with the sigmoid loss; ``None`` with the softmax loss."""
         return self.body.get_parameter("logit_bias") if self.loss == "sigmoid" else None
 
     def images(self, images: Tensor) -> ImageFeatures:
-        """uint8 (N, channels, H, W) -> features."""
+        """Compute the features of images, uint8 (N, channels, H, W)."""
         blocks = self.blocks("image")
         seen: list[Tensor] = []
 
@@ -113,11 +117,11 @@ class Towers(nn.Module, ABC):
         return ImageFeatures(F.normalize(embedding, dim=-1), seen[0].mean(1))
 
     def embed(self, pixels: Tensor) -> Tensor:
-        """Normalised images -> (N, D) at length one."""
+        """Embed normalised images, (N, D) at length one."""
         return F.normalize(self._embed_images(pixels), dim=-1)
 
     def texts(self, tokens: Tensor) -> Tensor:
-        """int64 (M, L) -> (M, D) at length one."""
+        """Embed captions, int64 (M, L), as (M, D) at length one."""
         return F.normalize(self._embed_texts(tokens), dim=-1)
 
     @property
@@ -135,9 +139,16 @@ class OpenClip(Towers):
     def __init__(
         self, body: nn.Module, tokenize: Tokenize, config: Mapping[str, Any], look: Mapping[str, Any] | None = None
     ):
-        """``config`` is open_clip's configuration of the model; ``look`` may hold mean and std of the images.
+        """Wrap a model of open_clip.
 
-        Raises: UserError if the image tower is no transformer.
+        Args:
+            body: The model.
+            tokenize: Its tokenizer.
+            config: open_clip's configuration of the model.
+            look: May hold ``mean`` and ``std`` of the images.
+
+        Raises:
+            UserError: The image tower is not a transformer.
         """
         super().__init__()
         self.body, self.tokenize, self.config = body, tokenize, config
@@ -149,6 +160,11 @@ class OpenClip(Towers):
         self.blocks("image")
 
     def blocks(self, tower: Tower) -> list[nn.Module]:
+        """Blocks of open_clip's own transformers and of timm's.
+
+        Raises:
+            UserError: The tower is not a transformer.
+        """
         inside: Any = self.body.get_submodule("visual") if tower == "image" else getattr(self.body, "text", self.body)
         if hasattr(inside, "trunk") and hasattr(inside.trunk, "blocks"):  # of timm
             return list(inside.trunk.blocks)
@@ -160,6 +176,7 @@ class OpenClip(Towers):
         return list(inside.transformer.resblocks)
 
     def heads(self, tower: Tower) -> list[nn.Parameter]:
+        """``visual.proj`` or ``visual.head``; ``text_projection``."""
         named = dict(self.body.named_parameters())
         wanted = ("visual.proj", "visual.head.") if tower == "image" else ("text_projection", "text.text_projection")
         return [p for name, p in named.items() if name.startswith(wanted)]
@@ -171,7 +188,7 @@ class OpenClip(Towers):
         return self.body.encode_text(tokens)  # type: ignore[operator, no-any-return]
 
     def export(self, folder: Path) -> None:
-        """A folder that ``open_clip.create_model("local-dir:FOLDER")`` loads; the state dict alone is in it too."""
+        """Write a folder that ``open_clip.create_model("local-dir:FOLDER")`` loads, with the state dict as one file."""
         folder.mkdir(parents=True, exist_ok=True)
         look: dict[str, Any] = {"mean": list(self.preprocess.mean), "std": list(self.preprocess.std)}
         look |= {"resize_mode": "squash", "interpolation": "bilinear"}
@@ -202,10 +219,12 @@ class HuggingFace(Towers):
         return found["input_ids"]  # type: ignore[no-any-return]
 
     def blocks(self, tower: Tower) -> list[nn.Module]:
+        """Layers of the encoder."""
         body: Any = self.body
         return list((body.vision_model if tower == "image" else body.text_model).encoder.layers)
 
     def heads(self, tower: Tower) -> list[nn.Parameter]:
+        """The projection of CLIP; the pooling head of SigLIP."""
         clip = ("visual_projection.",) if tower == "image" else ("text_projection.",)
         siglip = ("vision_model.head.",) if tower == "image" else ("text_model.head.",)
         return [p for name, p in self.body.named_parameters() if name.startswith(clip + siglip)]
@@ -217,7 +236,7 @@ class HuggingFace(Towers):
         return _pooled(self.body.get_text_features(input_ids=tokens))  # type: ignore[operator]
 
     def export(self, folder: Path) -> None:
-        """A folder that ``from_pretrained`` loads."""
+        """Write a folder that ``from_pretrained`` loads."""
         from transformers import CLIPImageProcessor, SiglipImageProcessor
 
         self.body.save_pretrained(folder)  # type: ignore[operator]
@@ -231,15 +250,22 @@ class HuggingFace(Towers):
 
 
 def _pooled(found: Any) -> Tensor:
-    """transformers 5 returns an output with ``pooler_output``, older ones the tensor."""
+    """Return the pooled tensor: transformers 5 returns an output with ``pooler_output``, older versions the tensor."""
     return found if isinstance(found, Tensor) else found.pooler_output
 
 
 def open_clip_towers(name: str, pretrained: bool = False) -> OpenClip:
-    """By a name that open_clip knows, or a JSON file with its model configuration; weights are fresh, or those that
-    open_clip publishes under the name.
+    """Build a model of open_clip.
 
-    Raises: UserError if it is neither, or the weights cannot be had.
+    Args:
+        name: A name that open_clip knows, or a JSON file with a configuration of a model.
+        pretrained: Whether the weights are those that open_clip publishes under the name. If not, they are fresh.
+
+    Returns:
+        The towers.
+
+    Raises:
+        UserError: The name is neither, or the weights cannot be fetched.
     """
     import open_clip  # type: ignore[import-untyped]
 
@@ -285,10 +311,17 @@ def _own_open_clip(path: Path) -> OpenClip:
 
 
 def hugging_face_towers(folder: str, pretrained: bool = True) -> HuggingFace:
-    """From a folder that ``save_pretrained`` wrote, tokenizer included, or by name where there is a network; without
-    ``pretrained`` its architecture, with fresh weights.
+    """Load a model of transformers.
 
-    Raises: UserError if it holds no CLIP or SigLIP, or a tokenizer that does not fit.
+    Args:
+        folder: Folder that ``save_pretrained`` wrote, tokenizer included, or a name where there is a network.
+        pretrained: Whether the weights are loaded. If not, they are fresh.
+
+    Returns:
+        The towers.
+
+    Raises:
+        UserError: The folder holds no CLIP or SigLIP, or its tokenizer does not fit.
     """
     from transformers import AutoConfig, AutoModel, AutoTokenizer
 

@@ -40,13 +40,19 @@ class Trainable:
 
     @property
     def each(self) -> tuple[Tower, ...]:
+        """The towers, one by one."""
         return ("image", "text") if self.towers == "both" else (self.towers,)
 
 
 def choose_trainable(model: ImageTextClassifier, settings: Trainable) -> None:
-    """Freeze the rest; adapters are put in where asked for.
+    """Freeze all other weights, and add adapters if the settings ask for them.
 
-    Raises: UserError if the model has no projection of its own (SigLIP's text pooling head counts as one).
+    Args:
+        model: The model; it is changed in place.
+        settings: Which weights are trained.
+
+    Raises:
+        UserError: The model has no projection of its own (SigLIP's text pooling head counts as one).
     """
     towers = model.body
     towers.requires_grad_(False)
@@ -63,8 +69,10 @@ def choose_trainable(model: ImageTextClassifier, settings: Trainable) -> None:
 
 
 def recompute_blocks(model: ImageTextClassifier) -> None:
-    """Transformer blocks keep their input alone, and do their forward pass again in the backward pass (Chen et al.
-    2016, arXiv 1604.06174): for towers whose activations exceed a worker's memory."""
+    """Make transformer blocks keep only their input and repeat their forward pass in the backward pass.
+
+    This is for towers whose activations exceed a worker's memory (Chen et al. 2016, arXiv 1604.06174).
+    """
     for tower in ("image", "text"):
         for block in model.body.blocks(tower):
             block.forward = partial(checkpoint, block.forward, use_reentrant=False)
@@ -95,7 +103,7 @@ def _add_adapters(towers: Towers, settings: Trainable) -> None:
 
 
 def adapter_of(model: Classifier) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
-    """Weights and settings of the adapters, as ``peft.PeftModel.from_pretrained`` reads them; absent without."""
+    """Return weights and settings of the adapters in the format of ``peft.PeftModel.from_pretrained``; or ``None``."""
     from peft import get_peft_model_state_dict
 
     if not isinstance(model, ImageTextClassifier) or not hasattr(model.body.body, "peft_config"):
@@ -110,7 +118,7 @@ def _plain(value: Any) -> Any:
 
 
 def merge_adapters(model: Classifier) -> None:
-    """Fold adapters into the weights, in place; names are then those of the plain model."""
+    """Merge adapters into the weights, in place; names are then those of the plain model."""
     from peft.tuners.lora import LoraLayer
 
     if not isinstance(model, ImageTextClassifier) or not hasattr(model.body.body, "peft_config"):

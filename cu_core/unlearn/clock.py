@@ -8,25 +8,33 @@ from cu_core.traffic import TRAFFIC, Mark, between, mark
 
 
 class StepClock:
-    """Laps of one step on this rank; time in collectives is taken out of the lap that it lies in."""
+    """Laps of one step on this rank; time in collectives is subtracted from the lap that contains it."""
 
     def __init__(self, device: torch.device):
         self.device = device
         self.restart()
 
     def restart(self) -> None:
+        """Start a step."""
         TRAFFIC.clear()
         self.laps: list[tuple[str, Mark, int]] = [("", mark(self.device), 0)]
 
     def lap(self, part: str) -> None:
-        """What passed since the last call was ``part``."""
+        """Assign the time since the last call to ``part``."""
         now = mark(self.device)
         if part == "backward" and TRAFFIC.last_bucket is not None:
             TRAFFIC.waits.append((TRAFFIC.last_bucket, now))
         self.laps.append((part, now, len(TRAFFIC.waits)))
 
     def read(self, rows: float) -> dict[str, float]:
-        """Seconds of each part, bytes handed to collectives, and of ``rows`` (of all ranks) how many a second."""
+        """Return the seconds of each part, the bytes handed to collectives, and rows per second.
+
+        Args:
+            rows: Rows of the step over all ranks.
+
+        Returns:
+            Name -> value.
+        """
         if self.device.type == "cuda":
             torch.cuda.current_stream(self.device).synchronize()
         waits = [between(*wait) for wait in TRAFFIC.waits]

@@ -38,15 +38,17 @@ class Predictions:
 
     @property
     def correct(self) -> NDArray[np.bool_]:
+        """Whether each row's largest logit is its label's, (N,)."""
         return np.asarray(self.logits.argmax(1) == self.labels, dtype=np.bool_)
 
     def where(self, mask: NDArray[np.bool_]) -> Predictions:
+        """Return the rows of a mask."""
         return Predictions(*(values[mask] for values in vars(self).values()))
 
 
 @torch.inference_mode()
 def predict(model: nn.Module, reader: ShardReader, rows: RowSet) -> Predictions:
-    """Outputs of ``model`` in evaluation mode; the mode it was in is restored."""
+    """Compute the outputs of a model in evaluation mode; its mode is restored afterwards."""
     device = next(model.parameters()).device
     was_training = model.training
     model.eval()
@@ -63,7 +65,7 @@ def predict(model: nn.Module, reader: ShardReader, rows: RowSet) -> Predictions:
 
 @torch.inference_mode()
 def embed_texts(model: ImageTextClassifier, captions: Sequence[str]) -> NDArray[np.float32]:
-    """(N, D) at length one; the same words are embedded once."""
+    """Embed captions, (N, D) at length one; equal captions are embedded once."""
     words = sorted(set(captions))
     tokens = model.tokenize(words or [""]).to(next(model.parameters()).device)
     parts = [model.body.texts(part).float().cpu() for part in torch.split(tokens, ROWS_AT_ONCE)]
@@ -74,7 +76,17 @@ def embed_texts(model: ImageTextClassifier, captions: Sequence[str]) -> NDArray[
 def find_captions(
     model: ImageTextClassifier, reader: ShardReader, rows: RowSet, among: Sequence[RowSet]
 ) -> NDArray[np.bool_]:
-    """(N,): whether an image finds its own caption first among those of the sets ``among``."""
+    """Return whether each image finds its own caption first, (N,).
+
+    Args:
+        model: The model.
+        reader: The data set.
+        rows: The images.
+        among: Sets whose captions are searched.
+
+    Returns:
+        bool (N,).
+    """
     own = np.array(_first_captions(reader, rows))
     words = np.array(sorted({text for part in among for text in _first_captions(reader, part)}))
     images = predict(model, reader, rows).embedding
@@ -86,7 +98,7 @@ def _first_captions(reader: ShardReader, rows: RowSet) -> list[str]:
 
 
 def right_answers(model: Classifier, reader: ShardReader, rows: RowSet) -> NDArray[np.bool_]:
-    """(N,): correct classes; of pairs without classes, captions found among those of the set."""
+    """Return whether each row is correct, (N,); for pairs without classes, whether its caption is found in the set."""
     if reader.manifest.num_classes < 2 and isinstance(model, ImageTextClassifier):
         return find_captions(model, reader, rows, [rows])
     return predict(model, reader, rows).correct
@@ -95,13 +107,23 @@ def right_answers(model: Classifier, reader: ShardReader, rows: RowSet) -> NDArr
 def shared_recall(
     model: ImageTextClassifier, reader: ShardReader, rows: RowSet, among: Sequence[RowSet]
 ) -> tuple[int, int]:
-    """(rows whose image finds its caption first among those of ``among``, count) over all ranks."""
+    """Count the rows whose image finds its caption first, over all ranks.
+
+    Args:
+        model: The model.
+        reader: The data set.
+        rows: The images; each rank evaluates its slice.
+        among: Sets whose captions are searched.
+
+    Returns:
+        (hits, count).
+    """
     mine = RowSet(rows.split, rows.rows[rank_slice(len(rows))])
     return _shared(model, find_captions(model, reader, mine, among) if len(mine) else np.zeros(0, np.bool_))
 
 
 def shared_accuracy(model: nn.Module, reader: ShardReader, rows: RowSet) -> tuple[int, int]:
-    """(correct, count) over all ranks, each of which answers its slice."""
+    """Return (correct, count) over all ranks; each rank evaluates its slice."""
     mine = RowSet(rows.split, rows.rows[rank_slice(len(rows))])
     return _shared(model, predict(model, reader, mine).correct if len(mine) else np.zeros(0, np.bool_))
 

@@ -32,7 +32,7 @@ WANTED = "checkpoint wanted"
 
 @dataclass(frozen=True, kw_only=True)
 class Loop:
-    """One run, from plain parts."""
+    """One run, built from plain parts."""
 
     model: Classifier
     forward: Forward
@@ -51,12 +51,12 @@ class Loop:
     on_step: Callable[[StepReport], None] = lambda report: None
     save: Callable[[TrainState], None] = lambda state: None
     wants_checkpoint: Callable[[], bool] = lambda: False
-    """Asked in every step on every rank: one that says yes makes all save after it."""
+    """Polled at every step on every rank; if any rank returns true, all ranks save a checkpoint."""
 
 
 @dataclass
 class LoopResult:
-    """What a run did."""
+    """Counts and state of a finished run."""
 
     steps: int = 0
     seconds: float = 0.0
@@ -68,7 +68,7 @@ class LoopResult:
     prepare_rows: int = 0
     """Training rows that the method forwarded before the first step."""
     unseen_rows: int = 0
-    """Rows of the stop set that it looked at then."""
+    """Rows of the stop set that the method forwarded before the first step."""
     stop: dict[str, Any] = field(default_factory=dict)
     """State of the stop rule; empty without one."""
     leaks: int = 0
@@ -83,7 +83,16 @@ class LoopResult:
 def run_loop(loop: Loop, resume: TrainState | None = None) -> LoopResult:
     """Train; the model ends with the last weights, or with those that the stop rule kept.
 
-    Raises: NonFiniteError, LeakError.
+    Args:
+        loop: The parts of the run.
+        resume: State of a checkpoint to continue from.
+
+    Returns:
+        What the run did.
+
+    Raises:
+        NonFiniteError: A loss, gradient or weight is not finite.
+        LeakError: A forget row reached the retain stream.
     """
     device = next(loop.model.parameters()).device
     optimizer = build_optimizer(loop.model.parameters(), loop.optimizer)
@@ -122,7 +131,7 @@ def run_loop(loop: Loop, resume: TrainState | None = None) -> LoopResult:
 
 
 def _begin(loop: Loop, state: MethodState, result: LoopResult) -> None:
-    """What precedes the first step: the stop rule's first look, and the method's own work."""
+    """Do what precedes the first step: the first check of the stop rule, and the method's preparation."""
     began = time.perf_counter()
     if loop.stopper is not None and loop.stopper.config.rule != "none":
         loop.stopper.judge(loop.model, 0)
@@ -133,7 +142,7 @@ def _begin(loop: Loop, state: MethodState, result: LoopResult) -> None:
 
 
 def _prepare(loop: Loop, state: MethodState) -> int:
-    """The method's own work before the first step; rows forwarded over all ranks."""
+    """Run the method's preparation; return the rows forwarded over all ranks."""
     loop.model.eval()
     with gathered(loop.model):
         rows = loop.method.prepare(Preparation(loop.model, loop.untrained, loop.stream.split, loop.stream.seed, state))
@@ -148,7 +157,7 @@ def _step(
     batch: UnlearnBatch,
     clock: StepClock,
 ) -> dict[str, float]:
-    """One update of the weights; the values to report, summed over ranks."""
+    """Update the weights once; return the values to report, summed over ranks."""
     step = result.steps
     set_learning_rate(optimizer, rate := learning_rate(loop.optimizer, step, loop.max_steps))
     rows = dict.fromkeys(("forget_rows", "retain_rows", "frozen_rows"), 0)
@@ -171,7 +180,7 @@ def _step(
 
 
 def _context(loop: Loop, state: MethodState, step: int, rate: float, rows: dict[str, int]) -> StepContext:
-    """What the method sees of a step; its forward passes are counted into ``rows``."""
+    """Build what the method may read in a step; its forward passes are counted into ``rows``."""
     split = loop.stream.split
     return StepContext(
         forward=_counted(loop, loop.forward, rows),
@@ -190,13 +199,16 @@ def _context(loop: Loop, state: MethodState, step: int, rate: float, rows: dict[
 
 
 def frozen(model: Classifier) -> Forward:
-    """The model as it answers in evaluation mode, without gradient."""
+    """Return the forward pass of a model in evaluation mode, without gradient; its weights are frozen in place."""
     return torch.no_grad()(JointForward(model.eval().requires_grad_(False)))
 
 
 def _counted(loop: Loop, forward: Forward, rows: dict[str, int], name: str | None = None) -> Forward:
-    """The same forward, in mixed precision where the run asks for it (losses never are), adding to ``rows[name]`` what
-    passes through it (absent: by the name of each image set)."""
+    """Wrap a forward pass so that it counts its rows and, if the run asks for it, uses mixed precision.
+
+    Losses are never in mixed precision. Rows are added to ``rows[name]``; without ``name``, by the name of each image
+    set.
+    """
     device = next(loop.model.parameters()).device.type
 
     def call(images: ImageSets) -> dict[str, Outputs]:
@@ -215,7 +227,7 @@ def _to_device(batch: UnlearnBatch, device: torch.device) -> UnlearnBatch:
 
 
 def _shared_values(losses: Losses, rows: Mapping[str, int]) -> dict[str, float]:
-    """Terms and row counts summed over ranks, in one collective."""
+    """Sum terms and row counts over ranks, in one collective."""
     names = [*losses.terms, *rows]
     counts = [torch.as_tensor(float(n)).to(losses.total) for n in rows.values()]
     stacked = torch.stack([t.to(losses.total) for t in losses.terms.values()] + counts)

@@ -43,6 +43,7 @@ class OptimizerConfig:
 
 
 def build_optimizer(parameters: Iterable[nn.Parameter], config: OptimizerConfig) -> torch.optim.Optimizer:
+    """Build the optimizer of the parameters that need a gradient."""
     trained = [p for p in parameters if p.requires_grad]
     if config.name == "adamw":
         return torch.optim.AdamW(trained, lr=config.lr, weight_decay=config.weight_decay)
@@ -50,7 +51,7 @@ def build_optimizer(parameters: Iterable[nn.Parameter], config: OptimizerConfig)
 
 
 def learning_rate(config: OptimizerConfig, step: int, max_steps: int) -> float:
-    """Rate of step number ``step`` (from 0) of ``max_steps``."""
+    """Return the learning rate of step number ``step`` (from 0) of ``max_steps``."""
     warmup = config.warmup_frac * max_steps
     if step < warmup:
         return config.lr * (step + 1) / (warmup + 1)
@@ -61,11 +62,12 @@ def learning_rate(config: OptimizerConfig, step: int, max_steps: int) -> float:
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    """Set the learning rate of all parameters."""
     for group in optimizer.param_groups:
         group["lr"] = rate
 
 
 def gradient_norm(parameters: Iterable[nn.Parameter], clip_norm: float | None) -> Tensor:
-    """Norm of the whole gradient, after which it is clipped to ``clip_norm`` where given."""
+    """Return the norm of the whole gradient; the gradient is then clipped to ``clip_norm``, if given."""
     trained = [p for p in parameters if p.grad is not None]
     return whole(nn.utils.clip_grad_norm_(trained, clip_norm if clip_norm is not None else math.inf))

@@ -1,6 +1,7 @@
 """When to stop and what to keep: equations 8 and 9 of the paper, judged on the stop set.
 
-Three guards: an interval or no hit at all (class), ``patience`` checks in a row, and kept accuracy on retain rows."""
+Three guards: an interval or no hit at all (class), ``patience`` checks in a row, and kept accuracy on retain rows.
+"""
 
 from __future__ import annotations
 
@@ -47,11 +48,11 @@ class StopConfig:
 
 @dataclass(frozen=True)
 class StopCheck:
-    """One look at the stop set; accuracies in 0..1, with the 95% interval of ``forget``."""
+    """One check on the stop set; accuracies in 0..1, with the 95% interval of ``forget``."""
 
     step: int
     forget: float
-    """Several forgotten classes: of the one that is known best."""
+    """If several classes are forgotten: of the class with the highest accuracy."""
     forget_low: float
     forget_high: float
     target: float
@@ -62,7 +63,7 @@ class StopCheck:
 
 @dataclass
 class StopState:
-    """Part of every checkpoint."""
+    """State of the stop rule; part of every checkpoint."""
 
     baseline_utility: float | None = None
     streak: int = 0
@@ -77,8 +78,11 @@ class StopState:
 
 
 class Stopper:
-    """Judges, and keeps the last (samples: the nearest to the target) state that satisfies rule and utility guard;
-    until there is one, the state nearest to the target that satisfies the guard alone."""
+    """Checks the stop rule and keeps the weights of the best state.
+
+    That is the last state (samples: the one nearest to the target) that satisfies the rule and the guard of utility.
+    Until there is one, it is the state nearest to the target that satisfies the guard alone.
+    """
 
     def __init__(self, config: StopConfig, split: ForgetSplit):
         self.config, self.split = config, split
@@ -87,9 +91,15 @@ class Stopper:
         self.kept: Weights | None = None
 
     def due(self, step: int, max_steps: int) -> bool:
+        """Return whether the rule is checked after this step."""
         return self.config.rule != "none" and (step % self.config.check_every == 0 or step == max_steps)
 
     def look(self, model: Classifier, step: int) -> StopCheck:
+        """Evaluate the model on the stop set.
+
+        Raises:
+            UserError: The stop set is empty.
+        """
         unseen_correct, unseen_count = self._score(model, self.split.stop_retain)
         parts = [self._score(model, rows) for rows in self._forget_parts()]
         if not unseen_count or not all(count for _, count in parts):
@@ -109,7 +119,7 @@ class Stopper:
         return StopCheck(step, correct / count, low, high, target, utility, holds)
 
     def _forget_parts(self) -> list[RowSet]:
-        """Rows that decide: unseen rows of each forgotten class by itself, or a sample request's deciding half."""
+        """Return the rows that decide: unseen rows of each forgotten class, or half of a sample request's rows."""
         if self.kind == "sample":
             return [self.split.forget_stop]
         rows = self.split.stop_forget
@@ -117,14 +127,17 @@ class Stopper:
         return [RowSet(rows.split, rows.rows[labels == c]) for c in self.split.forget.classes]
 
     def _score(self, model: Classifier, rows: RowSet) -> tuple[int, int]:
-        """(hits, count); pairs of a sample request search among the captions of both parts of the stop set: how hard a
-        search is depends on what is there to be found."""
+        """Return (hits, count).
+
+        Pairs of a sample request search among the captions of both parts of the stop set, since the difficulty of a
+        search depends on what can be found.
+        """
         if self.kind == "class" or not isinstance(model, ImageTextClassifier):
             return shared_accuracy(model, self.split.reader, rows)
         return shared_recall(model, self.split.reader, rows, [self.split.forget_stop, self.split.stop_retain])
 
     def judge(self, model: Classifier, step: int) -> StopCheck:
-        """Look, update the rule's state, and keep the weights where they satisfy it."""
+        """Check, update the rule's state, and keep the weights if they satisfy it."""
         with gathered(model):
             check = self.look(model, step)
         state = self.state
@@ -151,11 +164,14 @@ class Stopper:
             self.kept = copy_weights(model.state_dict())
 
     def finished(self, step: int) -> bool:
+        """Return whether the rule has fired and the further steps are done."""
         fired = self.state.fired_at
         return fired is not None and step >= fired + self.config.further_steps
 
     def state_dict(self) -> dict[str, Any]:
+        """Return the state for a checkpoint."""
         return asdict(self.state)
 
     def load_state_dict(self, state: dict[str, Any], kept: Weights | None) -> None:
+        """Restore the state and the kept weights."""
         self.state, self.kept = StopState(**state), kept

@@ -17,8 +17,18 @@ SKIPPED, WARM_UP, TRACED = 1, 1, 3
 
 
 def run_traced(loop: Loop, resume: TrainState | None, folder: Path | None) -> LoopResult:
-    """``run_loop``; with a folder, its third to fifth step are written to ``folder/trace-rank-N.json``, for Perfetto
-    (https://ui.perfetto.dev) or chrome://tracing."""
+    """Run the loop; with a folder, write a trace of its third to fifth step.
+
+    The file is ``folder/trace-rank-N.json``, for Perfetto (https://ui.perfetto.dev) or chrome://tracing.
+
+    Args:
+        loop: The parts of the run.
+        resume: State of a checkpoint to continue from.
+        folder: Folder of the trace, or ``None`` for no trace.
+
+    Returns:
+        What the run did.
+    """
     if folder is None:
         return run_loop(loop, resume)
     target = folder / f"trace-rank-{rank()}.json"
