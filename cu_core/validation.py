@@ -64,8 +64,12 @@ def _unknown_value(path: str, value: object, valid: Sequence[str]) -> None:
 
 
 def one_line(error: ValidationError, members: Collection[str] = ()) -> str:
-    """The most telling of pydantic's complaints: path, what must hold, what came. ``members`` of unions, which pydantic
-    names in its paths and users do not, are left out."""
+    """The most telling of pydantic's complaints: path, what must hold, what came.
+
+    Args:
+        error: What pydantic raised.
+        members: Names of members of unions, which pydantic puts into paths; they are left out.
+    """
 
     def path_of(item: Mapping[str, Any]) -> str:
         return ".".join(str(p) for p in item["loc"] if str(p) not in members) or "configuration"

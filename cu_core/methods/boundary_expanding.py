@@ -16,9 +16,11 @@ from cu_core.types import Losses, Outputs, UnlearnBatch
 
 @dataclass(frozen=True, kw_only=True)
 class BoundaryExpanding(Method):
-    """A linear unit for an additional class C + 1 is trained beside the head, by plain gradient descent, with all
-    forget rows as its members. It belongs to the state of the method and never to the model, so nothing must be
-    removed at the end."""
+    """Trains a linear unit for class C + 1 beside the head, with all forget rows as its members.
+
+    The unit is trained by plain gradient descent. It is part of the method's state, never of the model, so nothing is
+    left to prune.
+    """
 
     name: Literal["boundary_expanding"] = "boundary_expanding"
     source: ClassVar[str] = "Chen et al. 2023, arXiv 2303.11570, sec. 4.3, eq. 7"

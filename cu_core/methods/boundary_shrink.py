@@ -17,8 +17,10 @@ from cu_core.types import Losses, UnlearnBatch
 
 @dataclass(frozen=True, kw_only=True)
 class BoundaryShrink(Method):
-    """The nearest wrong class of every forget row is found once, by one adversarial step on the original. Then the
-    model is trained with this class as label. Retain rows are not used."""
+    """Finds the nearest wrong class of every forget row, then trains on it with cross-entropy.
+
+    The class is found once, by one adversarial step on the original. Retain rows are not used.
+    """
 
     name: Literal["boundary_shrink"] = "boundary_shrink"
     source: ClassVar[str] = "Chen et al. 2023, arXiv 2303.11570, eq. 5 and 6"

@@ -30,8 +30,10 @@ BANK = 512
 
 @dataclass(frozen=True, kw_only=True)
 class ContrastiveClip(Method):
-    """Forget images are pushed away from the captions of what is forgotten, and pulled to other captions. If the text
-    tower is trained, captions are moved in the same way."""
+    """Pushes forget images from the captions of what is forgotten and pulls them to others.
+
+    If the text tower is trained, captions are pushed and pulled in the same way.
+    """
 
     name: Literal["contrastive_clip"] = "contrastive_clip"
     source: ClassVar[str] = "Lee et al. 2025, arXiv 2401.10458, eq. 5, between images and captions"

@@ -20,9 +20,11 @@ from cu_core.types import Losses, Outputs, UnlearnBatch
 
 @dataclass(frozen=True, kw_only=True)
 class Fanchuan(Method):
-    """First, the answers on forget rows are made uniform. Then steps that spread each forget row evenly over the
-    retain rows of the batch alternate with training steps on retain rows (in the original by passes, here step by
-    step). The last steps use retain rows alone."""
+    """Makes the answers on forget rows uniform, then alternates contrast and retain steps.
+
+    A contrast step spreads each forget row evenly over the retain rows of the batch. Contrast and plain retain steps
+    alternate step by step (there: pass by pass). The last steps are retain steps only.
+    """
 
     name: Literal["fanchuan"] = "fanchuan"
     source: ClassVar[str] = "fanchuan 2023, kaggle.com/c/neurips-2023-machine-unlearning, discussion 458721"

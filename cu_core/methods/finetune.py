@@ -13,8 +13,7 @@ from cu_core.types import Losses, UnlearnBatch
 
 @dataclass(frozen=True, kw_only=True)
 class FineTune(Method):
-    """Cross-entropy on retain rows. Forget rows are not used: forgetting happens only because training continues
-    without them."""
+    """Trains on retain rows with cross-entropy; forget rows are not used (it relies on catastrophic forgetting)."""
 
     name: Literal["finetune"] = "finetune"
     source: ClassVar[str] = "Golatkar et al. 2020, arXiv 1911.04933, sec. 6 (baseline)"

@@ -15,9 +15,11 @@ from cu_core.types import TEXTS, Losses, UnlearnBatch
 
 @dataclass(frozen=True, kw_only=True)
 class GradientAscent(Method):
-    """Maximises the cross-entropy on forget rows. Retain rows are not used, so the utility falls with every step.
-    Pairs: maximises scaled 1 - cosine, because captions of one concept are alike and a contrast among them has no
-    gradient."""
+    """Maximises the cross-entropy on forget rows; retain rows are not used, so utility falls with every step.
+
+    Pairs: scaled 1 - cosine is maximised instead, since the captions of one concept are alike and a contrast among them
+    has no gradient.
+    """
 
     name: Literal["gradient_ascent"] = "gradient_ascent"
     source: ClassVar[str] = "Thudi et al. 2022, arXiv 2109.13398; Golatkar et al. 2020, arXiv 1911.04933, sec. 6"

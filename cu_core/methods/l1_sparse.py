@@ -16,8 +16,10 @@ from cu_core.types import Losses, UnlearnBatch
 
 @dataclass(frozen=True, kw_only=True)
 class L1Sparse(Method):
-    """Fine-tuning with an l1 penalty on the weights, which forget rows suffer from most: CE(retain) + gamma
-    |weights|. gamma falls linearly to zero over the run, as in the paper."""
+    """Fine-tunes towards few weights, which costs forget rows most: CE(retain) + gamma |weights|.
+
+    gamma falls linearly to zero over the run (the paper's schedule).
+    """
 
     name: Literal["l1_sparse"] = "l1_sparse"
     source: ClassVar[str] = "Jia et al. 2023, arXiv 2304.04934, eq. 3 and sec. 4"

@@ -17,8 +17,7 @@ MASKED = -1e4
 
 @dataclass(frozen=True, kw_only=True)
 class LogitMask(ClosedForm):
-    """The head never answers the forgotten classes. All features stay as they are, so probes must find the whole
-    class."""
+    """Masks the forgotten classes in the head; every feature is unchanged, so probes must find the whole class."""
 
     name: Literal["logit_mask"] = "logit_mask"
     source: ClassVar[str] = "Ebrahimpour-Boroojeny et al. 2026, Unlearning Isn't Forgetting (control)"

@@ -15,8 +15,10 @@ from cu_core.types import RequestKind
 
 @dataclass(frozen=True, kw_only=True)
 class NullSpace(ClosedForm):
-    """Image embeddings lose the directions that separate the concept's prompts from those of all classes. The
-    towers below the projection stay as they are, so probes before it must find the whole concept."""
+    """Removes from image embeddings the directions that separate the concept's prompts from those of all classes.
+
+    The towers below the projection are unchanged, so probes before it must find the whole concept.
+    """
 
     name: Literal["null_space"] = "null_space"
     source: ClassVar[str] = "Bolukbasi et al. 2016, arXiv 1607.06520, sec. 6 (projection), on CLIP's captions"

@@ -69,8 +69,11 @@ def wrong_captions(batch: UnlearnBatch, seed: int) -> Tensor:
 
 @dataclass(frozen=True, kw_only=True)
 class RandomLabel(Method):
-    """Cross-entropy of forget rows with a wrong label each, in addition to that of retain rows. Image-text models:
-    the contrast of forget images, among all captions of the step, with the caption of a retain row each."""
+    """Trains each forget row with a wrong label, beside the cross-entropy on retain rows.
+
+    Image-text models: forget images are contrasted, among all captions of the step, with the caption of a retain row
+    each.
+    """
 
     name: Literal["random_label"] = "random_label"
     source: ClassVar[str] = "Graves et al. 2021, arXiv 2010.10981, sec. 3.2 (unlearning); Golatkar et al. 2020, sec. 6"

@@ -12,8 +12,10 @@ from cu_core.types import Losses, UnlearnBatch
 
 @dataclass(frozen=True, kw_only=True)
 class Retrain(Method):
-    """Draws new weights before the first step, then trains on retain rows. Nothing of the forget set can be left,
-    so the gap to the oracle shows only how much training is missing."""
+    """Replaces the weights by untrained ones before the first step, then trains on retain rows.
+
+    Nothing of the forget set can remain, so the gap to the oracle is missing training.
+    """
 
     name: Literal["retrain"] = "retrain"
     source: ClassVar[str] = "exact unlearning (Cao and Yang 2015), within a budget"

@@ -17,8 +17,10 @@ from cu_core.types import Batch
 
 @dataclass(frozen=True, kw_only=True)
 class SalUn(RandomLabel):
-    """Random labels, but only the weights with the largest gradient of the forget loss change. Batch statistics
-    are not masked. Weight decay would shrink masked weights too: leave it at zero."""
+    """Trains with random labels under a saliency mask.
+
+    Batch statistics are not masked. Weight decay would still shrink masked weights; leave it at zero.
+    """
 
     name: Literal["salun"] = "salun"  # type: ignore[assignment]
     source: ClassVar[str] = "Fan et al. 2024, arXiv 2310.12508, eq. 3 to 5"

@@ -15,10 +15,12 @@ from cu_core.types import Losses, UnlearnBatch
 
 @dataclass(frozen=True, kw_only=True)
 class Scrub(Method):
-    """The model moves away from the original's answers on forget rows and stays with them on retain rows (equation
-    3). As in the paper's algorithm 1, the two parts alternate (there by epochs, here by steps: one on forget rows,
-    one on retain rows); the last steps use retain rows alone. The paper's rewinding (SCRUB+R: of the states seen,
-    the one with the forget error of unseen rows) is what the loop's stop rule does for every method."""
+    """Moves the model away from the original's answers on forget rows and keeps them on retain rows.
+
+    Equation 3, its two parts in turn as in the paper's algorithm 1 (there by epochs, here by steps: one on forget rows,
+    one on retain rows), then retain steps alone. The paper's rewinding (SCRUB+R: of the states seen, the one with the
+    forget error of unseen rows) is what the loop's stop rule keeps for every method.
+    """
 
     name: Literal["scrub"] = "scrub"
     source: ClassVar[str] = "Kurmanji et al. 2023, arXiv 2302.09880, eq. 3, algorithms 1 and 2"

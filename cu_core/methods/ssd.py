@@ -51,9 +51,10 @@ def importances(prep: Preparation, rows: Rows) -> dict[str, Tensor]:
 
 @dataclass(frozen=True, kw_only=True)
 class SSD(ClosedForm):
-    """One edit of the weights, no training step: weights that are more important for the forget set than for the
-    rest are reduced. The importance for the rest is measured on a sample of retain rows (in the paper on all
-    training data)."""
+    """Edits the weights once, without a training step.
+
+    The importance for the rest is measured on a sample of retain rows (the paper: on all of the training data).
+    """
 
     name: Literal["ssd"] = "ssd"
     source: ClassVar[str] = "Foster et al. 2024, arXiv 2308.07707, eq. 3 to 6"

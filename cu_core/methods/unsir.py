@@ -19,9 +19,11 @@ from cu_core.types import Batch, Losses, RequestKind, UnlearnBatch
 
 @dataclass(frozen=True, kw_only=True)
 class Unsir(Method):
-    """Forget images are never used. Noise that maximises the error is learned for each class once. The first steps
-    train on it with the label of the class, together with retain rows (impair); the other steps train on retain
-    rows alone (repair). The whole run has one learning rate (the authors use two)."""
+    """Trains on error-maximising noise instead of forget images, which are never used.
+
+    The noise is learned once for each class. The first steps train on it with the class's label beside retain rows
+    (impair), the others on retain rows alone (repair). Both use the run's one learning rate (the authors take two).
+    """
 
     name: Literal["unsir"] = "unsir"
     source: ClassVar[str] = "Tarun et al. 2023, arXiv 2111.08947, eq. 2, algorithm 1"
