@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ from cu_core.data.datasets import Rows, dataset_source
 from cu_core.data.forget_split import ForgetSplit
 from cu_core.data.loader import Batches, UnlearnStream
 from cu_core.data.requests import ForgetSet, resolve_request
-from cu_core.data.schema import Split
+from cu_core.data.schema import SPLITS, Split
 from cu_core.data.shard_reader import ShardReader
 from cu_core.data.shard_writer import write_shards
 from cu_core.dist import seed_everything
@@ -92,15 +92,19 @@ def open_data(
         packed = dataset_source(type(source).__name__, parts, names)
         plan = SplitPlan(val_frac, test_frac)
         write_shards(Path(folder), packed.name, packed.class_names, "a data set", assign_splits(packed, plan))
-    return ShardReader(folder)
+    reader = ShardReader(folder)
+    rows = sum(reader.num_rows(split) for split in SPLITS)
+    if rows != len(source) + (len(test) if test is not None else 0):
+        raise UserError(f"open_data: {folder} holds {rows} rows of another data set; name another folder.")
+    return reader
 
 
 def _numbered(source: Rows) -> list[str]:
-    targets = getattr(source, "classes", None) or getattr(source, "targets", None)
-    if targets is None:
+    if names := getattr(source, "classes", None):
+        return [str(name) for name in names]
+    targets = getattr(source, "targets", None)
+    if targets is None or not len(targets):
         raise UserError("open_data: the data set has neither classes nor targets; give class_names.")
-    if hasattr(source, "classes"):
-        return [str(name) for name in targets]
     return [str(number) for number in range(1 + max(int(label) for label in targets))]
 
 
@@ -164,7 +168,7 @@ def train_model(
     Returns:
         The result of the training loop.
     """
-    config = config_from(settings)
+    config = config_from(_only(settings, "train", "batch_norm"))
     empty = np.empty(0, np.int64)
     split = _split(config, data, without or ForgetSet("sample", (), empty, empty, data.manifest.digest), seed)
     set_batch_norm(model, config.batch_norm)
@@ -212,7 +216,7 @@ def unlearn_model(
         UserError: The method cannot serve this kind of request, or needs a model that is not given.
         NonFiniteError: The run diverged.
     """
-    config = _config(forget, settings)
+    config = _config(forget, _only(settings, "method", "optimizer", "batches", "stop", "batch_norm", "preset", "audit"))
     config.method.check(forget.kind)
     needs = config.method.needs()
     if "untrained model" in needs and untrained is None:
@@ -230,7 +234,7 @@ def unlearn_model(
         max_steps=config.stop.max_steps,
         stopper=Stopper(config.stop, split) if config.stop.rule != "none" else None,
         reference=frozen(copy.deepcopy(original)) if "frozen original" in needs else None,
-        untrained=untrained if "untrained model" in needs else None,
+        untrained=copy.deepcopy(untrained) if "untrained model" in needs else None,
         on_step=on_step,
     )
     run_loop(loop)
@@ -261,7 +265,7 @@ def audit_models(
     Returns:
         The verdict, every metric, and the distance to the oracles.
     """
-    config = _config(forget, settings)
+    config = _config(forget, _only(settings, "audit"))
     split = _split(config, data, forget, seed)
     others = [f"oracle_{number}" for number in range(len(oracles))]
     models = {"original": original, "unlearned": unlearned, **dict(zip(others, oracles, strict=True))}
@@ -301,6 +305,14 @@ def load_model(model: Classifier, file: str | Path) -> Classifier:
     except RuntimeError as error:
         raise UserError(f"{file}: {str(error).splitlines()[0]}") from error
     return model
+
+
+def _only(settings: Mapping[str, Any], *parts: str) -> Mapping[str, Any]:
+    """Raises: UserError for a part that has no effect here, by a known name; others are told with the nearest."""
+    known = {field.name for field in fields(RunConfig)}
+    if wrong := [part for part in settings if part in known and part not in parts]:
+        raise UserError(f"{wrong[0]}: has no effect here; parts that have: {', '.join(parts)}.")
+    return settings
 
 
 def _config(forget: ForgetSet, settings: Mapping[str, Any]) -> RunConfig:

@@ -33,7 +33,11 @@ def read_yaml(path: Path, folder: str = "base") -> dict[str, Any]:
     """
     if not path.is_file():
         raise ConfigError(f"no configuration file {path}; complete ones are in tune_configs/{folder}/.")
-    return parse_yaml(path.read_text(), str(path))
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path} is no text in UTF-8: {error}.") from error
+    return parse_yaml(text, str(path))
 
 
 def overridden(values: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, Any]:

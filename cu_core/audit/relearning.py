@@ -89,7 +89,7 @@ def _relearn(subject: Subject, count: int) -> tuple[list[float], int]:
     """Return the accuracies after 0, 1, ... steps, and the number of rows behind each."""
     split, config = subject.split, subject.config
     rows = _candidates(split)
-    rng = np.random.default_rng([subject.seed, 404, count])
+    rng = np.random.default_rng([subject.seed, Salt.RELEARN_ORDER, count])
     shots = np.sort(rng.choice(rows, count, replace=False))
     unseen = RowSet("train", np.setdiff1d(rows, shots))
     judged = split.forget_test if split.forget.kind == "class" else unseen

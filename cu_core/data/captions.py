@@ -17,6 +17,7 @@ from cu_core.data.schema import CAPTION, Split
 from cu_core.data.shard_writer import Chunk
 from cu_core.data.sources import IMAGE_SUFFIXES, PAIRS, Source, SourceOptions, split_of
 from cu_core.errors import DataError
+from cu_core.salts import Salt
 
 ROWS_AT_ONCE = 512
 
@@ -45,7 +46,7 @@ def captioned(source: Source, templates: Sequence[str]) -> Source:
 
     def read() -> Iterator[Chunk]:
         for chunk in source.read():
-            drawn = (hash64(chunk.sample_ids, 505) % np.uint64(len(templates))).astype(int)
+            drawn = (hash64(chunk.sample_ids, Salt.CAPTION) % np.uint64(len(templates))).astype(int)
             names = [source.class_names[label] for label in chunk.labels]
             rows = zip(drawn, names, chunk.sample_ids, strict=True)
             texts = [[templates[d].replace("{class}", n).replace("{id}", str(i))] for d, n, i in rows]

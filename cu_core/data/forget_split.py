@@ -143,7 +143,7 @@ class ForgetSplit:
         if self.retain_shards is None:
             return np.arange(self.reader.num_rows(split), dtype=np.int64)
         firsts, counts = self.reader.shard_spans(split)
-        drawn = np.argsort(hash64(np.arange(len(counts)), 66), kind="stable")
+        drawn = np.argsort(hash64(np.arange(len(counts)), Salt.MEASURED_SHARDS), kind="stable")
         some = drawn[:MEASURED_SHARDS]
         if self.forget.classes:
             holding = drawn[np.isin(drawn, self.reader.may_hold(split, self.forget.classes))]

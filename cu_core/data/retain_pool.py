@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from cu_core.data.order import Rows, hash64, skip_rows
 from cu_core.errors import DataError
+from cu_core.salts import Salt
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ def two_pools(
         DataError: Fewer than ``chosen`` shards hold retained rows.
     """
     kept = counts - np.bincount(_stretches(firsts, counts, forget)[0], minlength=len(counts))
-    order = np.argsort(hash64(np.arange(len(firsts)), seed, 55), kind="stable")
+    order = np.argsort(hash64(np.arange(len(firsts)), seed, Salt.RETAIN_SHARDS), kind="stable")
     order = order[kept[order] > 0]
     if chosen > len(order):
         raise DataError(

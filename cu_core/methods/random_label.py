@@ -16,6 +16,7 @@ from cu_core.losses.classification import cross_entropy_share
 from cu_core.losses.image_text import same_text
 from cu_core.methods.base import EVERY_MODEL, Method, StepContext, share
 from cu_core.methods.fit import caption_numbers, fit_share, image_to_text_sum
+from cu_core.salts import Salt
 from cu_core.types import Batch, Losses, UnlearnBatch
 
 
@@ -40,7 +41,7 @@ def wrong_labels(batch: Batch, num_classes: int, seed: int, forget_classes: tupl
     labels = batch.labels.tolist()
     if not all(allowed[label] for label in labels):
         raise UserError("random labels need a class that is neither the row's own nor forgotten.")
-    drawn = hash64(batch.sample_ids.cpu().numpy(), seed, 31).tolist()
+    drawn = hash64(batch.sample_ids.cpu().numpy(), seed, Salt.RANDOM_LABEL).tolist()
     chosen = [allowed[label][d % len(allowed[label])] for label, d in zip(labels, drawn, strict=True)]
     return torch.tensor(chosen, dtype=torch.int64, device=batch.labels.device)
 
@@ -60,7 +61,7 @@ def wrong_captions(batch: UnlearnBatch, seed: int) -> Tensor:
     """
     own, theirs = caption_numbers(batch.forget, [batch.retain])
     other = ~same_text(own, theirs)
-    numbers = hash64(batch.forget.sample_ids.cpu().numpy(), seed, 32) % np.uint64(2**31)
+    numbers = hash64(batch.forget.sample_ids.cpu().numpy(), seed, Salt.RANDOM_CAPTION) % np.uint64(2**31)
     counts = other.sum(1)
     nth = torch.from_numpy(numbers.astype(np.int64)).to(counts) % counts.clamp_min(1)
     drawn = ((other.cumsum(1) == nth[:, None] + 1) & other).to(torch.int64).argmax(1)

@@ -45,6 +45,8 @@ def test_mistakes_are_named(digits: Path) -> None:
     model, forget = wrap(net(), data, embedding_layer="2"), select(data, classes=[3])
     with pytest.raises(UserError, match="bad_teacher needs an untrained model"):
         unlearn_model(model, data, forget, method={"name": "bad_teacher"})
+    with pytest.raises(UserError, match="workers: has no effect here"):
+        unlearn_model(model, data, forget, workers={"count": 2})
     with pytest.raises(UserError, match="no layer 'avgpool'"):
         wrap(net(), data, embedding_layer="avgpool")
     with pytest.raises(UserError, match="did you mean"):

@@ -20,6 +20,12 @@ def test_what_is_no_yaml_of_keys_and_values_is_refused(text: str, message: str, 
         read_yaml(tmp_path / "x.yaml")
 
 
+def test_what_is_no_utf8_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "x.yaml").write_bytes(b"name: caf\xe9")
+    with pytest.raises(ConfigError, match="is no text in UTF-8"):
+        read_yaml(tmp_path / "x.yaml")
+
+
 def test_an_empty_file_holds_nothing(tmp_path: Path) -> None:
     (tmp_path / "x.yaml").write_text("")
     assert read_yaml(tmp_path / "x.yaml") == {}

@@ -66,6 +66,18 @@ def test_a_row_that_cannot_be_used_is_named(row: Any, message: str) -> None:
         read([(grey(0), 0), row])
 
 
+def test_a_folder_of_another_data_set_is_not_opened(tmp_path: Path) -> None:
+    open_data(Listed([(grey(i), 0) for i in range(40)]), tmp_path / "packed", class_names=["a"])
+    with pytest.raises(UserError, match="holds 40 rows of another data set"):
+        open_data(Listed([(grey(i), 0) for i in range(30)]), tmp_path / "packed", class_names=["a"])
+
+
+def test_classes_are_numbered_by_targets_where_there_are_no_names(tmp_path: Path) -> None:
+    rows = Listed([(grey(i), i % 3) for i in range(60)])
+    rows.classes, rows.targets = [], [i % 3 for i in range(60)]  # type: ignore[attr-defined]
+    assert open_data(rows, tmp_path / "packed").manifest.class_names == ("0", "1", "2")
+
+
 def test_a_data_set_needs_a_folder_and_names() -> None:
     with pytest.raises(UserError, match="name the folder"):
         open_data(Listed([]))
