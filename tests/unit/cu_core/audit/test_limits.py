@@ -39,6 +39,8 @@ def test_a_report_states_the_limits_that_were_measured_for_such_requests(
     assert stated() is None
     limits = Limits(5, 0.05, (1, 40), {2.0: (7, 10), 10.0: (9, 10)}, {25.0: (3, 10)}, {})
     one, other = (load_forget_set(request, reader.manifest.digest) for request in (class_request, sample_request))
-    write_text(limits_file(replace(config, seed=3), one), LIMITS.dump_json(limits).decode())  # whatever the seed
+    write_text(limits_file(config, one, 5), LIMITS.dump_json(limits).decode())
+    assert stated() is None  # this verdict is made by no oracle, not by five
+    write_text(limits_file(replace(config, seed=3), one, 0), LIMITS.dump_json(limits).decode())  # whatever the seed
     assert stated() == limits
-    assert not limits_file(config, other).exists()
+    assert not limits_file(config, other, 0).exists()
