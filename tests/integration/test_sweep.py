@@ -112,9 +112,9 @@ def finished_cells(place: Path) -> int:
 
 def test_a_killed_driver_goes_on_and_a_killed_trial_costs_itself_alone(digits: Path, tmp_path: Path) -> None:
     longer = {"stop": {"max_steps": 60, "check_every": 15, "further_steps": 45}}  # none is over when it is killed
-    place = write_sweep(tmp_path, digits, trials=6, scheduler="none", set=longer)
+    place = write_sweep(tmp_path, digits, trials=4, scheduler="none", set=longer)
     first = start(place)
-    wait_for(lambda: finished_cells(place) >= 2, first)
+    wait_for(lambda: finished_cells(place) >= 1, first)
     first.kill()
     first.communicate()
 
@@ -128,12 +128,12 @@ def test_a_killed_driver_goes_on_and_a_killed_trial_costs_itself_alone(digits: P
     trial_processes()[0].send_signal(signal.SIGKILL)
     _, printed = second.communicate()
     found = trials(place)
-    assert sorted(found["state"]) == ["failed"] + 5 * ["finished"], printed
+    assert sorted(found["state"]) == ["failed"] + 3 * ["finished"], printed
     assert second.returncode == 1, printed
-    assert found["optimizer.lr"].nunique() == 6
+    assert found["optimizer.lr"].nunique() == 4
     runs = children(place)
     digests = [run.data.tags["cell_digest"] for run in runs]
-    assert len(set(digests)) == len(digests) == 6
+    assert len(set(digests)) == len(digests) == 4
     assert all(run.data.tags["whole"] == "yes" for run in runs)
 
     third = start(place)
