@@ -13,11 +13,12 @@ from typing import Any
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from cu_core.config import RunConfig, WorkersConfig
+from cu_core.config import RunConfig
 from cu_core.data.schema import MANIFEST
 from cu_core.errors import ConfigError
 from cu_core.files import write_text
 from cu_core.storage import address, place
+from cu_core.workers import WorkersConfig
 from pipelines.cluster.signals import interrupt_on_sigterm
 from pipelines.console import counted
 

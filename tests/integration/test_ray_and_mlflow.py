@@ -28,11 +28,12 @@ from mlflow.tracking import MlflowClient
 from ray.util.state import list_actors
 from safetensors.torch import load_file
 
-from cu_core.config import RunConfig, WorkersConfig
+from cu_core.config import RunConfig
 from cu_core.errors import ConfigError
 from cu_core.models.towers import open_clip_towers
 from cu_core.run import import_original, load_model, open_reader
 from cu_core.types import StepReport
+from cu_core.workers import WorkersConfig
 from pipelines.bench.scaling import measure
 from pipelines.cluster.session import check_room, ray_session
 from pipelines.run.job import JobResult, run_job

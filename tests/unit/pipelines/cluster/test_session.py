@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from cu_core.config import RunConfig, WorkersConfig
+from cu_core.config import RunConfig
 from cu_core.errors import ConfigError
+from cu_core.workers import WorkersConfig
 from pipelines.cluster import session
 from pipelines.run import job
 

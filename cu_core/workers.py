@@ -1,0 +1,82 @@
+"""Where a run computes, and where it is recorded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from cu_core.errors import UserError
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkersConfig:
+    """Where and with how many processes a run computes."""
+
+    count: int = 1
+    """Number of workers of an unlearning run. One worker is a Ray task, several are a Ray Train run."""
+    min_count: int | None = None
+    """Smallest number of workers with which a run continues after machines are lost; it uses more again when they
+    return. ``null``: wait for all workers. Batches and their order stay the same."""
+    cpus: float = 1.0
+    """CPUs of a worker of an unlearning run or a trial, and its number of threads. With less than 1, several workers
+    share a CPU. Trainings, audits and cells of comparisons use one CPU."""
+    placement: Literal["PACK", "SPREAD", "STRICT_PACK", "STRICT_SPREAD"] = "PACK"
+    """``PACK``: as few machines as possible; ``SPREAD``: as many as possible. The strict forms fail if this is not
+    possible."""
+    gpu: bool = False
+    """Use one GPU per worker."""
+    models_per_gpu: int = 1
+    """Models of one worker that share a GPU, if many are made: originals, oracles, cells, pools."""
+    precision: Literal["float32", "bfloat16", "float64"] = "float32"
+    """``bfloat16``: mixed precision, weights stay float32; ``float64``: for numerical comparisons."""
+    rows_at_once: int | None = None
+    """Image-text models: images or captions that a worker forwards at once, for batches that exceed its memory. The
+    loss is that of the whole batch. ``null``: all."""
+    recompute: bool = False
+    """Image-text models: keep only the inputs of transformer blocks, and compute the rest again in the backward
+    pass."""
+    shard: bool = False
+    """Image-text models: spread weights, gradients and optimizer state of the image tower over the workers (FSDP2). It
+    is for towers that exceed a worker's memory. The result is the same."""
+    checkpoint_every: int = 100
+    """Steps between two checkpoints of a run; 0: no checkpoints, so a restart begins at step 0. Originals and oracles
+    save every five minutes."""
+    profile: bool = False
+    """Write a torch profiler trace of steps 3 to 5 of each worker into the run's folder, trace-rank-N.json."""
+    max_failures: int = 3
+    """Number of times Ray restarts a run from its latest checkpoint."""
+
+    @property
+    def device(self) -> Literal["cpu", "cuda"]:
+        """Kind of device."""
+        return "cuda" if self.gpu else "cpu"
+
+    def __post_init__(self) -> None:
+        if self.min_count is not None and not 2 <= self.min_count <= self.count:
+            raise UserError(f"min_count must be between 2 and count, {self.count}, got {self.min_count}")
+        if self.shard and self.count < 2:
+            raise UserError("shard spreads weights over workers: count must be at least 2, got 1")
+        if self.shard and self.rows_at_once is not None:
+            raise UserError("shard and rows_at_once cannot be had together; recompute saves memory beside shard")
+        if (
+            min(self.count, self.models_per_gpu, 1 if self.rows_at_once is None else self.rows_at_once) < 1
+            or self.cpus <= 0
+            or self.checkpoint_every < 0
+            or self.max_failures < 0
+        ):
+            raise UserError(
+                "count, models_per_gpu and rows_at_once must be at least 1, cpus more than 0, "
+                "checkpoint_every and max_failures not negative"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrackingConfig:
+    """Settings of MLflow."""
+
+    uri: str | None = None
+    """Tracking server; ``null``: MLFLOW_TRACKING_URI if set, else a SQLite file in the storage folder."""
+    experiment: str = "contrastive-unlearning"
+    """Name of the MLflow experiment."""
+    registry_name: str | None = None
+    """Name of the registered model; ``null``: the names of the data set and of the model."""
