@@ -69,7 +69,12 @@ def run_starts(trees: Sequence[Path], times: int, out: Path | None) -> None:
     own = Path(__file__).parents[2]
     found = {tree: measure_starts(tree.resolve(), times) for tree in trees or [own]}
     rows = [
-        [*([tree.resolve().name] if len(found) > 1 else []), start.command, f"{start.seconds:.1f}", f"{start.mebibytes:.0f}"]
+        [
+            *([tree.resolve().name] if len(found) > 1 else []),
+            start.command,
+            f"{start.seconds:.1f}",
+            f"{start.mebibytes:.0f}",
+        ]
         for tree, starts in found.items()
         for start in starts
     ]
