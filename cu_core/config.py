@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from cu_core.audit.subject import AuditConfig
+from cu_core.bounds import BatchRows, Epochs, Name, RowCount, Seed
 from cu_core.data.concepts import ByConcept
 from cu_core.data.loader import Batches
 from cu_core.data.requests import ByClass, ForgetRequest
@@ -37,9 +38,9 @@ class DataConfig:
 
     path: str = "data/digits"
     """Folder or address (s3://bucket/folder) that `cu data pack` wrote."""
-    half: int | None = None
+    half: Seed | None = None
     """Train on a random half of the training rows, drawn with this number. `cu audit-strong` sets it for its pools."""
-    retain_shards: int | None = None
+    retain_shards: RowCount | None = None
     """Number of training shards from which retain rows are drawn, chosen by the seed; ``null``: all shards. It is for
     data sets too large to be read as a whole. A few more shards are opened for the retain figures of the audit.
     Originals and oracles are still trained on all rows."""
@@ -55,9 +56,9 @@ class DataConfig:
 class TrainConfig:
     """How the original and the oracles are trained."""
 
-    epochs: float = 10
+    epochs: Epochs = 10
     """Passes over the training rows; an oracle passes over the retain rows."""
-    batch: int = 128
+    batch: BatchRows = 128
     """Rows per step, over all workers."""
     augment: Augment = "none"
     """Augmentation of training rows: ``crop_flip`` is a random crop and a horizontal flip."""
@@ -78,9 +79,9 @@ class RunConfig:
 
     __pydantic_config__ = {"extra": "forbid"}
 
-    name: str | None = None
+    name: Name | None = None
     """Name of the run; ``null``: made from the data, the time and a hash of the configuration."""
-    seed: int = 0
+    seed: Seed = 0
     """Seed of the initial weights, of the order of rows and of rows that are drawn."""
     storage: str = "outputs"
     """Folder or address (s3://bucket/folder) for models, requests, runs and the MLflow database."""

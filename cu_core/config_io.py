@@ -17,7 +17,7 @@ from cu_core.methods.table import METHODS
 from cu_core.models.build import IMAGE_TEXT
 from cu_core.presets import preset_for
 from cu_core.types import RequestKind
-from cu_core.validation import check_keys
+from cu_core.validation import check_keys, check_texts
 from cu_core.yaml_io import merge, overridden, read_yaml
 
 RUN_CONFIG = TypeAdapter(RunConfig)
@@ -51,6 +51,7 @@ def config_from(values: Mapping[str, Any]) -> RunConfig:
     Raises:
         ConfigError: A key or value is not valid.
     """
+    check_texts(values)
     check_keys(values, RunConfig, "")
     request = values.get("request", {})
     by = request.get("kind", "by_class") if isinstance(request, Mapping) else "by_class"
@@ -61,8 +62,10 @@ def config_from(values: Mapping[str, Any]) -> RunConfig:
     kind: RequestKind = "class" if by == "by_class" or (pairs and by == "by_concept") else "sample"
     if pairs and values.get("preset") == "paper":
         raise ConfigError("preset: paper is for classifiers; an image-text model has the default only.")
-    preset = preset_for(values.get("preset", "default"), kind, name, pairs)
+    wanted = values.get("preset", "default")
+    preset = preset_for(wanted, kind, name, pairs) if isinstance(wanted, str) else {}
     merged = merge(merge({"request": {"kind": by}, "method": {"name": name}}, preset), values)
+    check_keys(merged, RunConfig, "")
     try:
         return RUN_CONFIG.validate_python(merged)
     except ValidationError as error:

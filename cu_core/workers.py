@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from cu_core.bounds import BatchRows, Cpus, MlflowName, StepsOrNone, Times, TimesOrNone, Workers
 from cu_core.errors import UserError
 
 
@@ -12,12 +13,12 @@ from cu_core.errors import UserError
 class WorkersConfig:
     """Where and with how many processes a run computes."""
 
-    count: int = 1
+    count: Workers = 1
     """Number of workers of an unlearning run. One worker is a Ray task, several are a Ray Train run."""
-    min_count: int | None = None
+    min_count: Workers | None = None
     """Smallest number of workers with which a run continues after machines are lost; it uses more again when they
     return. ``null``: wait for all workers. Batches and their order stay the same."""
-    cpus: float = 1.0
+    cpus: Cpus = 1.0
     """CPUs of a worker of an unlearning run or a trial, and its number of threads. With less than 1, several workers
     share a CPU. Trainings, audits and cells of comparisons use one CPU."""
     placement: Literal["PACK", "SPREAD", "STRICT_PACK", "STRICT_SPREAD"] = "PACK"
@@ -25,11 +26,11 @@ class WorkersConfig:
     possible."""
     gpu: bool = False
     """Use one GPU per worker."""
-    models_per_gpu: int = 1
+    models_per_gpu: Times = 1
     """Models of one worker that share a GPU, if many are made: originals, oracles, cells, pools."""
     precision: Literal["float32", "bfloat16", "float64"] = "float32"
     """``bfloat16``: mixed precision, weights stay float32; ``float64``: for numerical comparisons."""
-    rows_at_once: int | None = None
+    rows_at_once: BatchRows | None = None
     """Image-text models: images or captions that a worker forwards at once, for batches that exceed its memory. The
     loss is that of the whole batch. ``null``: all."""
     recompute: bool = False
@@ -38,12 +39,12 @@ class WorkersConfig:
     shard: bool = False
     """Image-text models: spread weights, gradients and optimizer state of the image tower over the workers (FSDP2). It
     is for towers that exceed a worker's memory. The result is the same."""
-    checkpoint_every: int = 100
+    checkpoint_every: StepsOrNone = 100
     """Steps between two checkpoints of a run; 0: no checkpoints, so a restart begins at step 0. Originals and oracles
     save every five minutes."""
     profile: bool = False
     """Write a torch profiler trace of steps 3 to 5 of each worker into the run's folder, trace-rank-N.json."""
-    max_failures: int = 3
+    max_failures: TimesOrNone = 3
     """Number of times Ray restarts a run from its latest checkpoint."""
 
     @property
@@ -76,7 +77,7 @@ class TrackingConfig:
 
     uri: str | None = None
     """Tracking server; ``null``: MLFLOW_TRACKING_URI if set, else a SQLite file in the storage folder."""
-    experiment: str = "contrastive-unlearning"
+    experiment: MlflowName = "contrastive-unlearning"
     """Name of the MLflow experiment."""
-    registry_name: str | None = None
+    registry_name: MlflowName | None = None
     """Name of the registered model; ``null``: the names of the data set and of the model."""

@@ -7,10 +7,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from cu_core.errors import ConfigError
+from cu_core.messages import shown_value
 from cu_core.storage import named_file
+from cu_core.text_file import read_text
+from cu_core.yaml_loader import DEEPEST, load_yaml
 
 
 def config_file(text: str) -> Path:
@@ -29,15 +30,11 @@ def read_yaml(path: Path, folder: str = "base") -> dict[str, Any]:
         Its keys and values.
 
     Raises:
-        ConfigError: The file does not exist or is not YAML of keys and values.
+        ConfigError: The file does not exist, is no text, or is not YAML of keys and values.
     """
     if not path.is_file():
         raise ConfigError(f"no configuration file {path}; complete ones are in tune_configs/{folder}/.")
-    try:
-        text = path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{path} is no text in UTF-8: {error}.") from error
-    return parse_yaml(text, str(path))
+    return parse_yaml(read_text(path), str(path))
 
 
 def overridden(values: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
@@ -65,10 +62,7 @@ def parse_yaml(text: str, source: str) -> dict[str, Any]:
     Raises:
         ConfigError: It is not valid YAML, or is not a mapping.
     """
-    try:
-        loaded = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{source} is not valid YAML: {' '.join(str(error).split())}.") from error
+    loaded = load_yaml(text, source)
     if loaded is None:
         return {}
     if not isinstance(loaded, dict):
@@ -84,12 +78,13 @@ def parse_override(text: str) -> dict[str, Any]:
     """
     key, equals, value = text.partition("=")
     if not equals or not key:
-        raise ConfigError(f"override {text!r} must have the form key.path=value, e.g. method.temperature=0.3.")
-    try:
-        parsed: Any = yaml.safe_load(value) if value else None
-    except yaml.YAMLError as error:
-        raise ConfigError(f"override {text!r}: the value is not valid YAML.") from error
-    for part in reversed(key.split(".")):
+        raise ConfigError(
+            f"override {shown_value(text)} must have the form key.path=value, e.g. method.temperature=0.3."
+        )
+    if len(parts := key.split(".")) > DEEPEST:
+        raise ConfigError(f"override {text[:60]!r}...: a key has at most {DEEPEST} parts, this one has {len(parts)}.")
+    parsed: Any = load_yaml(value, f"override {shown_value(text)}: the value") if value else None
+    for part in reversed(parts):
         parsed = {part: parsed}
     return typing.cast("dict[str, Any]", parsed)
 

@@ -96,9 +96,10 @@ def table(heading: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def members(hint: Any) -> list[Any]:
     """Parts of a union; of anything else, itself."""
-    while get_origin(hint) is Annotated:
-        hint = get_args(hint)[0]
-    return list(get_args(hint)) if get_origin(hint) in (Union, UnionType) else [hint]
+    bare = hint
+    while get_origin(bare) is Annotated:
+        bare = get_args(bare)[0]
+    return list(get_args(bare)) if get_origin(bare) in (Union, UnionType) else [hint]
 
 
 def values(hint: Any) -> str:
@@ -107,6 +108,8 @@ def values(hint: Any) -> str:
 
 
 def _values(hint: Any) -> str:
+    if get_origin(hint) is Annotated:
+        return _values(get_args(hint)[0]) + _range(get_args(hint)[1:])
     origin, arguments = get_origin(hint), get_args(hint)
     if origin is Literal:
         return ", ".join(f"`{value}`" for value in arguments)
@@ -116,6 +119,20 @@ def _values(hint: Any) -> str:
         return "mapping"
     names = {bool: "`true`, `false`", int: "integer", float: "number", str: "text", Path: "path", NoneType: "`null`"}
     return names.get(hint, "mapping")
+
+
+def _range(marks: Sequence[Any]) -> str:
+    """The ends of a range: ``, 0 to 1``."""
+    ends = {name: getattr(m, name) for mark in marks for m in getattr(mark, "metadata", []) for name in vars_of(m)}
+    if not ends:
+        return ""
+    low = f"{ends['ge']}" if "ge" in ends else f"above {ends['gt']}"
+    return f", {low} to {ends['le']}" if "le" in ends else f", {low} and below {ends['lt']}"
+
+
+def vars_of(mark: Any) -> list[str]:
+    """Which ends of a range a mark states."""
+    return [name for name in ("ge", "gt", "le", "lt") if hasattr(mark, name)]
 
 
 def shown(value: Any) -> str:

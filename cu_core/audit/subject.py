@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal
 
+from cu_core.bounds import BatchRows, Inside, Models, Points, Rate, RowCount, Steps
 from cu_core.data.forget_split import ForgetSplit
 from cu_core.errors import UserError
 from cu_core.models.classifier import Classifier
@@ -27,29 +28,29 @@ POWER_MARGIN = 3.0
 class AuditConfig:
     """The audit."""
 
-    oracles: int = 5
+    oracles: Models = 5
     """Number of models retrained without the forget set, the first from the original's initialisation. 0: none, and no
     comparison with an oracle. With fewer than 3 there is no verdict. With 3, the verdict detects large differences
     only (`cu calibrate` measures which)."""
     audits: tuple[AuditName, ...] | None = None
     """Audits to make; ``null``: all. The mean gap needs accuracy and membership."""
-    max_rows: int = 2000
+    max_rows: RowCount = 2000
     """Largest number of retain rows and of holdout rows that are evaluated; of test rows, five times as many."""
-    stop_rows: int = 500
+    stop_rows: RowCount = 500
     """Largest number of rows of each part of the stop set."""
     report_on: Literal["test", "stop"] = "test"
     """Rows behind the figures. ``stop``: the stop set; searches use it so that they do not see reported rows."""
     optimizer: Literal["sgd", "adamw"] = "sgd"
     """Optimizer of the steps that measure rebound and relearning."""
-    rebound_steps: int = 20
+    rebound_steps: Steps = 20
     """Training steps on retain rows after which rebound is measured."""
-    rebound_lr: float = 0.01
+    rebound_lr: Rate = 0.01
     """Learning rate of these steps."""
-    rebound_batch: int = 64
+    rebound_batch: BatchRows = 64
     """Retain rows of such a step."""
-    relearn_steps: int = 30
+    relearn_steps: Steps = 30
     """Training steps on 5 or 50 forget rows, beside ``rebound_batch`` retain rows, by which relearning is measured."""
-    relearn_lr: float = 0.01
+    relearn_lr: Rate = 0.01
     """Learning rate of these steps."""
     paraphrases: tuple[str, ...] = ()
     """Image-text models: other wordings of the forgotten class, which must not be recognised either."""
@@ -58,12 +59,12 @@ class AuditConfig:
     forget_rows: Literal["auto", "half"] = "auto"
     """Sample requests: forget rows behind the figures. ``auto``: all rows, or the half that the stop rule did not read.
     ``half``: always that half, so that runs with and without a stop rule report the same rows."""
-    low_fpr: float = 0.05
+    low_fpr: Inside = 0.05
     """False-positive rate at which the true-positive rate of the attack is reported."""
-    margin_points: float = 3.0
+    margin_points: Points = 3.0
     """Equivalence margin: the verdict ignores differences from the oracles up to this many points. At most 3
     (``POWER_MARGIN``)."""
-    family_error: float = 0.05
+    family_error: Inside = 0.05
     """Largest probability that the verdict finds a new oracle different from the others (a false alarm)."""
 
     def __post_init__(self) -> None:

@@ -9,6 +9,7 @@ from typing import Literal
 
 import numpy as np
 
+from cu_core.bounds import BatchRows, BatchRowsOrNone, Times
 from cu_core.data.forget_split import ForgetSplit
 from cu_core.data.order import EpochOrder, Rows
 from cu_core.data.texts import load_batch
@@ -29,15 +30,15 @@ class LeakError(RuntimeError):
 class Batches:
     """Global batch sizes and how they are drawn."""
 
-    forget_batch: int = 64
+    forget_batch: BatchRowsOrNone = 64
     """Forget rows of a step, over all workers; 0 for training."""
-    retain_batch: int = 64
+    retain_batch: BatchRows = 64
     """Retain rows of a step, over all workers."""
-    omega: int = 4
+    omega: Times = 4
     """Retain batches (steps) for each forget batch, 1 to 4 in the paper."""
     retain_sampling: Literal["uniform", "class_aware"] = "uniform"
     """``class_aware`` adds ``positives_per_class`` retain rows of every class among the step's forget rows."""
-    positives_per_class: int = 2
+    positives_per_class: Times = 2
     """Rows of each class that ``class_aware`` adds."""
     augment: Augment = "none"
     """Augmentation of forget and retain rows: ``crop_flip`` is a random crop and a horizontal flip."""

@@ -14,6 +14,7 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 from pydantic import Discriminator
 
+from cu_core.bounds import ClassNumber, Inside, RowCount, Seed
 from cu_core.data.concepts import ByConcept, resolve_concept
 from cu_core.data.order import EpochOrder, Rows
 from cu_core.data.predicate import parse_predicate
@@ -31,7 +32,7 @@ class ByClass:
     """Every training row of some classes."""
 
     kind: Literal["by_class"] = "by_class"
-    classes: tuple[int | str, ...] = (0,)
+    classes: tuple[ClassNumber | str, ...] = (0,)
     """Class numbers (their order in the manifest, from 0), or names in quotes."""
 
 
@@ -40,11 +41,11 @@ class ByRandom:
     """Training rows drawn at random."""
 
     kind: Literal["by_random"] = "by_random"
-    count: int | None = None
+    count: RowCount | None = None
     """How many rows; give this or ``frac``."""
-    frac: float | None = None
+    frac: Inside | None = None
     """Share of the training rows, in (0, 1)."""
-    seed: int = 0
+    seed: Seed = 0
     """Seed of the drawing."""
 
     def __post_init__(self) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from cu_core.bounds import RowCount, Seed
 from cu_core.data.order import EpochOrder, Rows
 from cu_core.data.shard_reader import ShardReader
 from cu_core.errors import UserError
@@ -28,7 +29,7 @@ class ByScore:
     """Column of the score."""
     take: Literal["highest", "middle", "lowest"] = "highest"
     """Which part of the ranking."""
-    count: int
+    count: RowCount
     """How many rows."""
 
 
@@ -37,9 +38,9 @@ class ByNeighbours:
     """A row drawn at random and the rows most like it (smallest squared pixel distance)."""
 
     kind: Literal["by_neighbours"] = "by_neighbours"
-    count: int
+    count: RowCount
     """How many rows, the drawn one among them."""
-    seed: int = 0
+    seed: Seed = 0
     """Seed of the row that is drawn."""
 
 

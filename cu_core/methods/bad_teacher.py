@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
+from cu_core.bounds import Positive
 from cu_core.dist import global_counts
 from cu_core.errors import UserError
 from cu_core.losses.distillation import kl_share
@@ -18,9 +19,9 @@ class BadTeacher(Method):
 
     name: Literal["bad_teacher"] = "bad_teacher"
     source: ClassVar[str] = "Chundawat et al. 2023, arXiv 2205.08096, eq. 2"
-    lambda_forget: float = 1.0
+    lambda_forget: Positive = 1.0
     """Weight of the forget rows; positive."""
-    temperature: float = 1.0
+    temperature: Positive = 1.0
     """Of the distillation; positive."""
 
     def __post_init__(self) -> None:

@@ -8,6 +8,7 @@ from typing import ClassVar, Literal
 import torch
 import torch.nn.functional as F
 
+from cu_core.bounds import Positive
 from cu_core.dist import gather_rows, global_counts
 from cu_core.errors import UserError
 from cu_core.losses.classification import cross_entropy_share
@@ -24,7 +25,7 @@ class BoundaryShrink(Method):
 
     name: Literal["boundary_shrink"] = "boundary_shrink"
     source: ClassVar[str] = "Chen et al. 2023, arXiv 2303.11570, eq. 5 and 6"
-    epsilon: float = 0.1
+    epsilon: Positive = 0.1
     """Size of the adversarial step, as a share of the pixel range; positive."""
 
     def __post_init__(self) -> None:

@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from cu_core.bounds import BankRows, BatchRowsOrNone, Positive, Weight
 from cu_core.data.order import EpochOrder
 from cu_core.dist import gather_rows, global_counts
 from cu_core.errors import UserError
@@ -46,11 +47,11 @@ class Contrastive(Method):
     image_tower_only = True
     terms: Literal["both", "pull", "push"] = "both"
     """Parts of equation 5 that are used. A class request has no push (equation 6)."""
-    temperature: float = 0.5
+    temperature: Positive = 0.5
     """tau. For a class request, only ``lambda_ul / temperature`` matters."""
-    lambda_ul: float = 1.0
+    lambda_ul: Weight = 1.0
     """Weight of the unlearning loss."""
-    lambda_ce: float = 1.0
+    lambda_ce: Weight = 1.0
     """Weight of the cross-entropy on retain rows."""
     detach_retain: bool = True
     """No gradient through the retain embeddings (the paper lets it flow)."""
@@ -67,20 +68,20 @@ class Contrastive(Method):
     pull_form: Literal["linear", "softmax"] = "linear"
     """``linear``: the paper's mean similarity; ``softmax``: cross-entropy between the weights and the softmax of the
     similarities."""
-    smoothing: float = 0.0
+    smoothing: Weight = 0.0
     """Number of pseudo-neighbours, spread over all classes, that are added to the ten real neighbours."""
-    bank: int = 1500
+    bank: BankRows = 1500
     """Number of retain rows among which neighbours are searched, and on which forests are fitted."""
-    lambda_prototype: float = 0.0
+    lambda_prototype: Weight = 0.0
     """Weight of the soft relabelling: cross-entropy between the target and the anchor's softmax over all classes, with
     the classifier's rows as prototypes. The head forgets too, not the embedding alone."""
-    lambda_dispersion: float = 0.0
+    lambda_dispersion: Weight = 0.0
     """Weight of the mean cosine among forget rows of the batch, which is minimised."""
-    lambda_cosine: float = 0.0
+    lambda_cosine: Weight = 0.0
     """Weight of the kept cosine: the squared difference between the mean cosine among forget rows of the batch and
     the value expected of a model that never learned them, a little less than the original's (``LOOSENED``;
     docs/results/targets.md)."""
-    queue_size: int = 0
+    queue_size: BatchRowsOrNone = 0
     """Number of earlier retain embeddings that are kept as additional retain rows."""
     feature: Literal["embedding", "hidden"] = "embedding"
     """Layer whose output is contrasted."""

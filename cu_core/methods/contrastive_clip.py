@@ -13,6 +13,7 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
+from cu_core.bounds import Positive, Share, Weight
 from cu_core.dist import global_counts
 from cu_core.errors import UserError
 from cu_core.losses.contrastive import dispersion_share
@@ -39,20 +40,20 @@ class ContrastiveClip(Method):
     source: ClassVar[str] = "Lee et al. 2025, arXiv 2401.10458, eq. 5, between images and captions"
     models: ClassVar[tuple[ModelKind, ...]] = ("image-text",)
     needs_classes = False
-    temperature: float = 0.5
+    temperature: Positive = 0.5
     """tau of the unlearning terms. The retain term uses the model's own scale."""
-    lambda_push: float = 1.0
+    lambda_push: Weight = 1.0
     """Weight of the push away from the concept's captions, down to the cosine of retain images with its prompts. Pairs:
     away from the own caption, down to the cosine of unmatched pairs."""
-    lambda_pull: float = 1.0
+    lambda_pull: Weight = 1.0
     """Weight of the pull to captions of retain rows, up to the cosine of matched pairs."""
-    uniform_pull: float = 0.25
+    uniform_pull: Share = 0.25
     """Part of the pull's weights that is uniform. The rest follows the original's answer without the concept."""
-    lambda_dispersion: float = 0.5
+    lambda_dispersion: Weight = 0.5
     """Weight of the mean cosine among forget images of the batch, which is minimised."""
-    lambda_retain: float = 1.0
+    lambda_retain: Weight = 1.0
     """Weight of the training loss on retain pairs."""
-    lambda_drift: float = 1.0
+    lambda_drift: Weight = 1.0
     """Weight of 1 - cosine between retain embeddings and those of the original."""
 
     def __post_init__(self) -> None:

@@ -10,6 +10,7 @@ from typing import ClassVar, Literal
 
 import torch
 
+from cu_core.bounds import BelowOne, Positive, UpToOne
 from cu_core.dist import gather_rows, global_counts
 from cu_core.errors import UserError
 from cu_core.losses.classification import cross_entropy_share
@@ -28,13 +29,13 @@ class Fanchuan(Method):
 
     name: Literal["fanchuan"] = "fanchuan"
     source: ClassVar[str] = "fanchuan 2023, kaggle.com/c/neurips-2023-machine-unlearning, discussion 458721"
-    uniform_frac: float = 0.1
+    uniform_frac: BelowOne = 0.1
     """Share of the run with uniform targets, in [0, 1)."""
-    contrast_until: float = 0.7
+    contrast_until: UpToOne = 0.7
     """Share of the run after which retain steps alone are taken; above uniform_frac, at most 1."""
-    temperature: float = 1.15
+    temperature: Positive = 1.15
     """Of the contrast; positive."""
-    lambda_contrast: float = 0.1
+    lambda_contrast: Positive = 0.1
     """Weight of the contrast; positive. Stands for its own learning rate there (3e-4 beside 4e-3 of retain steps)."""
 
     def __post_init__(self) -> None:

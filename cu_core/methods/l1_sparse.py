@@ -7,6 +7,7 @@ from typing import ClassVar, Literal
 
 import torch
 
+from cu_core.bounds import Positive
 from cu_core.dist import world_size
 from cu_core.errors import UserError
 from cu_core.methods.base import Method, Need, StepContext, share
@@ -23,7 +24,7 @@ class L1Sparse(Method):
 
     name: Literal["l1_sparse"] = "l1_sparse"
     source: ClassVar[str] = "Jia et al. 2023, arXiv 2304.04934, eq. 3 and sec. 4"
-    gamma: float = 5e-4
+    gamma: Positive = 5e-4
     """Weight of the l1 norm at the first step; positive."""
 
     def __post_init__(self) -> None:

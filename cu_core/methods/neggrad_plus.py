@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
+from cu_core.bounds import Inside
 from cu_core.dist import global_counts
 from cu_core.errors import UserError
 from cu_core.methods.base import EVERY_MODEL, Method, StepContext, share
@@ -20,7 +21,7 @@ class NegGradPlus(Method):
     source: ClassVar[str] = "Kurmanji et al. 2023 (SCRUB), arXiv 2302.09880, sec. 4 (NegGrad+)"
     models = EVERY_MODEL
     needs_classes = False
-    beta: float = 0.9
+    beta: Inside = 0.9
     """Weight of the retain rows, in (0, 1)."""
 
     def __post_init__(self) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from cu_core.bounds import Weight
 from cu_core.data.order import hash64
 from cu_core.dist import global_counts
 from cu_core.errors import UserError
@@ -80,7 +81,7 @@ class RandomLabel(Method):
     source: ClassVar[str] = "Graves et al. 2021, arXiv 2010.10981, sec. 3.2 (unlearning); Golatkar et al. 2020, sec. 6"
     models = EVERY_MODEL
     needs_classes = False
-    lambda_retain: float = 1.0
+    lambda_retain: Weight = 1.0
     """Weight of the retain rows; not negative."""
 
     def __post_init__(self) -> None:

@@ -8,6 +8,7 @@ from typing import ClassVar, Literal
 import torch
 import torch.nn.functional as F
 
+from cu_core.bounds import UpToOne
 from cu_core.dist import sum_over_ranks
 from cu_core.errors import UserError
 from cu_core.methods.base import Preparation, StepContext
@@ -26,7 +27,7 @@ class SalUn(RandomLabel):
     source: ClassVar[str] = "Fan et al. 2024, arXiv 2310.12508, eq. 3 to 5"
     image_tower_only: ClassVar[bool] = True
     whole_weights: ClassVar[bool] = True
-    mask_frac: float = 0.5
+    mask_frac: UpToOne = 0.5
     """Share of the weights that may change, in (0, 1]: those of largest gradient (0.5 in the paper)."""
 
     def __post_init__(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
+from cu_core.bounds import Positive, UpToOne, Weight
 from cu_core.dist import global_counts
 from cu_core.errors import UserError
 from cu_core.losses.classification import cross_entropy_share
@@ -24,13 +25,13 @@ class Scrub(Method):
 
     name: Literal["scrub"] = "scrub"
     source: ClassVar[str] = "Kurmanji et al. 2023, arXiv 2302.09880, eq. 3, algorithms 1 and 2"
-    alpha: float = 0.5
+    alpha: Weight = 0.5
     """Weight of the distance to the teacher on retain rows; not negative."""
-    gamma: float = 1.0
+    gamma: Weight = 1.0
     """Weight of the cross-entropy on retain rows; not negative."""
-    max_frac: float = 0.5
+    max_frac: UpToOne = 0.5
     """Share of the run in which forget steps are taken, in (0, 1]."""
-    temperature: float = 4.0
+    temperature: Positive = 4.0
     """Of the distillation; positive."""
 
     def __post_init__(self) -> None:

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.func import functional_call, grad, vmap
 
+from cu_core.bounds import Positive, RowCount
 from cu_core.data.order import EpochOrder, Rows
 from cu_core.dist import rank_slice, sum_over_ranks
 from cu_core.errors import UserError
@@ -58,11 +59,11 @@ class SSD(ClosedForm):
 
     name: Literal["ssd"] = "ssd"
     source: ClassVar[str] = "Foster et al. 2024, arXiv 2308.07707, eq. 3 to 6"
-    alpha: float = 10.0
+    alpha: Positive = 10.0
     """How many times more important for the forget set a weight must be to be dampened; positive."""
-    lambda_dampening: float = 1.0
+    lambda_dampening: Positive = 1.0
     """lambda: weights are multiplied by lambda times (importance for the rest / for the forget set), at most 1."""
-    num_rows: int = 1000
+    num_rows: RowCount = 1000
     """Most rows of each set on which importance is measured."""
 
     def __post_init__(self) -> None:

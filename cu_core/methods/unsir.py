@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from cu_core.bounds import BatchRows, Rate, Steps, UpToOne, Weight
 from cu_core.data.order import hash64
 from cu_core.dist import global_counts, rank
 from cu_core.errors import UserError
@@ -28,15 +29,15 @@ class Unsir(Method):
     name: Literal["unsir"] = "unsir"
     source: ClassVar[str] = "Tarun et al. 2023, arXiv 2111.08947, eq. 2, algorithm 1"
     kinds: ClassVar[tuple[RequestKind, ...]] = ("class",)
-    noise_rows: int = 64
+    noise_rows: BatchRows = 64
     """Noise images a class."""
-    noise_steps: int = 20
+    noise_steps: Steps = 20
     """Adam steps on them."""
-    noise_lr: float = 0.1
+    noise_lr: Rate = 0.1
     """Rate of these steps; noise has the scale of normalised pixels."""
-    noise_penalty: float = 0.1
+    noise_penalty: Weight = 0.1
     """lambda of equation 2, on the squared norm; not negative."""
-    impair_frac: float = 0.5
+    impair_frac: UpToOne = 0.5
     """Share of the run that impairs, in (0, 1]."""
 
     def __post_init__(self) -> None:

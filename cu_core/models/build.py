@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from cu_core.bounds import Pixels, Times, Width, WidthOrNone
 from cu_core.dist import seed_everything
 from cu_core.errors import UserError
 from cu_core.models.classifier import Classifier
@@ -35,17 +36,17 @@ class ModelConfig:
     """A classifier of the MODELS table (``cu_core/models/build.py``); an image-text model, ``open_clip:NAME``,
     ``open_clip:FILE.json`` or ``transformers:FOLDER``; or ``package.module:function``, which is called with the number
     of classes."""
-    image_size: int | None = None
+    image_size: Pixels | None = None
     """Side of the model's input in pixels; ``null``: the side of the stored images."""
     stem: Literal["cifar", "imagenet"] = "cifar"
     """ResNets: ``cifar`` is a 3x3 stem without pooling, for images up to about 64 pixels."""
-    width: int = 64
+    width: Width = 64
     """Channels of the first ResNet stage; embedding width of ``vit_mini``."""
-    projection: int = 0
+    projection: WidthOrNone = 0
     """Width of a normalised projection between feature and classifier (128 in the paper); 0: none."""
-    patch_size: int = 4
+    patch_size: Pixels = 4
     """``vit_mini``: side of a patch in pixels."""
-    depth: int = 4
+    depth: Times = 4
     """``vit_mini``: number of blocks."""
     weights: str | None = None
     """Original weights: a model folder, a .safetensors or state-dict file, an MLflow model URI, or ``pretrained``."""

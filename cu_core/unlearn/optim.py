@@ -10,6 +10,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from cu_core.bounds import BelowOne, Positive, Rate, Weight
 from cu_core.errors import UserError
 from cu_core.sharding import whole
 
@@ -20,17 +21,17 @@ class OptimizerConfig:
 
     name: Literal["sgd", "adamw"] = "sgd"
     """SGD with momentum, or AdamW."""
-    lr: float = 0.01
+    lr: Rate = 0.01
     """Peak learning rate."""
-    momentum: float = 0.9
+    momentum: BelowOne = 0.9
     """Momentum of SGD."""
-    weight_decay: float = 0.0
+    weight_decay: Weight = 0.0
     """Weight decay: an L2 penalty for SGD, decoupled for AdamW."""
     schedule: Literal["constant", "cosine"] = "constant"
     """``cosine``: linear warm-up, then half a cosine to zero at the last step."""
-    warmup_frac: float = 0.0
+    warmup_frac: BelowOne = 0.0
     """Part of the steps, in [0, 1), over which the rate rises from zero."""
-    clip_norm: float | None = None
+    clip_norm: Positive | None = None
     """Largest norm of the whole gradient; ``null``: not clipped."""
 
     def __post_init__(self) -> None:

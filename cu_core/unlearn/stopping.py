@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+from cu_core.bounds import Points, Steps, StepsOrNone
 from cu_core.checkpoint import Weights, copy_weights
 from cu_core.data.forget_split import ForgetSplit, RowSet
 from cu_core.errors import UserError
@@ -28,15 +29,15 @@ class StopConfig:
     forgotten class is at most 1/C; the upper end of its 95% interval must not exceed 1/C, or no row may be right.
     ``paper``, for samples (eq. 9): the accuracy on forget rows is at most the accuracy on unseen rows; for pairs, the
     accuracy is the part of the images that find their caption."""
-    max_steps: int = 100
+    max_steps: Steps = 100
     """Largest number of steps."""
-    check_every: int = 8
+    check_every: Steps = 8
     """Steps between two checks of the rule."""
-    further_steps: int = 16
+    further_steps: StepsOrNone = 16
     """Steps taken after the rule holds. A class that is stopped at once comes back within a few training steps."""
-    patience: int = 2
+    patience: Steps = 2
     """Checks in a row at which the rule must hold, with the utility kept, before it counts as fulfilled."""
-    utility_points: float = 5.0
+    utility_points: Points = 5.0
     """A state counts only if its accuracy on unseen retain rows fell by at most this many points."""
 
     def __post_init__(self) -> None:

@@ -12,7 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from cu_core.errors import ConfigError
 from cu_core.validation import check_keys, one_line
-from cu_core.yaml_io import parse_yaml
+from cu_core.yaml_io import read_yaml
 
 FILE = Path("cluster.yaml")
 
@@ -42,7 +42,7 @@ def read_cluster(path: Path | None, **flags: Any) -> ClusterConfig:
     if path is not None and not path.is_file():
         raise ConfigError(f"no cluster file {path}.")
     path = path or (FILE if FILE.is_file() else None)
-    values = parse_yaml(path.read_text(), str(path)) if path else {}
+    values = read_yaml(path) if path else {}
     check_keys(values, ClusterConfig, "")
     try:
         cluster = TypeAdapter(ClusterConfig).validate_python(values)

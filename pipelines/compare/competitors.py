@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from cu_core.audit.verdict import Word
+from cu_core.bounds import Budget, Positive, Seed, Times, Trials, Widenings
 from cu_core.errors import UserError
 from cu_core.methods.table import METHODS
 from pipelines.grid.ranges import Space, check_range, values_of
@@ -38,7 +39,7 @@ class Competitor:
     published: bool = False
     """Whether these are the settings of the method's paper. They are not searched, keep their own stop rule, and have a
     table of their own."""
-    budget_rows: int | None = None
+    budget_rows: Budget | None = None
     """Budget of an entry with ``published``: the rows that its paper uses; ``null``: the budget of the comparison."""
     expect: Sequence[Word] = ()
     """Verdicts that the entry must get, if they are known. The table says which it got."""
@@ -102,9 +103,9 @@ class Competitor:
 class SearchConfig:
     """The search of every method. Its seeds and requests are not reported."""
 
-    trials: int
+    trials: Trials
     """Number of trials of every method, before ranges are widened."""
-    seeds: Sequence[int] = (9,)
+    seeds: Sequence[Seed] = (9,)
     """Seeds on which the trials are judged."""
     requests: Sequence[Settings]
     """Requests on which the trials are judged."""
@@ -114,13 +115,13 @@ class SearchConfig:
     objective: Literal["gap"] = "gap"
     """Minimised on the stop set, as its mean over the requests and seeds here: ``gap``, the mean distance to the
     oracle."""
-    at_once: int = 4
+    at_once: Times = 4
     """Number of trials of a method that are drawn together, before their results are known (constant liar)."""
-    widen: float = 1.5
+    widen: Positive = 1.5
     """Factor by which a range is widened, on the side at whose edge the best value lies."""
-    more_trials: int = 8
+    more_trials: Trials = 8
     """Number of trials after ranges were widened."""
-    widenings: int = 3
+    widenings: Widenings = 3
     """How often this is done, at most."""
 
     def __post_init__(self) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from cu_core.audit.table import METRICS
+from cu_core.bounds import Budget, Seed
 from cu_core.config import RunConfig
 from cu_core.config_io import config_from, one_line
 from cu_core.errors import ConfigError, UserError
@@ -37,9 +38,9 @@ class CompareConfig:
     """Changes to it for every cell."""
     requests: Mapping[str, Sequence[Settings]]
     """Named groups of forget requests; each group is a table."""
-    seeds: Sequence[int] = (0, 1, 2)
+    seeds: Sequence[Seed] = (0, 1, 2)
     """Seeds that are reported: every method runs on every request with each of them."""
-    budget_rows: int
+    budget_rows: Budget
     """Largest number of rows that a run may forward through any model, preparation included. Stop checks are counted
     separately."""
     methods: Mapping[str, Competitor]

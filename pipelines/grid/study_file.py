@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from cu_core.errors import ConfigError
-from cu_core.validation import check_keys
-from cu_core.yaml_io import merge, overridden, parse_yaml, read_yaml
+from cu_core.validation import check_keys, check_texts
+from cu_core.yaml_io import merge, overridden, read_yaml
 
 Settings = Mapping[str, Any]
 
@@ -35,6 +35,7 @@ def read_values(path: Path, overrides: Sequence[str], kind: type, word: str, fol
     values = overridden(read_yaml(path, folder), overrides)
     if "base" not in values:
         raise ConfigError(f"{path} is no {word}: it has no key base (`cu unlearn` takes run configurations).")
+    check_texts(values)
     check_keys(values, kind, "")
     return values
 
@@ -47,4 +48,4 @@ def read_base(path: Path, base: str, changes: Settings) -> dict[str, Any]:
     file = path.parent / base
     if not file.is_file():
         raise ConfigError(f"base: no configuration file {file} (the path is relative to {path.parent}).")
-    return merge(parse_yaml(file.read_text(), str(file)), changes)
+    return merge(read_yaml(file), changes)

@@ -11,10 +11,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from cu_core.bounds import plain_name
 from cu_core.config import RunConfig
 from cu_core.config_io import differences, dump_config, load_config
 from cu_core.errors import ConfigError
 from cu_core.files import write_text
+from cu_core.messages import shown_value
 from cu_core.storage import GROWING, fetch, fetched, names
 
 RECORD, NOTES = "run.json", "notes.txt"
@@ -65,8 +67,10 @@ class RunFolder:
 
 def check_name(name: str) -> None:
     """Raises: ConfigError for what is no plain name of a folder."""
-    if not re.fullmatch(r"\w[\w.+=@-]*", name):
-        raise ConfigError(f"name: must begin with a letter, digit or _ and hold these and .+=@- only, got {name!r}.")
+    try:
+        plain_name(name)
+    except ValueError as error:
+        raise ConfigError(f"name: {error}, got {shown_value(name)}.") from error
 
 
 def names_in(folder: Path) -> str:
@@ -77,7 +81,7 @@ def names_in(folder: Path) -> str:
 
 def _default_name(config: RunConfig, digest: str) -> str:
     now = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
-    data = re.sub(r"\W", "-", Path(config.data.path).name).strip("-") or "data"
+    data = re.sub(r"\W", "-", Path(config.data.path).name).strip("-")[:60] or "data"
     return f"{data}-{config.request.kind}-{now}-{digest[:6]}"
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from cu_core.audit.table import METRICS
+from cu_core.bounds import Seed, Trials
 from cu_core.errors import UserError
 from pipelines.grid.ranges import Space, check_range
 from pipelines.grid.study_file import OWN, Settings
@@ -18,7 +19,7 @@ from pipelines.grid.study_file import OWN, Settings
 class Tuning:
     """Seed and request of the trials. They are not reported."""
 
-    seed: int = 9
+    seed: Seed = 9
     """Seed of the trials."""
     request: Settings
     """Request of the trials."""
@@ -28,7 +29,7 @@ class Tuning:
 class Reported:
     """Seeds and requests on which the winner and the settings of ``base`` run again."""
 
-    seeds: Sequence[int] = (0, 1, 2)
+    seeds: Sequence[Seed] = (0, 1, 2)
     """Seeds of these runs."""
     requests: Sequence[Settings] = ()
     """Requests of these runs; empty: the request of ``base``."""
@@ -51,7 +52,7 @@ class SweepConfig:
     ``{int: [first, last]}``, ``{choice: [...]}``."""
     reparametrise: bool = False
     """Class requests: search the ratio of lambda_ul and temperature, at the temperature of ``base``."""
-    trials: int | None = None
+    trials: Trials | None = None
     """Number of trials; ``null`` for ``grid``, which runs all combinations."""
     objective: str = "gap"
     """Minimised on the stop set: ``gap``, the mean distance to the oracle; a metric's name, its distance to the oracle;

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import subprocess
 import time
 import warnings
@@ -188,7 +189,8 @@ def register(
     ``role`` to it; weights that are registered already are not logged again. Returns the version."""
     uri = tracking_uri(config)
     client = MlflowClient(uri)
-    name = config.tracking.registry_name or f"{Path(config.data.path).name}-{_plain(config)}"
+    data = re.sub("[/:]", ".", Path(config.data.path).name)
+    name = config.tracking.registry_name or f"{data}-{_plain(config)}"
     digest = read_meta(folder, verify=False)["files"]["model.safetensors"]
     versions = client.search_model_versions(f"name='{name}' and tag.weights='{digest}' and tag.role='{role}'")
     if versions:

@@ -22,7 +22,7 @@ def test_what_is_no_yaml_of_keys_and_values_is_refused(text: str, message: str, 
 
 def test_what_is_no_utf8_is_refused(tmp_path: Path) -> None:
     (tmp_path / "x.yaml").write_bytes(b"name: caf\xe9")
-    with pytest.raises(ConfigError, match="is no text in UTF-8"):
+    with pytest.raises(ConfigError, match="line 1: byte 0xe9 is no text in UTF-8; save the file as UTF-8"):
         read_yaml(tmp_path / "x.yaml")
 
 
