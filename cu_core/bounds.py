@@ -71,6 +71,8 @@ Models = Annotated[int, Field(ge=0, le=1000), _NUMBER]
 Times = Annotated[int, Field(ge=1, le=1000), _NUMBER]
 """A small number of repetitions, layers or workers."""
 TimesOrNone = Annotated[int, Field(ge=0, le=1000), _NUMBER]
+Depth = Annotated[int, Field(ge=1, le=100), _NUMBER]
+"""Layers of a model."""
 Workers = Annotated[int, Field(ge=1, le=10**4), _NUMBER]
 Cpus = Annotated[float, Field(gt=0, le=1024, allow_inf_nan=False), _NUMBER]
 Trials = Annotated[int, Field(ge=0, le=10**5), _NUMBER]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,19 +9,21 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.csv
-import pyarrow.parquet as pq
+import pyarrow.compute as pc
 from pydantic import Discriminator
 
 from cu_core.bounds import ClassNumber, Inside, RowCount, Seed
+from cu_core.data.class_names import class_numbers
 from cu_core.data.concepts import ByConcept, resolve_concept
+from cu_core.data.id_lists import as_stored, is_in, read_ids, repeated
 from cu_core.data.order import EpochOrder, Rows
-from cu_core.data.predicate import parse_predicate
+from cu_core.data.predicate import parse_predicate, without_value
 from cu_core.data.schema import Manifest
 from cu_core.data.selections import ByNeighbours, ByScore, resolve_neighbours, resolve_score
 from cu_core.data.shard_reader import ShardReader
 from cu_core.errors import DataError, UserError
 from cu_core.files import atomic_folder, digest_of
+from cu_core.messages import shown_some, shown_value
 from cu_core.storage import fetch, fetched, named_file
 from cu_core.types import RequestKind
 
@@ -34,6 +35,10 @@ class ByClass:
     kind: Literal["by_class"] = "by_class"
     classes: tuple[ClassNumber | str, ...] = (0,)
     """Class numbers (their order in the manifest, from 0), or names in quotes."""
+
+    def __post_init__(self) -> None:
+        if not self.classes:
+            raise UserError("classes must name at least one class")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,11 +62,14 @@ class ByRandom:
 
 @dataclass(frozen=True, kw_only=True)
 class ByIds:
-    """Training rows named by sample_id."""
+    """Training rows named by their ids."""
 
     kind: Literal["by_id"] = "by_id"
     path: str
-    """Text file (an id a line), CSV or Parquet file with a column ``sample_id``."""
+    """List of ids: text, or CSV, JSON lines or Parquet with a column ``sample_id`` or ``id``."""
+    column: str | None = None
+    """Column of the ids, in the file and in the data, e.g. a user's number that many rows have; ``null``: the ids of
+    the rows."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,12 +78,18 @@ class ByPredicate:
 
     kind: Literal["by_predicate"] = "by_predicate"
     where: str
-    """E.g. ``user_id == 17 and source != 'licensed'``."""
+    """E.g. ``user_id == 17 and source != 'licensed'``, ``source like 'web%'``, ``user_id is null``."""
 
 
 ForgetRequest = Annotated[
     ByClass | ByRandom | ByIds | ByPredicate | ByScore | ByNeighbours | ByConcept, Discriminator("kind")
 ]
+
+
+Resolved = tuple[Rows, tuple[str, ...]]
+"""Rows, and lines that the run prints."""
+OWN_ID = "own_id"
+"""Key of ``Manifest.columns`` for the column of the user's own ids, where ``sample_id`` is made from them."""
 
 
 @dataclass(frozen=True)
@@ -90,6 +104,8 @@ class ForgetSet:
     sample_ids: Rows
     """Their ids, in the order of ``rows``."""
     data_digest: str
+    notes: tuple[str, ...] = ()
+    """What whoever asks must know of how the rows were found; not kept in files."""
 
     @property
     def digest(self) -> str:
@@ -102,22 +118,7 @@ def _by_class(request: ByClass, reader: ShardReader) -> Rows:
 
 
 def _numbers(request: ByClass, manifest: Manifest) -> tuple[int, ...]:
-    """Return the class numbers, each once, ascending.
-
-    Raises:
-        UserError: No class has a number or name, or two classes have the name.
-    """
-    names, found = list(manifest.class_names), set()
-    for given in request.classes:
-        if isinstance(given, str) and names.count(given) > 1:
-            raise UserError(f"request.classes: {names.count(given)} classes are called {given!r}; give their numbers.")
-        if given not in (range(len(names)) if isinstance(given, int) else names):
-            near = difflib.get_close_matches(str(given), names, 1)
-            there = ", ".join(f"{i} {n}" for i, n in enumerate(names[:20])) + (", ..." if len(names) > 20 else "")
-            hint = f"did you mean {near[0]!r}? " if near and isinstance(given, str) else ""
-            raise UserError(f"request.classes: class {given} does not exist; {hint}classes: {there}.")
-        found.add(given if isinstance(given, int) else names.index(given))
-    return tuple(sorted(found))
+    return class_numbers(request.classes, manifest.class_names)
 
 
 def _by_random(request: ByRandom, reader: ShardReader) -> Rows:
@@ -128,49 +129,63 @@ def _by_random(request: ByRandom, reader: ShardReader) -> Rows:
     return np.sort(EpochOrder(total, request.seed).at(0, count))
 
 
-def read_ids(path: Path) -> Rows:
-    """Read the ids of a text, CSV or Parquet file.
+def _by_ids(request: ByIds, reader: ShardReader) -> Resolved:
+    own = _id_column(request, reader)
+    ids = read_ids(named_file(request.path), [request.column] if request.column else ["sample_id", own, "id"])
+    wanted = as_stored(ids, reader.schema.field(own).type, request.path)
+    rows = reader.rows_where(is_in(own, reader.schema.field(own).type, wanted))
+    found = as_stored(pa.chunked_array([reader.column(own, rows)]), wanted.type, request.path)
+    missing = pc.filter(wanted.unique(), pc.invert(pc.is_in(wanted.unique(), value_set=found)))
+    if len(missing):
+        shown = shown_some(missing.to_pylist())
+        raise UserError(
+            f"{request.path}: {len(missing)} of {len(wanted.unique())} ids are not in the training split, e.g. {shown}."
+        )
+    if request.column is None and (twice := repeated(found)):
+        counts = found.value_counts()
+        shown = shown_some([c["values"].as_py() for c in counts if c["counts"].as_py() > 1])
+        raise UserError(f"{request.path}: {twice} ids are found twice in the training split: {shown}; mend the data.")
+    again = repeated(wanted)
+    return rows, ((f"{again} ids of {request.path} stand there before: each is taken once",) if again else ())
+
+
+def _id_column(request: ByIds, reader: ShardReader) -> str:
+    """Return the column of the shards that ids are compared with.
 
     Raises:
-        UserError: The file does not exist or holds no integer ids.
+        UserError: ``request.column`` is no column.
     """
-    if not path.is_file():
-        raise UserError(f"request.path: no file {path}.")
-    try:
-        if path.suffix == ".parquet":
-            ids = pq.read_table(path, columns=["sample_id"])["sample_id"]
-        elif path.suffix == ".csv":
-            ids = pyarrow.csv.read_csv(path)["sample_id"]
-        else:
-            ids = pa.chunked_array([pa.array([int(line) for line in path.read_text().split()], pa.int64())])
-        return ids.cast(pa.int64()).to_numpy()  # type: ignore[no-any-return]
-    except (KeyError, ValueError, pa.ArrowException) as error:
-        raise UserError(f"{path} must hold integer ids, one a line, or a column sample_id: {error}.") from error
+    manifest = reader.manifest
+    names = [manifest.column("sample_id"), *manifest.extra_columns]
+    if request.column is None:
+        return manifest.columns.get(OWN_ID, names[0])
+    if request.column not in names and request.column != "sample_id":
+        raise UserError(f"request.column: no column {request.column!r}; columns: {shown_some(names)}.")
+    return manifest.column(request.column)
 
 
-def _by_ids(request: ByIds, reader: ShardReader) -> Rows:
-    ids = np.unique(read_ids(named_file(request.path)))
-    rows = reader.integers_in("sample_id", ids)
-    if len(rows) < len(ids):
-        missing = np.setdiff1d(ids, reader.sample_ids("train", rows))
-        shown = ", ".join(map(str, missing[:5]))
-        raise UserError(
-            f"{request.path}: {len(missing)} of {len(ids)} ids are not in the training split, e.g. {shown}."
-        )
-    return rows
-
-
-def _by_predicate(request: ByPredicate, reader: ShardReader) -> Rows:
+def _by_predicate(request: ByPredicate, reader: ShardReader) -> Resolved:
     manifest = reader.manifest
     names = [manifest.column("sample_id"), manifest.column("label"), *manifest.extra_columns]
-    expression = parse_predicate(request.where, names)
+    predicate = parse_predicate(request.where, pa.schema([reader.schema.field(name) for name in names]))
     try:
-        return reader.rows_where(expression)
-    except (pa.ArrowNotImplementedError, pa.ArrowInvalid) as error:  # a column compared with a value of another type
-        raise UserError(f"request.where: {request.where!r} does not fit the columns: {error}.") from error
+        rows = reader.rows_where(predicate.expression)
+        absent = [(name, len(reader.rows_where(left))) for name, left in without_value(predicate)]
+    except (pa.ArrowNotImplementedError, pa.ArrowInvalid) as error:  # columns of types that cannot be compared
+        reason = str(error).splitlines()[0][:200]
+        where = shown_value(request.where)
+        raise UserError(f"request.where: {where} does not fit the columns: {reason}.") from error
+    notes = [f"{count} rows have no {name}: not matched" for name, count in absent]
+    if not len(rows):
+        raise UserError(
+            f"the request forgets nothing: no training row matches {shown_value(request.where)}; "
+            + "; ".join(notes)
+            + "."
+        )
+    return rows, tuple(notes)
 
 
-RESOLVERS: dict[str, Callable[[Any, ShardReader], Rows]] = {
+RESOLVERS: dict[str, Callable[[Any, ShardReader], Rows | Resolved]] = {
     "by_class": _by_class,
     "by_random": _by_random,
     "by_id": _by_ids,
@@ -196,15 +211,16 @@ def resolve_request(request: ForgetRequest, reader: ShardReader, pairs: bool = F
     Raises:
         UserError: The request names something that does not exist, selects no row, or selects every row.
     """
-    rows = RESOLVERS[request.kind](request, reader)
+    found = RESOLVERS[request.kind](request, reader)
+    rows, notes = found if isinstance(found, tuple) else (found, ())
     total = reader.num_rows("train")
     if len(rows) == 0:
-        raise UserError(f"the request forgets nothing: none of {total} training rows matches {request}.")
+        raise UserError(f"the request forgets nothing: none of {total} training rows matches {str(request)[:300]}.")
     if len(rows) == total:
         raise UserError(f"the request forgets all {total} training rows; nothing would be left to retain.")
     classes = _classes(request, rows, reader, pairs)
     ids = reader.sample_ids("train", rows)
-    return ForgetSet("class" if classes else "sample", classes, rows, ids, reader.manifest.digest)
+    return ForgetSet("class" if classes else "sample", classes, rows, ids, reader.manifest.digest, notes)
 
 
 def _classes(request: ForgetRequest, rows: Rows, reader: ShardReader, pairs: bool) -> tuple[int, ...]:

@@ -268,6 +268,19 @@ class ShardReader:
     def _train_schema(self) -> pa.Schema:
         return self.batches(self.manifest.split_shards("train")[0])[0].schema
 
+    @property
+    def schema(self) -> pa.Schema:
+        """Columns of the training shards and their types."""
+        return self._train_schema
+
+    def column(self, name: str, rows: Rows) -> pa.Array:
+        """Return the values of a column of the shards in training rows, in the order of ``rows``."""
+        parts = [(where, batch.column(name).take(inside)) for batch, _, where, inside in self._parts("train", rows)]
+        if not parts:
+            return pa.array([], self.schema.field(name).type)
+        order = np.argsort(np.concatenate([where for where, _ in parts]))
+        return pa.concat_arrays([values for _, values in parts]).take(pa.array(order))
+
     def shard_spans(self, split: Split = "train") -> tuple[Rows, Rows]:
         """Return the first row and the number of rows of every shard of a split."""
         counts = np.array([shard.rows for shard in self.manifest.split_shards(split)], np.int64)

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cu_core.bounds import Pixels, Times, Width, WidthOrNone
+from cu_core.bounds import Pixels, Depth, Width, WidthOrNone
 from cu_core.dist import seed_everything
 from cu_core.errors import UserError
 from cu_core.models.classifier import Classifier
@@ -46,7 +46,7 @@ class ModelConfig:
     """Width of a normalised projection between feature and classifier (128 in the paper); 0: none."""
     patch_size: Pixels = 4
     """``vit_mini``: side of a patch in pixels."""
-    depth: Times = 4
+    depth: Depth = 4
     """``vit_mini``: number of blocks."""
     weights: str | None = None
     """Original weights: a model folder, a .safetensors or state-dict file, an MLflow model URI, or ``pretrained``."""
@@ -90,6 +90,8 @@ class ModelEntry:
     """Layers at one, two and three quarters of the depth."""
 
 
+HEAD_WIDTH = 32
+"""Width of an attention head of ``vit_mini``."""
 RESNETS = ("resnet10", "resnet18", "resnet34", "resnet50", "resnet101")
 
 
@@ -124,6 +126,14 @@ def _pretrained_resnet(config: ModelConfig, num_classes: int) -> nn.Module:
 def _vit_mini(config: ModelConfig, num_classes: int, preprocess: Preprocess) -> nn.Module:
     from timm.models.vision_transformer import VisionTransformer
 
+    if preprocess.size % config.patch_size:
+        raise UserError(
+            f"model.patch_size: images of {preprocess.size} pixels must divide into patches of {config.patch_size}."
+        )
+    if config.width % max(1, config.width // HEAD_WIDTH):
+        raise UserError(
+            f"model.width: {config.width} must divide into heads of about {HEAD_WIDTH}; take a multiple of {HEAD_WIDTH}."
+        )
     return VisionTransformer(  # type: ignore[no-any-return]
         img_size=preprocess.size,
         patch_size=config.patch_size,
@@ -131,7 +141,7 @@ def _vit_mini(config: ModelConfig, num_classes: int, preprocess: Preprocess) -> 
         num_classes=num_classes,
         embed_dim=config.width,
         depth=config.depth,
-        num_heads=max(1, config.width // 32),
+        num_heads=max(1, config.width // HEAD_WIDTH),
         mlp_ratio=2.0,
     )
 

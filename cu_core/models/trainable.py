@@ -11,7 +11,7 @@ from typing import Any, Literal
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from cu_core.bounds import Times, Width
+from cu_core.bounds import Depth, Width
 from cu_core.errors import UserError
 from cu_core.models.classifier import Classifier
 from cu_core.models.image_text import ImageTextClassifier
@@ -28,7 +28,7 @@ class Trainable:
     """``full``: all weights; ``last_blocks``: the last blocks and the projection; ``lora``: low-rank adapters in the
     last blocks (Hu et al. 2021, arXiv 2106.09685), merged into the weights at the end; ``head``: the projection
     alone."""
-    blocks: Times = 2
+    blocks: Depth = 2
     """Number of last blocks."""
     rank: Width = 8
     """Rank of the adapters."""

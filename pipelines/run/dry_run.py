@@ -70,6 +70,8 @@ def describe_run(config: RunConfig) -> None:
         f"{scratch.config.workers.count} worker(s); about {memory / 2**20:.0f} MiB a worker above the libraries' own\n"
         f"would write under {real.store}: {_written(real, request, keys.values())}",
         highlight=False,
+        markup=False,
+        soft_wrap=True,
     )
 
 

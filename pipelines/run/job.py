@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from cu_core.audit.report import AuditReport
@@ -62,8 +62,9 @@ def run_job(config: RunConfig, *, local: bool = False, resume: str | None = None
     plan = make_plan(config)
     config, folder = open_run(plan.config, plan.digest, resume)
     plan = replace(plan, config=config)
-    settings = as_plain(config)
-    console.print(f"run {folder.name}: {about_request(plan)}", highlight=False)
+    sets = {name: asdict(one) for name, one in plan.hashes.items()}
+    settings = {**as_plain(config), "sets": sets}
+    console.print(f"run {folder.name}: {about_request(plan)}", highlight=False, markup=False, soft_wrap=True)
     with contextlib.ExitStack() as stack:
         if not local:
             try:
@@ -75,6 +76,7 @@ def run_job(config: RunConfig, *, local: bool = False, resume: str | None = None
         stack.enter_context(run_lock(folder.path))
         if folder.finished:  # by another driver, while this one looked whether it lives
             raise ConfigError(f"--resume {folder.name}: that run is finished by now.")
+        folder.write_record(sets=sets, notes_on_request=list(plan.forget.notes))
         run_id = stack.enter_context(mlflow_run(plan, folder, settings))
         tracking.log_data(config, run_id, plan.manifest)
         train_missing(config, plan.missing, local)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -13,13 +14,16 @@ from mlflow.exceptions import MlflowException
 
 from cu_core.audit.zero_shot import digests_of
 from cu_core.config import RunConfig
+from cu_core.data.class_names import told_classes
 from cu_core.data.concepts import ByConcept, find_concept
 from cu_core.data.forget_split import ForgetSplit
 from cu_core.data.requests import ForgetSet, resolve_request, save_forget_set
 from cu_core.data.schema import Manifest
+from cu_core.data.set_hashes import SetHash, set_hashes, told_sets
 from cu_core.data.shard_reader import ShardReader
 from cu_core.errors import ConfigError
 from cu_core.files import atomic_file, file_sha256
+from cu_core.memory import check_memory
 from cu_core.run import foreign_model, fresh_model, made_elsewhere, open_reader, open_split
 from cu_core.storage import fetched, named_file, place, shown
 from pipelines.tracking.mlflow_runs import tracking_uri, use_server
@@ -63,6 +67,11 @@ class Plan:
     def split(self) -> ForgetSplit:
         return open_split(self.config, self.reader, self.forget_file)
 
+    @cached_property
+    def hashes(self) -> Mapping[str, SetHash]:
+        """Rows and hash of every set."""
+        return set_hashes(self.split)
+
     def __getstate__(self) -> dict[str, Any]:
         """Without what is open: another process opens it anew."""
         return {name: value for name, value in self.__dict__.items() if name not in ("reader", "split")}
@@ -73,13 +82,15 @@ class Plan:
 
 
 def about_request(plan: Plan) -> str:
-    """What is forgotten, and for a concept what matched and what nearly did."""
+    """What is forgotten, the notes on how it was found, and rows and hash of every set."""
     said = f"forget {len(plan.forget.rows)} of {plan.manifest.num_rows('train')} training rows"
     if chosen := plan.config.data.retain_shards:
         said += f"; retain rows from {chosen} of {len(plan.manifest.split_shards('train'))} shards"
-    if not isinstance(plan.config.request, ByConcept):
-        return said
-    return "\n".join([said, *find_concept(plan.config.request, plan.reader).lines])
+    classes = [told_classes(plan.forget.classes, plan.manifest.class_names)] if plan.forget.classes else []
+    lines = [said, *classes, *plan.forget.notes]
+    if isinstance(plan.config.request, ByConcept):
+        lines += find_concept(plan.config.request, plan.reader).lines
+    return "\n".join([*lines, told_sets(plan.hashes)])
 
 
 def is_mlflow(weights: str) -> bool:
@@ -169,6 +180,7 @@ def make_plan(config: RunConfig) -> Plan:
         if part.exists() and not part.is_dir():
             raise ConfigError(f"storage: {part} is a file; name a folder.")
     reader = open_reader(config)
+    check_memory(config, reader)
     digests_of(config.audit.other_data)
     local_weights = config.model.weights not in (None, "pretrained")
     foreign_model(config, reader) if local_weights else fresh_model(config, reader, config.seed)

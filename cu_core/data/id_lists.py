@@ -1,0 +1,200 @@
+"""Lists of ids that a user brings: text, CSV, JSON lines or Parquet, told apart by content and read by Arrow.
+
+The ids come as they stand there, as text or whole numbers; ``as_stored`` converts them to the type of the data's id
+column, by value: ``7`` and ``"7"`` and ``007`` are the number 7, but of a column of texts each is another text.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv
+import pyarrow.parquet as pq
+
+from cu_core.errors import UserError
+from cu_core.messages import shown_some, shown_value
+from cu_core.text_file import decoded
+
+LARGEST_BYTES = 2**28
+"""Largest file: some 13 million ids."""
+DELIMITERS = ",;\t"
+WHOLE = r"^-?[0-9]{1,19}$"
+
+
+def read_ids(path: Path, columns: Sequence[str]) -> pa.ChunkedArray:
+    """Read the ids of a file.
+
+    Args:
+        path: The file; its suffix does not matter.
+        columns: Names of the column with the ids, the first that is there counts. A text without such a header is a
+            list of ids, separated by ends of lines, commas, semicolons, tabs or spaces. Lines that begin with ``#`` are
+            comments.
+
+    Returns:
+        The ids, texts or whole numbers, in their order.
+
+    Raises:
+        UserError: The file does not exist, cannot be read, or has no such column or an empty cell.
+    """
+    if not path.is_file():
+        raise UserError(f"request.path: no file {path}.")
+    if (size := path.stat().st_size) > LARGEST_BYTES:
+        raise UserError(f"request.path: {path} has {size} bytes; a list of ids has at most {LARGEST_BYTES}.")
+    try:
+        with path.open("rb") as file:
+            if file.read(4) == b"PAR1":
+                return _column(pq.ParquetFile(path), columns, path)
+        text = decoded(path.read_bytes(), str(path))
+        if text.lstrip().startswith("{"):
+            return _json_lines(text, columns, path)
+        return _from_text(text, columns, path)
+    except (pa.ArrowException, OSError, UnicodeEncodeError) as error:
+        reason = str(error).splitlines()[0][:200]
+        raise UserError(f"request.path: {path} cannot be read: {reason}.") from error
+
+
+def _named(present: Sequence[str], wanted: Sequence[str], path: Path) -> str:
+    folded = [name.casefold() for name in present]
+    found = [present[folded.index(n.casefold())] for n in wanted if folded.count(n.casefold()) == 1]
+    if not found:
+        raise UserError(
+            f"request.path: {path} has no column {' or '.join(wanted)}; columns there: {shown_some(present)}. "
+            f"Name the column of the ids with request.column."
+        )
+    return found[0]
+
+
+def _column(file: pq.ParquetFile, columns: Sequence[str], path: Path) -> pa.ChunkedArray:
+    name = _named(file.schema_arrow.names, columns, path)
+    return _whole(file.read(columns=[name])[name], path)
+
+
+def _whole(ids: pa.ChunkedArray, path: Path) -> pa.ChunkedArray:
+    """Return the ids as texts or whole numbers.
+
+    Raises:
+        UserError: An id is absent, or they are of another type.
+    """
+    kind = ids.type
+    if pa.types.is_dictionary(kind):
+        return _whole(ids.cast(kind.value_type), path)
+    if isinstance(kind, pa.UuidType):
+        ids, kind = (
+            pa.chunked_array([[None if v is None else str(v) for v in ids.to_pylist()]], pa.string()),
+            pa.string(),
+        )
+    if not (pa.types.is_integer(kind) or pa.types.is_string(kind) or pa.types.is_large_string(kind)):
+        raise UserError(f"request.path: {path}: ids must be texts or whole numbers, the column holds {kind}.")
+    if ids.null_count:
+        row = pc.index(pc.is_null(ids), True).as_py()
+        raise UserError(f"request.path: {path}: {ids.null_count} ids are absent, the first in row {row}.")
+    return ids if pa.types.is_integer(kind) else ids.cast(pa.string())
+
+
+def _json_lines(text: str, columns: Sequence[str], path: Path) -> pa.ChunkedArray:
+    """Read a record a line. Python's reader survives records that are nested so deep that Arrow's crashes."""
+    found = list[int | str]()
+    for number, line in enumerate(text.split("\n"), 1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            reason = str(error).splitlines()[0][:100]
+            raise UserError(f"request.path: {path}, line {number}: no JSON record: {reason}.") from error
+        names = list(row) if isinstance(row, dict) else []
+        value = row[_named(names, columns, path)]
+        if isinstance(value, bool) or not isinstance(value, int | str) or value == "":
+            must = f"an id must be a text or a whole number, got {shown_value(value)}"
+            raise UserError(f"request.path: {path}, line {number}: {must}.")
+        found.append(value)
+    return pa.chunked_array([pa.array(map(str, found), pa.string())])
+
+
+def _from_text(text: str, columns: Sequence[str], path: Path) -> pa.ChunkedArray:
+    lines = (line.strip(" \ufeff") for line in text.split("\n"))
+    used = [line for line in lines if line.strip() and not line.startswith("#")]
+    if not used:
+        raise UserError(f"request.path: {path} holds no id.")
+    delimiter = next((sign for sign in DELIMITERS if sign in used[0]), ",")
+    heads = [cell.strip(' "') for cell in used[0].split(delimiter)]
+    if {name.casefold() for name in columns} & {head.casefold() for head in heads}:
+        name = _named(heads, columns, path)
+        return _cells(_csv(used, delimiter, heads, 1)[name], path)
+    if len(used) > 1 and len(heads) > 1 and not any(re.match(WHOLE, cell) for cell in heads):
+        _named(heads, columns, path)  # a table whose header names other columns
+    single = [cell for line in used for cell in re.split(rf"[{DELIMITERS}]", _bare(line))]
+    if not any('"' in cell for cell in single):
+        single = [part for cell in single for part in (cell.split() or [""])]
+    return _cells(_csv(single, "\x1f", ["id"], 0)["id"], path)
+
+
+def _bare(line: str) -> str:
+    """Return a line without the brackets of a list and without a delimiter at its end."""
+    line = line[1:-1] if line.startswith("[") and line.endswith("]") else line
+    return line.rstrip(DELIMITERS + " ") if line.strip(DELIMITERS + " ") else line
+
+
+def _csv(lines: Sequence[str], delimiter: str, names: Sequence[str], skipped: int) -> pa.Table:
+    """Read lines as a table of texts."""
+    return pyarrow.csv.read_csv(
+        io.BytesIO("\n".join(lines).encode()),
+        pyarrow.csv.ReadOptions(column_names=list(names), skip_rows=skipped),
+        pyarrow.csv.ParseOptions(delimiter=delimiter, ignore_empty_lines=False),
+        pyarrow.csv.ConvertOptions(column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False),
+    )
+
+
+def _cells(ids: pa.ChunkedArray, path: Path) -> pa.ChunkedArray:
+    ids = pc.utf8_trim_whitespace(ids)
+    if (empty := pc.sum(pc.equal(ids, "")).as_py() or 0) > 0:
+        raise UserError(f"request.path: {path}: {empty} cells are empty where an id must stand.")
+    return ids
+
+
+def as_stored(ids: pa.ChunkedArray, kind: pa.DataType, source: str) -> pa.ChunkedArray:
+    """Convert ids to the type of the data's id column, by value.
+
+    Args:
+        ids: Texts or whole numbers.
+        kind: Type of the column: whole numbers or text.
+        source: Name of the list, for errors.
+
+    Returns:
+        The ids, int64 or text.
+
+    Raises:
+        UserError: The data's ids are whole numbers and one of these is none; the message shows them.
+    """
+    if not pa.types.is_integer(kind):
+        return ids.cast(pa.string())
+    if pa.types.is_integer(ids.type):
+        wrong = ids.filter(pc.greater(ids, 2**63 - 1)) if ids.type == pa.uint64() else ids.slice(0, 0)
+    else:
+        wrong = ids.filter(pc.invert(pc.match_substring_regex(ids, WHOLE)))
+    if not len(wrong):
+        try:
+            return ids.cast(pa.int64())
+        except pa.ArrowInvalid as error:  # beyond 64 bits
+            raise UserError(f"{source}: ids must be whole numbers of 64 bits: {str(error)[:200]}.") from error
+    shown = f"{shown_some(wrong.unique().to_pylist())} (a header is called sample_id, or named by request.column)"
+    must = "the ids of this data are whole numbers of 64 bits"
+    raise UserError(f"{source}: {must}, {len(wrong)} of {len(ids)} in the list are none: {shown}.")
+
+
+def is_in(column: str, kind: pa.DataType, ids: pa.ChunkedArray) -> pc.Expression:
+    """Return the expression of the rows whose id is in a list that ``as_stored`` converted."""
+    field = pc.field(column)
+    wide = field if kind in (pa.int64(), pa.string()) else field.cast(ids.type)
+    return wide.isin(ids.unique())
+
+
+def repeated(ids: pa.ChunkedArray) -> int:
+    """Return how many ids of a list stand there before."""
+    return len(ids) - int(pc.count_distinct(ids).as_py())
