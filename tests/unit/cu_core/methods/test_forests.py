@@ -11,9 +11,9 @@ from sklearn.linear_model import LogisticRegression
 from cu_core.data.forget_split import ForgetSplit
 from cu_core.data.requests import ByClass, ByRandom, resolve_request
 from cu_core.data.shard_reader import ShardReader
+from cu_core.methods.bank import bank_rows
 from cu_core.methods.base import Preparation
 from cu_core.methods.forests import LEAST, PENALTY, TREES, forest_shares
-from cu_core.methods.guidance import bank_rows
 
 BANK = 300
 
