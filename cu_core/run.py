@@ -15,7 +15,7 @@ from torch import nn
 
 from cu_core.checkpoint import TrainState, copy_weights, load_weights, read_meta, save_model
 from cu_core.config import RunConfig
-from cu_core.data.forget_split import ForgetSplit
+from cu_core.data.forget_split import ForgetSplit, RowLimits
 from cu_core.data.loader import Batches, UnlearnStream
 from cu_core.data.requests import ForgetSet, load_forget_set
 from cu_core.data.shard_reader import ShardReader
@@ -70,8 +70,7 @@ def open_split(config: RunConfig, reader: ShardReader, forget_file: Path | None)
         reader,
         forget,
         seed=config.seed,
-        stop_rows=config.audit.stop_rows,
-        max_rows=config.audit.max_rows,
+        limits=RowLimits(config.audit.stop_rows, config.audit.max_rows),
         tuning=config.audit.report_on == "stop",
         halve=config.halves_forget_rows,
         retain_shards=config.data.retain_shards,
