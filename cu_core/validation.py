@@ -17,6 +17,9 @@ from cu_core.errors import ConfigError
 from cu_core.messages import LONGEST_SHOWN, shown_value
 from cu_core.yaml_loader import DEEPEST
 
+INTERNAL = {"internal": True}
+"""Metadata of a field that commands set and configuration files cannot."""
+
 
 def _part_types(annotation: Any) -> list[Any]:
     options = (
@@ -36,7 +39,7 @@ UNION_LABELS = ("int", "float", "str", "constrained-int", "constrained-float", "
 def check_keys(values: Mapping[str, Any], kind: Any, path: str, of: str = "") -> None:
     """Unknown keys, before validation: the message names the nearest valid one, or those ``of`` a kind."""
     hints = typing.get_type_hints(kind)
-    names = [f.name for f in dataclasses.fields(kind)]
+    names = _names(kind)
     for key, value in values.items():
         if key not in names:
             _unknown_key(path, key, names, of)
@@ -58,7 +61,7 @@ def check_keys(values: Mapping[str, Any], kind: Any, path: str, of: str = "") ->
 
 
 def _names(kind: Any) -> list[str]:
-    return [f.name for f in dataclasses.fields(kind)]
+    return [f.name for f in dataclasses.fields(kind) if not f.metadata.get("internal")]
 
 
 def _unknown_key(path: str, key: object, names: Sequence[str], of: str = "") -> None:

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cu_core.bounds import Pixels, Depth, Width, WidthOrNone
+from cu_core.bounds import Depth, Pixels, Width, WidthOrNone
 from cu_core.dist import seed_everything
 from cu_core.errors import UserError
 from cu_core.models.classifier import Classifier
@@ -132,7 +132,7 @@ def _vit_mini(config: ModelConfig, num_classes: int, preprocess: Preprocess) -> 
         )
     if config.width % max(1, config.width // HEAD_WIDTH):
         raise UserError(
-            f"model.width: {config.width} must divide into heads of about {HEAD_WIDTH}; take a multiple of {HEAD_WIDTH}."
+            f"model.width: {config.width} cannot be divided into heads of about {HEAD_WIDTH}; take a multiple of that."
         )
     return VisionTransformer(  # type: ignore[no-any-return]
         img_size=preprocess.size,
@@ -286,7 +286,7 @@ def restore(model: Classifier, weights: Weights, source: str, added: str = "") -
     """Load stored weights into the model.
 
     Args:
-        model: The model; it is changed in place.
+        model: The model; it is changed in place. On the meta device, names and shapes are checked and nothing more.
         weights: Name -> tensor.
         source: Name of their file, for the message.
         added: Prefix that was put before the names of the file, removed again in the message.
@@ -309,7 +309,8 @@ def restore(model: Classifier, weights: Weights, source: str, added: str = "") -
             f"{source} holds another model: {what[0]}; check model.*, or map the beginnings of names with "
             f'\'model.key_map={{"theirs.": ""}}\'.'
         )
-    model.load_state_dict(weights)
+    if not next(model.parameters()).is_meta:
+        model.load_state_dict(weights)
 
 
 def restore_foreign(model: Classifier, config: ModelConfig, weights: Weights) -> None:
