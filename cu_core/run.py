@@ -33,7 +33,7 @@ from cu_core.salts import Salt
 from cu_core.sharding import shard
 from cu_core.source import source_digest
 from cu_core.storage import shown
-from cu_core.types import StepReport
+from cu_core.types import StepReport, Tokenize
 from cu_core.unlearn.loop import Loop, LoopResult, frozen, run_loop
 from cu_core.unlearn.stopping import StopConfig, Stopper
 from cu_core.unlearn.trace import run_traced
@@ -144,6 +144,14 @@ def check_model(config: RunConfig, reader: ShardReader) -> None:
     as_it_is = model.weights == "pretrained" or (":" in model.name and not model.reads_captions)
     with contextlib.nullcontext() if as_it_is else torch.device("meta"):
         foreign_model(config, reader) if config.weights_file else fresh_model(config, reader, config.seed)
+
+
+def tokenizer_of(config: RunConfig, reader: ShardReader) -> Tokenize | None:
+    """Return the tokenizer of the run's model, which is built without memory for weights; ``None`` for a classifier."""
+    if not config.model.reads_captions:
+        return None
+    with torch.device("meta"):
+        return fresh_model(replace(config, model=replace(config.model, weights=None, start=None)), reader, 0).tokenize
 
 
 def _save(folder: Path, model: Classifier, config: RunConfig, device: str, meta: Mapping[str, Any]) -> None:

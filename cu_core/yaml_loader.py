@@ -36,7 +36,7 @@ class _Loader(yaml.SafeLoader):
         self.depth += 1
         if self.depth > DEEPEST:
             raise yaml.MarkedYAMLError(problem=f"more than {DEEPEST} levels of nesting", problem_mark=self.get_mark())
-        event = self.peek_event()
+        event = self.peek_event()  # type: ignore[no-untyped-call]
         if getattr(event, "tag", None) is not None:
             raise yaml.MarkedYAMLError(problem=f"a tag, {event.tag[:60]}", problem_mark=event.start_mark)
         node: yaml.Node | None = super().compose_node(parent, index)

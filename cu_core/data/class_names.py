@@ -49,7 +49,7 @@ def _normal(name: str) -> str:
 def _number(one: int | str, plain: Sequence[str], names: Sequence[str]) -> int:
     called = [number for number, name in enumerate(plain) if name == _normal(str(one))]
     if len(called) > 1 and isinstance(one, str):
-        raise UserError(f"request.classes: {len(called)} classes are called {one!r}; give their numbers.")
+        raise UserError(f"request.classes: {len(called)} classes are called {shown_value(one)}; give their numbers.")
     digits = isinstance(one, int) or (one.isascii() and one.isdecimal() and len(one) < 10)
     number = int(one) if digits and int(one) < len(names) else None
     if isinstance(one, str) and called:
@@ -75,11 +75,11 @@ def _near(one: int | str, names: Sequence[str]) -> str:
     there = ", ".join(f"{i} {n[:40]}" for i, n in enumerate(names[:MOST_TOLD])) + (
         ", ..." if len(names) > MOST_TOLD else ""
     )
-    return f"did you mean {near[0]!r}? classes: {there}" if near and isinstance(one, str) else f"classes: {there}"
+    return f"did you mean {shown_value(near[0])}? classes: {there}" if near and isinstance(one, str) else f"classes: {there}"
 
 
 def told_classes(numbers: Sequence[int], names: Sequence[str]) -> str:
     """Return which classes a request forgets, as a run prints it."""
-    told = [f"{number}, {names[number]!r}" for number in numbers[:MOST_TOLD]]
+    told = [f"{number}, {shown_value(names[number])}" for number in numbers[:MOST_TOLD]]
     more = f" and {len(numbers) - MOST_TOLD} more" if len(numbers) > MOST_TOLD else ""
     return f"forgets class {'; class '.join(told)}{more}"

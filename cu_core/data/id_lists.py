@@ -174,10 +174,8 @@ def as_stored(ids: pa.ChunkedArray, kind: pa.DataType, source: str) -> pa.Chunke
     """
     if not pa.types.is_integer(kind):
         return ids.cast(pa.string())
-    if pa.types.is_integer(ids.type):
-        wrong = ids.filter(pc.greater(ids, 2**63 - 1)) if ids.type == pa.uint64() else ids.slice(0, 0)
-    else:
-        wrong = ids.filter(pc.invert(pc.match_substring_regex(ids, WHOLE)))
+    texts = pa.types.is_string(ids.type)
+    wrong = ids.filter(pc.invert(pc.match_substring_regex(ids, WHOLE))) if texts else ids.slice(0, 0)
     if not len(wrong):
         try:
             return ids.cast(pa.int64())

@@ -24,7 +24,7 @@ from cu_core.data.shard_reader import ShardReader
 from cu_core.errors import ConfigError
 from cu_core.files import atomic_file, file_sha256
 from cu_core.memory import check_memory
-from cu_core.run import check_model, made_elsewhere, open_reader, open_split
+from cu_core.run import check_model, made_elsewhere, open_reader, open_split, tokenizer_of
 from cu_core.storage import fetched, named_file, place, shown
 from pipelines.tracking.mlflow_runs import tracking_uri, use_server
 
@@ -89,7 +89,8 @@ def about_request(plan: Plan) -> str:
     classes = [told_classes(plan.forget.classes, plan.manifest.class_names)] if plan.forget.classes else []
     lines = [said, *classes, *plan.forget.notes]
     if isinstance(plan.config.request, ByConcept):
-        lines += find_concept(plan.config.request, plan.reader).lines
+        tokenize = tokenizer_of(plan.config, plan.reader)
+        lines += find_concept(plan.config.request, plan.reader, tokenize=tokenize).lines
     return "\n".join([*lines, told_sets(plan.hashes)])
 
 

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import torch
 
 from cu_core.data.concepts import ByConcept, find_concept
 from cu_core.data.convert import SplitPlan, pack
@@ -82,3 +84,46 @@ def test_a_class_of_the_name_counts_too(tmp_path: Path, reader: ShardReader) -> 
     with pytest.raises(ValueError, match="matches captions.*has none"):
         find_concept(ByConcept(concept="5"), reader)
     assert np.all(np.diff(report.rows) > 0)
+
+
+def told(tmp_path: Path, captions: list[str]) -> ShardReader:
+    (tmp_path / "in").mkdir()
+    rows = len(captions)
+    table = pa.table({"sample_id": range(rows), "image": [png(i) for i in range(rows)], "caption": captions})
+    pq.write_table(table, tmp_path / "in" / "train.parquet")
+    pack(f"parquet:{tmp_path / 'in'}", tmp_path / "out", SplitPlan(0, 0), SourceOptions(), no_progress)
+    return ShardReader(tmp_path / "out", image_size=12)
+
+
+@pytest.mark.parametrize(
+    ("concept", "caption", "other"),
+    [
+        ("caf\u00e9", "a cafe\u0301 at night", "a cafeteria"),
+        ("cafe\u0301", "a CAF\u00c9 at night", "a cafe"),
+        ("stra\u00dfe", "eine STRASSE", "strassenbahn"),
+        ("\u0399\u039c\u0391\u03a3", "\u03b9\u03bc\u03b1\u03c2 \u03ba\u03b1\u03b9", "\u03b1\u03bb\u03bb\u03bf"),
+        ("\u72d7", "\u516c\u56ed\u91cc\u7684\u72d7\u5728\u8dd1", "\u516c\u56ed\u91cc\u7684\u732b"),
+        ("\u3044\u306c", "\u3053\u306e\u3044\u306c\u306f\u5927\u304d\u3044", "\u306d\u3053"),
+        ("\u30c9\u30c3\u30b0", "\uff84\uff9e\uff6f\uff78\uff9e\u3067\u3059", "\u30ad\u30e3\u30c3\u30c8"),
+        ("dog", "\uff44\uff4f\uff47 park", "dogs"),
+        ("c++", "a c++ book", "a c+ book"),
+        ("no", "no entry", "nothing"),
+    ],
+)
+def test_forms_of_letters_do_not_matter_in_any_script(concept: str, caption: str, other: str, tmp_path: Path) -> None:
+    assert matched(told(tmp_path, [caption, other]), concept=concept) == [caption]
+
+
+def test_words_after_the_tokenizers_limit_are_counted(tmp_path: Path) -> None:
+    reader = told(
+        tmp_path, ["a dog in the park", "in the park one day a dog", "in the park the dog and a dog", "a cat"]
+    )
+
+    def tokenize(texts: Sequence[str]) -> torch.Tensor:
+        rows = [([hash(word) % 1000 + 1 for word in text.split()] + [0] * 4)[:4] for text in texts]
+        return torch.tensor(rows)
+
+    report = find_concept(ByConcept(concept="dog"), reader, tokenize=tokenize)
+    assert (report.by_caption, report.unread) == (3, 2)
+    assert any("2 rows name it only after the tokenizer's limit" in line for line in report.lines)
+    assert not find_concept(ByConcept(concept="dog"), reader).unread

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,9 @@ from cu_core.data.requests import (
     resolve_request,
     save_forget_set,
 )
+from cu_core.data.schema import SPLITS, write_manifest
 from cu_core.data.shard_reader import ShardReader
+from cu_core.data.shard_writer import Chunk, ShardWriter
 from cu_core.errors import DataError, UserError
 
 
@@ -172,3 +175,69 @@ def test_one_row_may_be_forgotten_and_all_but_one(reader: ShardReader) -> None:
     for count in (0, total):
         with pytest.raises(ValueError, match=f"between 1 and {total - 1}"):
             resolve_request(ByRandom(count=count), reader)
+
+
+@pytest.fixture
+def owned(tmp_path: Path) -> ShardReader:
+    """Twelve training rows of four users, one of whom is unknown, with ids that are texts beside the numbers."""
+    with ShardWriter(tmp_path / "owned", "owned", ["a", "b"], "test", shard_rows=5) as writer:
+        for number, split in enumerate(SPLITS):
+            ids = np.arange(12) + 100 * number
+            users = pa.array([[1, 2, None, 4][i % 4] for i in range(12)])
+            names = pa.array([f"img_{i:03}" for i in ids])
+            extra = pa.table({"user": users, "own_id": names, "twice": pa.array(["x"] * 12)})
+            writer.add(Chunk(split, np.zeros((12, 1, 8, 8), np.uint8), ids % 2, ids, extra))
+        writer.finish()
+    return ShardReader(tmp_path / "owned")
+
+
+def test_rows_without_a_value_are_counted_and_can_be_asked_for(owned: ShardReader) -> None:
+    forget = resolve_request(ByPredicate(where="user != 1"), owned)
+    np.testing.assert_array_equal(forget.rows, [1, 3, 5, 7, 9, 11])
+    assert forget.notes == ("3 rows have no user: not matched",)
+    both = resolve_request(ByPredicate(where="user != 1 or user is null"), owned)
+    np.testing.assert_array_equal(both.rows, [1, 2, 3, 5, 6, 7, 9, 10, 11])
+    assert both.notes == ("0 rows have no user: not matched",)
+    assert resolve_request(ByPredicate(where="user is null"), owned).notes == ()
+    with pytest.raises(UserError, match="no training row matches 'user == 9'; 3 rows have no user: not matched"):
+        resolve_request(ByPredicate(where="user == 9"), owned)
+
+
+@pytest.mark.parametrize("where", ["user == own_id", "user == 'x'", "user < twice"])
+def test_values_and_columns_of_other_types_are_refused(owned: ShardReader, where: str) -> None:
+    with pytest.raises(UserError, match="does not fit the columns"):
+        resolve_request(ByPredicate(where=where), owned)
+
+
+def test_a_list_may_name_the_rows_by_another_column(owned: ShardReader, tmp_path: Path) -> None:
+    (tmp_path / "users.csv").write_text("user,since\n1,2024\n4,2023\n")
+    forget = resolve_request(ByIds(path=str(tmp_path / "users.csv"), column="user"), owned)
+    np.testing.assert_array_equal(forget.rows, [0, 3, 4, 7, 8, 11])
+    (tmp_path / "names.csv").write_text("own_id\nimg_003\nimg_007\n")
+    named = resolve_request(ByIds(path=str(tmp_path / "names.csv"), column="own_id"), owned)
+    np.testing.assert_array_equal(named.rows, [3, 7])
+    with pytest.raises(UserError, match="no column 'usr'; columns: 'sample_id', 'user', 'own_id', 'twice'"):
+        resolve_request(ByIds(path=str(tmp_path / "users.csv"), column="usr"), owned)
+
+
+def test_ids_that_stand_there_again_are_taken_once_and_told(owned: ShardReader, tmp_path: Path) -> None:
+    (tmp_path / "ids.txt").write_text("3\n5\n3\n")
+    forget = resolve_request(ByIds(path=str(tmp_path / "ids.txt")), owned)
+    np.testing.assert_array_equal(forget.rows, [3, 5])
+    assert forget.notes == (f"1 ids of {tmp_path / 'ids.txt'} stand there before: each is taken once",)
+
+
+def test_own_ids_that_two_rows_have_are_refused(owned: ShardReader, tmp_path: Path) -> None:
+    write_manifest(owned.folder, replace(owned.manifest, columns={"own_id": "own_id"}))
+    (tmp_path / "ids.txt").write_text("img_003\nimg_007\n")
+    forget = resolve_request(ByIds(path=str(tmp_path / "ids.txt")), ShardReader(owned.folder))
+    np.testing.assert_array_equal(forget.sample_ids, [3, 7])
+    write_manifest(owned.folder, replace(owned.manifest, columns={"own_id": "twice"}))
+    (tmp_path / "ids.txt").write_text("x\n")
+    with pytest.raises(UserError, match="11 ids are found twice in the training split: 'x'; mend the data"):
+        resolve_request(ByIds(path=str(tmp_path / "ids.txt")), ShardReader(owned.folder))
+
+
+def test_notes_are_no_part_of_what_a_request_is(owned: ShardReader) -> None:
+    forget = resolve_request(ByPredicate(where="user != 1"), owned)
+    assert replace(forget, notes=()).digest == forget.digest
