@@ -41,12 +41,17 @@ TABLE = pa.table(
     }
 )
 PIECES = (
-    "user", "small", "large", "`my col`", "`class`", "ok", "day", "seen", "hour", "price", "tags", "site", "raw", "`[/x]`",
+    "user", "small", "large", "`my col`", "`class`", "ok", "day", "seen", "hour", "price", "tags",
+    "site", "raw", "`[/x]`",
     "class", "nothing", "== ", "!=", "<", "<=", ">", ">=", "=", "and", "or", "not", "in", "not in", "is", "is not",
-    "like", "not like", "null", "None", "true", "False", "(", ")", "[", "]", ",", "1", "-1", "0", "1.5", "1_0", "0x1", "010",
-    "1j", "1e400", str(2**63), str(2**64), "9" * 30, "'a'", '"it\'s"', "'2024-01-01'", "'2024-01-01T00:00+01:00'", "'1.10'",
-    "'%'", "'", '"', "`", "``", "+", "*", "**", "@", "~", "%", "...", ":", ":=", "lambda", "f'{user}'", "b'x'", "'\ud800'",
-    "\0", "\n", "\t", "#", "\\", "é", "狗", "(" * 300, "not " * 400, "[1," * 200, "user == 1 or " * 300, "a" * 2000, ";",
+    "like", "not like", "null", "None", "true", "False", "(", ")", "[", "]", ",", "1", "-1", "0",
+    "1.5", "1_0", "0x1", "010",
+    "1j", "1e400", str(2**63), str(2**64), "9" * 30, "'a'", '"it\'s"', "'2024-01-01'",
+    "'2024-01-01T00:00+01:00'", "'1.10'",
+    "'%'", "'", '"', "`", "``", "+", "*", "**", "@", "~", "%", "...", ":", ":=", "lambda",
+    "f'{user}'", "b'x'", "'\ud800'",
+    "\0", "\n", "\t", "#", "\\", "é", "狗", "(" * 300, "not " * 400, "[1," * 200,
+    "user == 1 or " * 300, "a" * 2000, ";",
 )  # fmt: skip
 OPERANDS = ("user", "small", "large", "`my col`", "`class`", "ok", "day", "seen", "hour", "price", "site", "`[/x]`")
 VALUES = (
@@ -64,8 +69,10 @@ VALUES = (
     str(2**63),
 )
 CELLS = (
-    "1", "-5", "007", "+7", "1_0", "1.0", "1e5", "a", "a b", '"a,b"', '"', "'", "", " ", "#x", "\ufeff", "\0", "\ud800", "狗",
-    "sample_id", "id", "user", "9" * 30, str(2**63), "8f14e45f-ceea-467f-a8a5-1c8a1d0c0000", "NULL", "[1", "2]", "{", "}",
+    "1", "-5", "007", "+7", "1_0", "1.0", "1e5", "a", "a b", '"a,b"', '"', "'", "", " ", "#x",
+    "\ufeff", "\0", "\ud800", "狗",
+    "sample_id", "id", "user", "9" * 30, str(2**63), "8f14e45f-ceea-467f-a8a5-1c8a1d0c0000",
+    "NULL", "[1", "2]", "{", "}",
     '{"sample_id": 1}', '{"sample_id": "x"}', '{"id": null}', '{"a":' * 2000, "[" * 2000, "PAR1", "x" * 5000,
 )  # fmt: skip
 SEPARATORS = ("\n", "\n", "\r\n", ",", ";", "\t", " ", "\n\n", ",,", "\r")
@@ -119,7 +126,7 @@ def _predicate(text: str) -> bool:
     except (
         pa.ArrowNotImplementedError,
         pa.ArrowInvalid,
-    ):  # two columns that cannot be compared: refused by the request
+    ):  # two columns that cannot be compared
         return False
     assert matched + max(undecided, default=0) <= TABLE.num_rows, "a row is both matched and undecided"
     return True

@@ -145,3 +145,29 @@ def test_settings_may_be_given_in_any_order() -> None:
 def test_keys_of_another_kind_are_said_to_be() -> None:
     with pytest.raises(ConfigError, match="request.path: unknown key; keys of by_class there: kind, classes"):
         load_config(None, ["request.kind=by_class", "request.path=ids.txt"])
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("request={kind: by_concept, concept: no}", "request.concept: .*got False; YAML reads yes, no, on.*quote it"),
+        ("request.classes=[no]", "request.classes.0: .*got False; YAML reads yes, no, on"),
+        ("request.classes=[2.5]", "request.classes.0: .*got 2.5; put a text in quotes"),
+        ("name=on", "name: .*got True; YAML reads"),
+        ("name=17", "name: .*got 17; put a text in quotes"),
+    ],
+)
+def test_a_text_that_yaml_reads_otherwise_is_asked_for_in_quotes(override: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        load_config(None, [override])
+
+
+@pytest.mark.parametrize("preset", ["[a]", "{a: 1}", "3", "unknown"])
+def test_a_preset_that_is_no_text_is_refused(preset: str) -> None:
+    with pytest.raises(ConfigError, match="preset: Input should be 'default' or 'paper'"):
+        load_config(None, [f"preset={preset}"])
+
+
+def test_a_key_of_another_kind_is_refused_where_the_kind_is_not_given() -> None:
+    with pytest.raises(ConfigError, match="request.concept: unknown key; keys of by_class there: kind, classes"):
+        load_config(None, ["request.concept=dog"])

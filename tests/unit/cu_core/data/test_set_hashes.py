@@ -7,15 +7,15 @@ import numpy as np
 import pytest
 
 from cu_core.data import set_hashes as module
-from cu_core.data.forget_split import ForgetSplit
+from cu_core.data.forget_split import ForgetSplit, RowLimits
 from cu_core.data.requests import ByClass, ByRandom, ForgetRequest, resolve_request
 from cu_core.data.set_hashes import SetHash, hash_of, set_hashes, told_sets
 from cu_core.data.shard_reader import ShardReader
 
 
-def split_of(reader: ShardReader, request: ForgetRequest, max_rows: int = 2000) -> ForgetSplit:
+def split_of(reader: ShardReader, request: ForgetRequest) -> ForgetSplit:
     forget = resolve_request(request, reader)
-    return ForgetSplit(reader, forget, seed=0, stop_rows=50, max_rows=max_rows)
+    return ForgetSplit(reader, forget, seed=0, limits=RowLimits(stop=50, measured=2000))
 
 
 def test_the_hash_is_of_the_sorted_ids() -> None:
