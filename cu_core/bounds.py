@@ -89,6 +89,8 @@ Weight = Annotated[float, Field(ge=0, le=10**6, allow_inf_nan=False), _NUMBER]
 """Weight of a term; 0: left out."""
 Positive = Annotated[float, Field(gt=0, le=10**6, allow_inf_nan=False), _NUMBER]
 Points = Annotated[float, Field(ge=0, le=100, allow_inf_nan=False), _NUMBER]
+Margin = Annotated[float, Field(gt=0, le=3, allow_inf_nan=False), _NUMBER]
+"""Of the verdict; a wider one could not tell the original from the oracles."""
 Inside = Annotated[float, Field(gt=0, lt=1, allow_inf_nan=False), _NUMBER]
 """In (0, 1)."""
 UpToOne = Annotated[float, Field(gt=0, le=1, allow_inf_nan=False), _NUMBER]

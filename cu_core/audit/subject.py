@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal
 
-from cu_core.bounds import BatchRows, Inside, Models, Points, Rate, RowCount, Steps
+from cu_core.bounds import BatchRows, Inside, Margin, Models, Rate, RowCount, Steps
 from cu_core.data.forget_split import ForgetSplit
 from cu_core.errors import UserError
 from cu_core.models.classifier import Classifier
@@ -62,7 +62,7 @@ class AuditConfig:
     ``half``: always that half, so that runs with and without a stop rule report the same rows."""
     low_fpr: Inside = 0.05
     """False-positive rate at which the true-positive rate of the attack is reported."""
-    margin_points: Points = 3.0
+    margin_points: Margin = 3.0
     """Equivalence margin: the verdict ignores differences from the oracles up to this many points. At most 3
     (``POWER_MARGIN``)."""
     family_error: Inside = 0.05

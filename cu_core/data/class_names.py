@@ -75,7 +75,8 @@ def _near(one: int | str, names: Sequence[str]) -> str:
     there = ", ".join(f"{i} {n[:40]}" for i, n in enumerate(names[:MOST_TOLD])) + (
         ", ..." if len(names) > MOST_TOLD else ""
     )
-    return f"did you mean {shown_value(near[0])}? classes: {there}" if near and isinstance(one, str) else f"classes: {there}"
+    hint = f"did you mean {shown_value(near[0])}? " if near and isinstance(one, str) else ""
+    return f"{hint}classes: {there}"
 
 
 def told_classes(numbers: Sequence[int], names: Sequence[str]) -> str:

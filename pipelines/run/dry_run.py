@@ -65,14 +65,12 @@ def describe_run(config: RunConfig) -> None:
     models = 2 + config.audit.oracles
     add(f"audit of {models} models", models * test_rows, "", 3 * speed)
     console.print(table)
-    console.print(
-        f"{about_request(scratch)}\n"
-        f"{scratch.config.workers.count} worker(s); about {memory / 2**20:.0f} MiB a worker above the libraries' own\n"
+    told = [
+        about_request(scratch),
+        f"{scratch.config.workers.count} worker(s); about {memory / 2**20:.0f} MiB a worker above the libraries' own",
         f"would write under {real.store}: {_written(real, request, keys.values())}",
-        highlight=False,
-        markup=False,
-        soft_wrap=True,
-    )
+    ]
+    console.print("\n".join(told), highlight=False, markup=False, soft_wrap=True)
 
 
 def _written(config: RunConfig, request: str, keys: Iterable[str]) -> str:

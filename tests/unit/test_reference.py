@@ -31,9 +31,9 @@ def test_a_page_is_that_of_the_code(name: str, script: dict[str, Any]) -> None:
 def test_settings_have_their_default_values_and_meaning(script: dict[str, Any]) -> None:
     page = script["settings_page"]()
     for row in (
-        "| `audit.margin_points` | number | `3.0` | Equivalence margin:",
+        "| `audit.margin_points` | number, above 0 to 3 | `3.0` | Equivalence margin:",
         "| `workers.precision` | `float32`, `bfloat16`, `float64` | `float32` |",
-        "| `train.optimizer.lr` | number | `0.1` | Peak learning rate. |",
+        "| `train.optimizer.lr` | number, above 0 to 1000 | `0.1` | Peak learning rate. |",
         "| `request.where` | text | required |",
         "| `methods.LABEL.published` | `true`, `false` | `false` |",
         "| `workers.min_count` | integer or `null` | `null` |",
