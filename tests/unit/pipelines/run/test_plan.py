@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from cu_core.data.set_hashes import told_sets
+from cu_core.errors import ConfigError
 from pipelines.run import plan as plans
-from pipelines.run.plan import make_plan
+from pipelines.run.plan import about_request, make_plan
 from tests.conftest import small
 
 
@@ -24,3 +26,22 @@ def test_data_are_opened_once_in_a_process_and_do_not_travel(
     assert (there.config, there.digest) == (plan.config, plan.digest)
     assert there.split.num_retain == plan.split.num_retain
     assert len(opened) == 2
+
+
+def test_a_plan_tells_what_it_forgets_and_rows_and_hash_of_every_set(digits: Path, tmp_path: Path) -> None:
+    plan = make_plan(small(digits, tmp_path, request={"kind": "by_class", "classes": ["2"]}))
+    told = about_request(plan).split("\n")
+    assert told[1] == "forgets class 2, '2'"
+    assert told[2] == told_sets(plan.hashes)
+    assert f"forget {len(plan.forget.rows)} rows {plan.hashes['forget'].hash}, retain" in told[2]
+
+
+def test_what_a_request_leaves_undecided_is_told(digits: Path, tmp_path: Path) -> None:
+    request = {"kind": "by_predicate", "where": "label == 3 and sample_id < 900"}
+    told = about_request(make_plan(small(digits, tmp_path, request=request, method={"name": "finetune"}))).split("\n")
+    assert told[1:3] == ["0 rows have no label: not matched", "0 rows have no sample_id: not matched"]
+
+
+def test_a_run_that_asks_for_terabytes_is_refused_before_a_model_is_made(digits: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="model: needs .* GiB of memory at least"):
+        make_plan(small(digits, tmp_path, model={"name": "resnet18", "width": 65536}))
