@@ -48,7 +48,7 @@ def write(folder: Path, **parts: object) -> Path:
         ({"space": {"optimizer.lr": {"normal": [0.1, 1.0]}}}, "must be one of uniform, loguniform, int, choice"),
         ({"space": {"optimizer.l_r": {"uniform": [0.1, 1.0]}}}, "did you mean optimizer.lr?"),
         ({"space": {**SPACE, "method.lamda_ul": {"uniform": [0.1, 1.0]}}}, "space.method.lamda_ul: unknown key"),
-        ({"space": {"method.temperature": {"uniform": [-1.0, 1.0]}}}, "temperature must be positive"),
+        ({"space": {"method.temperature": {"uniform": [-1.0, 1.0]}}}, "temperature: Input should be greater than 0"),
         ({"space": {"train.epochs": {"int": [1, 3]}}}, "only settings of the unlearning can be searched"),
         ({"space": {"batch_norm": {"choice": []}}}, "choice must not be empty"),
         ({"scheduler": "ahsa"}, "did you mean asha?"),
