@@ -33,7 +33,7 @@ def test_settings_have_their_default_values_and_meaning(script: dict[str, Any]) 
     for row in (
         "| `audit.margin_points` | number, above 0 to 3 | `3.0` | Equivalence margin:",
         "| `workers.precision` | `float32`, `bfloat16`, `float64` | `float32` |",
-        "| `train.optimizer.lr` | number, above 0 to 1000 | `0.1` | Peak learning rate. |",
+        "| `train.optimizer.lr` | number, above 0 to 1000000 | `0.1` | Peak learning rate. |",
         "| `request.where` | text | required |",
         "| `methods.LABEL.published` | `true`, `false` | `false` |",
         "| `workers.min_count` | integer or `null` | `null` |",
