@@ -83,7 +83,7 @@ Width = Annotated[int, Field(ge=1, le=2**16), _NUMBER]
 WidthOrNone = Annotated[int, Field(ge=0, le=2**16), _NUMBER]
 Pixels = Annotated[int, Field(ge=1, le=4096), _NUMBER]
 """Side of an image."""
-Rate = Annotated[float, Field(gt=0, le=10**6, allow_inf_nan=False), _NUMBER]
+Rate = Annotated[float, Field(gt=0, le=10**9, allow_inf_nan=False), _NUMBER]
 """A learning rate."""
 Weight = Annotated[float, Field(ge=0, le=10**9, allow_inf_nan=False), _NUMBER]
 """Weight of a term; 0: left out."""

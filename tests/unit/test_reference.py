@@ -33,10 +33,10 @@ def test_settings_have_their_default_values_and_meaning(script: dict[str, Any]) 
     for row in (
         "| `audit.margin_points` | number, above 0 to 3 | `3.0` | Equivalence margin:",
         "| `workers.precision` | `float32`, `bfloat16`, `float64` | `float32` |",
-        "| `train.optimizer.lr` | number, above 0 to 1000000 | `0.1` | Peak learning rate. |",
+        "| `train.optimizer.lr` | number, above 0 to 1000000000 | `0.1` | Peak learning rate. |",
         "| `request.where` | text | required |",
         "| `methods.LABEL.published` | `true`, `false` | `false` |",
-        "| `workers.min_count` | integer or `null` | `null` |",
+        "| `workers.min_count` | integer, 1 to 10000 or `null` | `null` |",
     ):
         assert row in page
     assert "| `optimizer.lr` | `0.005` | `0.01` | `0.001` | `0.001` |" in page
