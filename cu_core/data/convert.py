@@ -10,13 +10,15 @@ import numpy as np
 import pyarrow as pa
 
 from cu_core.data.captions import captioned, coco, webdataset
+from cu_core.data.folder_source import folder
+from cu_core.data.image_check import checked, decoded
 from cu_core.data.order import EpochOrder
 from cu_core.data.parquet_files import parquet
 from cu_core.data.ranges import ranges_of
 from cu_core.data.schema import CAPTION, Manifest, ShardInfo, Split, write_manifest
 from cu_core.data.shard_reader import tensor_view
 from cu_core.data.shard_writer import SHARD_ROWS, Chunk, write_shards
-from cu_core.data.sources import Source, SourceOptions, digits, fashion_mnist, folder, split_of, torchvision_set
+from cu_core.data.sources import Source, SourceOptions, digits, fashion_mnist, split_of, torchvision_set
 from cu_core.errors import DataError
 from cu_core.files import file_sha256
 from cu_core.storage import publish
@@ -81,16 +83,7 @@ def assign_splits(source: Source, plan: SplitPlan) -> Iterator[Chunk]:
         for split, size in targets:
             rows = np.flatnonzero((place >= first) & (place < first + size))
             first += size
-            images = [chunk.images[i] for i in rows] if isinstance(chunk.images, list) else chunk.images[rows]
-            extra = chunk.extra.take(rows) if chunk.extra is not None else None
-            yield replace(
-                chunk,
-                split=split,
-                images=images,
-                labels=chunk.labels[rows],
-                sample_ids=chunk.sample_ids[rows],
-                extra=extra,
-            )
+            yield replace(chunk.rows(rows), split=split)
 
 
 def _counted(chunks: Iterator[Chunk], total: int, progress: Progress) -> Iterator[Chunk]:
@@ -101,7 +94,18 @@ def _counted(chunks: Iterator[Chunk], total: int, progress: Progress) -> Iterato
         progress(min(done, total), total)
 
 
-def pack(spec: str, out: Path, plan: SplitPlan, options: SourceOptions, progress: Progress) -> Manifest:
+def no_progress(done: int, total: int) -> None:
+    """Tell nobody."""
+
+
+def pack(
+    spec: str,
+    out: Path,
+    plan: SplitPlan,
+    options: SourceOptions,
+    progress: Progress,
+    check_progress: Progress = no_progress,
+) -> Manifest:
     """Write a source as a packed data set.
 
     Args:
@@ -110,6 +114,7 @@ def pack(spec: str, out: Path, plan: SplitPlan, options: SourceOptions, progress
         plan: How training rows are split.
         options: Options of the source.
         progress: Called with rows done and rows in total.
+        check_progress: The same, while the images are checked, before anything is written.
 
     Returns:
         The manifest.
@@ -125,10 +130,13 @@ def pack(spec: str, out: Path, plan: SplitPlan, options: SourceOptions, progress
     if out.exists():
         raise DataError(f"{out} already exists; choose another folder or delete it first.")
     source = SOURCES[kind](argument, options)
+    source = checked(source, options, check_progress) if options.check else source
     source = captioned(source, options.captions) if options.captions else source
+    source = decoded(source, options.decode_size, options.max_pixels) if options.decode_size else source
     total = sum(plan.sizes(source.counts)) + sum(n for s, n in source.counts.items() if s != "train")
     chunks = _counted(assign_splits(source, plan), total, progress)
-    return write_shards(out, source.name, source.class_names, spec, chunks, options.shard_rows or SHARD_ROWS)
+    shard_rows = options.shard_rows or SHARD_ROWS
+    return write_shards(out, source.name, source.class_names, spec, chunks, shard_rows, source.notes)
 
 
 def register_arrow(folder: Path, out: Path, options: SourceOptions, progress: Progress) -> Manifest:
@@ -152,7 +160,12 @@ def register_arrow(folder: Path, out: Path, options: SourceOptions, progress: Pr
         raise DataError(f"arrow:{folder}: no *.arrow file there.")
     if out.exists():
         raise DataError(f"{out} already exists; choose another folder or delete it first.")
-    for flag, given in (("--caption", options.captions), ("--shard-rows", options.shard_rows)):
+    for flag, given in (
+        ("--caption", options.captions),
+        ("--shard-rows", options.shard_rows),
+        ("--skip-bad", options.skip_bad),
+        ("--decode", options.decode_size),
+    ):
         if given:
             raise DataError(f"{flag} needs rows that are written; arrow: only registers shards where they lie.")
     named = options.columns or {}

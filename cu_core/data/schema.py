@@ -64,6 +64,8 @@ class Manifest:
     pixel_std: tuple[float, ...] = (0.229, 0.224, 0.225)
     format_version: int = FORMAT_VERSION
     source: str = ""
+    notes: Mapping[str, int] = field(default_factory=dict)
+    """What was left out when packing, or is read in another way than might be expected, and how many."""
     half: int | None = None
     """Read only a random half of the training rows, drawn by a hash of the sample_id with this key."""
 
@@ -89,7 +91,7 @@ class Manifest:
         """Hash of the data; changes with any byte of any shard, and does not depend on where the shards lie."""
         content = asdict(self)
         content["shards"] = [{k: v for k, v in s.items() if k not in ("path", "ranges")} for s in content["shards"]]
-        left_out = {"source", "name"} | ({"half"} if self.half is None else set())
+        left_out = {"source", "name", "notes"} | ({"half"} if self.half is None else set())
         return digest_of({k: v for k, v in content.items() if k not in left_out})
 
 

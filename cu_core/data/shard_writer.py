@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
@@ -32,6 +32,16 @@ class Chunk:
     sample_ids: NDArray[np.int64]
     extra: pa.Table | None = None
     """Further columns, N rows."""
+
+    def rows(self, rows: NDArray[np.int64]) -> Chunk:
+        """Return some of the rows."""
+        return replace(
+            self,
+            images=[self.images[i] for i in rows] if isinstance(self.images, list) else self.images[rows],
+            labels=self.labels[rows],
+            sample_ids=self.sample_ids[rows],
+            extra=self.extra.take(rows) if self.extra is not None else None,
+        )
 
     def table(self) -> pa.Table:
         """Convert the rows to an Arrow table."""
@@ -133,7 +143,7 @@ class ShardWriter:
         )
         self.shards.append(info)
 
-    def finish(self) -> Manifest:
+    def finish(self, notes: Mapping[str, int] | None = None) -> Manifest:
         """Write the remaining rows and the manifest, and move the folder to its name."""
         for split, pending in self._pending.items():
             if sum(t.num_rows for t in pending):
@@ -150,6 +160,7 @@ class ShardWriter:
             image_kind="tensor" if shape else "encoded",
             image_shape=shape,
             extra_columns=tuple(n for n in self._schema.names if n not in ("sample_id", "image", "label")),
+            notes=dict(notes or {}),
         )
         if shape:
             mean, std = self._moments.result()
@@ -167,6 +178,7 @@ def write_shards(
     source: str,
     chunks: Iterator[Chunk],
     shard_rows: int = SHARD_ROWS,
+    notes: Mapping[str, int] | None = None,
 ) -> Manifest:
     """Pack all chunks.
 
@@ -177,6 +189,7 @@ def write_shards(
         source: Description of the source, for the manifest.
         chunks: The rows.
         shard_rows: Rows of a shard.
+        notes: What was left out and how many, for the manifest.
 
     Returns:
         The manifest.
@@ -187,4 +200,4 @@ def write_shards(
     with ShardWriter(out, name, class_names, source, shard_rows) as writer:
         for chunk in chunks:
             writer.add(chunk)
-        return writer.finish()
+        return writer.finish(notes)

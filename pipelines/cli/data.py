@@ -49,6 +49,21 @@ def pack_command(
         int | None, typer.Option(min=1, help="Rows of a shard, of which a job fetches whole ones; absent: 8192.")
     ] = None,
     download: Annotated[bool, typer.Option("--download", help="torchvision: fetch the data set.")] = False,
+    check: Annotated[
+        bool, typer.Option("--check/--no-check", help="Decode every image before anything is written.")
+    ] = True,
+    skip_bad: Annotated[
+        bool, typer.Option("--skip-bad", help="Leave out, and count, files that cannot be read; else: refused.")
+    ] = False,
+    max_pixels: Annotated[
+        int, typer.Option(min=1, max=178_956_970, help="Largest number of pixels of an image.")
+    ] = 50_000_000,
+    decode: Annotated[
+        int | None,
+        typer.Option(
+            min=1, max=4096, help="Store images as tensors of this side, resized and cropped as for training."
+        ),
+    ] = None,
 ) -> None:
     """Write a source as Arrow shards; `arrow:` registers shards where they lie. Interrupted, it leaves nothing."""
     if not (0 <= val_frac < 1 and 0 <= test_frac < 1 and val_frac + test_frac < 1):
@@ -60,7 +75,14 @@ def pack_command(
     from cu_core.data.sources import SourceOptions
 
     options = SourceOptions(
-        download=download, columns=_columns(column or []), captions=tuple(caption or ()), shard_rows=shard_rows
+        download=download,
+        columns=_columns(column or []),
+        captions=tuple(caption or ()),
+        shard_rows=shard_rows,
+        check=check,
+        skip_bad=skip_bad,
+        max_pixels=max_pixels,
+        decode_size=decode,
     )
     with bars() as drawn:
         manifest = pack(
@@ -69,7 +91,10 @@ def pack_command(
             SplitPlan(val_frac, test_frac, train_rows, seed),
             options,
             lambda done, total: drawn.update("pack", done, total),
+            lambda done, total: drawn.update("check", done, total),
         )
+    for what, count in manifest.notes.items():
+        console.print(f"{what}: {count}", markup=False, highlight=False)
     rows = ", ".join(f"{s} {manifest.num_rows(s)}" for s in SPLITS)
     console.print(f"{out}: {rows} rows in {counted(len(manifest.shards), 'shard')}, digest {manifest.digest}")
 
