@@ -27,8 +27,8 @@ LARGEST_MAX_PIXELS = 2 * 89_478_485
 """Bound of every reader, which Pillow has too."""
 JPEG = ("JPEG", "MPO")
 START_OF_SCAN = b"\xff\xda"
-MAX_SCANS = 500
-"""Scans of a progressive JPEG. Each one costs time for every pixel, and a scan may have few bytes."""
+MAX_SCANS = 100
+"""Scans of a progressive JPEG; encoders write about ten. Each costs time for every pixel, and may have few bytes."""
 MAX_RATIO = 4
 """A longer image is cropped to this ratio before it is resized, so that the memory of a strip stays small."""
 GREY_WEIGHTS = (9794, 19234, 3740)

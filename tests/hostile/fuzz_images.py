@@ -6,7 +6,6 @@ python -m tests.hostile.fuzz_images --decoder torchvision --format png --files 2
 from __future__ import annotations
 
 import argparse
-import io
 import queue
 import subprocess
 import sys
@@ -23,23 +22,12 @@ import numpy as np
 from PIL import Image
 
 from tests.hostile.mutations import mutated
+from tests.pictures import encoded, picture
 
 FORMATS = ("jpeg", "png", "webp", "gif", "bmp", "tiff", "avif", "ppm")
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 HANG_SECONDS = 30.0
 """Without an answer about a file of a few kilobytes."""
-
-
-def picture(rng: np.random.Generator, height: int, width: int) -> Image.Image:
-    y, x = np.mgrid[0:height, 0:width]
-    waves = np.stack([127 + 90 * np.sin(x / 5 + c) * np.cos(y / 7 - c) for c in range(3)], -1)
-    return Image.fromarray((waves + rng.normal(0, 12, waves.shape)).clip(0, 255).astype(np.uint8))
-
-
-def encoded(image: Image.Image, kind: str, **options: object) -> bytes:
-    buffer = io.BytesIO()
-    image.save(buffer, kind, **options)
-    return buffer.getvalue()
 
 
 @cache
