@@ -104,6 +104,7 @@ def pack(
     plan: SplitPlan,
     options: SourceOptions,
     progress: Progress,
+    *,
     check_progress: Progress = no_progress,
 ) -> Manifest:
     """Write a source as a packed data set.

@@ -91,7 +91,7 @@ def pack_command(
             SplitPlan(val_frac, test_frac, train_rows, seed),
             options,
             lambda done, total: drawn.update("pack", done, total),
-            lambda done, total: drawn.update("check", done, total),
+            check_progress=lambda done, total: drawn.update("check", done, total),
         )
     for what, count in manifest.notes.items():
         console.print(f"{what}: {count}", markup=False, highlight=False)
