@@ -115,7 +115,7 @@ def _karpathy(entries: list[Any], problems: RowProblems) -> list[_Image]:
         if not isinstance(name, str) or not isinstance(sentences, list):
             problems.add("images have no filename (text) and sentences (list)", place)
             continue
-        raw = [s.get("raw") if isinstance(s, dict) else 0 for s in sentences]
+        raw: list[Any] = [s.get("raw") if isinstance(s, dict) else 0 for s in sentences]
         split: Split | None = "train" if entry.get("split") == REST else split_in_name(str(entry.get("split")))
         own = _id(entry[key]) if key else None
         if not all(isinstance(text, str | None) for text in raw):

@@ -10,6 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from cu_core.data.arrow_types import is_image_struct
 from cu_core.data.schema import CAPTION
 from cu_core.errors import DataError
 
@@ -104,29 +105,24 @@ def hub_features(schema: pa.Schema) -> Mapping[str, Mapping[str, Any]]:
 def class_label_names(schema: pa.Schema, column: str | None) -> list[str] | None:
     """Return the class names of a ClassLabel column, or ``None``."""
     names = hub_features(schema).get(column or "", {}).get("names")
-    is_texts = isinstance(names, list) and all(isinstance(name, str) for name in names)
-    return names if is_texts and len(set(names)) == len(names) else None
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        return None
+    return names if len(set(names)) == len(names) else None
 
 
 def _usual(role: str, schema: pa.Schema, features: Mapping[str, Mapping[str, Any]]) -> str | None:
-    lower = {name.lower(): name for name in reversed(schema.names)}
+    lower: dict[str, str] = {name.lower(): name for name in reversed(schema.names)}
     kind = {"image": "Image", "label": "ClassLabel"}.get(role)
-    typed = [n for n, feature in features.items() if feature.get("_type") == kind and n in schema.names] if kind else []
+    typed: list[str] = (
+        [n for n, feature in features.items() if feature.get("_type") == kind and n in schema.names] if kind else []
+    )
     for name in USUAL_NAMES[role]:
         if name in lower and (not typed or lower[name] in typed):
             return lower[name]
     if len(typed) == 1:
         return typed[0]
-    holding = [field.name for field in schema if is_image_struct(field.type)] if role == "image" else []
+    holding: list[str] = [field.name for field in schema if is_image_struct(field.type)] if role == "image" else []
     return holding[0] if len(holding) == 1 else None
-
-
-def is_image_struct(kind: pa.DataType) -> bool:
-    """Return whether a type is Hugging Face's struct of an image: bytes, and perhaps a path."""
-    if not pa.types.is_struct(kind):
-        return False
-    fields = {kind.field(i).name: kind.field(i).type for i in range(kind.num_fields)}
-    return "bytes" in fields and (pa.types.is_binary(fields["bytes"]) or pa.types.is_large_binary(fields["bytes"]))
 
 
 def _extra(present: Sequence[str], taken: set[str], notes: dict[str, int]) -> dict[str, str]:

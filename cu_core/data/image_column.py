@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from cu_core.data.column_roles import is_image_struct
+from cu_core.data.arrow_types import is_bytes, is_image_struct, is_text
 from cu_core.data.row_problems import RowProblems
 from cu_core.errors import DataError
 
@@ -29,19 +29,11 @@ def check_image_type(kind: pa.DataType, place: str) -> None:
                 f"{place} holds tensors of {kind.value_type} {tuple(kind.shape)}: images must be (channels, height, "
                 f"width) of uint8 (0..255) or of floats in 0..1."
             )
-    elif not (is_image_struct(kind) or _is_bytes(kind) or _is_text(kind)):
+    elif not (is_image_struct(kind) or is_bytes(kind) or is_text(kind)):
         raise DataError(
             f"{place} (image) must hold image bytes, a struct of bytes and path, paths of files or fixed-shape "
             f"tensors, not {kind}."
         )
-
-
-def _is_bytes(kind: pa.DataType) -> bool:
-    return pa.types.is_binary(kind) or pa.types.is_large_binary(kind)
-
-
-def _is_text(kind: pa.DataType) -> bool:
-    return pa.types.is_string(kind) or pa.types.is_large_string(kind)
 
 
 def to_pixels(images: NDArray[np.generic]) -> NDArray[np.uint8]:
@@ -54,13 +46,14 @@ def to_pixels(images: NDArray[np.generic]) -> NDArray[np.uint8]:
         return images  # type: ignore[return-value]
     if not np.issubdtype(images.dtype, np.floating):
         raise DataError(f"images must be uint8 (0..255) or floats in 0..1, not {images.dtype}.")
-    if images.size and not (np.min(images) >= 0 and np.max(images) <= 1):  # NaN too
-        first = int(np.flatnonzero(~((images >= 0) & (images <= 1)).reshape(len(images), -1).all(1))[0])
+    values = images.astype(np.float32)
+    if values.size and not (values.min() >= 0 and values.max() <= 1):  # NaN too
+        bad = values[int(np.flatnonzero(~((values >= 0) & (values <= 1)).reshape(len(values), -1).all(1))[0])]
         raise DataError(
-            f"image {first} of these has pixels from {np.min(images[first])} to {np.max(images[first])}; floats must "
-            f"lie in 0..1: divide them by their greatest value, or store uint8."
+            f"an image has pixels from {bad.min()} to {bad.max()}; floats must lie in 0..1: divide them by their "
+            f"greatest value, or store uint8."
         )
-    return np.round(images.astype(np.float32) * 255).astype(np.uint8)
+    return np.round(values * 255).astype(np.uint8)
 
 
 class ImageFiles:
@@ -95,7 +88,7 @@ class ImageFiles:
             except DataError as error:
                 raise DataError(f"{place}, rows from {rows[0]}: {error}") from error
         names = [field.name for field in column.type] if pa.types.is_struct(column.type) else []
-        data = pc.struct_field(column, "bytes") if names else column if _is_bytes(column.type) else None
+        data = pc.struct_field(column, "bytes") if names else column if is_bytes(column.type) else None
         paths = pc.struct_field(column, "path") if "path" in names else column if data is None else None
         return [self._image(data, paths, i, place, rows[i]) for i in range(len(column))]
 

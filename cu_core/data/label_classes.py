@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -11,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from cu_core.data.arrow_types import is_list, is_text
 from cu_core.data.manifest_checks import MAX_CLASSES
 from cu_core.errors import DataError
 
@@ -64,16 +66,16 @@ def label_values(column: pa.Array, place: str) -> tuple[pa.Array, BadRows]:
     elif pa.types.is_boolean(kind) or pa.types.is_integer(kind):
         if kind == pa.uint64():
             bad["rows have a label beyond 64 bits with sign"] = _rows(
-                pc.fill_null(pc.greater(column, 2**63 - 1), False)
+                pc.fill_null(pc.greater(column, pa.scalar(2**63 - 1, pa.uint64())), False)
             )
         column = column.cast(pa.int64(), safe=False)
-    elif pa.types.is_string(kind) or pa.types.is_large_string(kind):
+    elif is_text(kind):
         column = _text(column)
         missing = pc.or_(missing, pc.fill_null(pc.equal(column, ""), False))
         column = pc.if_else(missing, None, column)
     elif pa.types.is_null(kind):
         column = column.cast(pa.int64())
-    elif pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
+    elif is_list(kind):
         raise DataError(f"{place} holds lists ({kind}): a row must have one label; write one of them to a column.")
     else:
         raise DataError(f"{place}: labels must be whole numbers or text, not {kind}.")
@@ -82,7 +84,10 @@ def label_values(column: pa.Array, place: str) -> tuple[pa.Array, BadRows]:
 
 def _text(column: pa.Array) -> pa.Array:
     """Return texts without spaces around them, in one normal form, so that an accented name is one class."""
-    return pc.utf8_normalize(pc.utf8_trim_whitespace(column.cast(pa.string())), "NFC")
+    encoded = pc.utf8_trim_whitespace(column.cast(pa.string())).dictionary_encode()
+    # Not Arrow's utf8_normalize, which returns NFD when asked for NFC.
+    normal = [unicodedata.normalize("NFC", text) for text in encoded.dictionary.to_pylist()]
+    return pa.array(normal, pa.string()).take(encoded.indices)
 
 
 def _rows(mask: pa.Array) -> NDArray[np.int64]:

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from cu_core.data.column_roles import is_image_struct
+from cu_core.data.arrow_types import is_bytes, is_image_struct, is_texts
 from cu_core.data.image_column import to_pixels
 from cu_core.data.order import Rows
 from cu_core.data.schema import CAPTION, Manifest, ShardInfo
@@ -32,7 +32,8 @@ def open_shard(mapped: pa.NativeFile, name: str) -> list[pa.RecordBatch]:
             batch.validate(full=True)  # offsets that lie would crash the interpreter later
     except (pa.ArrowException, OSError) as error:
         text = str(error).splitlines()[0].rstrip(".")
-        hint = " (a stream? write it with pyarrow.ipc.new_file)" if "not an Arrow file" in text else ""
+        hint = " (a stream? of `datasets`: use hf:FOLDER; else write it with pyarrow.ipc.new_file)"
+        hint = hint if "Not an Arrow file" in text else ""
         raise DataError(f"shard {name} is damaged: not an Arrow IPC file that can be read: {text}{hint}.") from error
     return batches
 
@@ -142,7 +143,7 @@ def tensor_shape(column: pa.Array, place: str) -> tuple[int, ...] | None:
                 f"uint8 (0..255) or of floats in 0..1."
             )
         return shape
-    if not (pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or is_image_struct(kind)):
+    if not (is_bytes(kind) or is_image_struct(kind)):
         raise DataError(f"{place} must hold image bytes or fixed-shape tensors, not {kind}.")
     return None
 
@@ -180,12 +181,6 @@ def check_pixels(batch: pa.RecordBatch, name: str, place: str) -> None:
             raise DataError(f"{place}: {error}") from error
 
 
-def caption_type(kind: pa.DataType) -> bool:
-    """Return whether a column can hold captions."""
-    text = kind.value_type if pa.types.is_list(kind) or pa.types.is_large_list(kind) else kind
-    return pa.types.is_string(text) or pa.types.is_large_string(text)
-
-
 def check_captions(path: str, batch: pa.RecordBatch, name: str) -> None:
     """Check that a caption column holds text.
 
@@ -193,5 +188,5 @@ def check_captions(path: str, batch: pa.RecordBatch, name: str) -> None:
         DataError: It does not.
     """
     column = _column(path, batch, name, CAPTION)
-    if not caption_type(column.type):
+    if not is_texts(column.type):
         raise DataError(f"shard {path}: column {name!r} (caption) must hold strings or lists, not {column.type}.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -80,8 +81,8 @@ def register_arrow(
 class _Registered:
     """The shards so far, and what all of them share."""
 
-    def __init__(self, named: dict[str, str] | object):
-        self.named = dict(named)  # type: ignore[call-overload]
+    def __init__(self, named: Mapping[str, str]):
+        self.named = named
         self.columns = {role: self.named.get(role, role) for role in ("sample_id", "image", "label")}
         self.shards: list[ShardInfo] = []
         self.schema: pa.Schema | None = None
@@ -158,7 +159,8 @@ class _Registered:
         if not any(shard.split == "train" for shard in self.shards):
             raise DataError(f"{source} has no training rows: every file's name or folder says val or test.")
         assert self.schema is not None
-        moments = {"pixel_mean": (0.5,) * self.shape[0], "pixel_std": (0.25,) * self.shape[0]} if self.shape else {}
+        channels = self.shape[0] if self.shape else 0
+        moments: dict[str, Any] = {"pixel_mean": (0.5,) * channels, "pixel_std": (0.25,) * channels} if channels else {}
         mapped = {**self.columns, **self.named}
         return Manifest(
             name=name,

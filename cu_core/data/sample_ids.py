@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from cu_core.data.arrow_types import is_bytes, is_text
 from cu_core.data.order import hash64
 from cu_core.errors import DataError
 
@@ -57,9 +58,9 @@ def id_texts(column: pa.Array, place: str) -> pa.Array:
         except pa.ArrowInvalid as error:
             raise DataError(f"{place}: ids must be whole numbers or text: {error}.") from error
         kind = column.type
-    if pa.types.is_fixed_size_binary(kind) or pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
+    if pa.types.is_fixed_size_binary(kind) or is_bytes(kind):
         return pa.array([None if v is None else _binary_text(v) for v in column.to_pylist()], pa.string())
-    if pa.types.is_integer(kind) or pa.types.is_string(kind) or pa.types.is_large_string(kind):
+    if pa.types.is_integer(kind) or is_text(kind):
         return column.cast(pa.string())
     raise DataError(f"{place}: ids must be whole numbers, text or UUIDs, not {kind}.")
 

@@ -12,7 +12,7 @@ SPLIT_WORDS: Mapping[str, Split] = {
     **dict.fromkeys(("train", "training"), "train"),
     **dict.fromkeys(("val", "valid", "validation", "dev"), "val"),
     **dict.fromkeys(("test", "testing", "eval", "evaluation"), "test"),
-}  # type: ignore[assignment]
+}
 """The words that the Hugging Face Hub knows."""
 
 

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from cu_core.data.arrow_types import is_bytes, is_text
 from cu_core.data.column_roles import Roles, class_label_names, find_roles
 from cu_core.data.image_column import ImageFiles, check_image_type
 from cu_core.data.row_problems import RowProblems
@@ -191,20 +192,12 @@ def _wider(one: pa.DataType, other: pa.DataType) -> pa.DataType | None:
         return one
     if pa.types.is_null(one):
         return other
-    for alike in (pa.types.is_integer, pa.types.is_floating, _is_text, _is_bytes):
+    for alike in (pa.types.is_integer, pa.types.is_floating, is_text, is_bytes):
         if alike(one) and alike(other):
             return pa.unify_schemas(
                 [pa.schema({"x": one}), pa.schema({"x": other})], promote_options="permissive"
             ).field("x").type  # fmt: skip
     return None
-
-
-def _is_text(kind: pa.DataType) -> bool:
-    return pa.types.is_string(kind) or pa.types.is_large_string(kind)
-
-
-def _is_bytes(kind: pa.DataType) -> bool:
-    return pa.types.is_binary(kind) or pa.types.is_large_binary(kind)
 
 
 def stored(column: pa.Array) -> pa.Array:

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from cu_core.data.arrow_types import is_text, is_texts
 from cu_core.data.column_roles import Roles
 from cu_core.data.label_classes import Classes, classes_of, label_values
 from cu_core.data.manifest_checks import MAX_CLASSES
@@ -69,7 +70,7 @@ class Survey:
             place = f"{self.place}: {name}: column {self.roles.label!r} (label)"
             values, bad = label_values(batch.column(self.roles.label), place)
             for kind, where in bad.items():
-                self._problems.add(kind, name, [rows[i] for i in where])
+                self._problems.add(kind, name, [rows[int(i)] for i in where])
             self._values.update(values.drop_null().unique().to_pylist())
             if len(self._values) > MAX_CLASSES:
                 classes_of(list(self._values), None, place)
@@ -94,7 +95,7 @@ class Survey:
         if self.skip_empty:
             self._dropped[name] = self._dropped.get(name, 0) + len(empty)
         else:
-            self._problems.add("rows have no caption", name, [rows[i] for i in empty])
+            self._problems.add("rows have no caption", name, [rows[int(i)] for i in empty])
 
     def result(self, names: Sequence[str] | None) -> Surveyed:
         """Return what was found.
@@ -143,7 +144,7 @@ class Survey:
         twice = repeated(ids)
         for value in twice[:SHOWN]:
             places = [
-                f"{name} row {rows[i]}"
+                f"{name} row {rows[int(i)]}"
                 for (name, rows), found in zip(self._places, ids, strict=True)
                 for i in np.flatnonzero(found == value)
             ]
@@ -182,10 +183,9 @@ def empty_captions(column: pa.Array, place: str) -> tuple[NDArray[np.bool_], int
     kind = column.type
     if pa.types.is_null(kind):
         return np.ones(len(column), bool), 0
-    is_list = pa.types.is_list(kind) or pa.types.is_large_list(kind)
-    text = kind.value_type if is_list else kind
-    if not (pa.types.is_string(text) or pa.types.is_large_string(text)):
+    if not is_texts(kind):
         raise DataError(f"{place} must hold text or lists of text, not {kind}.")
+    is_list = not is_text(kind)
     texts = pc.list_flatten(column) if is_list else column
     empty = pc.fill_null(pc.equal(pc.utf8_trim_whitespace(texts), ""), True).to_numpy(zero_copy_only=False)
     if not is_list:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import IO, Any
+from typing import Any
 
 from cu_core.data.image_column import MEGABYTE
 from cu_core.data.source_files import is_hidden
@@ -32,7 +32,7 @@ class Member:
 class _Bounded:
     """A file that refuses to read more than a bound at once: headers of a tar give their own size."""
 
-    def __init__(self, file: IO[bytes], max_bytes: int, path: Path):
+    def __init__(self, file: Any, max_bytes: int, path: Path):
         self.file, self.max_bytes, self.path = file, max_bytes, path
 
     def read(self, size: int = -1) -> bytes:
@@ -41,7 +41,7 @@ class _Bounded:
                 f"{self.path}: a member or header asks for {size} bytes, more than --max-file-mb "
                 f"{self.max_bytes // MEGABYTE}."
             )
-        return self.file.read(size)
+        return bytes(self.file.read(size))
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.file, name)

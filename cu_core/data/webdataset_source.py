@@ -90,7 +90,7 @@ class _Found:
         others = [k for k in self.kinds if k not in READ and not is_image(k)]
         if others:
             notes[f"left out, members that are not read (.{', .'.join(others[:SHOWN])})"] = sum(
-                map(self.kinds.get, others)
+                self.kinds[k] for k in others
             )
         return pa.schema([*columns.items(), *self.metadata.types.items()])
 
