@@ -51,6 +51,8 @@ def _problems(manifest: Manifest, folder: Path) -> Iterator[str]:
     for shard in manifest.shards:
         for problem in _shard(shard, manifest, folder):
             yield f"shard {shard.path!r}: {problem}"
+    if any(value not in _INT64 for value in manifest.label_values):
+        yield "label_values must be whole numbers of 64 bits"
     total = sum(shard.rows for shard in manifest.shards)
     if total > MAX_ROWS:
         yield f"{total} rows; at most {MAX_ROWS} are possible"
@@ -96,6 +98,8 @@ def _shard(shard: ShardInfo, manifest: Manifest, folder: Path) -> Iterator[str]:
         whole = isinstance(low, int) and isinstance(high, int) and (low not in _INT64 or high not in _INT64)
         if whole or not low <= high:  # type: ignore[operator]
             yield f"the range of column {name!r} must be two values of 64 bits, the smaller first, is {low} to {high}"
+    if shard.rows > MAX_ROWS:
+        yield f"more than {MAX_ROWS} rows"
     file = folder / shard.path
     if file.is_file() and shard.rows > file.stat().st_size:  # a row takes more than a byte
         yield f"{shard.rows} rows in a file of {file.stat().st_size} bytes"
