@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import os
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
@@ -13,10 +16,11 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from cu_core.data.ranges import ranges_of
-from cu_core.data.schema import Manifest, ShardInfo, Split, write_manifest
+from cu_core.data.sample_ids import repeated
+from cu_core.data.schema import MANIFEST, Manifest, ShardInfo, Split, write_manifest
 from cu_core.errors import DataError
 from cu_core.files import file_sha256
-from cu_core.storage import publish
+from cu_core.storage import fetched, publish, shown
 
 SHARD_ROWS = 8192
 SHARD_BYTES = 2**30
@@ -61,6 +65,45 @@ class Chunk:
         return pa.table(columns)
 
 
+def refuse_existing(out: Path) -> None:
+    """Refuse a folder that exists, here or at its address.
+
+    Raises:
+        DataError: It exists.
+    """
+    if out.exists() or fetched(out / MANIFEST):
+        raise DataError(f"{shown(out)} already exists; choose another folder or delete it first.")
+
+
+@contextlib.contextmanager
+def new_data_folder(out: Path) -> Iterator[Path]:
+    """Context manager: a folder of this process that becomes ``out`` when the block ends without an error.
+
+    Several processes may write one ``out`` at once: the first that ends has it.
+
+    Raises:
+        DataError: ``out`` exists, or another process made it meanwhile.
+    """
+    refuse_existing(out)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    partial = out.with_name(f".{out.name}.{os.getpid()}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir()
+    try:
+        yield partial
+        try:
+            partial.rename(out)
+        except OSError as error:
+            if error.errno not in (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR):
+                raise
+            raise DataError(
+                f"{shown(out)} was made by another process meanwhile; its data stays, that of this one is deleted."
+            ) from error
+        publish(out)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
 class _PixelMoments:
     """Running per-channel mean and standard deviation of pixels in 0..1."""
 
@@ -88,23 +131,25 @@ class ShardWriter:
     """
 
     def __init__(self, out: Path, name: str, class_names: Iterable[str], source: str, shard_rows: int = SHARD_ROWS):
-        if out.exists():
-            raise DataError(f"{out} already exists; choose another folder or delete it first.")
+        refuse_existing(out)
         self.out, self.name, self.source, self.shard_rows = out, name, source, shard_rows
         self.class_names = tuple(class_names)
-        self.partial = out.with_name(f".{out.name}.partial")
+        self.partial = Path()
+        self._folder = new_data_folder(out)
         self.shards: list[ShardInfo] = []
         self._pending: dict[Split, list[pa.Table]] = {}
         self._schema: pa.Schema | None = None
         self._moments = _PixelMoments()
+        self._ids: list[NDArray[np.int64]] = []
 
     def __enter__(self) -> ShardWriter:
-        shutil.rmtree(self.partial, ignore_errors=True)
-        self.partial.mkdir(parents=True)
+        self.partial = self._folder.__enter__()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: object, trace: TracebackType | None) -> None:
-        shutil.rmtree(self.partial, ignore_errors=True)
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._folder.__exit__(kind, error, trace)
 
     def add(self, chunk: Chunk) -> None:
         """Add rows; shards are written as they fill."""
@@ -113,6 +158,7 @@ class ShardWriter:
         if chunk.labels.min() < 0 or chunk.labels.max() >= len(self.class_names):
             bad = chunk.labels[(chunk.labels < 0) | (chunk.labels >= len(self.class_names))][0]
             raise DataError(f"label {bad} is outside 0..{len(self.class_names) - 1} ({len(self.class_names)} classes).")
+        self._ids.append(chunk.sample_ids)
         table = chunk.table()
         self._schema = self._schema or table.schema
         if table.schema != self._schema:
@@ -149,8 +195,26 @@ class ShardWriter:
         )
         self.shards.append(info)
 
-    def finish(self, notes: Mapping[str, int] | None = None) -> Manifest:
-        """Write the remaining rows and the manifest, and move the folder to its name."""
+    def finish(
+        self, notes: Mapping[str, int] | None = None, id_column: str | None = None, label_values: Sequence[int] = ()
+    ) -> Manifest:
+        """Write the remaining rows and the manifest; the folder gets its name when the block ends.
+
+        Args:
+            notes: What was left out and how many, for the manifest.
+            id_column: Column of the user's own ids, if ``sample_id`` is a hash of them.
+            label_values: Label in the source of each class, if it is another number.
+
+        Returns:
+            The manifest.
+
+        Raises:
+            DataError: There are no training rows, or an id occurs twice.
+        """
+        twice = repeated(self._ids)
+        if len(twice):
+            shown = ", ".join(map(str, twice[:8]))
+            raise DataError(f"{self.source}: {len(twice)} sample_ids occur more than once, e.g. {shown}.")
         for split, pending in self._pending.items():
             if sum(t.num_rows for t in pending):
                 self._write(split, pa.concat_tables(pending))
@@ -167,13 +231,13 @@ class ShardWriter:
             image_shape=shape,
             extra_columns=tuple(n for n in self._schema.names if n not in ("sample_id", "image", "label")),
             notes=dict(notes or {}),
+            id_column=id_column,
+            label_values=tuple(label_values),
         )
         if shape:
             mean, std = self._moments.result()
             manifest = replace(manifest, pixel_mean=mean, pixel_std=std)
         write_manifest(self.partial, manifest)
-        self.partial.rename(self.out)
-        publish(self.out)
         return manifest
 
 

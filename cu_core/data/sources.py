@@ -44,6 +44,10 @@ class Source:
     read: Callable[[], Iterator[Chunk]]
     notes: Mapping[str, int] = field(default_factory=dict)
     """What was left out, or is read in another way than might be expected, and how many."""
+    id_column: str | None = None
+    """Column of the user's own ids, where ``sample_id`` is a hash of them."""
+    label_values: tuple[int, ...] = ()
+    """Label in the source of each class, where it is another number."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +56,7 @@ class SourceOptions:
 
     download: bool = False
     columns: Mapping[str, str] | None = None
-    """Column mapping of ``parquet:`` and ``arrow:``, e.g. ``{"image": "img"}``."""
+    """Column of each role in a table, e.g. ``{"image": "img"}``."""
     captions: tuple[str, ...] = ()
     """Templates with ``{class}``, and where wanted ``{id}``, that become captions."""
     shard_rows: int | None = None
@@ -65,6 +69,12 @@ class SourceOptions:
     """Largest number of pixels of an image."""
     decode_size: int | None = None
     """Store image files as images of this side."""
+    image_root: str | None = None
+    """Folder that paths of images in a table are relative to, and must not leave; absent: the table's own."""
+    max_file_mb: int = 512
+    """Size in MiB of the largest image, tar member, table of text or JSON file that is read into memory."""
+    skip_empty_captions: bool = False
+    """Whether rows of image-text data without a caption are left out instead of refused."""
 
 
 def _arrays(split: Split, images: NDArray[np.uint8], labels: NDArray[np.int64], first_id: int) -> Iterator[Chunk]:

@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from cu_core.data.checked import check_shard
 from cu_core.data.image_check import bad_images
+from cu_core.data.opened_shard import check_pixels
 from cu_core.data.order import hash64
 from cu_core.data.ranges import ranges_of
 from cu_core.data.schema import SPLITS, ShardInfo
@@ -70,6 +71,7 @@ def _check_rows(reader: ShardReader, shard: ShardInfo, batches: Sequence[pa.Reco
             )
     first = 0
     for batch in batches:
+        check_pixels(batch, reader.manifest.column("image"), f"shard {shard.path}, rows from {first}")
         labels = batch.column(reader.manifest.column("label")).to_numpy()
         for bad in np.flatnonzero((labels < 0) | (labels >= reader.manifest.num_classes)):
             yield (

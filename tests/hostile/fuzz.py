@@ -6,11 +6,21 @@ import argparse
 import sys
 from collections.abc import Callable, Mapping
 
-from tests.hostile import fuzz_images
+from tests.hostile import fuzz_images, fuzz_shards
 
 Target = Callable[[float, int], list[str]]
 """Seconds and seed to the faults found, one line each."""
-TARGETS: Mapping[str, Target] = {"images": fuzz_images.fuzz}
+
+
+def _shards(seconds: float, seed: int) -> list[str]:
+    try:
+        print(f"shards: {fuzz_shards.run(seconds, seed)} inputs")
+    except AssertionError as error:
+        return [str(error)]
+    return []
+
+
+TARGETS: Mapping[str, Target] = {"images": fuzz_images.fuzz, "shards": _shards}
 
 
 def main() -> int:

@@ -18,6 +18,7 @@ from cu_core.data.shard_reader import ShardReader
 from cu_core.data.sources import SourceOptions
 from cu_core.data.verify import verify
 from cu_core.errors import DataError
+from cu_core.files import sha256_of
 from tests.conftest import FASHION, pack_quietly
 
 
@@ -157,12 +158,23 @@ def test_verify_names_the_damaged_shard(tmp_path: Path, damage: Callable[[Path, 
     assert any(message in line for line in verify(packed, no_progress))
 
 
-def test_verify_names_rows(tmp_path: Path) -> None:
-    (tmp_path / "mine").mkdir()
-    table = pa.table({"sample_id": [1, 2, 1], "image": [png(0), b"no image", png(1)], "label": [0, -1, 1]})
-    with pa.ipc.new_file(str(tmp_path / "mine" / "a.arrow"), table.schema) as out:
+def arrow_set(folder: Path, table: pa.Table, name: str = "a.arrow") -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    with pa.ipc.new_file(str(folder / name), table.schema) as out:
         out.write_table(table)
+    return folder / name
+
+
+def test_verify_names_rows(tmp_path: Path) -> None:
+    """The shard is changed after it was registered, and the manifest with it."""
+    good = pa.table({"sample_id": [1, 2, 3], "image": [png(0), png(2), png(1)], "label": [0, 1, 1]})
+    arrow_set(tmp_path / "mine", good)
     pack(f"arrow:{tmp_path / 'mine'}", tmp_path / "index", SplitPlan(), SourceOptions(), no_progress)
+    table = pa.table({"sample_id": [1, 2, 1], "image": [png(0), b"no image", png(1)], "label": [0, -1, 1]})
+    path = arrow_set(tmp_path / "mine", table)
+    manifest = read_manifest(tmp_path / "index")
+    changed = replace(manifest.shards[0], bytes=path.stat().st_size, sha256=sha256_of(path), ranges={})
+    write_manifest(tmp_path / "index", replace(manifest, shards=(changed,)))
     text = "\n".join(verify(tmp_path / "index", no_progress))
     assert "row 1: label -1 is outside 0..1" in text
     assert "row 1: the image does not decode" in text
