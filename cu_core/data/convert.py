@@ -161,14 +161,7 @@ def register_arrow(folder: Path, out: Path, options: SourceOptions, progress: Pr
         raise DataError(f"arrow:{folder}: no *.arrow file there.")
     if out.exists():
         raise DataError(f"{out} already exists; choose another folder or delete it first.")
-    for flag, given in (
-        ("--caption", options.captions),
-        ("--shard-rows", options.shard_rows),
-        ("--skip-bad", options.skip_bad),
-        ("--decode", options.decode_size),
-    ):
-        if given:
-            raise DataError(f"{flag} needs rows that are written; arrow: only registers shards where they lie.")
+    _refuse_writing(options)
     named = options.columns or {}
     columns = {c: named.get(c, c) for c in ("sample_id", "image", "label")}
     shards: list[ShardInfo] = []
@@ -199,6 +192,18 @@ def register_arrow(folder: Path, out: Path, options: SourceOptions, progress: Pr
     partial.rename(out)
     publish(out)
     return manifest
+
+
+def _refuse_writing(options: SourceOptions) -> None:
+    needs_rows = {
+        "--caption": options.captions,
+        "--shard-rows": options.shard_rows,
+        "--skip-bad": options.skip_bad,
+        "--decode": options.decode_size,
+    }
+    for flag, given in needs_rows.items():
+        if given:
+            raise DataError(f"{flag} needs rows that are written; arrow: only registers shards where they lie.")
 
 
 def _shard(path: Path, split: Split, batches: list[pa.RecordBatch]) -> ShardInfo:
