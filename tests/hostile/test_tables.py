@@ -6,7 +6,7 @@ import sys
 import uuid
 from collections import Counter
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -477,6 +477,7 @@ def test_the_hub_needs_the_library_and_names_what_went_wrong(tmp_path: Path, mon
         raise FileNotFoundError(f"no data set {name} with {config}")
 
     library.load_dataset = load_dataset  # type: ignore[attr-defined]
+    library.exceptions = SimpleNamespace(DatasetsError=RuntimeError)  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "datasets", library)
     refused("hf:some/name:small", tmp_path / "out", "could not be fetched: no data set some/name with small")
 
