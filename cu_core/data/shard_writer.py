@@ -16,7 +16,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from cu_core.data.ranges import ranges_of
-from cu_core.data.sample_ids import repeated
+from cu_core.data.sample_ids import OWN_ID, repeated
 from cu_core.data.schema import MANIFEST, Manifest, ShardInfo, Split, write_manifest
 from cu_core.errors import DataError
 from cu_core.files import file_sha256
@@ -225,7 +225,7 @@ class ShardWriter:
             image_shape=shape,
             extra_columns=tuple(n for n in self._schema.names if n not in ("sample_id", "image", "label")),
             notes=dict(notes or {}),
-            id_column=id_column,
+            columns={OWN_ID: id_column} if id_column else {},
             label_values=tuple(label_values),
         )
         if shape:

@@ -118,7 +118,7 @@ def without_train(content: Any) -> None:
         (put("columns", {"sample_id": "label"}), "gives two roles to one column"),
         (put("columns", {"pixel": "x"}), "unknown role 'pixel'"),
         (put("extra_columns", ["x", "x"]), "names a column twice"),
-        (put("id_column", "x"), "id_column 'x' is none of"),
+        (put("columns", {"own_id": "x"}), "own ids 'x' is none of"),
         (put("label_values", [1, 2, 3]), "3 values for 2 classes"),
         (put("pixel_mean", [0.5, 0.5]), "one value a channel"),
         (put("pixel_std", [0.0]), "above 0"),
