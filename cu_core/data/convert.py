@@ -11,13 +11,15 @@ import numpy as np
 from cu_core.data.captions import captioned
 from cu_core.data.coco_source import coco
 from cu_core.data.csv_source import csv
+from cu_core.data.folder_source import folder
 from cu_core.data.hf_source import hugging_face
+from cu_core.data.image_check import checked, decoded
 from cu_core.data.order import EpochOrder
 from cu_core.data.parquet_source import parquet
 from cu_core.data.registered import register_arrow
 from cu_core.data.schema import Manifest, Split
 from cu_core.data.shard_writer import SHARD_ROWS, Chunk, ShardWriter, refuse_existing
-from cu_core.data.sources import Source, SourceOptions, digits, fashion_mnist, folder, torchvision_set
+from cu_core.data.sources import Source, SourceOptions, digits, fashion_mnist, torchvision_set
 from cu_core.data.webdataset_source import webdataset
 from cu_core.errors import DataError
 
@@ -94,6 +96,10 @@ def _counted(chunks: Iterator[Chunk], total: int, progress: Progress) -> Iterato
         progress(min(done, total), total)
 
 
+def no_progress(done: int, total: int) -> None:
+    """Tell nobody."""
+
+
 def _tell_nobody(notes: Mapping[str, int]) -> None:
     return
 
@@ -106,6 +112,7 @@ def pack(
     progress: Progress,
     *,
     say: Callable[[Mapping[str, int]], None] = _tell_nobody,
+    check_progress: Progress = no_progress,
 ) -> Manifest:
     """Write a source as a packed data set.
 
@@ -116,6 +123,7 @@ def pack(
         options: Options of the source.
         progress: Called with rows done and rows in total.
         say: Called with the source's notes before anything is written.
+        check_progress: The same, while the images are checked, before anything is written.
 
     Returns:
         The manifest.
@@ -130,7 +138,9 @@ def pack(
         raise DataError(f"unknown source {kind!r}; sources: {', '.join([*SOURCES, 'arrow'])}.")
     refuse_existing(out)
     source = SOURCES[kind](argument, options)
+    source = checked(source, options, check_progress) if options.check else source
     source = captioned(source, options.captions) if options.captions else source
+    source = decoded(source, options.decode_size, options.max_pixels) if options.decode_size else source
     total = sum(plan.sizes(source.counts)) + sum(n for s, n in source.counts.items() if s != "train")
     say(source.notes)
     shard_rows = options.shard_rows or SHARD_ROWS

@@ -61,6 +61,8 @@ def register_arrow(
         "--shard-rows": options.shard_rows,
         "--skip-empty-captions": options.skip_empty_captions,
         "--image-root": options.image_root,
+        "--skip-bad": options.skip_bad,
+        "--decode": options.decode_size,
     }
     for flag, given in needs_rows.items():
         if given:

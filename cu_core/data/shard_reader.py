@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from cu_core.data.checked import check_shard
 from cu_core.data.image_column import to_pixels
+from cu_core.data.images import decode
 from cu_core.data.opened_shard import check_labels, check_opened, open_shard
 from cu_core.data.order import Rows, hash64
 from cu_core.data.ranges import may_hold
@@ -31,32 +32,6 @@ if TYPE_CHECKING:  # seconds to import, which commands that read no image need n
 
 ROW = "its number among the training rows"
 """A name that no column has."""
-
-
-def decode(data: bytes, channels: int, size: int) -> Tensor:
-    """Decode an image file: the shorter side is resized, then the centre is cropped.
-
-    Args:
-        data: Bytes of the file.
-        channels: 1 for grey, 3 for RGB.
-        size: Side of the result in pixels.
-
-    Returns:
-        uint8 (channels, size, size).
-
-    Raises:
-        RuntimeError: The bytes are not an image.
-    """
-    import torch
-    from torchvision.io import ImageReadMode, decode_image  # seconds to import: not for a command that reads no image
-    from torchvision.transforms.v2 import functional as image_ops
-
-    mode = ImageReadMode.GRAY if channels == 1 else ImageReadMode.RGB
-    image = decode_image(torch.frombuffer(bytearray(data), dtype=torch.uint8), mode)
-    if image.shape[-2:] != (size, size):
-        image = image_ops.resize(image, [size], antialias=True)
-        image = image_ops.center_crop(image, [size, size])
-    return image  # type: ignore[no-any-return]
 
 
 class ShardReader:
@@ -228,8 +203,8 @@ class ShardReader:
             for position, row in zip(where, inside, strict=True):
                 try:
                     out[position] = decode(get(int(row)), self.channels, self.image_size)
-                except RuntimeError as error:
-                    raise DataError(f"shard {shard.path}, row {row}: the image does not decode.") from error
+                except DataError as error:
+                    raise DataError(f"shard {shard.path}, row {row}: {error}") from error
         return out
 
     def rows_where(self, expression: pc.Expression) -> Rows:
@@ -312,7 +287,7 @@ def tensor_view(column: pa.Array) -> NDArray[np.generic]:
     return column.to_numpy_ndarray()  # type: ignore[no-any-return]
 
 
-def encoded_view(column: pa.Array) -> Callable[[int], bytes]:
-    """Return a function row -> image bytes, for a binary column or a struct with a ``bytes`` field."""
+def encoded_view(column: pa.Array) -> Callable[[int], memoryview]:
+    """Return a function row -> image file, not copied, for a binary column or a struct with a ``bytes`` field."""
     data = column.field("bytes") if pa.types.is_struct(column.type) else column
-    return lambda row: data[row].as_py() or b""
+    return lambda row: memoryview(data[row].as_buffer() or b"")

@@ -23,6 +23,8 @@ from cu_core.files import file_sha256
 from cu_core.storage import fetched, publish, shown
 
 SHARD_ROWS = 8192
+SHARD_BYTES = 2**30
+"""A shard of large images has fewer rows, so that packing needs little memory."""
 
 
 @dataclass(frozen=True)
@@ -172,20 +174,24 @@ class ShardWriter:
             joined = pa.concat_tables(pending)
             self._write(chunk.split, joined.slice(0, self.shard_rows))
             pending[:] = [joined.slice(self.shard_rows)]
+        if sum(t.nbytes for t in pending) >= SHARD_BYTES:
+            self._write(chunk.split, pa.concat_tables(pending))
+            pending.clear()
 
     def _write(self, split: Split, table: pa.Table) -> None:
         number = sum(s.split == split for s in self.shards)
         path = self.partial / f"{split}-{number:05d}.arrow"
-        batch = table.combine_chunks().to_batches()[0]
-        with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, batch.schema) as writer:
-            writer.write_batch(batch)
+        batches = table.combine_chunks().to_batches()  # more than one if the images exceed 2 GB
+        with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
+            for batch in batches:
+                writer.write_batch(batch)
         info = ShardInfo(
             path=path.name,
             split=split,
-            batch_rows=(batch.num_rows,),
+            batch_rows=tuple(batch.num_rows for batch in batches),
             bytes=path.stat().st_size,
             sha256=file_sha256(path),
-            ranges=ranges_of([batch]),
+            ranges=ranges_of(batches),
         )
         self.shards.append(info)
 
@@ -242,6 +248,7 @@ def write_shards(
     source: str,
     chunks: Iterator[Chunk],
     shard_rows: int = SHARD_ROWS,
+    notes: Mapping[str, int] | None = None,
 ) -> Manifest:
     """Pack all chunks.
 
@@ -252,6 +259,7 @@ def write_shards(
         source: Description of the source, for the manifest.
         chunks: The rows.
         shard_rows: Rows of a shard.
+        notes: What was left out and how many, for the manifest.
 
     Returns:
         The manifest.
@@ -262,4 +270,4 @@ def write_shards(
     with ShardWriter(out, name, class_names, source, shard_rows) as writer:
         for chunk in chunks:
             writer.add(chunk)
-        return writer.finish()
+        return writer.finish(notes)

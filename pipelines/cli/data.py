@@ -70,6 +70,21 @@ def pack_command(
         bool, typer.Option("--skip-empty-captions", help="Leave out rows without a caption; else they are refused.")
     ] = False,
     download: Annotated[bool, typer.Option("--download", help="torchvision: fetch the data set.")] = False,
+    check: Annotated[
+        bool, typer.Option("--check/--no-check", help="Decode every image before anything is written.")
+    ] = True,
+    skip_bad: Annotated[
+        bool, typer.Option("--skip-bad", help="Leave out, and count, files that cannot be read; else: refused.")
+    ] = False,
+    max_pixels: Annotated[
+        int, typer.Option(min=1, max=178_956_970, help="Largest number of pixels of an image.")
+    ] = 50_000_000,
+    decode: Annotated[
+        int | None,
+        typer.Option(
+            min=1, max=4096, help="Store images as tensors of this side, resized and cropped as for training."
+        ),
+    ] = None,
 ) -> None:
     """Write a source as Arrow shards; `arrow:` registers shards where they lie. Interrupted, it leaves nothing."""
     if not (0 <= val_frac < 1 and 0 <= test_frac < 1 and val_frac + test_frac < 1):
@@ -85,6 +100,10 @@ def pack_command(
         columns=_columns(column or []),
         captions=tuple(caption or ()),
         shard_rows=shard_rows,
+        check=check,
+        skip_bad=skip_bad,
+        max_pixels=max_pixels,
+        decode_size=decode,
         image_root=image_root,
         max_file_mb=max_file_mb,
         skip_empty_captions=skip_empty_captions,
@@ -97,6 +116,7 @@ def pack_command(
             SplitPlan(val_frac, test_frac, train_rows, seed),
             options,
             lambda done, total: drawn.update("pack", done, total),
+            check_progress=lambda done, total: drawn.update("check", done, total),
             say=lambda notes: _print_notes(notes, said),
         )
     _print_notes(manifest.notes, said)

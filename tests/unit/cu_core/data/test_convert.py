@@ -210,3 +210,15 @@ def test_verify_names_ranges_that_would_hide_rows(tmp_path: Path) -> None:
         found = verify(packed, no_progress)
         assert len(found) == problems
     assert "column label holds 0 to 9, the manifest says 0 to 8" in found[0]
+
+
+def test_shards_of_large_images_have_fewer_rows(
+    image_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cu_core.data.shard_writer.SHARD_BYTES", 400)
+    monkeypatch.setattr("cu_core.data.folder_source.CHUNK_FILES", 2)
+    packed = pack_quietly(f"folder:{image_folder}", tmp_path / "a", SplitPlan(val_frac=0, test_frac=0))
+    reader = ShardReader(packed, image_size=8)
+    assert 2 < len(reader.manifest.shards) < 12
+    assert len(all_rows(reader)) == 12
+    assert verify(packed, no_progress) == []
