@@ -38,6 +38,8 @@ class Chunk:
     sample_ids: NDArray[np.int64]
     extra: pa.Table | None = None
     """Further columns, N rows."""
+    places: Sequence[str] | None = None
+    """Where the source has each row, for messages."""
 
     def rows(self, rows: NDArray[np.int64]) -> Chunk:
         """Return some of the rows."""
@@ -47,6 +49,7 @@ class Chunk:
             labels=self.labels[rows],
             sample_ids=self.sample_ids[rows],
             extra=self.extra.take(rows) if self.extra is not None else None,
+            places=[self.places[i] for i in rows] if self.places is not None else None,
         )
 
     def table(self) -> pa.Table:

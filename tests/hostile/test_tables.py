@@ -293,6 +293,16 @@ def test_rows_without_a_usable_image(tmp_path: Path, images: list[Any], match: s
     refused(f"parquet:{tmp_path / 'a'}", tmp_path / "out", match)
 
 
+def test_images_that_are_missing_or_damaged_are_named_by_row_or_left_out(tmp_path: Path) -> None:
+    images = [*pngs(6), None, b"no image"]
+    parquet_file(tmp_path / "a" / "x.parquet", {"image": [*pngs(7), b"no image"], "label": [0, 1] * 4})
+    refused(f"parquet:{tmp_path / 'a'}", tmp_path / "out", "x.parquet row 7: ")
+    parquet_file(tmp_path / "a" / "x.parquet", {"image": images, "label": [0, 1] * 4})
+    reader = packed(f"parquet:{tmp_path / 'a'}", tmp_path / "out", skip_bad=True)
+    assert sorted(classes_by_pixel(reader)) == list(range(6))
+    assert 2 in reader.manifest.notes.values()
+
+
 def test_a_cell_beyond_the_bound_is_refused(tmp_path: Path) -> None:
     big = np.random.default_rng(0).bytes(2**20 + 1)
     parquet_file(tmp_path / "a" / "x.parquet", {"image": [*pngs(7), big], "label": [0, 1] * 4})
