@@ -103,7 +103,7 @@ def hub_files(argument: str) -> list[TableFile]:
     name, _, config = argument.partition(":")
     try:
         loaded = datasets.load_dataset(name, config or None)
-    except (OSError, ValueError) as error:  # not found, no network, no such config
+    except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:  # not found, no network, no such config
         raise DataError(f"hf:{argument} could not be fetched: {str(error).splitlines()[0]}") from error
     return [
         TableFile(str(split), split_in_name(str(split)), len(rows), rows.features.arrow_schema, _hub_reads(rows))

@@ -100,6 +100,8 @@ def checked(source: Source, options: SourceOptions, progress: Progress) -> Sourc
 
 
 def _name(chunk: Chunk, row: int) -> str:
+    if chunk.places is not None:
+        return chunk.places[row]
     if chunk.extra is not None and "file" in chunk.extra.column_names:
         return str(chunk.extra["file"][row])
     return f"{chunk.split} row with sample_id {chunk.sample_ids[row]}"

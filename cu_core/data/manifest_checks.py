@@ -64,13 +64,13 @@ def _columns(manifest: Manifest) -> Iterator[str]:
     roles = [manifest.column(role) for role in ("sample_id", "image", "label")]
     if len(set(roles)) < len(roles):
         yield f"columns gives two roles to one column: {', '.join(map(repr, roles))}"
-    if unknown := set(manifest.columns) - {"sample_id", "image", "label", "caption"}:
+    if unknown := set(manifest.columns) - {"sample_id", "image", "label", "caption", "own_id"}:
         yield f"columns names the unknown role {sorted(unknown)[0]!r}"
     extra = manifest.extra_columns
     if len(set(extra)) < len(extra):
         yield "extra_columns names a column twice"
-    if manifest.id_column is not None and manifest.id_column not in extra:
-        yield f"id_column {manifest.id_column!r} is none of the extra_columns"
+    if (own := manifest.columns.get("own_id")) is not None and own not in extra:
+        yield f"the column of own ids {own!r} is none of the extra_columns"
 
 
 def _images(manifest: Manifest) -> Iterator[str]:

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from cu_core.data.column_roles import check_names
+from cu_core.data.image_check import bad_images
 from cu_core.data.manifest_checks import MAX_CLASSES
 from cu_core.data.opened_shard import (
     check_captions,
@@ -26,7 +27,7 @@ from cu_core.data.shard_writer import new_data_folder
 from cu_core.data.source_files import files_of
 from cu_core.data.sources import SourceOptions
 from cu_core.data.split_names import describe_splits, split_of_path
-from cu_core.errors import DataError
+from cu_core.errors import DataError, listed
 from cu_core.files import file_sha256
 
 Say = Callable[[Mapping[str, int]], None]
@@ -68,7 +69,7 @@ def register_arrow(
         if given:
             raise DataError(f"{flag} needs rows that are written; arrow: only registers shards where they lie.")
     with new_data_folder(out) as partial:
-        found = _Registered(options.columns or {})
+        found = _Registered(options)
         for number, path in enumerate(paths):
             found.add(path, path.relative_to(root))
             progress(number + 1, len(paths))
@@ -83,8 +84,10 @@ def register_arrow(
 class _Registered:
     """The shards so far, and what all of them share."""
 
-    def __init__(self, named: Mapping[str, str]):
-        self.named = named
+    def __init__(self, options: SourceOptions):
+        self.options = options
+        self.named = options.columns or {}
+        self.bad: list[str] = []
         self.columns = {role: self.named.get(role, role) for role in ("sample_id", "image", "label")}
         self.shards: list[ShardInfo] = []
         self.schema: pa.Schema | None = None
@@ -131,6 +134,9 @@ class _Registered:
             check_whole_numbers(name, batch, self.columns[role], role, first)
         check_image(name, batch, self.columns["image"], first, self.shape)
         check_pixels(batch, self.columns["image"], f"{name}, rows from {first}")
+        if self.options.check and self.shape is None:
+            found = bad_images(batch.column(self.columns["image"]), self.options.max_pixels)
+            self.bad += [f"{name}, row {first + row}: {problem}" for row, problem in found]
         if CAPTION in self.named:
             check_captions(name, batch, self.named[CAPTION])
         self.ids.append(batch.column(self.columns["sample_id"]).to_numpy(zero_copy_only=False).astype(np.int64))
@@ -150,8 +156,10 @@ class _Registered:
         """Return the manifest.
 
         Raises:
-            DataError: An id occurs twice, or there are no training rows.
+            DataError: Images do not decode, an id occurs twice, or there are no training rows.
         """
+        if self.bad:
+            raise DataError(f"images that cannot be used, {listed(self.bad)} Mend the files; nothing was written.")
         twice = repeated(self.ids)
         if len(twice):
             raise DataError(

@@ -16,7 +16,8 @@ from cu_core.data.order import hash64
 from cu_core.errors import DataError
 
 OWN_ID = "own_id"
-"""Column of the user's ids where their own column is called sample_id, the name of the numbers made from them."""
+"""Key in ``Manifest.columns`` of the column of the user's ids, where ``sample_id`` is made from them; also the column's
+name where theirs is called sample_id."""
 Ids = NDArray[np.int64]
 
 

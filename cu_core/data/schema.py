@@ -59,7 +59,8 @@ class Manifest:
     class_names: tuple[str, ...]
     shards: tuple[ShardInfo, ...]
     columns: Mapping[str, str] = field(default_factory=dict)
-    """Name in the shards of ``sample_id``, ``image`` and ``label`` where it differs."""
+    """Name in the shards of ``sample_id``, ``image`` and ``label`` where it differs; ``own_id``: column of the user's
+    own ids, where ``sample_id`` is made from them (``sample_ids.hashed_id``)."""
     extra_columns: tuple[str, ...] = ()
     pixel_mean: tuple[float, ...] = (0.485, 0.456, 0.406)
     """Per channel, of pixels in 0..1."""
@@ -70,8 +71,6 @@ class Manifest:
     """What was left out when packing, or is read in another way than might be expected, and how many."""
     half: int | None = None
     """Read only a random half of the training rows, drawn by a hash of the sample_id with this key."""
-    id_column: str | None = None
-    """Column of the user's own ids, of which ``sample_id`` is a hash (``sample_ids.hashed_id``)."""
     label_values: tuple[int, ...] = ()
     """Label in the source of each class, where it is another number."""
 
@@ -97,7 +96,7 @@ class Manifest:
         """Hash of the data; changes with any byte of any shard, and does not depend on where the shards lie."""
         content = asdict(self)
         content["shards"] = [{k: v for k, v in s.items() if k not in ("path", "ranges")} for s in content["shards"]]
-        left_out = {"source", "name", "id_column", "label_values", "notes"} | ({"half"} if self.half is None else set())
+        left_out = {"source", "name", "label_values", "notes"} | ({"half"} if self.half is None else set())
         return digest_of({k: v for k, v in content.items() if k not in left_out})
 
 

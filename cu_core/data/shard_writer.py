@@ -16,7 +16,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from cu_core.data.ranges import ranges_of
-from cu_core.data.sample_ids import repeated
+from cu_core.data.sample_ids import OWN_ID, repeated
 from cu_core.data.schema import MANIFEST, Manifest, ShardInfo, Split, write_manifest
 from cu_core.errors import DataError
 from cu_core.files import file_sha256
@@ -38,6 +38,8 @@ class Chunk:
     sample_ids: NDArray[np.int64]
     extra: pa.Table | None = None
     """Further columns, N rows."""
+    places: Sequence[str] | None = None
+    """Where the source has each row, for messages."""
 
     def rows(self, rows: NDArray[np.int64]) -> Chunk:
         """Return some of the rows."""
@@ -47,6 +49,7 @@ class Chunk:
             labels=self.labels[rows],
             sample_ids=self.sample_ids[rows],
             extra=self.extra.take(rows) if self.extra is not None else None,
+            places=[self.places[i] for i in rows] if self.places is not None else None,
         )
 
     def table(self) -> pa.Table:
@@ -231,7 +234,7 @@ class ShardWriter:
             image_shape=shape,
             extra_columns=tuple(n for n in self._schema.names if n not in ("sample_id", "image", "label")),
             notes=dict(notes or {}),
-            id_column=id_column,
+            columns={OWN_ID: id_column} if id_column else {},
             label_values=tuple(label_values),
         )
         if shape:

@@ -130,27 +130,31 @@ class TableSource:
 
     def _chunks(self, survey: Survey, notes: dict[str, int]) -> Iterator[Chunk]:
         problems = RowProblems(self.place)
-        images = ImageFiles(self.root, self.options.max_file_mb, problems)
+        later = self.options.check and self.options.skip_bad  # the check of images leaves them out, and counts them
+        images = ImageFiles(self.root, self.options.max_file_mb, RowProblems(self.place) if later else problems)
         made = ContentIds()
         for file in self.files:
             for first, batch in self.batches(file, None):
                 numbers = file.rows(first, batch.num_rows)
                 pixels = images.read(batch.column(self.roles.image), file.name, numbers)
                 if not problems:  # else go on to find the others, and write nothing
-                    yield self._chunk(file, batch, pixels, survey, made)
+                    yield self._chunk(file, batch, pixels, numbers, survey, made)
         problems.refuse()
         if made.num_repeated:
             notes["equal byte by byte to an earlier image, sample_id numbered"] = made.num_repeated
 
     def _chunk(
-        self, file: TableFile, batch: pa.RecordBatch, images: NDArray[np.uint8] | list[bytes], survey: Survey,
+        self,
+        file: TableFile,
+        batch: pa.RecordBatch,
+        images: NDArray[np.uint8] | list[bytes],
+        numbers: Sequence[int],
+        survey: Survey,
         made: ContentIds,
-    ) -> Chunk:  # fmt: skip
+    ) -> Chunk:
         rows, found = batch.num_rows, survey.found
         labels = found.numbers(batch.column(self.roles.label)) if self.roles.label else np.zeros(rows, np.int64)
-        columns: dict[str, pa.Array] = {
-            new: stored(batch.column(old)) for old, new in self.roles.extra.items()
-        }  # fmt: skip
+        columns: dict[str, pa.Array] = {new: stored(batch.column(old)) for old, new in self.roles.extra.items()}
         if self.roles.caption is not None:
             columns[CAPTION] = stored(batch.column(self.roles.caption))
         if self.roles.sample_id is not None:
@@ -160,8 +164,9 @@ class TableSource:
             ids = hashed_ids(batch.column(self.id_from).to_pylist())
         else:
             ids = made.of(images if isinstance(images, list) else [image.tobytes() for image in images])
-        chunk = Chunk(file.split or "train", images, labels, ids, pa.table(columns) if columns else None)
-        return chunk if not self.options.skip_empty_captions else survey.without_empty(chunk)
+        places = [f"{file.name} row {number}" for number in numbers]
+        chunk = Chunk(file.split or "train", images, labels, ids, pa.table(columns) if columns else None, places)
+        return survey.without_empty(chunk) if self.options.skip_empty_captions and not self.roles.label else chunk
 
 
 def unified(files: Sequence[TableFile], place: str) -> pa.Schema:

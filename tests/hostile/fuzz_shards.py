@@ -208,4 +208,4 @@ def run(seconds: float, seed: int, only: str | None = None) -> int:
 
 
 if __name__ == "__main__":
-    print(run(60.0, int(sys.argv[1]) if len(sys.argv) > 1 else 0, sys.argv[2] if len(sys.argv) > 2 else None))
+    run(60.0, int(sys.argv[1]) if len(sys.argv) > 1 else 0, sys.argv[2] if len(sys.argv) > 2 else None)

@@ -240,7 +240,7 @@ def test_ids_of_text_and_of_any_size(tmp_path: Path) -> None:
             annotation["image_id"] = name if annotation["image_id"] == old else annotation["image_id"]
     reader = packed(coco(tmp_path, content), tmp_path / "out")
     assert sorted(rows_of(reader, "id")) == sorted(["a", "b", str(2**70), "5", "6", "7", "x y", "\u00e9"])
-    assert reader.manifest.id_column == "id"
+    assert reader.manifest.columns["own_id"] == "id"
 
 
 def changed(path: list[Any], value: Any) -> dict[str, Any]:
