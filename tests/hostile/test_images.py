@@ -133,7 +133,10 @@ def test_a_null_or_empty_image_of_a_registered_shard_is_named(
     table = pa.table({"sample_id": range(5), "image": pa.array(files, pa.binary()), "label": [0] * 5})
     with pa.ipc.new_file(str(tmp_path / "mine" / "train.arrow"), table.schema) as out:
         out.write_table(table)
-    assert cu(monkeypatch, "data", "pack", f"arrow:{tmp_path / 'mine'}", tmp_path / "index") == 0
+    assert cu(monkeypatch, "data", "pack", f"arrow:{tmp_path / 'mine'}", tmp_path / "index") == 2
+    refused = capsys.readouterr().err
+    assert all(f"row {row}:" in refused for row in (1, 2, 4))
+    assert cu(monkeypatch, "data", "pack", f"arrow:{tmp_path / 'mine'}", tmp_path / "index", "--no-check") == 0
     capsys.readouterr()
     assert cu(monkeypatch, "data", "verify", tmp_path / "index") == 2
     lines = [line for line in capsys.readouterr().out.splitlines() if "the image" in line]
