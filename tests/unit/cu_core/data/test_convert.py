@@ -222,3 +222,13 @@ def test_shards_of_large_images_have_fewer_rows(
     assert 2 < len(reader.manifest.shards) < 12
     assert len(all_rows(reader)) == 12
     assert verify(packed, no_progress) == []
+
+
+@pytest.mark.parametrize("options", [SourceOptions(skip_bad=True), SourceOptions(decode_size=8)])
+def test_registered_shards_are_not_rewritten(options: SourceOptions, tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    table = pa.table({"sample_id": [1], "image": [png(0)], "label": [0]})
+    with pa.ipc.new_file(str(tmp_path / "mine" / "a.arrow"), table.schema) as out:
+        out.write_table(table)
+    with pytest.raises(DataError, match="--.* needs rows that are written"):
+        pack(f"arrow:{tmp_path / 'mine'}", tmp_path / "index", SplitPlan(), options, no_progress)

@@ -16,6 +16,7 @@ from cu_core.data.images import decode, is_animated, is_image_file, max_file_byt
 from cu_core.errors import DataError
 from tests.pictures import encoded, grey_file, picture
 
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::RuntimeWarning")
 RGB = picture(np.random.default_rng(0), 37, 53)
 GREY, ALPHA, PALETTE = RGB.convert("L"), RGB.convert("RGBA"), RGB.quantize(16)
 
