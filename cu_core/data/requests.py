@@ -18,6 +18,7 @@ from cu_core.data.concepts import ByConcept, resolve_concept
 from cu_core.data.id_lists import as_stored, is_in, read_ids, repeated
 from cu_core.data.order import EpochOrder, Rows
 from cu_core.data.predicate import parse_predicate, without_value
+from cu_core.data.sample_ids import OWN_ID
 from cu_core.data.schema import Manifest
 from cu_core.data.selections import ByNeighbours, ByScore, resolve_neighbours, resolve_score
 from cu_core.data.shard_reader import ShardReader
@@ -88,8 +89,6 @@ ForgetRequest = Annotated[
 
 Resolved = tuple[Rows, tuple[str, ...]]
 """Rows, and lines that the run prints."""
-OWN_ID = "own_id"
-"""Key of ``Manifest.columns`` for the column of the user's own ids, where ``sample_id`` is made from them."""
 
 
 @dataclass(frozen=True)
