@@ -14,7 +14,7 @@ from cu_core.config import RunConfig
 from cu_core.data.requests import RESOLVERS
 from cu_core.errors import ConfigError
 from cu_core.methods.table import METHODS
-from cu_core.models.build import IMAGE_TEXT
+from cu_core.models.build import reads_captions
 from cu_core.presets import preset_for
 from cu_core.types import RequestKind
 from cu_core.validation import check_keys
@@ -55,7 +55,7 @@ def config_from(values: Mapping[str, Any]) -> RunConfig:
     request = values.get("request", {})
     by = request.get("kind", "by_class") if isinstance(request, Mapping) else "by_class"
     method, model = values.get("method", {}), values.get("model", {})
-    pairs = isinstance(model, Mapping) and str(model.get("name", "")).startswith(tuple(IMAGE_TEXT))
+    pairs = isinstance(model, Mapping) and reads_captions(str(model.get("name", "")))
     own = "contrastive_clip" if pairs else "contrastive"
     name = method.get("name", own) if isinstance(method, Mapping) else own
     kind: RequestKind = "class" if by == "by_class" or (pairs and by == "by_concept") else "sample"
