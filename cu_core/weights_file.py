@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import struct
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
@@ -119,8 +120,9 @@ def _load(file: Path) -> Any:
         elif head[:1] != b"\x80":
             kind = next((what for start, what in OTHER_FORMATS.items() if head.startswith(start)), None)
             raise UnpicklingError(f"it is {kind}" if kind else "it does not begin as torch.save writes")
-    with torch.serialization.safe_globals(list(HARMLESS)):
-        return torch.load(file, map_location="cpu", weights_only=True)
+    # torch.load judges a path by its suffix.
+    with file.open("rb") as stream, torch.serialization.safe_globals(list(HARMLESS)):
+        return torch.load(stream, map_location="cpu", weights_only=True)
 
 
 def _check_archive(stream: BinaryIO, size: int) -> None:
@@ -145,7 +147,7 @@ def _check_archive(stream: BinaryIO, size: int) -> None:
 def _unreadable(file: Path, error: Exception) -> UserError:
     (reason, *_) = [*str(error).strip().splitlines(), type(error).__name__]
     if "Weights only load failed" in reason:
-        if named := _own_classes(file):
+        if named := _own_classes(file) or re.findall(r"GLOBAL (\S+)", str(error))[:1]:
             return UserError(_resave(file, named))
         reason = "its pickle is damaged or holds more than tensors, numbers and texts"
     return DamagedFile(
@@ -156,8 +158,8 @@ def _unreadable(file: Path, error: Exception) -> UserError:
 def _own_classes(file: Path) -> list[str]:
     """Return the classes and functions that reading the file would execute."""
     try:
-        with torch.serialization.safe_globals(list(HARMLESS)):
-            return sorted(torch.serialization.get_unsafe_globals_in_checkpoint(file))
+        with file.open("rb") as stream, torch.serialization.safe_globals(list(HARMLESS)):
+            return sorted(torch.serialization.get_unsafe_globals_in_checkpoint(stream))
     except UNREADABLE:  # of an old torch: no archive; or its pickle is damaged
         return []
 

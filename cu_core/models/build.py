@@ -230,7 +230,7 @@ def build_model(
 ) -> Classifier:
     """Build a fresh model, initialised from ``seed``.
 
-    ``pretrained`` weights are in it; others are loaded by ``restore``.
+    Weights that a library publishes are in it if the configuration asks for them; those of files are not.
 
     Args:
         config: Configuration of the model.

@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from cu_core.errors import UserError
 from cu_core.models.classifier import INPUT
 
-MOST = 0.8
-"""Share of the weights before the head that a part must hold to be searched for the stack of blocks."""
-FEWEST = 3
-"""Blocks that a stack must have."""
+FEWEST = 4
+"""Children with weights that make a part, which is no list of modules, a stack of blocks."""
+NORMS = (_BatchNorm, nn.LayerNorm, nn.GroupNorm)
 
 
 class Layers(NamedTuple):
@@ -40,8 +40,8 @@ def find_layers(body: nn.Module, num_classes: int) -> Layers:
     """Find head, embedding and hidden layers.
 
     The head is the last linear layer or convolution with one output for each class; the embedding is what it reads. The
-    blocks are the children of the smallest part that holds nearly all other weights in at least three of them, or, of
-    timm's models, the stages that timm lists.
+    blocks are the stages that timm lists. Of other models, they are the children with weights of the first list of
+    modules, or of the first part with at least four of them, on the way from the model to its largest parts.
 
     Args:
         body: The model.
@@ -57,14 +57,14 @@ def find_layers(body: nn.Module, num_classes: int) -> Layers:
     if not heads:
         raise UserError(f"the model has no linear layer or convolution with {num_classes} outputs, one for each class.")
     blocks = _stages_of_timm(body) or _stack(body, heads[-1])
-    quarters = [blocks[max(0, part * len(blocks) // 4 - 1)] for part in (1, 2, 3)]
+    quarters = [blocks[-(-part * len(blocks) // 4) - 1] for part in (1, 2, 3)]
     return Layers(heads, heads[-1] + INPUT, tuple(dict.fromkeys(quarters)))
 
 
 def heads_of(body: nn.Module, num_classes: int) -> tuple[str, ...]:
     """Return the layers with one output for each class that are the end of the model; empty if there are none."""
     ends = [name for name, module in body.named_modules() if _width(module) == num_classes]
-    several = (getattr(body, "default_cfg", None) or {}).get("classifier") or ()  # timm's distilled transformers
+    several = (getattr(body, "default_cfg", None) or {}).get("classifier")  # timm's distilled transformers
     return tuple(several) if isinstance(several, tuple | list) else tuple(ends[-1:])
 
 
@@ -83,17 +83,14 @@ def _stages_of_timm(body: nn.Module) -> list[str]:
 
 def _stack(body: nn.Module, head: str) -> list[str]:
     """Return the names of the blocks, first to last."""
-    inside = {id(p) for p in body.get_submodule(head).parameters()}
-
-    def weights(module: nn.Module) -> int:
-        return sum(p.numel() for p in module.parameters() if id(p) not in inside)
-
+    of_head = {id(p) for p in body.get_submodule(head).parameters()}
     place, part = "", body
     while True:
-        children = [(f"{place}.{name}".strip("."), child) for name, child in part.named_children()]
-        stacked = isinstance(part, nn.Sequential | nn.ModuleList) and len(children) >= FEWEST
-        large = [] if stacked else [c for c in children if weights(c[1]) >= MOST * weights(body)]
-        if not large or not list(large[0][1].children()):
-            break
-        place, part = large[0]
-    return [name for name, child in children if not isinstance(child, nn.Dropout)] or [place]
+        named = [(f"{place}.{name}".strip("."), child) for name, child in part.named_children()]
+        weights = {n: sum(p.numel() for p in child.parameters() if id(p) not in of_head) for n, child in named}
+        blocks = {n: child for n, child in named if weights[n] and not isinstance(child, NORMS)}
+        fewest = 2 if isinstance(part, nn.Sequential | nn.ModuleList) else FEWEST
+        if len(blocks) >= fewest or not blocks:
+            return list(blocks) or [place]
+        place = max(blocks, key=lambda n: weights[n])
+        part = blocks[place]
