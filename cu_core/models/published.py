@@ -105,12 +105,17 @@ def _timm_preprocess(name: str) -> Preprocess:
     return Preprocess(config.input_size[-1], tuple(config.mean), tuple(config.std), interpolation, share, keeps)
 
 
+def needs_size(name: str, size: int) -> bool:
+    """Return whether an architecture of timm must be built for images of this size, which is not its recorded one."""
+    config = _timm_config(name)
+    return config is not None and config.fixed_input_size and config.input_size[-1] != size  # type: ignore[no-any-return]
+
+
 def _timm_body(wanted: Wanted) -> nn.Module:
     import timm
 
-    config = _timm_config(wanted.name)
-    sized = config is not None and config.fixed_input_size and config.input_size[-1] != wanted.size
-    more = {"img_size": wanted.size} if sized else {}
+    _timm_config(wanted.name)
+    more = {"img_size": wanted.size} if needs_size(wanted.name, wanted.size) else {}
     try:
         body: nn.Module = timm.create_model(
             wanted.name, pretrained=wanted.pretrained, num_classes=len(wanted.class_names), **more
