@@ -37,7 +37,7 @@ def restore(model: Classifier, weights: Weights, source: str) -> None:
     """Load weights that this tool saved; names and shapes must be those of the model.
 
     Args:
-        model: The model; it is changed in place.
+        model: The model; it is changed in place. On the meta device, all is checked and nothing loaded.
         weights: Name -> tensor.
         source: Name of their file, for the message.
 
@@ -45,7 +45,7 @@ def restore(model: Classifier, weights: Weights, source: str) -> None:
         UserError: Names, shapes or values do not fit; the message gives the first.
     """
     _check(model, weights, source, "")
-    model.load_state_dict(weights, strict=False)
+    _load(model, weights)
 
 
 def restore_foreign(model: Classifier, fit: Fit, weights: Weights, source: str) -> list[str]:
@@ -83,8 +83,13 @@ def restore_foreign(model: Classifier, fit: Fit, weights: Weights, source: str) 
     _check(model, named, source, prefix)
     if converted := sorted({str(v.dtype)[6:] for k, v in named.items() if v.dtype != own[k].dtype and k not in head}):
         notes.append(f"{source}: {', '.join(converted)} values are converted to those of the model")
-    model.load_state_dict(named, strict=False)
+    _load(model, named)
     return notes
+
+
+def _load(model: Classifier, weights: Weights) -> None:
+    if not next(model.parameters()).is_meta:
+        model.load_state_dict(weights, strict=False)
 
 
 def _renamed(weights: Weights, own: Weights, prefix: str, source: str) -> tuple[dict[str, Tensor], set[str]]:
@@ -187,5 +192,5 @@ def _check(model: Classifier, weights: Weights, source: str, added: str) -> None
         short = name.removeprefix(added)
         if value.dtype not in (FLOATS if own[name].is_floating_point() else WHOLE):
             raise UserError(f"{source}: {short} has type {str(value.dtype)[6:]}, must be {str(own[name].dtype)[6:]}.")
-        if value.is_floating_point() and not bool(torch.isfinite(value).all()):
+        if value.is_floating_point() and not value.is_meta and not bool(torch.isfinite(value).all()):
             raise UserError(f"{source}: {short} holds NaN or infinite values; use an earlier checkpoint.")
