@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -10,17 +9,14 @@ import pytest
 import timm
 import torch
 import torchvision
-import transformers
 from timm.data import create_transform, resolve_data_config
 
 from cu_core.errors import UserError
 from cu_core.models.build import ModelConfig, build_model, preprocess_for
 from cu_core.models.classifier import Classifier
-from cu_core.models.layer_rule import find_layers
 from cu_core.models.preprocess import Preprocess
-from cu_core.models.published import library_of, published_body, published_preprocess
-from cu_core.run import take_weights
-from tests.tiny_transformers import TINY, save_tiny
+from cu_core.models.published import published_preprocess
+from tests.tiny_transformers import save_tiny
 
 CLASSES = ("cat", "dog", "bird")
 
@@ -60,20 +56,6 @@ def test_layers_are_found_by_rule_and_can_be_set(name: str, size: int, embedding
     assert other.layers == (hidden, embedding)
 
 
-@pytest.mark.parametrize("kind", TINY)
-def test_classifiers_of_transformers(kind: str, tmp_path: Path) -> None:
-    folder = save_tiny(kind, tmp_path / "m", num_labels=3)
-    model = built(f"transformers:{folder}")
-    take_weights(model, ModelConfig(name=f"transformers:{folder}"), str(folder), "model.start")
-    assert model.layers[0] == "model.classifier:input"
-    images = torch.randint(256, (2, 3, 32, 64), dtype=torch.uint8)
-    plain = transformers.AutoModelForImageClassification.from_pretrained(folder).eval()
-    with torch.no_grad():
-        out = model(images)
-        assert out.embedding.dim() == out.hidden.dim() == 2
-        torch.testing.assert_close(out.logits, plain(model.preprocess(images)).logits, rtol=0, atol=1e-5)
-
-
 def test_the_line_that_states_layers_and_preprocessing(caplog: pytest.LogCaptureFixture) -> None:
     built("timm:test_resnet", image_size=24)
     assert (
@@ -103,15 +85,6 @@ def test_preprocessing_is_what_torchvision_computes(name: str) -> None:
     )
 
 
-@pytest.mark.parametrize("kind", TINY)
-def test_preprocessing_is_what_transformers_computes(kind: str, tmp_path: Path) -> None:
-    folder = save_tiny(kind, tmp_path / "m", num_labels=3)
-    images = torch.randint(256, (2, 3, 32, 64)).float()
-    plain = transformers.AutoImageProcessor.from_pretrained(folder)(list(images), return_tensors="pt")["pixel_values"]
-    found = published_preprocess(f"transformers:{folder}", None)(images)
-    torch.testing.assert_close(found, plain, atol=1e-4, rtol=0)
-
-
 @pytest.mark.parametrize(
     ("name", "words"),
     [
@@ -132,45 +105,6 @@ def test_a_projection_and_a_size_that_do_not_fit(tmp_path: Path) -> None:
     folder = save_tiny("vit", tmp_path / "m", num_labels=3)
     with pytest.raises(UserError, match="model.image_size=48: .* reads images of 16 pixels"):
         built(f"transformers:{folder}", image_size=48)
-
-
-def test_folders_of_two_towers_are_none_of_these(tmp_path: Path) -> None:
-    for kind, library in (("clip", None), ("vit", "transformers")):
-        (tmp_path / kind).mkdir()
-        (tmp_path / kind / "config.json").write_text(json.dumps({"model_type": kind, "image_size": 8}))
-        assert library_of(f"transformers:{tmp_path / kind}") == library
-    assert library_of("transformers:openai/clip-vit-base-patch32") is None
-    assert library_of("resnet18") is None
-    assert library_of("mine:build") is None
-
-
-@pytest.mark.parametrize(
-    ("change", "words"),
-    [
-        ({"resample": 0}, "resizes with '0'; bilinear and bicubic are supported"),
-        ({"size": {}}, "cannot be used: KeyError"),
-        ({"image_mean": None}, "cannot be used: TypeError"),
-        ({"size": {"shortest_edge": 20}}, "crops nothing; squares are needed"),
-    ],
-)
-def test_processors_that_cannot_be_reproduced(change: dict[str, Any], words: str, tmp_path: Path) -> None:
-    path = save_tiny("vit", tmp_path / "m", num_labels=3) / "preprocessor_config.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | change))
-    with pytest.raises(UserError, match=words):
-        published_preprocess(f"transformers:{path.parent}", None)
-    path.unlink()
-    with pytest.raises(UserError, match="no preprocessor_config.json"):
-        published_preprocess(f"transformers:{path.parent}", None)
-
-
-def test_a_model_without_a_layer_of_the_classes() -> None:
-    with pytest.raises(UserError, match="no linear layer or convolution with 3 outputs"):
-        find_layers(torch.nn.Linear(4, 5), 3)
-
-
-def test_the_class_names_go_into_the_configuration_of_transformers(tmp_path: Path) -> None:
-    body: Any = published_body(f"transformers:{save_tiny('vit', tmp_path / 'm', num_labels=3)}", CLASSES, 16, False)
-    assert body.model.config.id2label == dict(enumerate(CLASSES))
 
 
 def test_records_of_older_versions_are_read() -> None:
