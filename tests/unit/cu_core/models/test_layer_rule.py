@@ -16,10 +16,8 @@ def test_blocks_of_a_list_without_norms_and_the_head() -> None:
 
 
 def test_the_largest_part_is_searched() -> None:
-    body = nn.ModuleDict(
-        {"stem": nn.Linear(2, 2), "trunk": nn.ModuleList([nn.Linear(9, 9)] * 1), "head": nn.Linear(2, 3)}
-    )
-    body["trunk"] = nn.ModuleDict({"layers": nn.ModuleList(nn.Linear(9, 9) for _ in range(4))})
+    trunk = nn.ModuleDict({"layers": nn.ModuleList(nn.Linear(9, 9) for _ in range(4))})
+    body = nn.ModuleDict({"stem": nn.Linear(2, 2), "trunk": trunk, "head": nn.Linear(2, 3)})
     assert find_layers(body, 3).depths == ("trunk.layers.0", "trunk.layers.1", "trunk.layers.2")
 
 
@@ -36,4 +34,4 @@ def test_the_line_names_what_was_set_without_its_rule() -> None:
 
 def test_a_model_without_a_layer_of_the_classes() -> None:
     with pytest.raises(UserError, match="no linear layer or convolution with 3 outputs"):
-        find_layers(torch.nn.Linear(4, 5), 3)
+        find_layers(nn.Linear(4, 5), 3)

@@ -55,13 +55,11 @@ def test_transformers_and_depthwise_convolutions_stay_as_they_are(body: nn.Modul
 
 
 def test_the_bare_fault_in_a_process_of_its_own() -> None:
-    """A crash must be the known one; where there is none, the warning says that this torch on this CPU may be mended."""
+    """A crash must be the known one; where there is none, a warning says that torch may have mended it."""
     done = subprocess.run([sys.executable, "-c", BARE], capture_output=True, text=True, timeout=300, check=False)
     assert CHANNELS < BLOCK
     if done.returncode == 0:
-        cpu = torch.backends.cpu.get_cpu_capability()
-        warnings.warn(
-            f"torch {torch.__version__} on {cpu} shows no fault: try without the rule of memory_format.py", stacklevel=1
-        )
+        seen = f"torch {torch.__version__} on {torch.backends.cpu.get_cpu_capability()} shows no fault"
+        warnings.warn(f"{seen}: try without the rule of memory_format.py", stacklevel=1)
     else:
         assert -done.returncode in (signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS), done.stderr
