@@ -108,7 +108,7 @@ def _timm_preprocess(name: str) -> Preprocess:
 def needs_size(name: str, size: int) -> bool:
     """Return whether an architecture of timm must be built for images of this size, which is not its recorded one."""
     config = _timm_config(name)
-    return config is not None and config.fixed_input_size and config.input_size[-1] != size  # type: ignore[no-any-return]
+    return config is not None and config.fixed_input_size and config.input_size[-1] != size
 
 
 def _timm_body(wanted: Wanted) -> nn.Module:
