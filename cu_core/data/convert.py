@@ -122,7 +122,7 @@ def pack(
         plan: How training rows are split.
         options: Options of the source.
         progress: Called with rows done and rows in total.
-        say: Called with the source's notes before anything is written.
+        say: Called with the source's notes when it is opened, and again before anything is written.
         check_progress: The same, while the images are checked, before anything is written.
 
     Returns:
@@ -138,6 +138,7 @@ def pack(
         raise DataError(f"unknown source {kind!r}; sources: {', '.join([*SOURCES, 'arrow'])}.")
     refuse_existing(out)
     source = SOURCES[kind](argument, options)
+    say(source.notes)
     source = checked(source, options, check_progress) if options.check else source
     source = captioned(source, options.captions) if options.captions else source
     source = decoded(source, options.decode_size, options.max_pixels) if options.decode_size else source

@@ -16,17 +16,9 @@ from cu_core.data.images import max_file_bytes
 from cu_core.data.schema import SPLITS, Split
 from cu_core.data.shard_writer import Chunk
 from cu_core.data.sources import IMAGE_SUFFIXES, Source, SourceOptions
+from cu_core.data.split_names import SPLIT_WORDS
 from cu_core.errors import DataError, listed
 
-SPLIT_FOLDERS: Mapping[str, Split] = {
-    "train": "train",
-    "val": "val",
-    "valid": "val",
-    "validation": "val",
-    "dev": "val",
-    "test": "test",
-}
-"""Names of split folders, in any case."""
 CHUNK_FILES = 256
 CHUNK_BYTES = 2**26
 Images = list[tuple[Path, str]]
@@ -74,7 +66,7 @@ def _split_folders(root: Path, folders: Sequence[Path]) -> dict[Split, Path]:
     Raises:
         DataError: Some folders name splits and others do not, or two of them name the same split.
     """
-    named = [f for f in folders if f.name.lower() in SPLIT_FOLDERS]
+    named = [f for f in folders if f.name.lower() in SPLIT_WORDS]
     others = [f.name for f in folders if f not in named]
     if not named:
         if outer := next((f for f in folders for name in ("train", "Train", "TRAIN") if (f / name).is_dir()), None):
@@ -83,11 +75,11 @@ def _split_folders(root: Path, folders: Sequence[Path]) -> dict[Split, Path]:
     if others:
         raise DataError(
             f"folder:{root}: {', '.join(f.name for f in named)} names a split, {', '.join(others[:20])} does not. "
-            f"Split folders are called {', '.join(SPLIT_FOLDERS)}, in any case; rename the others or move them away."
+            f"Split folders are called {', '.join(SPLIT_WORDS)}, in any case; rename the others or move them away."
         )
     found: dict[Split, Path] = {}
     for place in named:
-        split = SPLIT_FOLDERS[place.name.lower()]
+        split = SPLIT_WORDS[place.name.lower()]
         if split in found:
             raise DataError(f"folder:{root}: {found[split].name} and {place.name} both name {split}; join them.")
         found[split] = place

@@ -108,7 +108,7 @@ def check_image(
         (channels, H, W) of tensors; ``None`` for encoded images.
 
     Raises:
-        DataError: The column is missing, holds something else, or a row has no image.
+        DataError: The column is missing, holds something else, or a row has no tensor.
     """
     column = _column(path, batch, name, "image")
     found = tensor_shape(column, f"shard {path}: column {name!r} (image)")
@@ -117,7 +117,7 @@ def check_image(
             f"shard {path}: column {name!r} (image) holds {described(found)}, other shards or the manifest say "
             f"{described(shape)}."
         )
-    if column.null_count:
+    if shape is not None and column.null_count:  # an encoded one is named when it is decoded
         row = first + int(np.flatnonzero(column.is_null().to_numpy(zero_copy_only=False))[0])
         raise DataError(f"shard {path}, row {row}: no image.")
     return found

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cu_core.data.images import MAX_PIXELS
-from cu_core.data.schema import SPLITS, Split
+from cu_core.data.schema import Split
 from cu_core.data.shard_writer import Chunk
 from cu_core.errors import DataError
 
@@ -162,11 +162,3 @@ def torchvision_set(argument: str, options: SourceOptions) -> Source:
         )
     classes = tuple(getattr(loaded, "classes", [str(c) for c in range(10)]))
     return _from_arrays(name.lower(), classes, parts)
-
-
-def split_of(name: str) -> Split:
-    """Return the split that a file or folder name starts with; without one, train."""
-    for split in SPLITS:
-        if name.lower().startswith(split):
-            return split
-    return "train"

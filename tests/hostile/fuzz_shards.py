@@ -181,11 +181,12 @@ def run(seconds: float, seed: int, only: str | None = None) -> int:
     Raises:
         AssertionError: An input was neither read nor refused.
     """
-    tried, until = 0, time.monotonic() + seconds
+    tried = 0
     with tempfile.TemporaryDirectory() as place:
         seeds = Path(place) / "seeds"
         seeds.mkdir()
         write_seeds(seeds)
+        until = time.monotonic() + seconds
         while time.monotonic() < until:
             kind, number = list(CHECKS)[tried % len(CHECKS)], seed + tried
             if only is not None:

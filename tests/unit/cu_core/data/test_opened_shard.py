@@ -9,11 +9,13 @@ from cu_core.errors import DataError
 
 
 def test_rows_are_named_by_their_number_in_the_shard() -> None:
-    batch = pa.record_batch({"id": pa.array([1, None]), "image": pa.array([b"x", None])})
+    kind = pa.fixed_shape_tensor(pa.uint8(), (1, 1, 1))
+    images = pa.ExtensionArray.from_storage(kind, pa.array([[1], None], kind.storage_type))
+    batch = pa.record_batch({"id": pa.array([1, None]), "image": images})
     with pytest.raises(DataError, match="shard a, row 11: column 'id' .label. is null"):
         check_whole_numbers("a", batch, "id", "label", 10)
     with pytest.raises(DataError, match="shard a, row 11: no image"):
-        check_image("a", batch, "image", 10, None)
+        check_image("a", batch, "image", 10, (1, 1, 1))
     with pytest.raises(DataError, match="shard a, row 7: label 5 is outside 0..4"):
         check_labels(np.array([0, 5, 4]), 5, "a", [6, 7, 8])
     check_labels(np.array([], np.int64), 5, "a", [])
