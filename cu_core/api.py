@@ -33,6 +33,7 @@ from cu_core.errors import UserError
 from cu_core.methods.finetune import FineTune
 from cu_core.models.batch_norm import set_batch_norm
 from cu_core.models.classifier import Classifier, JointForward
+from cu_core.models.memory_format import choose_memory_format
 from cu_core.models.preprocess import Preprocess
 from cu_core.run_audit import Evidence, claim_of
 from cu_core.salts import Salt
@@ -143,6 +144,7 @@ def wrap(module: nn.Module, data: ShardReader, *, embedding_layer: str, hidden_l
     if manifest.image_shape is None:
         raise UserError("wrap: the images of this data set are encoded; pack them at one size.")
     preprocess = Preprocess(manifest.image_shape[1], manifest.pixel_mean, manifest.pixel_std)
+    choose_memory_format(module, preprocess.channels)
     return Classifier(module, embedding_layer, hidden_layer or embedding_layer, preprocess)
 
 

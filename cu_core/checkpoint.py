@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import json
-import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -19,11 +16,9 @@ from cu_core.errors import DamagedFile, UserError
 from cu_core.files import atomic_folder, file_sha256
 from cu_core.sharding import whole
 from cu_core.storage import fetched
+from cu_core.weights_file import META, WeightsFile, read_json_object, read_weights
 
 Weights = dict[str, Tensor]
-META = "meta.json"
-PICKLED = (b"P", b"\x80")
-"""How files of ``torch.save`` begin: as an archive, or, of old versions, as a pickle."""
 ADAPTER = ("adapter_model.safetensors", "adapter_config.json")
 
 
@@ -53,11 +48,11 @@ def read_meta(folder: Path, verify: bool = True) -> dict[str, Any]:
     path = folder / META
     if not fetched(path):
         raise DamagedFile(f"{folder} holds no {META}: it is not a folder that this tool saved.")
-    try:
-        meta: dict[str, Any] = json.loads(path.read_text())
-    except ValueError as error:
-        raise DamagedFile(f"{path} is damaged (it is no JSON); use an earlier copy.") from error
-    for name, expected in meta["files"].items() if verify else ():
+    meta = read_json_object(path)
+    files = meta.get("files")
+    if not isinstance(files, dict) or any(Path(name).name != name for name in files):
+        raise DamagedFile(f"{path} is damaged (files must map names of files to checksums); use an earlier copy.")
+    for name, expected in files.items() if verify else ():
         if not fetched(folder / name) or file_sha256(folder / name) != expected:
             raise DamagedFile(f"{folder / name} is damaged (its sha256 differs from {META}); use an earlier copy.")
     return meta
@@ -85,35 +80,28 @@ def save_model(
         _seal(partial, meta)
 
 
-def load_weights(path: Path) -> Weights:
-    """Load weights from a folder of ours, a ``.safetensors`` file, or a ``torch.save`` state dict (weights only).
+def open_weights(path: Path, key: str | None = None) -> WeightsFile:
+    """Read weights from a folder of ours, whose checksums are compared, or from any other file or folder.
+
+    Args:
+        path: File or folder.
+        key: Place of the state dict within the file, if it holds several.
+
+    Returns:
+        The weights, with what was chosen or left out.
 
     Raises:
         DamagedFile: The file is damaged or is no weights file.
-        UserError: There is no file, or it holds no state dict.
+        UserError: There is no file, or it holds no state dict or several.
     """
-    if fetched(path / META) or path.is_dir():
+    if fetched(path / META):
         read_meta(path)
-        path = path / "model.safetensors"
-    if not path.is_file():
-        raise UserError(f"no weights at {path}.")
-    try:
-        if path.suffix == ".safetensors":
-            return dict(load_file(path))
-        with path.open("rb") as file:
-            if file.read(1) not in PICKLED:
-                raise UnpicklingError("it does not begin as torch.save writes")
-        loaded = torch.load(path, map_location="cpu", weights_only=True)
-    except (SafetensorError, UnpicklingError, RuntimeError, EOFError, LookupError, ValueError, struct.error) as error:
-        (reason, *_) = [*str(error).strip().splitlines(), type(error).__name__]
-        raise DamagedFile(
-            f"{path} is no weights file, neither safetensors nor a state dict of tensors: {reason}"
-        ) from error
-    loaded = loaded.get("state_dict", loaded) if isinstance(loaded, dict) else loaded
-    if not isinstance(loaded, dict) or not all(isinstance(v, Tensor) for v in loaded.values()):
-        raise UserError(f"{path} must hold a state dict (names to tensors).")
-    weights: Weights = loaded
-    return weights
+    return read_weights(path, key)
+
+
+def load_weights(path: Path) -> Weights:
+    """Read the weights alone, as ``open_weights``."""
+    return open_weights(path).weights
 
 
 @dataclass

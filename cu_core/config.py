@@ -28,6 +28,7 @@ from cu_core.unlearn.optim import OptimizerConfig
 from cu_core.unlearn.stopping import StopConfig
 from cu_core.unlearn.trace import SKIPPED, TRACED, WARM_UP
 from cu_core.validation import INTERNAL
+from cu_core.weights_file import weights_within
 from cu_core.workers import TrackingConfig, WorkersConfig
 
 PROFILED_STEPS = SKIPPED + WARM_UP + TRACED
@@ -147,7 +148,7 @@ class RunConfig:
         if self.model.weights in (None, "pretrained"):
             return None
         path = Path(str(self.model.weights))
-        return path / "model.safetensors" if path.is_dir() else path
+        return weights_within(path) if path.is_dir() else path
 
     def oracle_key(self, data_digest: str, forget_digest: str, number: int) -> str:
         """Compute the digest of everything that oracle ``number`` depends on."""
@@ -201,7 +202,7 @@ class RunConfig:
                     raise UserError(f"model.weights: no file {self.weights_file}.")
                 found["model"]["weights"] = file_sha256(self.weights_file)
             elif not self.model.start:  # names of a file that is audited do not change what is trained
-                found["model"]["key_map"] = {}
+                found["model"] |= {"key_map": {}, "weights_key": None}
         return found
 
     def model_by_content(self) -> dict[str, Any]:
@@ -215,15 +216,18 @@ class RunConfig:
         model = asdict(self.model)
         library, _, place = self.model.name.partition(":")
         path = Path(place)
-        files = [path, *sorted(path.glob("*"))] if self.model.reads_captions else []
+        in_files = self.model.reads_captions or self.model.library == "transformers"
+        files = [path, *sorted(path.glob("*"))] if in_files else []
         if held := [file_sha256(file) for file in files if file.is_file()]:
             model["name"] = [library, held]
-        elif place and not self.model.reads_captions:
+        elif place and not self.model.reads_captions and not self.model.library:
             model["name"] = [self.model.name, own_source_digest(library)]
         if self.model.start:
-            if not Path(self.model.start).is_file():
+            start = Path(self.model.start)
+            start = weights_within(start) if start.is_dir() else start
+            if not start.is_file():
                 raise UserError(f"model.start: no file {self.model.start}.")
-            model["start"] = file_sha256(Path(self.model.start))
+            model["start"] = file_sha256(start)
         model["weights"] = "pretrained" if self.model.weights == "pretrained" else None
         return model
 

@@ -16,7 +16,7 @@ from cu_core.config import DataConfig, RunConfig
 from cu_core.data.requests import RESOLVERS
 from cu_core.errors import ConfigError
 from cu_core.methods.table import METHODS
-from cu_core.models.build import IMAGE_TEXT
+from cu_core.models.build import reads_captions
 from cu_core.presets import preset_for
 from cu_core.removed import check_removed
 from cu_core.types import RequestKind
@@ -69,7 +69,7 @@ def config_from(values: Mapping[str, Any], internal: Mapping[str, Any] = NOTHING
     by = request.get("kind", "by_class") if isinstance(request, Mapping) else "by_class"
     method, model = values.get("method", {}), values.get("model", {})
     model_name = model.get("name") if isinstance(model, Mapping) else None
-    pairs = isinstance(model_name, str) and model_name.startswith(tuple(IMAGE_TEXT))
+    pairs = isinstance(model_name, str) and reads_captions(model_name)
     own = "contrastive_clip" if pairs else "contrastive"
     name = method.get("name", own) if isinstance(method, Mapping) else own
     check_removed(values, name if isinstance(name, str) else "")

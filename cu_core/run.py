@@ -13,22 +13,25 @@ import numpy as np
 import torch
 from torch import nn
 
-from cu_core.checkpoint import TrainState, copy_weights, load_weights, read_meta, save_model
+from cu_core.checkpoint import TrainState, copy_weights, load_weights, open_weights, read_meta, save_model
 from cu_core.config import RunConfig
 from cu_core.data.forget_split import ForgetSplit, RowLimits
 from cu_core.data.loader import Batches, UnlearnStream
 from cu_core.data.requests import ForgetSet, load_forget_set
 from cu_core.data.shard_reader import ShardReader
 from cu_core.dist import rank, seed_everything, world_size
-from cu_core.environment import environment, tell_other
+from cu_core.environment import environment, say, tell_other
 from cu_core.methods.finetune import FineTune
 from cu_core.models.batch_norm import set_batch_norm
-from cu_core.models.build import build_model, preprocess_for, restore, restore_foreign
+from cu_core.models.build import ModelConfig, build_model, preprocess_for
 from cu_core.models.classifier import Classifier, Forward, JointForward
 from cu_core.models.image_text import ImageTextClassifier
+from cu_core.models.match_weights import Fit, restore, restore_foreign
 from cu_core.models.preprocess import Preprocess
+from cu_core.models.published import published_preprocess
 from cu_core.models.text_cache import recall_texts, store_texts
 from cu_core.models.trainable import Trainable, adapter_of, choose_trainable, merge_adapters, recompute_blocks
+from cu_core.models.transformers_classifier import folder_of_transformers, weights_of_transformers
 from cu_core.salts import Salt
 from cu_core.sharding import shard
 from cu_core.source import source_digest
@@ -55,7 +58,10 @@ class Hooks:
 
 def open_reader(config: RunConfig) -> ShardReader:
     """Open the data set of a run."""
-    return ShardReader(config.data.path, config.model.image_size, half=config.data.half)
+    size = config.model.image_size
+    if config.model.library:  # encoded images are decoded at the size from which the model's own crop is taken
+        size = published_preprocess(config.model.name, size).resized
+    return ShardReader(config.data.path, size, half=config.data.half)
 
 
 def open_split(config: RunConfig, reader: ShardReader, forget_file: Path | None) -> ForgetSplit:
@@ -88,9 +94,39 @@ def fresh_model(config: RunConfig, reader: ShardReader, seed: int) -> Classifier
     model = build_model(config.model, manifest.class_names, preprocess, seed)
     if isinstance(model, ImageTextClassifier):
         model.rows_at_once = config.workers.rows_at_once
-    if config.model.start:
-        restore_foreign(model, config.model, load_weights(Path(config.model.start)))
+    if start := _start_of(config.model):
+        take_weights(model, config.model, start, "model.start")
     return model.double() if config.workers.precision == "float64" else model
+
+
+def _start_of(model: ModelConfig) -> str | None:
+    """Return the file or folder of the weights from which training starts; libraries load their own themselves."""
+    if model.library == "transformers" and model.weights == "pretrained":
+        return model.name.partition(":")[2]
+    return model.start
+
+
+def take_weights(model: Classifier, config: ModelConfig, path: str, option: str) -> None:
+    """Load weights of any trainer into the model and log what was renamed, left out or converted.
+
+    Args:
+        model: The model; it is changed in place.
+        config: Configuration of the model.
+        path: File or folder.
+        option: Setting that names it, for messages.
+
+    Raises:
+        UserError: The file cannot be read, or holds another model.
+    """
+    fit = Fit(key_map=config.key_map, new_head=config.new_head and option == "model.start", option=option)
+    folder = folder_of_transformers(path) if config.library == "transformers" else None
+    if folder is not None:
+        weights, notes = weights_of_transformers(folder), []
+    else:
+        found = open_weights(Path(path), config.weights_key)
+        weights, notes = found.weights, list(found.notes)
+    for line in [*notes, *restore_foreign(model, fit, weights, path)]:
+        say(line)
 
 
 def load_model(config: RunConfig, reader: ShardReader, folder: Path) -> Classifier:
@@ -127,7 +163,7 @@ def foreign_model(config: RunConfig, reader: ShardReader) -> Classifier:
         UserError: The weights belong to another model.
     """
     model = fresh_model(config, reader, config.seed)
-    restore_foreign(model, config.model, load_weights(Path(str(config.model.weights))))
+    take_weights(model, config.model, str(config.model.weights), "model.weights")
     return model
 
 

@@ -14,13 +14,16 @@ from torch import Tensor, nn
 
 from cu_core.bounds import Depth, Pixels, Width, WidthOrNone
 from cu_core.dist import seed_everything
+from cu_core.environment import say
 from cu_core.errors import UserError
 from cu_core.models.classifier import Classifier
 from cu_core.models.image_text import ImageTextClassifier
+from cu_core.models.layer_rule import find_layers, heads_of
+from cu_core.models.memory_format import choose_memory_format
 from cu_core.models.preprocess import Preprocess
+from cu_core.models.published import library_of, published_body, published_preprocess
 from cu_core.models.towers import Towers, hugging_face_towers, open_clip_towers
 
-Weights = Mapping[str, Tensor]
 IMAGE_TEXT: Mapping[str, Callable[[str, bool], Towers]] = {
     "open_clip:": open_clip_towers,
     "transformers:": hugging_face_towers,
@@ -28,16 +31,21 @@ IMAGE_TEXT: Mapping[str, Callable[[str, bool], Towers]] = {
 """Where image-text models come from, by the prefix of their name."""
 
 
+def reads_captions(name: str) -> bool:
+    """Return whether a model's name is that of an image-text model."""
+    return name.startswith(tuple(IMAGE_TEXT)) and library_of(name) is None
+
+
 @dataclass(frozen=True, kw_only=True)
 class ModelConfig:
     """A model by name, or a user's own classifier by import path."""
 
     name: str = "resnet18"
-    """A classifier of the MODELS table (``cu_core/models/build.py``); an image-text model, ``open_clip:NAME``,
-    ``open_clip:FILE.json`` or ``transformers:FOLDER``; or ``package.module:function``, which is called with the number
-    of classes."""
+    """A classifier of the MODELS table (``cu_core/models/build.py``); a published one, ``timm:NAME``,
+    ``torchvision:NAME`` or ``transformers:FOLDER``; an image-text model, ``open_clip:NAME``, ``open_clip:FILE.json`` or
+    ``transformers:FOLDER``; or ``package.module:function``, which is called with the number of classes."""
     image_size: Pixels | None = None
-    """Side of the model's input in pixels; ``null``: the side of the stored images."""
+    """Side of the model's input in pixels; ``null``: that of a published classifier, else of the stored images."""
     stem: Literal["cifar", "imagenet"] = "cifar"
     """ResNets: ``cifar`` is a 3x3 stem without pooling, for images up to about 64 pixels."""
     width: Width = 64
@@ -50,30 +58,45 @@ class ModelConfig:
     """``vit_mini``: number of blocks."""
     weights: str | None = None
     """Original weights: a model folder, a .safetensors or state-dict file, an MLflow model URI, or ``pretrained``."""
+    weights_key: str | None = None
+    """Place of the state dict within the weights file if it holds several, e.g. ``ema`` or ``teacher.model``."""
+    new_head: bool = False
+    """Whether the head is fresh and that of ``start`` or of ``pretrained`` is left out, e.g. for other classes."""
     key_map: Mapping[str, str] = field(default_factory=dict)
     """Prefixes of names in the weights file, and the prefixes that replace them."""
     embedding_layer: str | None = None
-    """Own models: the layer whose output is the embedding."""
+    """Own and published classifiers: the layer whose output is the embedding; ``NAME:input``: what it reads. Published
+    ones have a rule."""
     hidden_layer: str | None = None
-    """Own models: an earlier layer, for the probe at a second depth; ``null``: the embedding layer."""
+    """The same: an earlier layer, for the probe at a second depth; ``null``: own models' embedding layer."""
     templates: tuple[str, ...] = ("a photo of a {class}.",)
     """Image-text models: captions that represent a class in zero-shot answers. Several are combined into one answer."""
     start: str | None = None
-    """Image-text models: weights file from which the training of the original and of the oracles starts. For published
-    weights use ``weights: pretrained``."""
+    """Weights file from which the training of the original and of the oracles starts. For weights that a library
+    publishes use ``weights: pretrained``."""
 
     def __post_init__(self) -> None:
         if self.width < 1 or self.projection < 0 or self.patch_size < 1 or self.depth < 1:
             raise UserError("width, patch_size and depth must be at least 1, projection at least 0")
         if not self.templates or not all("{class}" in t for t in self.templates):
             raise UserError("templates must be one or more captions with {class}, the place of the class name")
-        if self.start and not self.reads_captions:
-            raise UserError("start is for image-text models (open_clip:..., transformers:...); use model.weights")
+        if self.new_head and not (self.start or self.weights == "pretrained"):
+            raise UserError("new_head is for training that begins at model.start=FILE or model.weights=pretrained")
+        if self.new_head and self.reads_captions:
+            raise UserError("new_head is for classifiers; an image-text model has no head")
+        layers = (self.embedding_layer, self.hidden_layer)
+        if any(layers) and ":" not in self.name:
+            raise UserError(f"embedding_layer and hidden_layer are for own and published classifiers, not {self.name}")
 
     @property
     def reads_captions(self) -> bool:
         """Whether it is an image-text model."""
-        return self.name.startswith(tuple(IMAGE_TEXT))
+        return reads_captions(self.name)
+
+    @property
+    def library(self) -> str | None:
+        """Library of a published classifier; ``None`` for other models."""
+        return library_of(self.name)
 
 
 @dataclass(frozen=True)
@@ -100,10 +123,7 @@ def _resnet(config: ModelConfig, num_classes: int, preprocess: Preprocess) -> nn
         return _pretrained_resnet(config, num_classes)
     from cu_core.models.resnet import WideResNet  # imports torchvision: seconds that `cu --help` need not pay
 
-    body = WideResNet(config.name, num_classes, config.width, config.stem == "cifar", preprocess.channels)
-    # 1.3x faster on CPU. With fewer channels than oneDNN's block (8 on AVX2, 16 on AVX-512) the backward pass of a
-    # strided 1x1 convolution in channels-last writes past its memory.
-    return body.to(memory_format=torch.channels_last) if config.width % 16 == 0 else body
+    return WideResNet(config.name, num_classes, config.width, config.stem == "cifar", preprocess.channels)
 
 
 def _pretrained_resnet(config: ModelConfig, num_classes: int) -> nn.Module:
@@ -208,6 +228,8 @@ def preprocess_for(
     Raises:
         UserError: The images are encoded and no size is given.
     """
+    if config.library:
+        return published_preprocess(config.name, config.image_size)
     size = config.image_size or (image_shape[1] if image_shape else None)
     if size is None:
         raise UserError("model.image_size must be set for encoded images (the side in pixels that the model reads).")
@@ -219,7 +241,7 @@ def build_model(
 ) -> Classifier:
     """Build a fresh model, initialised from ``seed``.
 
-    ``pretrained`` weights are in it; others are loaded by ``restore``.
+    Weights that a library publishes are in it if the configuration asks for them; those of files are not.
 
     Args:
         config: Configuration of the model.
@@ -235,33 +257,59 @@ def build_model(
     """
     with torch.random.fork_rng(devices=[]):
         seed_everything(seed)
-        num_classes = len(class_names)
         if config.reads_captions:
             return _image_text(config, class_names)
         assert preprocess is not None
-        if ":" in config.name:
-            return _own_model(config, num_classes, preprocess)
-        if config.name not in MODELS:
-            raise UserError(
-                f"model.name: unknown model {config.name!r}; models: {', '.join(MODELS)}, or package.module:function."
-            )
-        entry = MODELS[config.name]
-        body = entry.build(config, num_classes, preprocess)
-        embedding = entry.embedding_layer
-        if config.projection:
-            head = body.get_submodule(entry.head)
-            assert isinstance(head, nn.Linear)
-            parts = (
-                nn.Linear(head.in_features, config.projection),
-                _Normalise(),
-                nn.Linear(config.projection, num_classes),
-            )
-            setattr(body, entry.head, nn.Sequential(*parts))
-            embedding = f"{entry.head}.1"
-        quarters = [max(0, part * config.depth // 4 - 1) for part in (1, 2, 3)]
-        model = Classifier(body, embedding, entry.hidden_layer.format(*quarters), preprocess)
-        model.depths = tuple(dict.fromkeys(layer.format(*quarters) for layer in entry.depths))
+        model = _classifier(config, class_names, preprocess)
+        choose_memory_format(model.body, preprocess.channels)
         return model
+
+
+def _classifier(config: ModelConfig, class_names: Sequence[str], preprocess: Preprocess) -> Classifier:
+    if config.library:
+        return _published(config, class_names, preprocess)
+    if ":" in config.name:
+        return _own_model(config, len(class_names), preprocess)
+    return _from_table(config, len(class_names), preprocess)
+
+
+def _from_table(config: ModelConfig, num_classes: int, preprocess: Preprocess) -> Classifier:
+    if config.name not in MODELS:
+        raise UserError(
+            f"model.name: unknown model {config.name!r}; models: {', '.join(MODELS)}, or package.module:function."
+        )
+    entry = MODELS[config.name]
+    body = entry.build(config, num_classes, preprocess)
+    embedding = entry.embedding_layer
+    if config.projection:
+        head = body.get_submodule(entry.head)
+        assert isinstance(head, nn.Linear)
+        parts = (
+            nn.Linear(head.in_features, config.projection),
+            _Normalise(),
+            nn.Linear(config.projection, num_classes),
+        )
+        setattr(body, entry.head, nn.Sequential(*parts))
+        embedding = f"{entry.head}.1"
+    quarters = [max(0, part * config.depth // 4 - 1) for part in (1, 2, 3)]
+    model = Classifier(body, embedding, entry.hidden_layer.format(*quarters), preprocess)
+    model.depths = tuple(dict.fromkeys(layer.format(*quarters) for layer in entry.depths))
+    model.heads = (f"body.{entry.head}",)
+    return model
+
+
+def _published(config: ModelConfig, class_names: Sequence[str], preprocess: Preprocess) -> Classifier:
+    if config.projection:
+        raise UserError(f"model.projection is for models of the table ({', '.join(MODELS)}), not {config.name}.")
+    body = published_body(config.name, class_names, preprocess.size, config.weights == "pretrained")
+    found = find_layers(body, len(class_names))
+    layers = config.embedding_layer or found.embedding, config.hidden_layer or found.depths[-1]
+    model = Classifier(body, *layers, preprocess)
+    model.depths, model.heads = found.depths, tuple(f"body.{head}" for head in found.heads)
+    if config.library == "transformers":
+        model.foreign_prefix = "body.model."
+    say(f"{config.name}: {found.chosen(*layers)}; {preprocess}")
+    return model
 
 
 def _image_text(config: ModelConfig, class_names: Sequence[str]) -> ImageTextClassifier:
@@ -279,53 +327,6 @@ def _own_model(config: ModelConfig, num_classes: int, preprocess: Preprocess) ->
     except (ImportError, AttributeError) as error:
         raise UserError(f"model.name: {config.name!r} cannot be imported: {error}.") from error
     layers = config.embedding_layer, config.hidden_layer or config.embedding_layer
-    return Classifier(build(num_classes), *layers, preprocess)
-
-
-def restore(model: Classifier, weights: Weights, source: str, added: str = "") -> None:
-    """Load stored weights into the model.
-
-    Args:
-        model: The model; it is changed in place. On the meta device, names and shapes are checked and nothing more.
-        weights: Name -> tensor.
-        source: Name of their file, for the message.
-        added: Prefix that was put before the names of the file, removed again in the message.
-
-    Raises:
-        UserError: Names or shapes do not fit; the message gives the first.
-    """
-    own = model.state_dict()
-    wrong = [
-        f"{k} is {tuple(v.shape)}, must be {tuple(own[k].shape)}"
-        for k, v in weights.items()
-        if k in own and own[k].shape != v.shape
-    ]
-    missing, unknown = sorted(own.keys() - weights.keys()), sorted(weights.keys() - own.keys())
-    if wrong or missing or unknown:
-        sides = [(missing, "lacks"), (unknown, "has unknown")]
-        names = [f"{how} {names[0].removeprefix(added)} and {len(names) - 1} more" for names, how in sides if names]
-        what = wrong[:1] or [", ".join(names)]
-        raise UserError(
-            f"{source} holds another model: {what[0]}; check model.*, or map the beginnings of names with "
-            f'\'model.key_map={{"theirs.": ""}}\'.'
-        )
-    if not next(model.parameters()).is_meta:
-        model.load_state_dict(weights)
-
-
-def restore_foreign(model: Classifier, config: ModelConfig, weights: Weights) -> None:
-    """Load foreign weights into the model: names are mapped by ``model.key_map``, bare names belong to the body.
-
-    Args:
-        model: The model; it is changed in place.
-        config: Configuration of the model.
-        weights: Name -> tensor.
-
-    Raises:
-        UserError: Names or shapes do not fit, as for ``restore``.
-    """
-    for old, new in config.key_map.items():
-        weights = {new + k.removeprefix(old) if k.startswith(old) else k: v for k, v in weights.items()}
-    prefix = model.foreign_prefix
-    added = "" if any(k.startswith(prefix) for k in weights) else prefix
-    restore(model, {added + k: v for k, v in weights.items()}, str(config.start or config.weights), added)
+    model = Classifier(build(num_classes), *layers, preprocess)
+    model.heads = tuple(f"body.{head}" for head in heads_of(model.body, num_classes))
+    return model

@@ -20,15 +20,28 @@ Forward = Callable[[ImageSets], dict[str, Outputs]]
 """Named sets -> their outputs, in one pass of the model."""
 
 
-def _pooled(x: Tensor) -> Tensor:
-    """Pool (N, D, H, W), (N, tokens, D) or (N, D) to (N, D)."""
+INPUT = ":input"
+"""Ending of the name of a layer whose input, not its output, is read."""
+
+
+def _channels_first(x: Any) -> Tensor:
+    """Return the first tensor of a layer's output, with the channels of (N, H, W, D) moved before the square (H, W)."""
+    first: Tensor = x if isinstance(x, Tensor) else x[0]
+    channels_last = first.dim() == 4 and first.shape[1] == first.shape[2] != first.shape[3]
+    return first.movedim(-1, 1) if channels_last else first
+
+
+def _pooled(output: Any) -> Tensor:
+    """Pool (N, D, H, W), (N, H, W, D), (N, tokens, D) or (N, D) to (N, D)."""
+    x = _channels_first(output)
     if x.dim() == 4:
         return x.mean((2, 3))
     return x.mean(1) if x.dim() == 3 else x
 
 
-def _quarters(x: Tensor) -> Tensor:
+def _quarters(output: Any) -> Tensor:
     """Pool (N, D, H, W) to (N, 4 D), means over the quarters of the image; other shapes as ``_pooled``."""
+    x = _channels_first(output)
     return F.adaptive_avg_pool2d(x, 2).flatten(1) if x.dim() == 4 else _pooled(x)
 
 
@@ -43,12 +56,14 @@ class Classifier(nn.Module):
     """Of models that read captions."""
     foreign_prefix = "body."
     """Under which names of a checkpoint of the plain model lie."""
+    heads: tuple[str, ...] = ()
+    """Final layers, one for each class an output, where they are known."""
 
     def __init__(self, body: nn.Module, embedding_layer: str, hidden_layer: str, preprocess: Preprocess):
         super().__init__()
         names = dict(body.named_modules())
         for layer in (embedding_layer, hidden_layer):
-            if layer not in names:
+            if layer.removesuffix(INPUT) not in names:
                 raise UserError(f"the model has no layer {layer!r}; its layers: {', '.join(list(names)[1:40])}.")
         self.body = body
         self.layers = (embedding_layer, hidden_layer)
@@ -74,16 +89,17 @@ class Classifier(nn.Module):
         return [seen[name] for name in self.depths], logits
 
     def _read(
-        self, images: Tensor, layers: Sequence[str], pool: Callable[[Tensor], Tensor]
+        self, images: Tensor, layers: Sequence[str], pool: Callable[[Any], Tensor]
     ) -> tuple[dict[str, Tensor], Tensor]:
         """Return the pooled outputs of these layers, and the logits."""
         seen: dict[str, Tensor] = {}
 
-        def keep(name: str) -> Callable[[nn.Module, Any, Tensor], None]:
-            return lambda module, args, output: seen.__setitem__(name, pool(output))
+        def keep(name: str) -> Callable[[nn.Module, Any, Any], None]:
+            inside = name.endswith(INPUT)
+            return lambda module, args, output: seen.__setitem__(name, pool(args if inside else output))
 
         # Hooks live for this call only, so that copies and pickles of the model hold none.
-        handles = [self.body.get_submodule(n).register_forward_hook(keep(n)) for n in layers]
+        handles = [self.body.get_submodule(n.removesuffix(INPUT)).register_forward_hook(keep(n)) for n in layers]
         try:
             return seen, self.body(self.preprocess(images, next(self.parameters()).dtype))
         finally:

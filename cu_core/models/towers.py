@@ -191,6 +191,7 @@ class OpenClip(Towers):
         """Write a folder that ``open_clip.create_model("local-dir:FOLDER")`` loads, with the state dict as one file."""
         folder.mkdir(parents=True, exist_ok=True)
         look: dict[str, Any] = {"mean": list(self.preprocess.mean), "std": list(self.preprocess.std)}
+        look |= {"size": [self.preprocess.size, self.preprocess.size]}
         look |= {"resize_mode": "squash", "interpolation": "bilinear"}
         about = {"model_cfg": dict(self.config), "preprocess_cfg": look}
         (folder / "open_clip_config.json").write_text(json.dumps(about, indent=1))
@@ -244,7 +245,7 @@ class HuggingFace(Towers):
         look = self.preprocess
         size = {"height": look.size, "width": look.size}
         processor: Any = SiglipImageProcessor if self.loss == "sigmoid" else CLIPImageProcessor
-        shared = {"size": size, "image_mean": list(look.mean), "image_std": list(look.std)}
+        shared = {"size": size, "image_mean": list(look.mean), "image_std": list(look.std), "resample": 2}
         more = {} if self.loss == "sigmoid" else {"crop_size": size, "do_center_crop": False}
         processor(**shared, **more).save_pretrained(folder)
 

@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
 
-from safetensors.torch import save_file
-
-from cu_core.checkpoint import ADAPTER, copy_weights
+from cu_core.checkpoint import ADAPTER
 from cu_core.config import RunConfig
 from cu_core.errors import ConfigError
 from cu_core.files import atomic_folder
 from cu_core.models.image_text import ImageTextClassifier
 from cu_core.run import load_model
 from cu_core.storage import fetched
+from pipelines.console import console
+from pipelines.run.export_formats import ROUNDING, write_classifier
 from pipelines.run.plan import Plan, make_plan
 from pipelines.run.saved_models import find_model
 
 
 def export(config: RunConfig, model: str, out: Path, adapter: bool) -> list[str]:
     """Write the model to ``out``, which appears when it is whole; with ``adapter`` only what LoRA changed. Returns the
-    names of the files.
+    names of the files; how they are opened is printed.
 
     Raises: ConfigError if ``out`` exists, or there is no adapter.
     """
@@ -45,7 +44,8 @@ def _write(plan: Plan, folder: Path, out: Path) -> None:
     loaded = load_model(plan.config, plan.reader, folder)
     if isinstance(loaded, ImageTextClassifier):
         loaded.body.export(out)
-        return
-    save_file(copy_weights(loaded.body.state_dict()), out / "model.safetensors")
-    preprocess = {"size": loaded.preprocess.size, "mean": loaded.preprocess.mean, "std": loaded.preprocess.std}
-    (out / "preprocess.json").write_text(json.dumps(preprocess, indent=1))
+        said = [f"whole images are resized to a square, bilinear, as here. {ROUNDING}"]
+    else:
+        said = write_classifier(plan.config.model, loaded, plan.manifest.class_names, out)
+    for line in said:
+        console.print(line, highlight=False, markup=False)

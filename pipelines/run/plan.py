@@ -135,9 +135,10 @@ def _check_kind(config: RunConfig, forget: ForgetSet, manifest: Manifest) -> Non
 
 
 def _absolute_name(config: RunConfig) -> str:
-    """The file or folder of an image-text model, where it is one, by its absolute path."""
+    """The file or folder of a model that lies in one, by its absolute path."""
     prefix, _, rest = config.model.name.partition(":")
-    here = config.model.reads_captions and (rest.endswith(".json") or Path(rest).exists())
+    files = config.model.reads_captions or config.model.library == "transformers"
+    here = files and (rest.endswith(".json") or Path(rest).exists())
     return f"{prefix}:{Path(rest).resolve()}" if here else config.model.name
 
 

@@ -39,7 +39,7 @@ def record(plan: Plan, folder: RunFolder, run_id: str, report: AuditReport) -> N
 def register(plan: Plan, run_id: str, role: str, folder: Path, tags: dict[str, str]) -> str:
     """Put a model of the plan into the registry; returns its version."""
     config, reader = plan.config, plan.reader
-    size = (config.model.image_size,) * 2 if plan.manifest.image_shape is None else plan.manifest.image_shape[1:]
+    size = (reader.image_size,) * 2 if plan.manifest.image_shape is None else plan.manifest.image_shape[1:]
     shape = (reader.image_channels, *size)
     return tracking.register(config, run_id, role, folder, lambda p: load_model(config, reader, p), shape, tags)
 

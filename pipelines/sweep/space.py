@@ -15,7 +15,7 @@ from cu_core.config import RunConfig
 from cu_core.config_io import config_from, one_line
 from cu_core.errors import ConfigError
 from cu_core.methods.contrastive import Contrastive
-from cu_core.models.build import IMAGE_TEXT
+from cu_core.models.build import reads_captions
 from cu_core.storage import named_file, shown
 from cu_core.yaml_io import merge
 from pipelines.grid.ranges import Space
@@ -45,7 +45,7 @@ class Sweep:
     def trial_config(self, drawn: Settings) -> RunConfig:
         """What a trial runs; without oracles where only the proxy counts."""
         tuning = self.config.tuning
-        pairs = str(self.base.get("model", {}).get("name", "")).startswith(tuple(IMAGE_TEXT))
+        pairs = reads_captions(str(self.base.get("model", {}).get("name", "")))
         audits = {
             *CHECKED,
             *(["retrieval"] if pairs else []),

@@ -171,9 +171,10 @@ def use_server(uri: str) -> None:
 
 
 def _plain(config: RunConfig) -> str:
-    """The model's name without what a registry does not take: colons, and paths of image-text models."""
+    """The model's name without what a registry does not take: colons, and paths of models that lie in files."""
     prefix, _, rest = config.model.name.partition(":")
-    return f"{prefix}.{Path(rest).stem}" if config.model.reads_captions else config.model.name.replace(":", ".")
+    in_files = config.model.reads_captions or config.model.library == "transformers"
+    return f"{prefix}.{Path(rest).stem}" if in_files else config.model.name.replace(":", ".")
 
 
 def register(

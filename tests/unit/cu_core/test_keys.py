@@ -56,7 +56,7 @@ def keys_of(config: RunConfig) -> dict[str, str]:
 def changed_by(path: str, base: str) -> set[str]:
     """What a reader would expect, said again without the table under test."""
     part = path.partition(".")[0]
-    if path in PLACES_AND_SPEED | CONTENT or part == "request" or path == "model.key_map":
+    if path in PLACES_AND_SPEED | CONTENT or part == "request" or path in ("model.key_map", "model.weights_key"):
         return set()
     if path in ("workers.count", "workers.min_count"):
         return {"unlearned", "report"} if base == "per_rank" else set()
