@@ -16,6 +16,7 @@ from cu_core.errors import ConfigError
 from cu_core.methods.table import METHODS
 from cu_core.models.build import IMAGE_TEXT
 from cu_core.presets import preset_for
+from cu_core.secrets import masked_settings
 from cu_core.types import RequestKind
 from cu_core.validation import check_keys
 from cu_core.yaml_io import merge, overridden, read_yaml
@@ -70,8 +71,8 @@ def config_from(values: Mapping[str, Any]) -> RunConfig:
 
 
 def as_plain(config: RunConfig) -> dict[str, Any]:
-    """Convert the resolved configuration to plain JSON types."""
-    plain: dict[str, Any] = RUN_CONFIG.dump_python(config, mode="json")
+    """Convert the resolved configuration to plain JSON types; passwords in addresses are hidden."""
+    plain: dict[str, Any] = masked_settings(RUN_CONFIG.dump_python(config, mode="json"))
     return plain
 
 

@@ -15,8 +15,8 @@ from pyarrow import fs
 from cu_core.errors import UserError
 
 HERE = fs.LocalFileSystem()
-LAST = ("manifest.json", "meta.json", "result.json")
-"""Files that mark a folder as complete; they are sent after the others."""
+LAST = ("manifest.json", "meta.json", "result.json", "run.json")
+"""Files that mark a folder as complete, or as a run; they are sent after the others."""
 GROWING: set[str] = set()
 """Names of files that are rewritten repeatedly, by one machine after another, so that a copy may be outdated. Code that
 writes such files adds their names."""

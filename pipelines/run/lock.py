@@ -59,6 +59,14 @@ def run_lock(folder: Path) -> Iterator[None]:
                 _write(folder, own, None)
 
 
+def at_work(folder: Path) -> str:
+    """Who works on the run, as far as this machine can tell without waiting; empty if no one does."""
+    other = _read(folder)
+    if not other or (_machine().items() <= other.items() and not _lives(folder, other)):
+        return ""
+    return f"process {other['pid']} on {other['host']}"
+
+
 def _refusal(folder: Path, other: dict[str, Any]) -> ConfigError:
     return ConfigError(
         f"--resume {folder.name}: process {other['pid']} on {other['host']} is at work on that run; wait for it, or "

@@ -22,7 +22,7 @@ from cu_core.errors import ConfigError
 from cu_core.files import atomic_file, file_sha256
 from cu_core.run import foreign_model, fresh_model, made_elsewhere, open_reader, open_split
 from cu_core.storage import fetched, named_file, place, shown
-from pipelines.tracking.mlflow_runs import tracking_uri, use_server
+from pipelines.tracking.server import open_client, tracking_uri, use_server
 
 
 @dataclass(frozen=True)
@@ -92,6 +92,7 @@ def absolute(config: RunConfig) -> RunConfig:
     weights = config.model.weights
     if weights and is_mlflow(weights):
         try:
+            open_client(config)
             use_server(tracking_uri(config))
             found = Path(download_artifacts(artifact_uri=weights))
         except MlflowException as error:

@@ -37,6 +37,7 @@ from pipelines.sweep.ray_tune import TrialResult, run_trials
 from pipelines.sweep.result import DEFAULT, WINNER, SweepResult
 from pipelines.sweep.space import Sweep
 from pipelines.sweep.trial import trial_cell
+from pipelines.tracking.mlflow_runs import check_tracking
 
 
 def run_sweep(sweep: Sweep, name: str, resume: bool) -> SweepResult:
@@ -52,6 +53,7 @@ def run_sweep(sweep: Sweep, name: str, resume: bool) -> SweepResult:
     folder = config.store / "sweeps" / name
     digest = digest_of([sweep.base, asdict(sweep.config), sweep.calibrate])
     _check_folder(folder, digest, resume)
+    check_tracking(config)
     with ray_session(config):
         write_text(folder / "sweep.json", json.dumps({"digest": digest}))
         recorder = Recorder(config, f"sweep {name}", asdict(sweep.config), f"{name} {digest}")
