@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
 import os
+import shutil
 import tempfile
-from pathlib import Path
 from typing import Any
 
 import grpc
@@ -24,12 +25,12 @@ HOME = "127.0.0.1"
 
 
 def start_ray(address: str) -> None:
-    """Raises: ConfigError, within seconds, if no cluster answers there, or this machine is too busy for one of its own."""
+    """Raises: ConfigError, within seconds, if no cluster answers there; or if this machine is too busy for its own."""
     alone = address == "local"
     if not alone and (found := _why_silent(address)):
         raise ConfigError(
-            f"RAY_ADDRESS: no cluster answers at {masked(address)}: {found}. Start it, or unset RAY_ADDRESS to compute on "
-            f"this machine."
+            f"RAY_ADDRESS: no cluster answers at {masked(address)}: {found}. Start it, or unset RAY_ADDRESS to compute "
+            f"on this machine."
         )
     root = logging.getLogger()
     before = root.handlers[:], root.level
@@ -74,15 +75,16 @@ def _options_of_own() -> dict[str, Any]:
     if len(os.fsencode(os.path.abspath(named))) > LONGEST:
         variable = "RAY_TMPDIR" if os.environ.get("RAY_TMPDIR") else "TMPDIR"
         try:
-            short = Path(tempfile.mkdtemp(prefix="cu-ray-", dir=SHORT))
+            short = tempfile.mkdtemp(prefix="cu-ray-", dir=SHORT)
         except OSError as error:
             raise ConfigError(
-                f"{variable}: {named} is longer than the {LONGEST} letters that Ray's sockets allow, and {SHORT} cannot be "
-                f"written; set RAY_TMPDIR to a short folder."
+                f"{variable}: {named} is longer than the {LONGEST} letters that Ray's sockets allow, and {SHORT} "
+                f"cannot be written; set RAY_TMPDIR to a short folder."
             ) from error
         console.print(
             f"{variable} is longer than the {LONGEST} letters that Ray's sockets allow: Ray uses {short}",
             highlight=False, markup=False, soft_wrap=True,
         )  # fmt: skip
-        options["_temp_dir"] = str(short)
+        atexit.register(shutil.rmtree, short, ignore_errors=True)
+        os.environ["TMPDIR"] = options["_temp_dir"] = short  # Ray's processes make sockets of their own there
     return options
