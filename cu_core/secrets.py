@@ -9,7 +9,7 @@ from typing import Any
 MASK = "***"
 _USER = re.compile(r"(?<=://)(?:[^\s/:@'\"]*:(?!\d+/)[^\s'\"]*|[^\s/@'\"]+)@")
 """User and password of an address; a password may hold a slash, which the port of a host without password does not."""
-_WORDS = r"(?:password|passwd|pwd|secret|token|credentials?|signature|sig|api[_-]?key|access[_-]?key)"
+_WORDS = r"(?:passwords?|passwd|pwd|secrets?|tokens?|credentials?|signature|sig|api[_-]?key|access[_-]?key)"
 _NAME = rf"(?<![A-Za-z])(?:[\w-]*[_-])?{_WORDS}(?:[_-](?!(?:file|path)\b)[\w-]+)?"
 _QUERY = re.compile(rf"([?&]{_NAME}=)[^\s&'\"]+", re.IGNORECASE)
 _PAIR = re.compile(rf"({_NAME}['\"]?\s*[=:]\s*['\"]?)(?![=\s])[^\s'\",;&}}\]]+", re.IGNORECASE)

@@ -6,18 +6,19 @@ import sys
 from typing import Any
 
 from cu_core.errors import UserError
+from cu_core.secrets import masked
 
 
 def explain(error: BaseException) -> str | None:
     """One line, or None for what is not a user's mistake (its traceback is wanted)."""
     cause = root_cause(error)
     if isinstance(cause, UserError):
-        return " ".join(str(cause).split())
+        return masked(" ".join(str(cause).split()))
     if isinstance(cause, OSError):
         where = f" ({cause.filename})" if cause.filename else ""
-        return f"{cause.strerror or cause}{where}."
+        return masked(f"{cause.strerror or cause}{where}.")
     if isinstance(cause, _loaded("mlflow.exceptions", "MlflowException")):
-        return f"MLflow: {str(cause).splitlines()[0][:300]}"
+        return masked(f"MLflow: {str(cause).splitlines()[0][:300]}")
     return None
 
 
