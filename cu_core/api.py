@@ -22,7 +22,7 @@ from cu_core.config import RunConfig
 from cu_core.config_io import config_from
 from cu_core.data.convert import SplitPlan, assign_splits
 from cu_core.data.datasets import Rows, dataset_source
-from cu_core.data.forget_split import ForgetSplit
+from cu_core.data.forget_split import ForgetSplit, RowLimits
 from cu_core.data.loader import Batches, UnlearnStream
 from cu_core.data.requests import ForgetSet, resolve_request
 from cu_core.data.schema import SPLITS, Split
@@ -328,7 +328,6 @@ def _split(config: RunConfig, data: ShardReader, forget: ForgetSet, seed: int) -
         data,
         forget,
         seed=seed,
-        stop_rows=config.audit.stop_rows,
-        max_rows=config.audit.max_rows,
+        limits=RowLimits(config.audit.stop_rows, config.audit.max_rows),
         halve=config.halves_forget_rows,
     )

@@ -17,7 +17,7 @@ from statistics import median
 import torch
 
 from cu_core.config import RunConfig
-from cu_core.data.forget_split import ForgetSplit
+from cu_core.data.forget_split import ForgetSplit, RowLimits
 from cu_core.data.loader import UnlearnStream
 from cu_core.data.requests import resolve_request
 from cu_core.errors import UserError
@@ -63,8 +63,7 @@ def fresh_loop(config: RunConfig, hooks: Hooks, steps: int) -> Loop:
         reader,
         forget,
         seed=config.seed,
-        stop_rows=config.audit.stop_rows,
-        max_rows=1,
+        limits=RowLimits(config.audit.stop_rows, 1),
         retain_shards=config.data.retain_shards,
     )
     model = fresh_model(config, reader, config.seed)

@@ -26,6 +26,7 @@ from cu_core.types import RequestKind
 from cu_core.unlearn.optim import OptimizerConfig
 from cu_core.unlearn.stopping import StopConfig
 from cu_core.unlearn.trace import SKIPPED, TRACED, WARM_UP
+from cu_core.validation import INTERNAL
 from cu_core.workers import TrackingConfig, WorkersConfig
 
 PROFILED_STEPS = SKIPPED + WARM_UP + TRACED
@@ -37,8 +38,8 @@ class DataConfig:
 
     path: str = "data/digits"
     """Folder or address (s3://bucket/folder) that `cu data pack` wrote."""
-    half: int | None = None
-    """Train on a random half of the training rows, drawn with this number. `cu audit-strong` sets it for its pools."""
+    half: int | None = field(default=None, metadata=INTERNAL)
+    """Train on a random half of the training rows, drawn with this number: the models of a pool."""
     retain_shards: int | None = None
     """Number of training shards from which retain rows are drawn, chosen by the seed; ``null``: all shards. It is for
     data sets too large to be read as a whole. A few more shards are opened for the retain figures of the audit.
@@ -48,7 +49,7 @@ class DataConfig:
         if self.retain_shards is not None and self.retain_shards < 1:
             raise UserError(f"retain_shards must be at least 1, got {self.retain_shards}")
         if self.retain_shards is not None and self.half is not None:
-            raise UserError("retain_shards cannot be had together with half (pools of models on random halves)")
+            raise UserError("data.retain_shards cannot be used for pools of models on random halves")
 
 
 @dataclass(frozen=True, kw_only=True)

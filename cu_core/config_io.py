@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -10,26 +11,30 @@ import yaml
 from pydantic import TypeAdapter, ValidationError
 
 from cu_core import validation
-from cu_core.config import RunConfig
+from cu_core.audit.subject import AuditConfig
+from cu_core.config import DataConfig, RunConfig
 from cu_core.data.requests import RESOLVERS
 from cu_core.errors import ConfigError
 from cu_core.methods.table import METHODS
 from cu_core.models.build import IMAGE_TEXT
 from cu_core.presets import preset_for
+from cu_core.removed import check_removed
 from cu_core.secrets import masked_settings
 from cu_core.types import RequestKind
 from cu_core.validation import check_keys
 from cu_core.yaml_io import merge, overridden, read_yaml
 
 RUN_CONFIG = TypeAdapter(RunConfig)
+NOTHING: Mapping[str, Any] = {}
 
 
-def load_config(path: Path | None, overrides: Sequence[str] = ()) -> RunConfig:
+def load_config(path: Path | None, overrides: Sequence[str] = (), *, record: bool = False) -> RunConfig:
     """Load a run's configuration: defaults < preset < YAML file < ``key.path=value`` overrides.
 
     Args:
         path: YAML file, or ``None`` for the defaults.
         overrides: Strings ``key.path=value``.
+        record: Whether the file was written by a run, and so may hold internal settings.
 
     Returns:
         The validated configuration.
@@ -43,27 +48,36 @@ def load_config(path: Path | None, overrides: Sequence[str] = ()) -> RunConfig:
         for key, command in (("space", "sweep"), ("methods", "compare")):
             if key in values and "base" in values:
                 raise ConfigError(f"{path} is made for `cu {command}`; this command takes a run's configuration.")
-    return config_from(overridden(values, overrides))
+    internal = split_internal(values) if record else {}
+    return config_from(overridden(values, overrides), internal)
 
 
-def config_from(values: Mapping[str, Any]) -> RunConfig:
+def config_from(values: Mapping[str, Any], internal: Mapping[str, Any] = NOTHING) -> RunConfig:
     """Validate a plain mapping; values that it does not give come from the preset and the defaults.
+
+    Args:
+        values: What the user set.
+        internal: Settings that users cannot set, e.g. ``{"audit": {"report_on": "stop"}}``.
+
+    Returns:
+        The validated configuration.
 
     Raises:
         ConfigError: A key or value is not valid.
     """
-    check_keys(values, RunConfig, "")
     request = values.get("request", {})
     by = request.get("kind", "by_class") if isinstance(request, Mapping) else "by_class"
     method, model = values.get("method", {}), values.get("model", {})
     pairs = isinstance(model, Mapping) and str(model.get("name", "")).startswith(tuple(IMAGE_TEXT))
     own = "contrastive_clip" if pairs else "contrastive"
     name = method.get("name", own) if isinstance(method, Mapping) else own
+    check_removed(values, str(name))
+    check_keys(values, RunConfig, "")
     kind: RequestKind = "class" if by == "by_class" or (pairs and by == "by_concept") else "sample"
     if pairs and values.get("preset") == "paper":
         raise ConfigError("preset: paper is for classifiers; an image-text model has the default only.")
     preset = preset_for(values.get("preset", "default"), kind, name, pairs)
-    merged = merge(merge({"request": {"kind": by}, "method": {"name": name}}, preset), values)
+    merged = merge(merge(merge({"request": {"kind": by}, "method": {"name": name}}, preset), values), internal)
     try:
         return RUN_CONFIG.validate_python(merged)
     except ValidationError as error:
@@ -71,9 +85,27 @@ def config_from(values: Mapping[str, Any]) -> RunConfig:
 
 
 def as_plain(config: RunConfig) -> dict[str, Any]:
-    """Convert the resolved configuration to plain JSON types; passwords in addresses are hidden."""
+    """Convert the resolved configuration to plain JSON types.
+
+    Internal settings appear only where they are not the default; passwords in addresses are hidden.
+    """
     plain: dict[str, Any] = masked_settings(RUN_CONFIG.dump_python(config, mode="json"))
+    internal = split_internal(plain)
+    for part, values in internal.items():
+        unset = getattr(RunConfig(), part)
+        plain[part] |= {key: value for key, value in values.items() if value != getattr(unset, key)}
     return plain
+
+
+def split_internal(values: dict[str, Any]) -> dict[str, Any]:
+    """Take the internal settings out of plain ``values`` and return them."""
+    found: dict[str, Any] = {}
+    for part, kind in (("data", DataConfig), ("audit", AuditConfig)):
+        held = values.get(part)
+        names = [f.name for f in fields(kind) if f.metadata.get("internal")]
+        if isinstance(held, dict) and (own := {name: held.pop(name) for name in names if name in held}):
+            found[part] = own
+    return found
 
 
 def dump_config(config: RunConfig) -> str:

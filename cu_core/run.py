@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -14,7 +15,7 @@ from torch import nn
 
 from cu_core.checkpoint import TrainState, copy_weights, load_weights, read_meta, save_model
 from cu_core.config import RunConfig
-from cu_core.data.forget_split import ForgetSplit
+from cu_core.data.forget_split import ForgetSplit, RowLimits
 from cu_core.data.loader import Batches, UnlearnStream
 from cu_core.data.requests import ForgetSet, load_forget_set
 from cu_core.data.shard_reader import ShardReader
@@ -69,8 +70,7 @@ def open_split(config: RunConfig, reader: ShardReader, forget_file: Path | None)
         reader,
         forget,
         seed=config.seed,
-        stop_rows=config.audit.stop_rows,
-        max_rows=config.audit.max_rows,
+        limits=RowLimits(config.audit.stop_rows, config.audit.max_rows),
         tuning=config.audit.report_on == "stop",
         halve=config.halves_forget_rows,
         retain_shards=config.data.retain_shards,
@@ -129,6 +129,21 @@ def foreign_model(config: RunConfig, reader: ShardReader) -> Classifier:
     model = fresh_model(config, reader, config.seed)
     restore_foreign(model, config.model, load_weights(Path(str(config.model.weights))))
     return model
+
+
+def check_model(config: RunConfig, reader: ShardReader) -> None:
+    """Check that the run's model can be built and takes the weights that ``model.weights`` names.
+
+    It is built on the meta device, without memory for weights. Own models and published weights are made by code of
+    others, which may not support that; they are built as they are.
+
+    Raises:
+        UserError: The model is unknown, or the weights belong to another.
+    """
+    model = config.model
+    as_it_is = model.weights == "pretrained" or (":" in model.name and not model.reads_captions)
+    with contextlib.nullcontext() if as_it_is else torch.device("meta"):
+        foreign_model(config, reader) if config.weights_file else fresh_model(config, reader, config.seed)
 
 
 def _save(folder: Path, model: Classifier, config: RunConfig, device: str, meta: Mapping[str, Any]) -> None:

@@ -13,6 +13,9 @@ from pydantic import ValidationError
 
 from cu_core.errors import ConfigError
 
+INTERNAL = {"internal": True}
+"""Metadata of a field that commands set and configuration files cannot."""
+
 
 def _part_types(annotation: Any) -> list[Any]:
     options = (
@@ -26,7 +29,7 @@ def _part_types(annotation: Any) -> list[Any]:
 def check_keys(values: Mapping[str, Any], kind: Any, path: str, of: str = "") -> None:
     """Unknown keys, before validation: the message names the nearest valid one, or those ``of`` a kind."""
     hints = typing.get_type_hints(kind)
-    names = [f.name for f in dataclasses.fields(kind)]
+    names = _names(kind)
     for key, value in values.items():
         if key not in names:
             _unknown_key(f"{path}{key}", str(key), names, of)
@@ -48,7 +51,7 @@ def check_keys(values: Mapping[str, Any], kind: Any, path: str, of: str = "") ->
 
 
 def _names(kind: Any) -> list[str]:
-    return [f.name for f in dataclasses.fields(kind)]
+    return [f.name for f in dataclasses.fields(kind) if not f.metadata.get("internal")]
 
 
 def _unknown_key(path: str, key: str, names: Sequence[str], of: str = "") -> None:

@@ -13,6 +13,7 @@ from cu_core.errors import UserError
 from cu_core.models.classifier import Classifier
 from cu_core.types import MetricResult
 from cu_core.unlearn.evaluate import Predictions, predict
+from cu_core.validation import INTERNAL
 
 AuditName = Literal[
     "accuracy", "membership", "output_distance", "neighbours", "representation", "relearning", "rebound", "retrieval"
@@ -37,7 +38,7 @@ class AuditConfig:
     """Largest number of retain rows and of holdout rows that are evaluated; of test rows, five times as many."""
     stop_rows: int = 500
     """Largest number of rows of each part of the stop set."""
-    report_on: Literal["test", "stop"] = "test"
+    report_on: Literal["test", "stop"] = field(default="test", metadata=INTERNAL)
     """Rows behind the figures. ``stop``: the stop set; searches use it so that they do not see reported rows."""
     optimizer: Literal["sgd", "adamw"] = "sgd"
     """Optimizer of the steps that measure rebound and relearning."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +33,15 @@ class RowSet:
         return len(self.rows)
 
 
+class RowLimits(NamedTuple):
+    """Largest numbers of rows of a set."""
+
+    stop: int
+    """Of each part of the stop set."""
+    measured: int
+    """Of retain rows and of holdout rows that are evaluated; of test rows, five times as many."""
+
+
 class ForgetSplit:
     """Sets of one request on one data set; all are functions of the data, the request and ``seed``.
 
@@ -41,7 +51,7 @@ class ForgetSplit:
     reported with another. Fewer than ``FEWEST_HALVED`` forget rows are not halved: all decide, and all are reported.
     Without ``halve`` no forget row decides.
 
-    At most ``max_rows`` rows of a set are evaluated, drawn without looking at the data.
+    At most ``limits`` rows of a set are evaluated, drawn without looking at the data.
 
     With ``tuning``, the stop set is reported instead: test and holdout rows are not used, and of a sample request only
     the half that decides. The one exception is ``forget_set``, all rows of the request.
@@ -61,8 +71,7 @@ class ForgetSplit:
         forget: ForgetSet,
         *,
         seed: int,
-        stop_rows: int,
-        max_rows: int,
+        limits: RowLimits,
         tuning: bool = False,
         halve: bool = True,
         retain_shards: int | None = None,
@@ -74,7 +83,7 @@ class ForgetSplit:
                     f"(val decides when to stop and serves as non-members)."
                 )
         self.reader, self.forget, self.seed = reader, forget, seed
-        self.stop_rows, self.max_rows, self.tuning, self.halve = stop_rows, max_rows, tuning, halve
+        self.limits, self.tuning, self.halve = limits, tuning, halve
         self.retain_shards = retain_shards
         self.num_train = reader.num_rows("train")
         if retain_shards is None:
@@ -131,7 +140,7 @@ class ForgetSplit:
     def retain_train(self) -> RowSet:
         """Retain rows on which accuracy and attacks are measured."""
         pool = self.measured
-        order = EpochOrder(pool.size, self.seed + Salt.MEASURED_ROWS).at(0, min(pool.size, self.max_rows))
+        order = EpochOrder(pool.size, self.seed + Salt.MEASURED_ROWS).at(0, min(pool.size, self.limits.measured))
         return RowSet("train", np.sort(pool.rows(order)))
 
     def _in_class(self, rows: RowSet) -> NDArray[np.bool_]:
@@ -160,27 +169,27 @@ class ForgetSplit:
     def stop_forget(self) -> RowSet:
         """Unseen rows of the forgotten class (class request); empty for samples."""
         half = self._val_halves[0]
-        return RowSet("val", half.rows[self._in_class(half)][: self.stop_rows])
+        return RowSet("val", half.rows[self._in_class(half)][: self.limits.stop])
 
     @cached_property
     def stop_retain(self) -> RowSet:
         """Unseen rows of what is retained: the guard of utility, and the target of a sample request."""
         half = self._val_halves[0]
-        return RowSet("val", half.rows[~self._in_class(half)][: self.stop_rows])
+        return RowSet("val", half.rows[~self._in_class(half)][: self.limits.stop])
 
     @cached_property
     def holdout(self) -> RowSet:
         """Rows never trained on that decide nothing: non-members for attacks; has all rows of a forgotten class."""
         half = self._val_halves[0 if self.tuning else 1]
         inside = self._in_class(half)
-        return RowSet("val", np.sort(np.concatenate([half.rows[inside], half.rows[~inside][: self.max_rows]])))
+        return RowSet("val", np.sort(np.concatenate([half.rows[inside], half.rows[~inside][: self.limits.measured]])))
 
     @cached_property
     def _test(self) -> RowSet:
         if self.tuning:
-            return RowSet("val", self._val_halves[0].rows[: 5 * self.max_rows])
+            return RowSet("val", self._val_halves[0].rows[: 5 * self.limits.measured])
         rows = self._unseen("test")
-        order = EpochOrder(len(rows), self.seed + Salt.TEST_ROWS).at(0, min(len(rows), 5 * self.max_rows))
+        order = EpochOrder(len(rows), self.seed + Salt.TEST_ROWS).at(0, min(len(rows), 5 * self.limits.measured))
         return RowSet("test", rows[np.sort(order)])
 
     @cached_property

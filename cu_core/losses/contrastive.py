@@ -15,6 +15,15 @@ from cu_core.dist import gather_rows, rank, sum_over_ranks, world_size
 from cu_core.errors import UserError
 
 
+class Embedded(NamedTuple):
+    """Rows as the loss sees them."""
+
+    unit: Tensor
+    """Embeddings of unit norm, (rows, D)."""
+    labels: Tensor
+    """(rows,)."""
+
+
 class AnchorTerms(NamedTuple):
     """Parts of equations 5 and 6 for each anchor, each (N,)."""
 
@@ -29,10 +38,8 @@ class AnchorTerms(NamedTuple):
 
 
 def anchor_terms(
-    anchors_ND: Tensor,
-    labels_N: Tensor,
-    retain_MD: Tensor,
-    retain_labels_M: Tensor,
+    anchors: Embedded,
+    retain: Embedded,
     *,
     temperature: float,
     pull_weights_NM: Tensor | None = None,
@@ -44,10 +51,8 @@ def anchor_terms(
     Equation 6 (class requests, P(i) empty) is the pull plus the constant log|N(i)|, which has no gradient.
 
     Args:
-        anchors_ND: Unit embeddings of the anchors, (N, D).
-        labels_N: Their labels, (N,).
-        retain_MD: Unit embeddings of the retain rows, (M, D).
-        retain_labels_M: Their labels, (M,).
+        anchors: The anchors, N rows.
+        retain: The retain rows, M rows.
         temperature: tau; positive.
         pull_weights_NM: Weights that replace the mean over N(i) by a weighted mean, (N, M). They are normalised here.
         own_class_pulls: Whether retain rows of the anchor's class also pull, with their weights.
@@ -63,8 +68,8 @@ def anchor_terms(
     """
     if temperature <= 0:
         raise UserError(f"temperature must be positive, got {temperature}.")
-    scores = anchors_ND @ retain_MD.T / temperature
-    same = labels_N[:, None] == retain_labels_M[None, :]
+    scores = anchors.unit @ retain.unit.T / temperature
+    same = anchors.labels[:, None] == retain.labels[None, :]
     pulls = torch.ones_like(same) if own_class_pulls else ~same
     weights = pulls.to(scores.dtype)
     if pull_weights_NM is not None:

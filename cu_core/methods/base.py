@@ -25,7 +25,7 @@ from cu_core.types import Batch, Losses, RequestKind, UnlearnBatch
 MethodState = dict[str, Tensor]
 ModelKind = Literal["classifier", "image-text"]
 EVERY_MODEL: tuple[ModelKind, ...] = ("classifier", "image-text")
-Need = Literal["forget rows", "retain rows", "labels", "unseen rows", "frozen original", "untrained model"]
+Need = Literal["forget rows", "retain rows", "labels", "frozen original", "untrained model"]
 BOTH: tuple[RequestKind, ...] = ("class", "sample")
 ROWS_AT_ONCE = 64
 

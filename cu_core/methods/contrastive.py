@@ -16,17 +16,17 @@ from cu_core.dist import gather_rows, global_counts
 from cu_core.errors import UserError
 from cu_core.losses.classification import cross_entropy_share, soft_cross_entropy_share
 from cu_core.losses.contrastive import (
+    Embedded,
     anchor_terms,
     class_weights,
-    dispersion_share,
     dispersion_sum,
     kept_cosine_share,
     without_classes,
 )
+from cu_core.methods.bank import gather_measured
 from cu_core.methods.base import EVERY_MODEL, Method, Need, Preparation, StepContext, detached, require
 from cu_core.methods.fit import in_full
 from cu_core.methods.forests import forest_shares
-from cu_core.methods.guidance import gather_measured, neighbour_shares
 from cu_core.salts import Salt
 from cu_core.types import Batch, Losses, Outputs, RequestKind, UnlearnBatch
 
@@ -54,58 +54,45 @@ class Contrastive(Method):
     """Weight of the cross-entropy on retain rows."""
     detach_retain: bool = True
     """No gradient through the retain embeddings (the paper lets it flow)."""
-    pull_weights: Literal["uniform", "tilted", "neighbours", "peers", "forests"] = "uniform"
+    pull_weights: Literal["uniform", "tilted", "forests"] = "uniform"
     """The target: how the classes of retain rows are weighted in the pull. ``uniform``: all alike. ``tilted``: by the
-    original's answer with the forgotten classes masked. ``neighbours``: by the classes of the anchor's nearest retain
-    rows in the original's hidden feature, its own class included. ``peers`` (samples): by the mean of ``neighbours``
-    and of the original's answers to unseen rows whose neighbours agree with their label as much, the latter the less
-    the more the request was selected. ``forests``: by random forests on pixels and lower layers, fitted on retain rows,
-    together with a head."""
+    original's answer with the forgotten classes masked. ``forests``: by random forests on pixels and lower layers,
+    fitted on retain rows, together with a head."""
     push_weights: Literal["uniform", "excess"] = "uniform"
     """How strongly an anchor is pushed. ``excess``: by how much more confident the original is of its class than the
     target. Samples that are not memorised are not pushed."""
     pull_form: Literal["linear", "softmax"] = "linear"
     """``linear``: the paper's mean similarity; ``softmax``: cross-entropy between the weights and the softmax of the
     similarities."""
-    smoothing: float = 0.0
-    """Number of pseudo-neighbours, spread over all classes, that are added to the ten real neighbours."""
     bank: int = 1500
-    """Number of retain rows among which neighbours are searched, and on which forests are fitted."""
+    """Number of retain rows on which forests are fitted."""
     lambda_prototype: float = 0.0
     """Weight of the soft relabelling: cross-entropy between the target and the anchor's softmax over all classes, with
     the classifier's rows as prototypes. The head forgets too, not the embedding alone."""
-    lambda_dispersion: float = 0.0
-    """Weight of the mean cosine among forget rows of the batch, which is minimised."""
     lambda_cosine: float = 0.0
     """Weight of the kept cosine: the squared difference between the mean cosine among forget rows of the batch and
     the value expected of a model that never learned them, a little less than the original's (``LOOSENED``;
     docs/results/targets.md)."""
-    queue_size: int = 0
-    """Number of earlier retain embeddings that are kept as additional retain rows."""
     feature: Literal["embedding", "hidden"] = "embedding"
     """Layer whose output is contrasted."""
 
     def __post_init__(self) -> None:
         if self.temperature <= 0:
             raise UserError(f"temperature must be positive, got {self.temperature}")
-        weights = self.lambda_ul, self.lambda_ce, self.lambda_prototype, self.lambda_dispersion, self.lambda_cosine
-        if min(*weights, self.queue_size) < 0:
-            raise UserError(
-                "lambda_ul, lambda_ce, lambda_prototype, lambda_dispersion, lambda_cosine, queue_size must not be "
-                "negative"
-            )
-        if self.bank < 1 or self.smoothing < 0:
-            raise UserError("bank must be at least 1, smoothing not negative")
+        if min(self.lambda_ul, self.lambda_ce, self.lambda_prototype, self.lambda_cosine) < 0:
+            raise UserError("lambda_ul, lambda_ce, lambda_prototype and lambda_cosine must not be negative")
+        if self.bank < 1:
+            raise UserError("bank must be at least 1")
 
     def needs(self) -> frozenset[Need]:
-        """Also the frozen original for ``tilted``, and unseen rows for ``peers``."""
-        own: dict[str, Need] = {"tilted": "frozen original", "peers": "unseen rows"}
-        return super().needs() | {need for weights, need in own.items() if weights == self.pull_weights}
+        """Also the frozen original for ``tilted``."""
+        own: set[Need] = {"frozen original"} if self.pull_weights == "tilted" else set()
+        return super().needs() | own
 
     @property
     def looks_up(self) -> bool:
         """Whether the weights of the pull are computed once, in ``prepare``."""
-        return self.pull_weights in ("neighbours", "peers", "forests")
+        return self.pull_weights == "forests"
 
     def rows_to_prepare(self, num_forget: int, num_retain: int, num_classes: int) -> int:
         """The forget rows and the bank if weights are looked up; also the rows on which the cosine is measured."""
@@ -128,10 +115,7 @@ class Contrastive(Method):
         return rows
 
     def _look_up(self, prep: Preparation) -> int:
-        if self.pull_weights == "forests":
-            found = forest_shares(prep, self.bank)
-        else:
-            found = neighbour_shares(prep, self.bank, self.smoothing, peers=self.pull_weights == "peers")
+        found = forest_shares(prep, self.bank)
         prep.state.update({"ids": found.sample_ids, "shares": found.shares, "excess": found.excess})
         return found.rows
 
@@ -146,46 +130,30 @@ class Contrastive(Method):
                 "method.terms=push has no effect on a class request: no retain row shares the class, so "
                 "the loss is zero (equation 6). Use terms=pull or both."
             )
-        if request_kind == "class" and self.pull_weights == "peers":
-            raise UserError(
-                "method.pull_weights=peers looks for what an unseen row of the same class is answered, and a forgotten "
-                "class has none; set method.pull_weights=tilted or neighbours."
-            )
         weights_idle = self.pull_weights != "uniform" and not self.lambda_prototype
         if self.terms == "push" and (weights_idle or self.pull_form != "linear"):
             raise UserError("method.pull_weights and method.pull_form have no effect with method.terms=push.")
-        if self.smoothing and self.pull_weights not in ("neighbours", "peers"):
-            raise UserError("method.smoothing has no effect without method.pull_weights=neighbours or peers.")
         if not self.looks_up and self.bank != type(self).bank:
-            raise UserError("method.bank has no effect without method.pull_weights=neighbours, peers or forests.")
+            raise UserError("method.bank has no effect without method.pull_weights=forests.")
         if self.push_weights == "excess" and (not self.looks_up or self.terms == "pull"):
-            raise UserError(
-                "method.push_weights=excess needs method.pull_weights=neighbours, peers or forests, and a push."
-            )
+            raise UserError("method.push_weights=excess needs method.pull_weights=forests, and a push.")
         if self.lambda_prototype and self.pull_weights == "uniform":
-            raise UserError("method.lambda_prototype needs method.pull_weights=tilted, neighbours, peers or forests.")
-        idle = self.pull_form != "linear" or self.terms != "both" or self.queue_size
+            raise UserError("method.lambda_prototype needs method.pull_weights=tilted or forests.")
+        idle = self.pull_form != "linear" or self.terms != "both"
         if self.lambda_ul == 0 and (idle or weights_idle):
             raise UserError(
-                "method.lambda_ul=0 switches the unlearning loss off: terms, pull_form, pull_weights and queue_size "
-                "then have no effect."
+                "method.lambda_ul=0 switches the unlearning loss off: terms, pull_form and pull_weights then have no "
+                "effect."
             )
 
     def _unit(self, out: Outputs) -> Tensor:
         feature = out.embedding if self.feature == "embedding" else out.hidden
         return F.normalize(in_full(feature), dim=-1)
 
-    def _keys(self, context: StepContext, out: Outputs, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the retain embeddings of all ranks and of the queue, (M, D), and their labels, (M,)."""
+    def _keys(self, out: Outputs, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the retain embeddings of all ranks, (M, D), and their labels, (M,)."""
         local = self._unit(out)
-        keys, key_labels = gather_rows(local.detach() if self.detach_retain else local), gather_rows(labels)
-        if not self.queue_size:
-            return keys, key_labels
-        old = context.state.get("queue", keys.new_zeros(0, keys.shape[1])).to(keys)
-        old_labels = context.state.get("queue_labels", key_labels.new_zeros(0)).to(key_labels)
-        context.state["queue"] = torch.cat([keys.detach(), old])[: self.queue_size]
-        context.state["queue_labels"] = torch.cat([key_labels, old_labels])[: self.queue_size]
-        return torch.cat([keys, old]), torch.cat([key_labels, old_labels])
+        return gather_rows(local.detach() if self.detach_retain else local), gather_rows(labels)
 
     def _shares(self, context: StepContext, forget: Batch) -> Tensor | None:
         """Return how much each class pulls each anchor, (N, C); ``None`` if all rows of other classes pull equally."""
@@ -211,14 +179,12 @@ class Contrastive(Method):
         forget_labels = batch.forget.labels
         num_forget, num_retain = global_counts(len(batch.forget), len(batch.retain), device=forget_labels.device)
         anchors = self._unit(out["forget"])
-        keys, key_labels = self._keys(context, out["retain"], batch.retain.labels)
+        keys, key_labels = self._keys(out["retain"], batch.retain.labels)
         shares = self._shares(context, batch.forget)
 
         parts = anchor_terms(
-            anchors,
-            forget_labels,
-            keys,
-            key_labels,
+            Embedded(anchors, forget_labels),
+            Embedded(keys, key_labels),
             temperature=self.temperature,
             pull_weights_NM=None if shares is None else class_weights(shares, key_labels),
             own_class_pulls=self.looks_up,
@@ -250,5 +216,3 @@ class Contrastive(Method):
         if self.lambda_cosine:
             target = context.state["cosine"].to(anchors)
             yield self.lambda_cosine, "cosine_loss", kept_cosine_share(anchors, count, target)
-        if self.lambda_dispersion:
-            yield self.lambda_dispersion, "dispersion", dispersion_share(anchors, count)

@@ -17,9 +17,9 @@ from cu_core.dist import global_counts
 from cu_core.errors import UserError
 from cu_core.losses.contrastive import dispersion_share
 from cu_core.losses.image_text import drift_sum, pull_to_ceiling, push_to_floor, same_text
+from cu_core.methods.bank import bank_rows, gather_measured
 from cu_core.methods.base import Method, ModelKind, Need, Preparation, StepContext, detached, require
 from cu_core.methods.fit import Sets, caption_numbers, fit_share, gather_embeddings, in_full, scale_of
-from cu_core.methods.guidance import bank_rows, gather_measured
 from cu_core.models.classifier import Classifier
 from cu_core.models.image_text import ImageTextClassifier
 from cu_core.types import TEXTS, Batch, Losses, UnlearnBatch

@@ -9,6 +9,7 @@ rows, were not trained in this way. Their combined answer is close to what retra
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -17,9 +18,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from cu_core.dist import gather_rows, rank
+from cu_core.methods.bank import bank_rows, gather_measured
 from cu_core.methods.base import Preparation
 from cu_core.methods.fit import in_full
-from cu_core.methods.guidance import Neighbours, bank_rows, gather_measured
 from cu_core.types import Batch
 
 TREES = 200
@@ -35,7 +36,20 @@ SHARPNESS = 2.0
 """Power of the geometric mean: forests are less sure than models. Chosen on Fashion-MNIST, classes 7, 6, 3, 2."""
 
 
-def forest_shares(prep: Preparation, bank: int) -> Neighbours:
+class Target(NamedTuple):
+    """What a model that never saw F forget rows would answer."""
+
+    sample_ids: Tensor
+    """(F,), ascending."""
+    shares: Tensor
+    """(F, C): probability of each class."""
+    excess: Tensor
+    """(F,): how much surer the original is of the row's class than that, 0 to 1: how far it has memorised the row."""
+    rows: int
+    """Training rows that this rank forwarded."""
+
+
+def forest_shares(prep: Preparation, bank: int) -> Target:
     """Compute shares of classes for every forget row.
 
     They are the geometric mean of a head's answer and of the answers of forests, one on pixels and one on the features
@@ -69,7 +83,7 @@ def forest_shares(prep: Preparation, bank: int) -> Neighbours:
     place = labels[:, None]
     excess = (probs.gather(1, place) - shares.gather(1, place))[:, 0].clamp_min(0)
     order = ids.argsort()
-    return Neighbours(ids[order], shares[order], excess[order], own + more)
+    return Target(ids[order], shares[order], excess[order], own + more)
 
 
 def _pixels(images: Tensor) -> Tensor:

@@ -275,7 +275,7 @@ def restore(model: Classifier, weights: Weights, source: str, added: str = "") -
     """Load stored weights into the model.
 
     Args:
-        model: The model; it is changed in place.
+        model: The model; it is changed in place. On the meta device, names and shapes are checked and nothing more.
         weights: Name -> tensor.
         source: Name of their file, for the message.
         added: Prefix that was put before the names of the file, removed again in the message.
@@ -298,7 +298,8 @@ def restore(model: Classifier, weights: Weights, source: str, added: str = "") -
             f"{source} holds another model: {what[0]}; check model.*, or map the beginnings of names with "
             f'\'model.key_map={{"theirs.": ""}}\'.'
         )
-    model.load_state_dict(weights)
+    if not next(model.parameters()).is_meta:
+        model.load_state_dict(weights)
 
 
 def restore_foreign(model: Classifier, config: ModelConfig, weights: Weights) -> None:

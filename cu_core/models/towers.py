@@ -280,7 +280,9 @@ def open_clip_towers(name: str, pretrained: bool = False) -> OpenClip:
     try:
         # Published weights may be those of another activation than the name's own configuration has.
         quick = bool(tag and open_clip.get_pretrained_cfg(name, tag).get("quick_gelu"))
-        body = open_clip.create_model(name, pretrained=tag, load_weights=pretrained, force_quick_gelu=quick)
+        body = open_clip.create_model(
+            name, pretrained=tag, load_weights=pretrained, force_quick_gelu=quick, device=torch.get_default_device()
+        )
         config = {**open_clip.get_model_config(name), **({"quick_gelu": True} if quick else {})}
         return OpenClip(body, open_clip.get_tokenizer(name), config)
     except (OSError, RuntimeError) as error:

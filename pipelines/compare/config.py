@@ -57,8 +57,8 @@ class CompareConfig:
         if no_effect := sorted({"name", "request", "seed"} & {*self.set}):
             raise UserError(f"set.{no_effect[0]}: has no effect; requests and seeds of this file decide")
         audit = self.set.get("audit", {})
-        if isinstance(audit, Mapping) and (no_effect := sorted({"report_on", "forget_rows"} & {*audit})):
-            raise UserError(f"set.audit.{no_effect[0]}: has no effect; a comparison decides on which rows it reports")
+        if isinstance(audit, Mapping) and "forget_rows" in audit:
+            raise UserError("set.audit.forget_rows: has no effect; a comparison decides on which rows it reports")
         if not self.seeds or len(set(self.seeds)) < len(self.seeds):
             raise UserError(f"seeds must be different numbers, at least one, got {list(self.seeds)}")
         for label, competitor in self.methods.items():
@@ -108,7 +108,7 @@ class Comparison:
 
     def run_config(self, request: Settings, seed: int, *, tuning: bool) -> RunConfig:
         """What the cells of one request and seed share. A request that is drawn gets the cell's seed."""
-        return config_from(self._shared(request, seed, tuning))
+        return config_from(self._shared(request, seed, tuning), _reported_rows(tuning))
 
     def plain_config(self, seed: int) -> RunConfig:
         """What concerns the original alone, whatever is forgotten and how."""
@@ -117,7 +117,7 @@ class Comparison:
 
     def _shared(self, request: Settings, seed: int, tuning: bool) -> dict[str, Any]:
         drawn = {"seed": seed} if request.get("kind") in DRAWN else {}
-        audit: dict[str, Any] = {"report_on": "stop" if tuning else "test", "forget_rows": "half"}
+        audit: dict[str, Any] = {"forget_rows": "half"}
         if tuning:  # the search looks at the gap alone
             asked = self.base.get("audit", {}).get("audits")
             audit["audits"] = sorted(GAP_AUDITS if asked is None else GAP_AUDITS & set(asked))
@@ -160,7 +160,8 @@ class Comparison:
         if self.config.tuning is not None and not competitor.published:
             values = merge({"stop": asdict(StopConfig())}, values)  # a preset's own would favour its method
         values = merge(values, competitor.set)
-        return config_from(with_settings(values, {k: v for k, v in trial.items() if k != STEPS_FRAC}))
+        drawn = {k: v for k, v in trial.items() if k != STEPS_FRAC}
+        return config_from(with_settings(values, drawn), _reported_rows(tuning))
 
     def cell_config(
         self, label: str, trial: Settings, request: Settings, seed: int, *, tuning: bool, sizes: Sizes
@@ -176,6 +177,10 @@ class Comparison:
         except ConfigError as error:
             text = str(error)
             raise ConfigError(text if text.startswith("methods.") else f"methods.{label}: {text}") from error
+
+
+def _reported_rows(tuning: bool) -> dict[str, Any]:
+    return {"audit": {"report_on": "stop" if tuning else "test"}}
 
 
 def within_budget(config: RunConfig, budget: int, label: str, sizes: Sizes, steps_frac: float = 1.0) -> RunConfig:

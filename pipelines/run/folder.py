@@ -128,7 +128,7 @@ def find_run(config: RunConfig, digest: str, resume: str | None) -> tuple[RunCon
         fetch(own)
         what = []
         with contextlib.suppress(ConfigError):  # of another version, with other settings
-            what = differences(load_config(own).of_the_result(), config.of_the_result())
+            what = differences(load_config(own, record=True).of_the_result(), config.of_the_result())
         raise ConfigError(
             f"--resume {resume}: that run has another configuration "
             f"({'; '.join(what) or 'other data, or another version of this project'}); use {own}, or start a new run."

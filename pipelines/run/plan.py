@@ -20,7 +20,7 @@ from cu_core.data.schema import Manifest
 from cu_core.data.shard_reader import ShardReader
 from cu_core.errors import ConfigError
 from cu_core.files import atomic_file, file_sha256
-from cu_core.run import foreign_model, fresh_model, made_elsewhere, open_reader, open_split
+from cu_core.run import check_model, made_elsewhere, open_reader, open_split
 from cu_core.storage import fetched, named_file, place, shown
 from pipelines.tracking.server import open_client, tracking_uri, use_server
 
@@ -171,8 +171,7 @@ def make_plan(config: RunConfig) -> Plan:
             raise ConfigError(f"storage: {part} is a file; name a folder.")
     reader = open_reader(config)
     digests_of(config.audit.other_data)
-    local_weights = config.model.weights not in (None, "pretrained")
-    foreign_model(config, reader) if local_weights else fresh_model(config, reader, config.seed)
+    check_model(config, reader)
     forget = resolve_request(config.request, reader, config.model.reads_captions)
     _check_kind(config, forget, reader.manifest)
     models = config.store / "models"

@@ -29,12 +29,12 @@ def config_of(model: str, file: Path | None, overrides: Sequence[str]) -> RunCon
         return load_config(file, overrides)
     own = load_config(None, [o for o in overrides if o.startswith(("storage=", "tracking."))])
     if is_mlflow(model):
-        return load_config(_config_in_mlflow(own, model), overrides)
+        return load_config(_config_in_mlflow(own, model), overrides, record=True)
     if model.endswith((".yaml", ".yml")):
         raise ConfigError(f"{model} is a configuration, not a model: cu audit MODEL --config {model}.")
     for folder in [own.store / "runs" / model, Path(model), *list(Path(model).parents)[:2]]:
         if fetched(folder / "config.yaml"):
-            return load_config(folder / "config.yaml", overrides)
+            return load_config(folder / "config.yaml", overrides, record=True)
     if not Path(model).exists():
         raise ConfigError(_unknown(own, model))
     raise ConfigError(

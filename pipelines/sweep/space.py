@@ -51,11 +51,12 @@ class Sweep:
             *(["retrieval"] if pairs else []),
             *([METRICS[self.config.objective].audit] if self.config.objective in METRICS else []),
         }
-        audit: dict[str, Any] = {"report_on": "stop", "audits": sorted(audits)}
+        audit: dict[str, Any] = {"audits": sorted(audits)}
         if self.config.objective == "proxy" and not self.calibrate:
             audit["oracles"] = 0
         values = merge(self.base, {"seed": tuning.seed, "audit": audit})
-        return config_from(with_settings(values | {"request": seeded(tuning.request, tuning.seed)}, drawn))
+        request = {"request": seeded(tuning.request, tuning.seed)}
+        return config_from(with_settings(values | request, drawn), {"audit": {"report_on": "stop"}})
 
     def reported_configs(self, drawn: Settings) -> list[RunConfig]:
         """The same settings on fresh seeds and the requests that are reported."""

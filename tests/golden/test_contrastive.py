@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from cu_core.methods.contrastive import Contrastive
-from cu_core.methods.guidance import neighbour_shares
+from cu_core.methods.forests import forest_shares
 from cu_core.presets import PRESETS
 from tests.golden.plain_contrastive import equation_5, mean_cosine, scores_of, spread, through_scores
 from tests.golden.plain_losses import Array, cross_entropy, soft_cross_entropy, softmax, through_unit, unit_rows
@@ -34,22 +34,22 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     "default, samples": ("sample", PRESETS["default", "sample"]["method"]),
     "paper, class": ("class", PRESETS["paper", "class"]["method"]),
     "paper, samples": ("sample", PRESETS["paper", "sample"]["method"]),
-    "weights": ("sample", {**SMALL, "detach_retain": False, "lambda_dispersion": 0.9}),
+    "weights": ("sample", {**SMALL, "detach_retain": False}),
     "detached": ("sample", {**SMALL, "detach_retain": True}),
     "pull": ("sample", {**SMALL, "terms": "pull", "detach_retain": False}),
     "push": ("sample", {**SMALL, "terms": "push", "detach_retain": False}),
-    "hidden": ("sample", {**SMALL, "feature": "hidden", "detach_retain": False, "lambda_dispersion": 0.4}),
+    "hidden": ("sample", {**SMALL, "feature": "hidden", "detach_retain": False}),
     "tilted": ("sample", {**SMALL, "pull_weights": "tilted", "detach_retain": False, "lambda_prototype": 1.7}),
     "softmax": ("sample", {**SMALL, "pull_weights": "tilted", "pull_form": "softmax", "detach_retain": False}),
     "uniform softmax": ("sample", {**SMALL, "pull_form": "softmax", "detach_retain": False}),
-    "neighbours": ("sample", {**SMALL, "pull_weights": "neighbours", "push_weights": "excess", "pull_form": "softmax"}),
-    "cosine": ("sample", {**SMALL, "lambda_cosine": 1.9, "lambda_dispersion": 0.4, "feature": "hidden"}),
-    "both, excess": ("sample", {**SMALL, "pull_weights": "peers", "push_weights": "excess", "lambda_prototype": 0.8}),
+    "excess": ("sample", {**SMALL, "pull_weights": "forests", "push_weights": "excess", "pull_form": "softmax"}),
+    "cosine": ("sample", {**SMALL, "lambda_cosine": 1.9, "feature": "hidden"}),
+    "both, excess": ("sample", {**SMALL, "pull_weights": "forests", "push_weights": "excess", "lambda_prototype": 0.8}),
 }  # fmt: skip
 
 
 def case_of(seed: int, kind: str) -> Case:
-    """With what ``prepare`` of ``neighbours`` and ``peers`` would have left, rows of other ids among it."""
+    """With what ``prepare`` of ``forests`` would have left, rows of other ids among it."""
     case, draw = Case(seed, kind), np.random.default_rng([seed, 5])  # type: ignore[arg-type]
     ids = sorted([*case.batch.forget.sample_ids.tolist(), 1, 41, 9999])
     shares = draw.dirichlet(np.ones(CLASSES), size=len(ids))
@@ -80,44 +80,38 @@ def shares_of(method: Contrastive, case: Case) -> Array | None:
     return out
 
 
-def equation_7(
-    method: Contrastive, case: Case, forget: Answers, retain: Answers, old: Array | None = None, old_labels: Any = ()
-) -> tuple[dict[str, float], Upstream]:
-    """All terms and the gradients; ``old`` are queued features, which get none."""
+def equation_7(method: Contrastive, case: Case, forget: Answers, retain: Answers) -> tuple[dict[str, float], Upstream]:
+    """All terms and the gradients."""
     labels, count = case.labels("forget"), len(case.batch.forget)
     anchors, keys = getattr(forget, method.feature), getattr(retain, method.feature)
-    every = keys if old is None else np.concatenate([keys, old])
-    key_labels = [*case.labels("retain"), *old_labels]
+    key_labels = case.labels("retain")
     shares, ones = shares_of(method, case), [1.0] * count
     excess = ones if method.push_weights == "uniform" else looked_up(case, "excess").tolist()
     parts = equation_5(
-        scores_of(anchors, every, method.temperature), labels, key_labels,
+        scores_of(anchors, keys, method.temperature), labels, key_labels,
         None if shares is None else spread(shares, key_labels), excess,
-        method.pull_weights in ("neighbours", "peers", "forests"), method.pull_form == "softmax",
+        method.pull_weights == "forests", method.pull_form == "softmax",
     )  # fmt: skip
     pulls, pushes = method.terms in ("both", "pull"), method.terms in ("both", "push")
     d_scores = method.lambda_ul / count * (pulls * parts.d_pull + pushes * parts.d_push)
-    d_anchors, d_keys = through_scores(d_scores, anchors, every, method.temperature)
+    d_anchors, d_keys = through_scores(d_scores, anchors, keys, method.temperature)
     entropy, d_entropy = cross_entropy(retain.logits, case.labels("retain"))
     cosine, d_cosine = mean_cosine(unit_rows(anchors))
     prototype, d_prototype = (0.0, 0.0) if shares is None else soft_cross_entropy(forget.logits, shares)
     unlearn = (pulls * parts.pull + pushes * parts.push) / count
     terms = {"pull_loss": parts.pull / count, "push_loss": parts.push / count, "retain_loss": entropy}
-    terms["loss"] = method.lambda_ul * unlearn + method.lambda_ce * entropy + method.lambda_dispersion * cosine
+    terms["loss"] = method.lambda_ul * unlearn + method.lambda_ce * entropy
     terms |= {"loss": terms["loss"] + method.lambda_prototype * prototype, "unlearn_loss": unlearn}
     terms |= {"prototype_loss": prototype} if method.lambda_prototype else {}
-    terms |= {"dispersion": cosine} if method.lambda_dispersion else {}
     off = cosine - float(case.state.get("cosine", 0.0))
     terms |= (
         {"cosine_loss": off**2, "loss": terms["loss"] + method.lambda_cosine * off**2} if method.lambda_cosine else {}
     )
     terms |= {"frac_without_same_class": parts.without_same / count} if case.kind == "sample" else {}
-    d_anchors = d_anchors + (method.lambda_dispersion + 2 * method.lambda_cosine * off) * through_unit(
-        anchors, d_cosine
-    )
+    d_anchors = d_anchors + 2 * method.lambda_cosine * off * through_unit(anchors, d_cosine)
     of_forget = {method.feature: d_anchors, "logits": method.lambda_prototype * d_prototype + 0 * forget.logits}
     of_retain = {
-        method.feature: d_keys[: len(keys)] * (not method.detach_retain),
+        method.feature: d_keys * (not method.detach_retain),
         "logits": method.lambda_ce * d_entropy,
     }
     return terms, {"forget": of_forget, "retain": of_retain}
@@ -145,25 +139,6 @@ def test_the_cases_tell_the_variants_apart() -> None:
     assert losses.terms["frac_without_same_class"].item() == pytest.approx(1 / 7)
 
 
-@pytest.mark.parametrize("detach", [True, False])
-def test_queued_keys_are_the_newest_and_get_no_gradient(detach: bool) -> None:
-    """17 keys of 11 a step: the second step sees 11 old ones, the third the newest 17."""
-    method = Contrastive(queue_size=17, detach_retain=detach, **SMALL)
-    case, old, old_labels = case_of(1, "sample"), np.zeros((0, 4)), []
-    for seed in (1, 2, 3):
-        case = case.at(batch=Case(seed).batch)
-        forget, retain = case.seen("forget"), case.seen("retain")
-        terms, upstream = equation_7(method, case, forget, retain, old, old_labels)
-        check(method, case, terms["loss"], upstream)
-        old, old_labels = (
-            np.concatenate([unit_rows(retain.embedding), old])[:17],
-            [*case.labels("retain"), *old_labels][:17],
-        )
-        np.testing.assert_allclose(case.state["queue"].numpy(), old, rtol=1e-12)
-        assert case.state["queue_labels"].tolist() == old_labels
-        assert not case.state["queue"].requires_grad
-
-
 @pytest.mark.parametrize("name", ["dataclass, samples", "default, class", "default, samples", "paper, samples"])
 def test_half_precision_answers_are_raised_before_the_loss(name: str) -> None:
     kind, settings = VARIANTS[name]
@@ -176,14 +151,11 @@ def test_half_precision_answers_are_raised_before_the_loss(name: str) -> None:
     assert total.item() == pytest.approx(equation_7(method, case, forget, retain)[0]["loss"], rel=2e-6)
 
 
-@pytest.mark.parametrize(("weights", "peers"), [("neighbours", False), ("peers", True), ("uniform", None)])
-def test_prepare_looks_up_what_the_settings_ask_for(weights: str, peers: bool | None) -> None:
-    case, method = Case(2), Contrastive(pull_weights=weights, smoothing=0.7, bank=9)  # type: ignore[arg-type]
-    rows = method.prepare(preparation(case))
-    if peers is None:
-        assert (rows, case.state) == (0, {})
-        return
-    wanted = neighbour_shares(preparation(case), 9, 0.7, peers)
+def test_prepare_looks_up_the_target_if_it_is_used() -> None:
+    case = Case(2)
+    assert (Contrastive().prepare(preparation(case)), case.state) == (0, {})
+    rows = Contrastive(pull_weights="forests", bank=9).prepare(preparation(case))
+    wanted = forest_shares(preparation(case), 9)
     assert rows == wanted.rows == 7 + 9
     named = {"ids": wanted.sample_ids, "shares": wanted.shares, "excess": wanted.excess}
     assert case.state.keys() == named.keys()

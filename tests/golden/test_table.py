@@ -10,13 +10,12 @@ import pytest
 
 from cu_core.methods.table import METHODS
 
-F, R, L, U, O, N = "forget rows", "retain rows", "labels", "unseen rows", "frozen original", "untrained model"  # noqa: E741
+F, R, L, O, N = "forget rows", "retain rows", "labels", "frozen original", "untrained model"  # noqa: E741
 SHIPPED: dict[str, dict[str, Any]] = {
     "contrastive": {
         "terms": "both", "temperature": 0.5, "lambda_ul": 1.0, "lambda_ce": 1.0, "detach_retain": True,
-        "pull_weights": "uniform", "push_weights": "uniform", "pull_form": "linear", "smoothing": 0.0, "bank": 1500,
-        "lambda_prototype": 0.0, "lambda_dispersion": 0.0, "lambda_cosine": 0.0, "queue_size": 0,
-        "feature": "embedding",
+        "pull_weights": "uniform", "push_weights": "uniform", "pull_form": "linear", "bank": 1500,
+        "lambda_prototype": 0.0, "lambda_cosine": 0.0, "feature": "embedding",
     },
     "contrastive_clip": {
         "temperature": 0.5, "lambda_push": 1.0, "lambda_pull": 1.0, "uniform_pull": 0.25, "lambda_dispersion": 0.5,
@@ -83,12 +82,11 @@ def test_what_it_needs_and_what_a_step_costs(name: str) -> None:
 
 def test_settings_that_need_more() -> None:
     contrastive = METHODS["contrastive"]
-    tilted, peers, near = (contrastive(pull_weights=w) for w in ("tilted", "peers", "neighbours"))  # type: ignore[call-arg]
+    tilted, forests = (contrastive(pull_weights=w) for w in ("tilted", "forests"))  # type: ignore[call-arg]
     assert tilted.needs() == {F, R, L, O}
-    assert peers.needs() == {F, R, L, U}
-    assert near.needs() == {F, R, L}
-    assert [m.rows_per_step(30, 50) for m in (tilted, peers, near)] == [110, 80, 80]
-    assert [m.rows_to_prepare(300, 5000, 2) for m in (tilted, peers, near)] == [0, 1800, 1800]
-    assert near.rows_to_prepare(300, 70, 0) == 370
+    assert forests.needs() == {F, R, L}
+    assert [m.rows_per_step(30, 50) for m in (tilted, forests)] == [110, 80]
+    assert [m.rows_to_prepare(300, 5000, 2) for m in (tilted, forests)] == [0, 1800]
+    assert forests.rows_to_prepare(300, 70, 0) == 370
     assert METHODS["ssd"]().rows_to_prepare(3000, 700, 0) == 1700
     assert METHODS["contrastive_clip"]().rows_to_prepare(300, 70, 0) == 70

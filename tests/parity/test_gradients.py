@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cu_core.dist import data_parallel, gather_rows, rank, world_size
-from cu_core.losses.contrastive import anchor_terms
+from cu_core.losses.contrastive import Embedded, anchor_terms
 from cu_core.methods.base import Method, StepContext
 from cu_core.methods.contrastive import Contrastive
 from cu_core.methods.finetune import FineTune
@@ -28,8 +28,8 @@ SPLITS = {
 CASES: list[tuple[Method, RequestKind, BatchNormMode]] = [
     (Contrastive(detach_retain=False), "sample", "synced"),
     (Contrastive(terms="push", detach_retain=True, lambda_ce=0.5), "sample", "synced"),
-    (Contrastive(terms="pull", detach_retain=False, lambda_dispersion=0.7), "class", "retain"),
-    (Contrastive(pull_weights="tilted", queue_size=20, lambda_dispersion=0.3, lambda_prototype=0.7), "class", "frozen"),
+    (Contrastive(terms="pull", detach_retain=False, lambda_cosine=0.7), "class", "retain"),
+    (Contrastive(pull_weights="tilted", lambda_cosine=0.3, lambda_prototype=0.7), "class", "frozen"),
     (Contrastive(detach_retain=False, feature="hidden", temperature=0.1), "sample", "frozen"),
     (FineTune(), "class", "synced"),
 ]
@@ -69,12 +69,12 @@ def own(sizes: tuple[int, ...]) -> slice:
 
 
 def gradients(case: int, forget: tuple[int, ...], retain: tuple[int, ...]) -> tuple[dict[str, Tensor], float]:
-    """Gradients and loss after two steps' losses (the second sees the queue) without an update."""
+    """Gradients and loss after the losses of two steps without an update."""
     method, kind, mode = CASES[case]
     model = make_model(mode)
     reference = JointForward(make_model("frozen").eval())
     forward = data_parallel(JointForward(model), broadcast_buffers=False)
-    state: dict[str, Tensor] = {}
+    state = {"cosine": torch.tensor(0.4, dtype=torch.float64)}
     for step in range(2):
         model.zero_grad()
         context = StepContext(
@@ -134,7 +134,7 @@ def encoder_gradient(form: str, forget: tuple[int, ...], retain: tuple[int, ...]
     else:
         everyone = gather_rows(keys)
     key_labels = retain_labels[own(retain)] if form == "local" else retain_labels
-    terms = anchor_terms(z, labels[own(forget)], everyone, key_labels, temperature=0.5)
+    terms = anchor_terms(Embedded(z, labels[own(forget)]), Embedded(everyone, key_labels), temperature=0.5)
     per_anchor = terms.pull + terms.push
     loss = per_anchor.mean() if form in ("mean of means", "local") else world_size() * per_anchor.sum() / FORGET
     (gradient,) = torch.autograd.grad(loss, weight)

@@ -95,7 +95,7 @@ def train_states(run: Callable[[Hooks], Any], place: Path) -> list[Path]:
 @pytest.mark.parametrize(
     "method",
     [
-        {"name": "contrastive", "queue_size": 64, "pull_weights": "tilted", "lambda_dispersion": 0.5},
+        {"name": "contrastive", "pull_weights": "tilted", "lambda_cosine": 0.5},
         {"name": "finetune"},
     ],
 )

@@ -4,7 +4,14 @@ import numpy as np
 import pytest
 import torch
 
-from cu_core.losses.contrastive import anchor_terms, class_weights, dispersion_share, dispersion_sum, without_classes
+from cu_core.losses.contrastive import (
+    Embedded,
+    anchor_terms,
+    class_weights,
+    dispersion_share,
+    dispersion_sum,
+    without_classes,
+)
 from tests.golden.plain_contrastive import equation_5, mean_cosine, spread
 from tests.golden.plain_losses import Array, log_sum_exp, unit_rows
 
@@ -29,7 +36,7 @@ def test_parts_and_gradients(seed: int, temperature: float, weighted: bool, own:
     scores = np.array([[float(a @ k) / temperature for k in keys] for a in anchors])
     a, k = (torch.from_numpy(x.copy()).requires_grad_() for x in (anchors, keys))
     terms = anchor_terms(
-        a, torch.tensor(LABELS), k, torch.tensor(KEY_LABELS), temperature=temperature,
+        Embedded(a, torch.tensor(LABELS)), Embedded(k, torch.tensor(KEY_LABELS)), temperature=temperature,
         pull_weights_NM=None if given is None else torch.from_numpy(given), own_class_pulls=own, softmax_pull=softmax,
     )  # fmt: skip
     assert terms.num_same.tolist() == [2, 2, 2, 0, 2]
@@ -51,9 +58,15 @@ def test_an_anchor_that_nothing_may_pull_has_no_pull() -> None:
     anchors, keys, _ = drawn(0)
     a, zero = torch.from_numpy(anchors), torch.zeros(5, 8)
     k = torch.from_numpy(keys)
-    of_own = anchor_terms(a[:1], torch.tensor([2]), k, torch.full((8,), 2), temperature=0.5, softmax_pull=True)
+    of_own = anchor_terms(
+        Embedded(a[:1], torch.tensor([2])), Embedded(k, torch.full((8,), 2)), temperature=0.5, softmax_pull=True
+    )
     weightless = anchor_terms(
-        a, torch.tensor(LABELS), k, torch.tensor(KEY_LABELS), temperature=0.5, pull_weights_NM=zero, softmax_pull=True
+        Embedded(a, torch.tensor(LABELS)),
+        Embedded(k, torch.tensor(KEY_LABELS)),
+        temperature=0.5,
+        pull_weights_NM=zero,
+        softmax_pull=True,
     )
     assert of_own.pull.tolist() == [0]
     assert weightless.pull.tolist() == [0] * 5

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from cu_core.audit.subject import AuditConfig, Subject
-from cu_core.data.forget_split import ForgetSplit
+from cu_core.data.forget_split import ForgetSplit, RowLimits
 from cu_core.data.requests import ForgetSet
 from cu_core.types import Outputs, RequestKind
 from cu_core.unlearn.evaluate import Predictions
@@ -92,7 +92,8 @@ def planted_split(reader: Any, kind: RequestKind, forget: list[int], **settings:
     rows = np.array(forget, np.int64)
     classes = tuple(sorted(set(reader.labels("train", rows).tolist()))) if kind == "class" else ()
     request = ForgetSet(kind, classes, rows, reader.sample_ids("train", rows), "d")
-    return ForgetSplit(reader, request, **{"seed": 0, "stop_rows": 50, "max_rows": 50, **settings})
+    limits = RowLimits(settings.pop("stop_rows", 50), settings.pop("max_rows", 50))
+    return ForgetSplit(reader, request, limits=limits, **{"seed": 0, **settings})
 
 
 def answers(p_own: list[float], labels: list[int], classes: int = 2, **features: Any) -> Predictions:

@@ -52,7 +52,7 @@ def test_the_dump_is_the_resolved_whole(tmp_path: Path) -> None:
         ("method={lambda_ul: 0, lambda_prototype: 0}", "then have no effect"),
         (
             "method.pull_weights=uniform",
-            "lambda_prototype needs method.pull_weights=tilted, neighbours, peers or forests",
+            "lambda_prototype needs method.pull_weights=tilted or forests",
         ),
         ("seed", "must have the form key.path=value"),
         ("train=5", "train: must hold keys and values, got 5"),

@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file
 
 from cu_core.config import RunConfig
-from cu_core.config_io import as_plain, config_from
+from cu_core.config_io import as_plain, config_from, split_internal
 from cu_core.data.schema import read_manifest, write_manifest
 from cu_core.data.shard_reader import ShardReader
 from cu_core.run import Hooks, import_original, load_model, open_reader, open_split, run_train, run_unlearn
@@ -64,7 +64,9 @@ def unlearned(config: RunConfig, original: Path, class_request: Path) -> Path:
 
 
 def flipped(config: RunConfig, setting: str) -> RunConfig:
-    return config_from(overridden(as_plain(config), [setting]))
+    plain = overridden(as_plain(config), [setting])
+    internal = split_internal(plain)
+    return config_from(plain, internal)
 
 
 def same(one: Path, other: Path) -> bool:

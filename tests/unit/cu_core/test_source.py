@@ -83,7 +83,7 @@ def users_of(*modules: str) -> set[str]:
         ("metrics/membership.py", AUDITS),
         ("audit/verdict.py", {"report"}),
         ("presets.py", set()),
-        ("places.py", set()),
+        ("storage.py", set()),
     ],
 )
 def test_an_edit_changes_the_keys_of_what_it_computes(
@@ -98,9 +98,9 @@ def test_an_edit_changes_the_keys_of_what_it_computes(
 @pytest.mark.parametrize(
     ("file", "old", "new"),
     [
-        ("methods/guidance.py", "NEIGHBOURS = 10", "NEIGHBOURS = 11"),
-        ("methods/guidance.py", "SHARPNESS = 0.07", "SHARPNESS = 0.7"),
-        ("methods/peers.py", "PEERS = 32", "PEERS = 33"),
+        ("methods/forests.py", "TREES = 200", "TREES = 201"),
+        ("methods/forests.py", "SHARPNESS = 2.0", "SHARPNESS = 2.1"),
+        ("methods/contrastive.py", "LOOSENED = 1.12", "LOOSENED = 1.13"),
     ],
 )
 def test_constants_of_a_method_are_in_its_keys(

@@ -115,6 +115,7 @@ def test_a_file_written_again_replaces_the_one_at_the_address(bucket: str, tmp_p
 def test_what_grows_is_read_as_the_last_machine_wrote_it(
     bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("cu_core.storage.GROWING", {"steps.json"})
     first = place(f"{bucket}/runs/a") / "steps.json"
     write_text(first, "1")
     another_machine(tmp_path, monkeypatch)

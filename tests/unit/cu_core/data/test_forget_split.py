@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cu_core.data.forget_split import ForgetSplit
+from cu_core.data.forget_split import ForgetSplit, RowLimits
 from cu_core.data.order import EpochOrder
 from cu_core.data.requests import ByRandom, load_forget_set, resolve_request
 from cu_core.data.shard_reader import ShardReader
@@ -22,7 +22,7 @@ def test_tuning_looks_at_the_stop_set_alone(
     request = load_forget_set(class_request if kind == "class" else sample_request, reader.manifest.digest)
 
     def split(tuning: bool) -> ForgetSplit:
-        return ForgetSplit(reader, request, seed=0, stop_rows=500, max_rows=300, tuning=tuning)
+        return ForgetSplit(reader, request, seed=0, limits=RowLimits(500, 300), tuning=tuning)
 
     reported, tuned = split(False), split(True)
     stop_rows = np.concatenate([tuned.stop_forget.rows, tuned.stop_retain.rows])
@@ -39,7 +39,7 @@ def test_tuning_looks_at_the_stop_set_alone(
 
 def test_a_few_rows_all_decide_and_are_all_reported(reader: ShardReader) -> None:
     few = resolve_request(ByRandom(kind="by_random", count=1), reader)
-    split = ForgetSplit(reader, few, seed=0, stop_rows=500, max_rows=300)
+    split = ForgetSplit(reader, few, seed=0, limits=RowLimits(500, 300))
     assert len(split.forget_stop) == len(split.forget_reported) == 1
 
 

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cu_core.data.forget_split import MEASURED_SHARDS, ForgetSplit
+from cu_core.data.forget_split import MEASURED_SHARDS, ForgetSplit, RowLimits
 from cu_core.data.loader import Batches, UnlearnStream
 from cu_core.data.order import hash64
 from cu_core.data.predicate import parse_predicate
@@ -153,7 +153,7 @@ def test_ten_billion_rows_of_which_six_shards_are_there(packed: Path) -> None:
     assert reader.num_rows("train") > 9.9e9
     forget = resolve_request(ByPredicate(where="user_id == 5"), reader)
     assert len(forget.rows) == 10
-    split = ForgetSplit(reader, forget, seed=SEED, stop_rows=10, max_rows=50, retain_shards=4)
+    split = ForgetSplit(reader, forget, seed=SEED, limits=RowLimits(10, 50), retain_shards=4)
     assert split.num_retain == 4 * ROWS
     stream = UnlearnStream(split, Batches(forget_batch=5, retain_batch=30), SEED)
     served = np.concatenate([batch.retain.sample_ids.numpy() for batch in stream.prefetched(0, 8)])
@@ -177,7 +177,7 @@ def test_of_val_and_test_few_shards_are_opened_and_those_of_a_forgotten_class(tm
     for number in (0, 17, 29):
         reader = ShardReader(tmp_path / "set")
         forget = resolve_request(ByClass(classes=(number,)), reader)
-        split = ForgetSplit(reader, forget, seed=SEED, stop_rows=10, max_rows=500, retain_shards=4)
+        split = ForgetSplit(reader, forget, seed=SEED, limits=RowLimits(10, 500), retain_shards=4)
         assert len(split.forget_test) == 4
         assert len(split.stop_forget) + (split.holdout.rows // 4 == number).sum() == 4
         assert 36 <= len(split.retain_test) <= 40

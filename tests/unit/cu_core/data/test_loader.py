@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from cu_core.data.forget_split import ForgetSplit
+from cu_core.data.forget_split import ForgetSplit, RowLimits
 from cu_core.data.loader import Batches, LeakError, UnlearnStream
 from cu_core.data.order import EpochOrder
 from cu_core.data.requests import load_forget_set
@@ -21,7 +21,7 @@ def split(
 ) -> ForgetSplit:
     path = class_request if request.param == "class" else sample_request
     forget = load_forget_set(path, reader.manifest.digest)
-    return ForgetSplit(reader, forget, seed=0, stop_rows=500, max_rows=2000)
+    return ForgetSplit(reader, forget, seed=0, limits=RowLimits(500, 2000))
 
 
 def ids(split: ForgetSplit, name: str) -> set[int]:
@@ -42,14 +42,14 @@ def test_the_sets_are_disjoint_and_complete(split: ForgetSplit) -> None:
 
 def test_stop_rows_of_samples_are_about_half(reader: ShardReader, sample_request: Path) -> None:
     forget = load_forget_set(sample_request, reader.manifest.digest)
-    split = ForgetSplit(reader, forget, seed=0, stop_rows=500, max_rows=2000)
+    split = ForgetSplit(reader, forget, seed=0, limits=RowLimits(500, 2000))
     assert 10 <= len(split.forget_stop) <= 30
 
 
 def test_what_a_tuning_seed_saw_no_other_seed_reports(reader: ShardReader, sample_request: Path) -> None:
     forget = load_forget_set(sample_request, reader.manifest.digest)
-    tuning = ForgetSplit(reader, forget, seed=9, stop_rows=500, max_rows=2000, tuning=True)
-    other = ForgetSplit(reader, forget, seed=0, stop_rows=500, max_rows=2000)
+    tuning = ForgetSplit(reader, forget, seed=9, limits=RowLimits(500, 2000), tuning=True)
+    other = ForgetSplit(reader, forget, seed=0, limits=RowLimits(500, 2000))
     for name in ("forget_reported", "holdout", "retain_test"):
         assert not ids(tuning, name) & ids(other, name)
 
@@ -74,7 +74,7 @@ def test_an_epoch_of_the_retain_stream_serves_every_retain_row_once(split: Forge
 
 def test_class_aware_sampling_gives_every_anchor_its_positives(reader: ShardReader, sample_request: Path) -> None:
     forget = load_forget_set(sample_request, reader.manifest.digest)
-    split = ForgetSplit(reader, forget, seed=0, stop_rows=500, max_rows=2000)
+    split = ForgetSplit(reader, forget, seed=0, limits=RowLimits(500, 2000))
     batches = Batches(forget_batch=8, retain_batch=1, retain_sampling="class_aware", positives_per_class=2)
     stream = UnlearnStream(split, batches, seed=0)
     for step in range(0, 40, 4):

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cu_core.losses.contrastive import anchor_terms, class_weights, dispersion_sum, without_classes
+from cu_core.losses.contrastive import Embedded, anchor_terms, class_weights, dispersion_sum, without_classes
 
 
 def unit_rows(count: int, width: int, seed: int) -> torch.Tensor:
@@ -28,7 +28,7 @@ def test_anchor_terms_equal_plain_loops(n: int, m: int, classes: int, seed: int)
         torch.randint(classes, (n,), generator=g),
         torch.randint(classes, (m,), generator=g),
     )
-    terms = anchor_terms(anchors, labels, retain, retain_labels, temperature=tau)
+    terms = anchor_terms(Embedded(anchors, labels), Embedded(retain, retain_labels), temperature=tau)
     for i in range(n):
         same = [p for p in range(m) if retain_labels[p] == labels[i]]
         other = [a for a in range(m) if retain_labels[a] != labels[i]]
@@ -42,7 +42,9 @@ def test_anchor_terms_equal_plain_loops(n: int, m: int, classes: int, seed: int)
 
 def test_an_anchor_without_positives_has_finite_gradient() -> None:
     anchors = unit_rows(2, 3, 0).requires_grad_()
-    terms = anchor_terms(anchors, torch.tensor([0, 1]), unit_rows(3, 3, 1), torch.tensor([0, 0, 0]), temperature=0.1)
+    terms = anchor_terms(
+        Embedded(anchors, torch.tensor([0, 1])), Embedded(unit_rows(3, 3, 1), torch.tensor([0, 0, 0])), temperature=0.1
+    )
     (terms.pull.sum() + terms.push.sum()).backward()
     assert anchors.grad is not None
     assert torch.isfinite(anchors.grad).all()
@@ -51,7 +53,9 @@ def test_an_anchor_without_positives_has_finite_gradient() -> None:
 def test_no_anchor_and_no_retain_row_are_zero_with_gradient() -> None:
     anchors = torch.zeros(0, 3, requires_grad=True)
     terms = anchor_terms(
-        anchors, torch.zeros(0, dtype=torch.long), unit_rows(2, 3, 0).float(), torch.tensor([0, 1]), temperature=1.0
+        Embedded(anchors, torch.zeros(0, dtype=torch.long)),
+        Embedded(unit_rows(2, 3, 0).float(), torch.tensor([0, 1])),
+        temperature=1.0,
     )
     assert float(terms.pull.sum() + terms.push.sum()) == 0
     assert terms.pull.requires_grad
@@ -63,14 +67,18 @@ def test_the_gradient_of_equation_six_is_that_of_the_pull() -> None:
         [-sum(anchors[i] @ retain[a] / 0.5 - math.log(5) for a in range(5)) / 5 for i in range(3)]
     )
     (want,) = torch.autograd.grad(written_out.sum(), anchors)
-    terms = anchor_terms(anchors, torch.zeros(3), retain, torch.ones(5), temperature=0.5)
+    terms = anchor_terms(Embedded(anchors, torch.zeros(3)), Embedded(retain, torch.ones(5)), temperature=0.5)
     (have,) = torch.autograd.grad(terms.pull.sum() + terms.push.sum(), anchors)
     torch.testing.assert_close(have, want)
 
 
 def test_temperature_must_be_positive() -> None:
     with pytest.raises(ValueError, match="temperature must be positive"):
-        anchor_terms(unit_rows(1, 2, 0), torch.tensor([0]), unit_rows(1, 2, 1), torch.tensor([1]), temperature=0)
+        anchor_terms(
+            Embedded(unit_rows(1, 2, 0), torch.tensor([0])),
+            Embedded(unit_rows(1, 2, 1), torch.tensor([1])),
+            temperature=0,
+        )
 
 
 def test_tilted_weights_follow_the_original_without_the_class() -> None:

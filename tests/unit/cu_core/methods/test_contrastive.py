@@ -44,11 +44,11 @@ def test_softmax_form_is_the_cross_entropy_of_weights_and_similarities() -> None
     assert method.losses(given, batch([0], [1, 2])).total.item() == pytest.approx(expected)
 
 
-def test_neighbours_pull_to_the_own_class_too() -> None:
-    """Row 0 has neighbours of class 0, its own, with share 1/4 and of class 1 with 3/4."""
+def test_forests_pull_to_the_own_class_too() -> None:
+    """The target of row 0 gives class 0, its own, a share of 1/4 and class 1 one of 3/4."""
     state = {"ids": torch.tensor([0, 7]), "shares": torch.tensor([[0.25, 0.75], [1.0, 0.0]])}
     given = context(kind="sample", state=state, **OUT)
-    method = Contrastive(terms="pull", pull_weights="neighbours", temperature=1.0, lambda_ce=0.0)
+    method = Contrastive(terms="pull", pull_weights="forests", temperature=1.0, lambda_ce=0.0)
     assert method.losses(given, batch([0], [1, 0])).total.item() == pytest.approx(-(0.75 * 0.6 + 0.25 * 0.8))
 
 
@@ -70,8 +70,3 @@ def test_no_forgotten_class_is_a_target_of_another() -> None:
     losses = method.losses(given, batch([0], [2, 3]))
     assert losses.terms["prototype_loss"].item() == pytest.approx(math.log(6))  # 3/4 + 1/4 on answers of 1/6 each
     assert losses.terms["pull_loss"].item() == pytest.approx(-(0.75 * 0.6 + 0.25 * 0.8))
-
-
-def test_peers_are_refused_for_a_class() -> None:
-    with pytest.raises(ValueError, match="a forgotten class has none"):
-        Contrastive(pull_weights="peers").check("class")

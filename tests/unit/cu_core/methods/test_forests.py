@@ -8,12 +8,12 @@ import torch
 from sklearn.ensemble import ExtraTreesClassifier
 from sklearn.linear_model import LogisticRegression
 
-from cu_core.data.forget_split import ForgetSplit
+from cu_core.data.forget_split import ForgetSplit, RowLimits
 from cu_core.data.requests import ByClass, ByRandom, resolve_request
 from cu_core.data.shard_reader import ShardReader
+from cu_core.methods.bank import bank_rows
 from cu_core.methods.base import Preparation
 from cu_core.methods.forests import LEAST, PENALTY, TREES, forest_shares
-from cu_core.methods.guidance import bank_rows
 
 BANK = 300
 
@@ -33,7 +33,7 @@ class Sums(torch.nn.Module):
 
 
 def prepared(reader: ShardReader, request: Any) -> Preparation:
-    split = ForgetSplit(reader, resolve_request(request, reader), seed=0, stop_rows=100, max_rows=500)
+    split = ForgetSplit(reader, resolve_request(request, reader), seed=0, limits=RowLimits(100, 500))
     return Preparation(Sums(), None, split, 4, {})  # type: ignore[arg-type]
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from cu_core.data.forget_split import ForgetSplit, RowSet
+from cu_core.data.forget_split import ForgetSplit, RowLimits, RowSet
 from cu_core.data.requests import ByClass, load_forget_set, resolve_request, save_forget_set
 from cu_core.data.shard_reader import ShardReader
 from cu_core.metrics.accuracy import wilson_interval
@@ -23,7 +23,7 @@ def stopper(
     monkeypatch: pytest.MonkeyPatch,
 ) -> Stopper:
     """A stopper that sees the given (forget, utility) accuracies one after the other, the first at step 0."""
-    split = ForgetSplit(reader, load_forget_set(request, reader.manifest.digest), seed=0, stop_rows=50, max_rows=50)
+    split = ForgetSplit(reader, load_forget_set(request, reader.manifest.digest), seed=0, limits=RowLimits(50, 50))
     made = Stopper(config, split)
     answers = iter(looks)
 
@@ -135,7 +135,7 @@ def test_each_forgotten_class_is_judged_by_itself_with_its_interval(
     reader: ShardReader, tmp_path: Path, right: dict[int, int], holds: bool, worst: float
 ) -> None:
     request = save_forget_set(tmp_path, resolve_request(ByClass(classes=(3, 8)), reader))
-    split = ForgetSplit(reader, load_forget_set(request, reader.manifest.digest), seed=0, stop_rows=99, max_rows=50)
+    split = ForgetSplit(reader, load_forget_set(request, reader.manifest.digest), seed=0, limits=RowLimits(99, 50))
     made = Stopper(StopConfig(), split)
     everything = RowSet("val", np.sort(np.concatenate([split.stop_forget.rows, split.stop_retain.rows])))
     check = made.look(Knows(right, reader, everything), 8)  # type: ignore[arg-type]
