@@ -9,14 +9,18 @@ import hashlib
 import json
 import os
 import shutil
+import zipfile
+import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from cu_core.full_disk import named
 from cu_core.leftovers import partial_name, sweep
 from cu_core.storage import UNSENT, address, fetch, guard, publish
+from cu_core.stored import damaged
 
 
 def settle(path: Path) -> None:
@@ -57,12 +61,14 @@ def new_folder(target: Path) -> Iterator[Path]:
     sweep(target.parent)
     partial = partial_name(target)
     shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir()
+    with named(target):
+        partial.mkdir()
     try:
-        yield partial
-        if address(target):
-            (partial / UNSENT).touch()
-        settle(partial)
+        with named(target):
+            yield partial
+            if address(target):
+                (partial / UNSENT).touch()
+            settle(partial)
         try:
             partial.rename(target)
         except OSError as error:
@@ -103,8 +109,9 @@ def atomic_file(target: Path) -> Iterator[Path]:
     sweep(target.parent)
     partial = partial_name(target)
     try:
-        yield partial
-        settle(partial)
+        with named(target):
+            yield partial
+            settle(partial)
         with guard(target):
             partial.replace(target)
             _settle_name(target)
@@ -119,6 +126,13 @@ def write_text(target: Path, text: str) -> None:
         partial.write_text(text, encoding="utf-8")
 
 
+def for_owner(path: Path) -> Path:
+    """Make an empty file that its owner alone can read and write, and return its path: it will hold personal data."""
+    path.touch(mode=0o600)
+    path.chmod(0o600)
+    return path
+
+
 def save_arrays(target: Path, arrays: Mapping[str, Any]) -> None:
     """Write named arrays as one compressed file that is complete or absent."""
     with atomic_file(target) as partial, partial.open("wb") as out:
@@ -126,10 +140,17 @@ def save_arrays(target: Path, arrays: Mapping[str, Any]) -> None:
 
 
 def load_arrays(path: Path) -> dict[str, Any]:
-    """Read arrays that ``save_arrays`` wrote."""
+    """Read arrays that ``save_arrays`` wrote.
+
+    Raises:
+        DamagedFile: The file holds something else.
+    """
     fetch(path)
-    with np.load(path, allow_pickle=False) as stored:
-        return dict(stored)
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            return dict(stored)
+    except (ValueError, TypeError, EOFError, KeyError, zipfile.BadZipFile, zlib.error, IsADirectoryError) as error:
+        raise damaged(path, error, "delete it") from error
 
 
 def file_sha256(path: Path) -> str:

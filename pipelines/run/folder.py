@@ -11,15 +11,19 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter
+
 from cu_core.config import RunConfig
 from cu_core.config_io import differences, dump_config, load_config
 from cu_core.errors import ConfigError
 from cu_core.files import new_folder, write_text
 from cu_core.storage import GROWING, fetch, fetched, names
+from cu_core.stored import read_stored
 from pipelines.run.lock import at_work
 
 RECORD, NOTES = "run.json", "notes.txt"
 GROWING.update((RECORD, NOTES))
+RECORDS = TypeAdapter(dict[str, Any])
 
 
 @dataclass(frozen=True)
@@ -48,16 +52,15 @@ class RunFolder:
         """Something that whoever reads of the run must know; the driver prints it, and it stays in the record."""
         print(line, file=sys.stderr)
         path = self.path / NOTES
-        write_text(path, (path.read_text() if fetched(path) else "") + line + "\n")
+        write_text(path, "\n".join([*self.notes, line]) + "\n")
 
     @property
     def notes(self) -> list[str]:
         path = self.path / NOTES
-        return path.read_text().splitlines() if fetched(path) else []
+        return path.read_text(encoding="utf-8", errors="backslashreplace").splitlines() if fetched(path) else []
 
     def record(self) -> dict[str, Any]:
-        loaded: dict[str, Any] = json.loads((self.path / RECORD).read_text())
-        return loaded
+        return read_stored(self.path / RECORD, RECORDS, "take it from a copy, or start a new run")
 
     def write_record(self, **values: Any) -> None:
         old = self.record() if fetched(self.path / RECORD) else {}
@@ -123,7 +126,7 @@ def find_run(config: RunConfig, digest: str, resume: str | None) -> tuple[RunCon
         raise ConfigError(f"--resume {resume}: no such run in {runs}; runs there: {names_in(runs)}.")
     if folder.finished:
         raise ConfigError(f"--resume {resume}: that run is finished; its report is {folder.path / 'report.html'}.")
-    if folder.record()["config_digest"] != digest:
+    if folder.record().get("config_digest") != digest:
         own = folder.path / "config.yaml"
         fetch(own)
         what = []
