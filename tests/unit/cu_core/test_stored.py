@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 from pydantic import TypeAdapter
 
+from cu_core import run_audit
 from cu_core.audit.answers import Answers
+from cu_core.audit.report import ModelFigures
+from cu_core.config import RunConfig
 from cu_core.data.requests import load_forget_set
 from cu_core.errors import DamagedFile
 from cu_core.files import save_arrays
@@ -90,3 +94,27 @@ def test_what_is_sound_is_read(tmp_path: Path) -> None:
     (tmp_path / "a").write_text('{"a": 1}')
     kind: TypeAdapter[Any] = TypeAdapter(dict[str, int])
     assert read_stored(tmp_path / "a", kind, "") == {"a": 1}
+
+
+def test_figures_that_are_damaged_are_computed_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cache: nothing is lost but the time."""
+    said: list[str] = []
+    figures = ModelFigures({}, {}, {})
+    found = Answers(*(np.zeros((1, 2), np.float32), np.zeros(1, np.int64), *(np.zeros((1, 2), np.float32),) * 2))
+    alone = SimpleNamespace(metrics=figures.metrics, curves={})
+    for name, value in {
+        "say": said.append, "audit_alone": lambda subject: alone, "answers_of": lambda subject: found,
+        "per_class_test_accuracy": lambda subject: {}, "digests_of": lambda other: (),
+    }.items():  # fmt: skip
+        monkeypatch.setattr(run_audit, name, value)
+    config = RunConfig(storage=str(tmp_path))
+    split = SimpleNamespace(halve=False, forget=SimpleNamespace(kind="class", digest="d"))
+    meta = {"files": {}, "preprocess": {}}
+    for _ in range(2):
+        run_audit._figures(config, SimpleNamespace(split=split), meta)  # type: ignore[arg-type]
+    assert said == []
+    (kept,) = (tmp_path / "audits").glob("*.json")
+    kept.write_text("[]")
+    run_audit._figures(config, SimpleNamespace(split=split), meta)  # type: ignore[arg-type]
+    assert f"{kept} is damaged" in said[0]
+    assert kept.read_text() != "[]"
