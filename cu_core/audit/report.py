@@ -20,8 +20,10 @@ from cu_core.metrics.membership import attack_features
 from cu_core.models.image_text import ImageTextClassifier
 from cu_core.types import MetricResult, RequestKind
 
-MAP_ROWS = 600
+MAP_ROWS = 400
 """Most rows of the map of embeddings."""
+MAP_STEPS = 500
+"""Most iterations for the map of embeddings."""
 REPORT_VERSION = 9
 """Version of the format of ``audit.json``: raised when its content changes."""
 GIVEN = {"best_paraphrase_accuracy": "paraphrases", "other_data_accuracy": "other_data"}
@@ -187,7 +189,7 @@ def per_class_test_accuracy(subject: Subject) -> dict[int, MetricResult]:
 def sample_table(role: str, subject: Subject) -> pa.Table:
     """Build one row per evaluated sample: role, set, sample_id, label, predicted, loss, x and y.
 
-    x and y are the position on a 2-d map of the embeddings (t-SNE, van der Maaten and Hinton 2008), for up to 600 test
+    x and y are the position on a 2-d map of the embeddings (t-SNE, van der Maaten and Hinton 2008), for up to 400 test
     rows. Image-text models also have the columns of ``pair_columns``, and their class prompts are on the map.
     """
     sets = {
@@ -243,5 +245,7 @@ def _map(subject: Subject, names: Sequence[str], sets: Mapping[str, Any]) -> dic
     if len(ids) < 10:
         return {}
     unit = embedding / np.maximum(np.linalg.norm(embedding, axis=1, keepdims=True), 1e-12)
-    places = TSNE(2, init="pca", random_state=subject.seed, perplexity=min(30.0, len(ids) / 4)).fit_transform(unit)
+    places = TSNE(
+        2, init="pca", max_iter=MAP_STEPS, random_state=subject.seed, perplexity=min(30.0, len(ids) / 4)
+    ).fit_transform(unit)
     return {int(i): (float(x), float(y)) for i, (x, y) in zip(ids, places, strict=True)}

@@ -6,7 +6,7 @@ import json
 import re
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal
+from typing import Any, Literal, TypeGuard
 
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
@@ -102,12 +102,16 @@ def _add_adapters(towers: Towers, settings: Trainable) -> None:
         parameter.requires_grad_("lora_" in name or name in trained)
 
 
+def _has_adapters(model: Classifier) -> TypeGuard[ImageTextClassifier]:
+    return isinstance(model, ImageTextClassifier) and hasattr(model.body.body, "peft_config")
+
+
 def adapter_of(model: Classifier) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
     """Return weights and settings of the adapters in the format of ``peft.PeftModel.from_pretrained``; or ``None``."""
+    if not _has_adapters(model):
+        return None
     from peft import get_peft_model_state_dict
 
-    if not isinstance(model, ImageTextClassifier) or not hasattr(model.body.body, "peft_config"):
-        return None
     body: Any = model.body.body
     weights = {f"base_model.model.{k}": v for k, v in get_peft_model_state_dict(body).items()}
     return weights, json.loads(json.dumps(body.peft_config["default"].to_dict(), default=_plain))
@@ -119,10 +123,10 @@ def _plain(value: Any) -> Any:
 
 def merge_adapters(model: Classifier) -> None:
     """Merge adapters into the weights, in place; names are then those of the plain model."""
+    if not _has_adapters(model):
+        return
     from peft.tuners.lora import LoraLayer
 
-    if not isinstance(model, ImageTextClassifier) or not hasattr(model.body.body, "peft_config"):
-        return
     body: Any = model.body.body
     for name, module in list(body.named_modules()):
         if isinstance(module, LoraLayer):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,6 +11,9 @@ from cu_core.errors import ConfigError
 from cu_core.storage import shown
 from cu_core.yaml_io import read_yaml
 from pipelines.console import console
+
+if TYPE_CHECKING:  # importing it takes seconds
+    from pipelines.sweep.result import SweepResult
 
 
 def sweep(
@@ -35,16 +38,24 @@ def sweep(
     Trials, page and the winner's configuration go to STORAGE/sweeps/NAME (outputs/sweeps). Exit 1: trials failed.
     """
     read_yaml(config, "sweeps")
-    from pipelines.sweep.page import conclusion
     from pipelines.sweep.run import run_sweep
     from pipelines.sweep.space import read_sweep
 
     if name and resume:
         raise ConfigError("--name and --resume: a sweep that goes on keeps its name; give one of them.")
     swept = run_sweep(read_sweep(config, overrides or [], calibrate), resume or name or config.stem, resume is not None)
-    failed = [trial for trial in swept.trials if trial.state == "failed"]
-    for trial in failed:
-        console.print(f"trial {trial.number} failed: {trial.reason}", highlight=False)
+    _tell(swept)
+    if any(trial.state == "failed" for trial in swept.trials):
+        raise typer.Exit(1)
+
+
+def _tell(swept: SweepResult) -> None:
+    """Print what failed, what the sweep found, and where it lies."""
+    from pipelines.sweep.page import conclusion
+
+    for trial in swept.trials:
+        if trial.state == "failed":
+            console.print(f"trial {trial.number} failed: {trial.reason}", highlight=False)
     console.print(conclusion(swept), highlight=False)
     if swept.rank_correlation is not None:
         ranked = len([trial for trial in swept.trials if trial.state == "finished"])
@@ -52,5 +63,3 @@ def sweep(
         console.print(told, highlight=False)
     report, winner = (shown(swept.folder / name) for name in ("report.html", "winner.yaml"))
     console.print(f"report  {report}\nwinner  cu unlearn {winner}", soft_wrap=True, highlight=False)
-    if failed:
-        raise typer.Exit(1)

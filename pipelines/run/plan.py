@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
-
-from mlflow.artifacts import download_artifacts
-from mlflow.exceptions import MlflowException
 
 from cu_core.audit.zero_shot import digests_of
 from cu_core.config import RunConfig
@@ -19,10 +15,8 @@ from cu_core.data.requests import ForgetSet, resolve_request, save_forget_set
 from cu_core.data.schema import Manifest
 from cu_core.data.shard_reader import ShardReader
 from cu_core.errors import ConfigError
-from cu_core.files import atomic_file, file_sha256
 from cu_core.run import check_model, made_elsewhere, open_reader, open_split
 from cu_core.storage import fetched, named_file, place, shown
-from pipelines.tracking.server import open_client, tracking_uri, use_server
 
 
 @dataclass(frozen=True)
@@ -91,19 +85,9 @@ def absolute(config: RunConfig) -> RunConfig:
     files."""
     weights = config.model.weights
     if weights and is_mlflow(weights):
-        try:
-            open_client(config)
-            use_server(tracking_uri(config))
-            found = Path(download_artifacts(artifact_uri=weights))
-        except MlflowException as error:
-            raise ConfigError(f"model.weights: {weights} cannot be fetched: {str(error).splitlines()[0]}") from error
-        files = sorted(found.rglob("*.safetensors")) if found.is_dir() else [found]
-        if len(files) != 1:
-            raise ConfigError(
-                f"model.weights: {weights} must hold one .safetensors file, it holds {len(files)}; "
-                f"models that `cu` registered hold it."
-            )
-        weights = str(_kept(files[0], config.store))
+        from pipelines.tracking.weights import fetch_weights  # two seconds that workers need not pay
+
+        weights = str(fetch_weights(config, weights))
     elif weights not in (None, "pretrained"):
         weights = str(Path(str(weights)).resolve())
     request: Any = config.request
@@ -117,17 +101,6 @@ def absolute(config: RunConfig) -> RunConfig:
         request=request,
         audit=replace(config.audit, other_data=tuple(shown(place(p)) for p in config.audit.other_data)),
     )
-
-
-def _kept(file: Path, store: Path) -> Path:
-    """A download under a name that it has again next time, as results depend on it."""
-    if store in file.parents:
-        return file
-    kept = store / "downloads" / f"{file_sha256(file)[:16]}.safetensors"
-    if not fetched(kept):
-        with atomic_file(kept) as partial:
-            shutil.copyfile(file, partial)
-    return kept
 
 
 def _check_kind(config: RunConfig, forget: ForgetSet, manifest: Manifest) -> None:
