@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -16,6 +17,7 @@ from cu_core.errors import DamagedFile, UserError
 from cu_core.files import atomic_folder, file_sha256
 from cu_core.sharding import whole
 from cu_core.storage import fetched
+from cu_core.stored import damaged
 from cu_core.weights_file import META, WeightsFile, read_json_object, read_weights
 
 Weights = dict[str, Tensor]
@@ -153,14 +155,16 @@ def load_state(folder: Path, config_digest: str) -> TrainState:
     meta = read_meta(folder)
     if meta["config_digest"] != config_digest:
         raise UserError(f"checkpoint {folder} belongs to another configuration; start a run with a new name.")
-    rest = torch.load(folder / "state.pt", map_location="cpu", weights_only=True)
+    try:
+        rest = torch.load(folder / "state.pt", map_location="cpu", weights_only=True)
+        found = {name: rest[name] for name in ("optimizer", "method", "rng")}
+    except (UnpicklingError, RuntimeError, EOFError, LookupError, TypeError, ValueError) as error:
+        raise damaged(folder / "state.pt", error, "use an earlier copy") from error
     kept = folder / "kept.safetensors"
     return TrainState(
         step=meta["step"],
         model=load_file(folder / "model.safetensors"),
-        optimizer=rest["optimizer"],
-        method=rest["method"],
-        rng=rest["rng"],
+        **found,
         progress=meta["progress"],
         kept=load_file(kept) if kept.is_file() else None,
     )

@@ -19,6 +19,7 @@ from cu_core.methods.table import METHODS
 from cu_core.models.build import reads_captions
 from cu_core.presets import preset_for
 from cu_core.removed import check_removed
+from cu_core.secrets import masked_settings
 from cu_core.types import RequestKind
 from cu_core.validation import check_keys, check_texts
 from cu_core.yaml_io import merge, overridden, read_yaml
@@ -88,8 +89,11 @@ def config_from(values: Mapping[str, Any], internal: Mapping[str, Any] = NOTHING
 
 
 def as_plain(config: RunConfig) -> dict[str, Any]:
-    """Convert the resolved configuration to plain JSON types; internal settings only where they are not the default."""
-    plain: dict[str, Any] = RUN_CONFIG.dump_python(config, mode="json")
+    """Convert the resolved configuration to plain JSON types.
+
+    Internal settings appear only where they are not the default; passwords in addresses are hidden.
+    """
+    plain: dict[str, Any] = masked_settings(RUN_CONFIG.dump_python(config, mode="json"))
     internal = split_internal(plain)
     for part, values in internal.items():
         unset = getattr(RunConfig(), part)

@@ -39,11 +39,13 @@ from cu_core.config import RunConfig
 from cu_core.config_io import as_plain
 from cu_core.data.forget_split import ForgetSplit
 from cu_core.data.requests import ForgetSet
-from cu_core.environment import environment, tell_other
+from cu_core.environment import environment, say, tell_other
+from cu_core.errors import DamagedFile
 from cu_core.files import write_text
 from cu_core.run import fresh_model, load_model, made_elsewhere, open_reader, open_split
 from cu_core.salts import Salt
 from cu_core.storage import fetched, shown
+from cu_core.stored import read_stored
 
 LIMITS = TypeAdapter(Limits)
 PACKAGES = ("torchvision", "numpy", "scikit-learn")
@@ -60,6 +62,7 @@ class Kept:
 
 
 KEPT = TypeAdapter(Kept)
+AGAIN = "delete it, and it is made again"
 
 
 def _figures(config: RunConfig, subject: Subject, meta: Mapping[str, Any]) -> tuple[ModelFigures, Answers, str]:
@@ -72,8 +75,11 @@ def _figures(config: RunConfig, subject: Subject, meta: Mapping[str, Any]) -> tu
     kept = config.store / "audits" / f"{config.figures_key(model, subject.split.forget.digest)}.json"
     kept_answers, here = kept.with_suffix(".npz"), environment(config.workers.device)
     if fetched(kept) and fetched(kept_answers):
-        found = KEPT.validate_json(kept.read_text())
-        return found.figures, Answers.load(kept_answers), tell_other(shown(kept), found.environment, here)
+        try:
+            found, answers = read_stored(kept, KEPT, AGAIN), Answers.load(kept_answers)
+            return found.figures, answers, tell_other(shown(kept), found.environment, here)
+        except DamagedFile as error:
+            say(f"{error} The figures are computed again.")
     alone, answers = audit_alone(subject), answers_of(subject)
     figures = ModelFigures(alone.metrics, per_class_test_accuracy(subject), alone.curves)
     answers.save(kept_answers)
@@ -91,7 +97,7 @@ def _untrained(config: RunConfig, split: ForgetSplit, device: torch.device) -> M
         model = fresh_model(config, split.reader, config.seed + Salt.UNTRAINED_FIGURES).to(device)
         found = relearning(Subject(model, split, config.audit, config.seed))
         write_text(kept, curves.dump_json({k: list(v) for k, v in found.curves.items()}).decode())
-    return curves.validate_json(kept.read_text())
+    return read_stored(kept, curves, AGAIN)
 
 
 @dataclass(frozen=True)
@@ -211,7 +217,7 @@ def limits_file(config: RunConfig, forget: ForgetSet, oracles: int) -> Path:
 def read_limits(config: RunConfig, forget: ForgetSet) -> Limits | None:
     """Read what a verdict can detect; ``None`` if `cu calibrate` was not run."""
     file = limits_file(config, forget, config.audit.oracles)
-    return LIMITS.validate_json(file.read_text()) if fetched(file) else None
+    return read_stored(file, LIMITS, "delete it and run cu calibrate again") if fetched(file) else None
 
 
 def _report(

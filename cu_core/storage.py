@@ -13,10 +13,11 @@ from filelock import FileLock
 from pyarrow import fs
 
 from cu_core.errors import UserError
+from cu_core.secrets import masked_address
 
 HERE = fs.LocalFileSystem()
-LAST = ("manifest.json", "meta.json", "result.json")
-"""Files that mark a folder as complete; they are sent after the others."""
+LAST = ("manifest.json", "meta.json", "result.json", "run.json")
+"""Files that mark a folder as complete, or as a run; they are sent after the others."""
 GROWING: set[str] = set()
 """Names of files that are rewritten repeatedly, by one machine after another, so that a copy may be outdated. Code that
 writes such files adds their names."""
@@ -37,7 +38,7 @@ def place(text: str | Path) -> Path:
     A relative path lies under CU_ROOT if that is set, else under the working directory.
 
     Raises:
-        UserError: The address has another scheme.
+        UserError: The address has another scheme, or holds a password.
     """
     root, text = os.environ.get("CU_ROOT", ""), str(text)
     if root and "://" not in text and not text.startswith("/"):
@@ -45,6 +46,11 @@ def place(text: str | Path) -> Path:
     scheme, separator, rest = text.partition("://")
     if separator and scheme not in SCHEMES:
         raise UserError(f"an address must begin with {', '.join(f'{s}://' for s in SCHEMES)}, got {text!r}.")
+    if separator and "@" in rest.partition("/")[0]:
+        raise UserError(
+            f"an address must hold no user and no password: set them in the environment (AWS_ACCESS_KEY_ID, "
+            f"AWS_SECRET_ACCESS_KEY), got {masked_address(text)!r}."
+        )
     return cache() / scheme / rest.strip("/") if separator else Path(text).resolve()
 
 

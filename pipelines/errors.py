@@ -6,19 +6,31 @@ import sys
 from typing import Any
 
 from cu_core.errors import UserError
+from cu_core.full_disk import is_full, path_of
+from cu_core.secrets import masked
 
 
 def explain(error: BaseException) -> str | None:
     """One line, or None for what is not a user's mistake (its traceback is wanted)."""
     cause = root_cause(error)
+    if is_full(cause) or is_full(error):
+        where = path_of(cause) or path_of(error) or first_line(cause)
+        return masked(
+            f"the disk is full: {where} could not be written. What was finished before is kept, nothing is half "
+            f"written; make room and go on: a run or sweep with --resume and its name, other commands as they were."
+        )
     if isinstance(cause, UserError):
-        return " ".join(str(cause).split())
+        return masked(" ".join(str(cause).split()))
     if isinstance(cause, OSError):
         where = f" ({cause.filename})" if cause.filename else ""
-        return f"{cause.strerror or cause}{where}."
+        return masked(f"{cause.strerror or cause}{where}.")
     if isinstance(cause, _loaded("mlflow.exceptions", "MlflowException")):
-        return f"MLflow: {str(cause).splitlines()[0][:300]}"
+        return masked(f"MLflow: {str(cause).splitlines()[0][:300]}")
     return None
+
+
+def first_line(error: BaseException) -> str:
+    return str(error).strip().partition("\n")[0][:200]
 
 
 def _loaded(module: str, name: str) -> Any:

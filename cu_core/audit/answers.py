@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +11,7 @@ from scipy.special import softmax
 
 from cu_core.audit.subject import Subject
 from cu_core.files import load_arrays, save_arrays
+from cu_core.stored import damaged
 
 
 @dataclass(frozen=True)
@@ -28,8 +29,15 @@ class Answers:
 
     @staticmethod
     def load(path: Path) -> Answers:
-        """Read arrays that ``save`` wrote."""
-        return Answers(**load_arrays(path))
+        """Read arrays that ``save`` wrote.
+
+        Raises:
+            DamagedFile: The file holds something else.
+        """
+        arrays = load_arrays(path)
+        if set(arrays) != {field.name for field in fields(Answers)}:
+            raise damaged(path, f"it holds {', '.join(arrays)}", "delete it")
+        return Answers(**arrays)
 
 
 def answers_of(subject: Subject) -> Answers:

@@ -23,9 +23,10 @@ from cu_core.data.schema import Manifest
 from cu_core.data.selections import ByNeighbours, ByScore, resolve_neighbours, resolve_score
 from cu_core.data.shard_reader import ShardReader
 from cu_core.errors import DataError, UserError
-from cu_core.files import atomic_folder, digest_of
+from cu_core.files import atomic_folder, digest_of, for_owner
 from cu_core.messages import shown_some, shown_value
 from cu_core.storage import fetch, fetched, named_file
+from cu_core.stored import damaged
 from cu_core.types import RequestKind
 
 
@@ -245,7 +246,7 @@ def save_forget_set(folder: Path, forget: ForgetSet) -> Path:
         table = pa.table({"sample_id": forget.sample_ids, "row": forget.rows}).replace_schema_metadata(meta)
         with (
             atomic_folder(target) as partial,
-            pa.ipc.new_file(str(partial / "forget.arrow"), table.schema) as out,
+            pa.ipc.new_file(str(for_owner(partial / "forget.arrow")), table.schema) as out,
         ):
             out.write_table(table)
     return target / "forget.arrow"
@@ -265,11 +266,14 @@ def load_forget_set(path: Path, data_digest: str) -> ForgetSet:
         DataError: The file is damaged, or the request was resolved on other data.
     """
     fetch(path)
-    table = pa.ipc.open_file(pa.memory_map(str(path))).read_all()
-    meta = {k.decode(): v.decode() for k, v in (table.schema.metadata or {}).items()}
-    classes = tuple(int(c) for c in meta["classes"].split(",") if c)
-    kind: RequestKind = "class" if meta["kind"] == "class" else "sample"
-    forget = ForgetSet(kind, classes, table["row"].to_numpy(), table["sample_id"].to_numpy(), meta["data"])
+    try:
+        table = pa.ipc.open_file(pa.memory_map(str(path))).read_all()
+        meta = {k.decode(): v.decode() for k, v in (table.schema.metadata or {}).items()}
+        classes = tuple(int(c) for c in meta["classes"].split(",") if c)
+        kind: RequestKind = "class" if meta["kind"] == "class" else "sample"
+        forget = ForgetSet(kind, classes, table["row"].to_numpy(), table["sample_id"].to_numpy(), meta["data"])
+    except (pa.ArrowException, OSError, ValueError, KeyError) as error:
+        raise damaged(path, error, f"delete {path.parent}, and the request is resolved again") from error
     if forget.data_digest != data_digest or forget.digest != meta["digest"]:
         raise DataError(f"{path} was resolved on other data or is damaged; resolve the request again.")
     return forget

@@ -9,7 +9,7 @@ from pydantic import TypeAdapter
 from cu_core.audit.report import AuditReport
 from cu_core.config import RunConfig
 from cu_core.errors import ConfigError
-from cu_core.files import atomic_folder
+from cu_core.files import new_folder
 from pipelines.cluster.session import ray_session
 from pipelines.report.audit_page import write_report
 from pipelines.run.auditing import audit
@@ -27,7 +27,7 @@ def audit_model(config: RunConfig, model: str, out: Path, local: bool) -> AuditR
         raise ConfigError(f"--out {out} already exists; name a new folder.")
     plan = make_plan(config)
     found = find_model(plan, model)
-    with atomic_folder(out.resolve()) as partial:
+    with new_folder(out.resolve()) as partial:
         samples = partial / "samples.parquet"
         if local:
             train_missing(plan.config, plan.missing, local)

@@ -25,6 +25,7 @@ from cu_core.files import write_text
 from cu_core.metrics.accuracy import wilson_interval
 from cu_core.run_audit import LIMITS, Evidence, gather, limits_file
 from cu_core.storage import fetched
+from cu_core.stored import read_stored
 from pipelines.audits.calibrate_models import Amounts, Sort, check_amounts, make_models
 from pipelines.cluster.board import ray_board
 from pipelines.cluster.session import ray_session
@@ -118,7 +119,7 @@ def calibrate(config: RunConfig, counts: Sequence[int], amounts: Amounts, out: P
     for count in counts:
         file = limits_file(plan.config, plan.forget, count)
         limits = limits_of(judged, count, plan.config)
-        before = LIMITS.validate_json(file.read_text()) if fetched(file) else None
+        before = read_stored(file, LIMITS, "delete it") if fetched(file) else None
         write_text(file, LIMITS.dump_json(limits.with_amounts_of(before) if before else limits).decode())
     if out is not None:
         write_text(out, markdown(judged, plan.config))

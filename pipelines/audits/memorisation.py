@@ -23,7 +23,7 @@ from cu_core.data.forget_split import RowSet
 from cu_core.data.order import hash64
 from cu_core.data.requests import ForgetSet, save_forget_set
 from cu_core.errors import ConfigError
-from cu_core.files import atomic_file, digest_of
+from cu_core.files import atomic_file, digest_of, for_owner
 from cu_core.run import load_model, open_reader
 from cu_core.salts import Salt
 from cu_core.source import source_digest
@@ -99,7 +99,7 @@ def write_scores(scoring: Scoring) -> Path:
         columns = {"sample_id": half.sample_ids, "memorisation": inside - outside}
         parts.append(pa.table({**columns, "confidence_original": inside, "confidence_without": outside}))
     with atomic_file(scoring.file) as partial:
-        pq.write_table(pa.concat_tables(parts), partial)
+        pq.write_table(pa.concat_tables(parts), for_owner(partial))
     return scoring.file
 
 
@@ -131,4 +131,4 @@ def score_rows(config: RunConfig, out: Path) -> None:
     make_scores([scoring])
     fetch(scoring.file)  # another machine may have written it
     with atomic_file(out) as partial:
-        shutil.copyfile(scoring.file, partial)
+        shutil.copyfile(scoring.file, for_owner(partial))

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ray.job_submission import JobSubmissionClient
 
     from pipelines.cluster.address import ClusterConfig
+    from pipelines.cluster.sent import Sent
 
 FAILURES = 60
 """So often in a row, half a second apart, a cluster may not answer before it is given up."""
@@ -77,27 +78,45 @@ def submit(
     name: Annotated[str | None, typer.Option(help="Id of the job; absent: made by Ray.")] = None,
     detach: Annotated[bool, typer.Option("--detach", help="Do not wait; `cu jobs ID` shows what it prints.")] = False,
     cluster: Cluster = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="List the files that would be sent; send nothing.")
+    ] = False,
 ) -> None:
     """Run a command on a Ray cluster; its exit status is the job's. Ctrl-C leaves the job running.
 
-    E.g. `cu submit --address http://HEAD:8265 --root s3://bucket -- unlearn CONFIG key=value`. This folder is sent
-    along without data and outputs; the command starts on the head. What is not given comes from
-    RAY_API_SERVER_ADDRESS, RAY_AUTH_TOKEN_PATH and CU_ROOT, or from cluster.yaml, if it is here.
+    E.g. `cu submit --address http://HEAD:8265 --root s3://bucket -- unlearn CONFIG key=value`. The files that git
+    tracks here are sent along, and those that the command names; the command starts on the head. What is not given
+    comes from RAY_API_SERVER_ADDRESS, RAY_AUTH_TOKEN_PATH and CU_ROOT, or from cluster.yaml, if it is here.
     """
     from pipelines.cluster.address import read_cluster
-    from pipelines.cluster.jobs import connect
+    from pipelines.cluster.jobs import check_secrets, connect
     from pipelines.cluster.jobs import submit as send
+    from pipelines.cluster.sent import check_owner, what_is_sent
 
     settings = read_cluster(cluster, address=address, token_file=token_file, root=root, python=python)
+    check_secrets(settings, words)
     _check(words, settings.root)
+    check_owner(words)
+    sent = what_is_sent(words)
+    if dry_run:
+        _list(sent)
+        return
     client = connect(settings)
-    job = send(client, settings, words, name)
+    job = send(client, settings, words, name, sent)
     flags = _given(address=address, **{"token-file": token_file}, cluster=cluster)
     console.print(f"job {job}: cu {shlex.join(words)}", highlight=False, soft_wrap=True)
     if detach:
         _tell(job, flags)
         return
     raise typer.Exit(_wait(client, job, flags))
+
+
+def _list(sent: Sent) -> None:
+    for path in sent.files:
+        print(path)
+    for path, why in sent.left.items():
+        console.print(f"not sent: {path} ({why})", soft_wrap=True, highlight=False, markup=False)
+    console.print(f"{len(sent.files)} files, {sent.size / 1e6:.1f} MB; nothing was sent", highlight=False)
 
 
 def _given(**flags: object) -> str:

@@ -12,7 +12,7 @@ from cu_core.errors import ConfigError
 from pipelines.console import bars, console
 from pipelines.report.terminal import end_table
 from pipelines.run.job import run_job
-from pipelines.tracking.mlflow_runs import page_command
+from pipelines.tracking.server import page_command
 
 CONFIGS = Path(__file__).parents[2] / "tune_configs" / "base"
 RECIPES = {

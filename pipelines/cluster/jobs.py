@@ -6,18 +6,18 @@ import asyncio
 import logging
 import os
 import shlex
+import tempfile
 from collections.abc import Sequence
+from pathlib import Path
 
 from ray.exceptions import AuthenticationError
 from ray.job_submission import JobDetails, JobStatus, JobSubmissionClient
 
 from cu_core.errors import ConfigError
+from cu_core.secrets import masked, names_secret
 from pipelines.cluster.address import ClusterConfig, refused, silent, token_of
+from pipelines.cluster.sent import Sent
 
-LEFT_OUT = (
-    ".git", ".venv", "/data", "/shared", "/outputs", "/mlruns", "/build", "**/__pycache__", ".*_cache", ".hypothesis",
-)  # fmt: skip
-"""What is not sent along with a job, as in a .gitignore: /data is this folder's own, not that of a package."""
 SILENCE = 120.0
 """Seconds after which a stream that brings nothing may have lost its other end."""
 ENDED = frozenset({JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.STOPPED})
@@ -39,18 +39,38 @@ def connect(cluster: ClusterConfig) -> JobSubmissionClient:
         raise silent(cluster) from error
 
 
-def submit(client: JobSubmissionClient, cluster: ClusterConfig, words: Sequence[str], name: str | None) -> str:
-    """Send this folder, without data and outputs, and start ``cu WORDS`` on the cluster; returns the job's id.
+def check_secrets(cluster: ClusterConfig, words: Sequence[str]) -> None:
+    """What a job is given is shown by the dashboard to whoever may look at it.
+
+    Raises: ConfigError for a password, token or key in a word or a variable.
+    """
+    for word in words:
+        if masked(word) != word:
+            raise ConfigError(f"{masked(word)}: the dashboard shows a job's command; set the variable on the cluster.")
+    for name, value in cluster.runtime_env.get("env_vars", {}).items():
+        if names_secret(name) or masked(str(value)) != str(value):
+            raise ConfigError(f"runtime_env.env_vars.{name}: the dashboard shows it; set it on the cluster's machines.")
+    for key in {"working_dir", "excludes"} & cluster.runtime_env.keys():
+        raise ConfigError(f"runtime_env.{key}: what is sent is what `cu submit --dry-run` lists; leave it out.")
+
+
+def submit(
+    client: JobSubmissionClient, cluster: ClusterConfig, words: Sequence[str], name: str | None, sent: Sent
+) -> str:
+    """Send the files and start ``cu WORDS`` on the cluster; returns the job's id.
 
     Raises: ConfigError if the cluster does not take it.
     """
     env = {"CU_ROOT": cluster.root or "", "COLUMNS": "120", **cluster.runtime_env.get("env_vars", {})}
-    runtime_env = {"working_dir": ".", "excludes": list(LEFT_OUT), **cluster.runtime_env, "env_vars": env}
     command = shlex.join([cluster.python, "-m", "pipelines.cli.entry", *words])
-    try:
-        return str(client.submit_job(entrypoint=command, submission_id=name, runtime_env=runtime_env))
-    except (RuntimeError, ValueError) as error:
-        raise ConfigError(f"the cluster did not take the job: {' '.join(str(error).split())[:300]}") from error
+    with tempfile.TemporaryDirectory(prefix="cu-submit-") as folder:
+        sent.copy(Path(folder))
+        runtime_env = {**cluster.runtime_env, "working_dir": folder, "env_vars": env}
+        try:
+            return str(client.submit_job(entrypoint=command, submission_id=name, runtime_env=runtime_env))
+        except (RuntimeError, ValueError) as error:
+            reason = masked(" ".join(str(error).split())[:300])
+            raise ConfigError(f"the cluster did not take the job: {reason}") from error
 
 
 class JobOutput:

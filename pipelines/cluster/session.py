@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 import os
 from collections.abc import Iterator
@@ -19,7 +18,7 @@ from cu_core.errors import ConfigError
 from cu_core.files import write_text
 from cu_core.storage import address, place
 from cu_core.workers import WorkersConfig
-from pipelines.cluster.signals import interrupt_on_sigterm
+from pipelines.cluster.start import start_ray
 from pipelines.console import counted
 
 
@@ -35,7 +34,7 @@ def ray_session(config: RunConfig) -> Iterator[None]:
         os.environ.setdefault("RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S", "20")
     started = not ray.is_initialized()
     if started:
-        _start_ray(os.environ.get("RAY_ADDRESS", "local"))
+        start_ray(os.environ.get("RAY_ADDRESS") or "local")
     try:
         check_room(config.workers)
         check_shared(config)
@@ -125,19 +124,3 @@ def _check_seen(setting: str, file: Path) -> None:
             f"{setting}: {file.parent} is not shared: {', '.join(blind)} of {counted(len(machines), 'machine')} lack "
             f"it; name a folder that all machines mount, or an address such as s3://bucket/folder."
         )
-
-
-def _start_ray(address: str) -> None:
-    """Raises: ConfigError if no cluster answers there, or this machine is too busy for one of its own."""
-    root = logging.getLogger()
-    before = root.handlers[:], root.level
-    lines = ray.LoggingConfig(encoding="JSON", log_level="ERROR")  # of workers; this process's log stays as it was
-    try:
-        ray.init(address=address, log_to_driver=False, logging_level="ERROR", logging_config=lines)
-    except Exception as error:  # a node that does not come up in time raises no finer class
-        where = "on this machine (too busy?)" if address == "local" else f"at RAY_ADDRESS={address}"
-        raise ConfigError(f"Ray did not start {where}: {str(error)[:200]} `--local` needs no Ray.") from error
-    finally:
-        root.handlers[:], level = before
-        root.setLevel(level)
-    interrupt_on_sigterm()  # Ray's own handler ends the process at once

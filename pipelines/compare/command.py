@@ -22,7 +22,8 @@ from pipelines.grid.nested_runs import Recorder
 from pipelines.report.markdown import check_out
 from pipelines.report.provenance import command_line
 from pipelines.run.plan import absolute
-from pipelines.tracking.mlflow_runs import page_command
+from pipelines.tracking.mlflow_runs import check_tracking
+from pipelines.tracking.server import page_command
 
 TABLE_WIDTH = 132
 
@@ -33,6 +34,7 @@ def run_tracked(comparison: Comparison, name: str) -> tuple[ComparisonResult, Pa
     config = absolute(comparison.plain_config(comparison.config.seeds[0]))
     digest = comparison_digest(comparison)
     folder = config.store / "compare" / name.replace(" ", "_")
+    check_tracking(config, registers=False)
     with ray_session(config):
         recorder = Recorder(config, f"compare {name}", asdict(comparison.config), digest)
         status = "FAILED"

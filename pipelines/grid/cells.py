@@ -20,6 +20,7 @@ from cu_core.errors import NonFiniteError
 from cu_core.files import write_text
 from cu_core.run import Hooks, run_unlearn
 from cu_core.storage import fetched, shown
+from cu_core.stored import read_stored
 from pipelines.cluster.board import ray_board
 from pipelines.cluster.session import ray_session
 from pipelines.console import console, counted
@@ -34,6 +35,9 @@ from pipelines.run.unlearning import WorkerJob
 from pipelines.tracking.step_log import StepLog
 
 REPORTS = TypeAdapter(AuditReport)
+
+
+AGAIN = "delete it, and it is made again"
 
 
 @dataclass(frozen=True)
@@ -78,10 +82,10 @@ class Cell:
         """What it gave; absent until it is finished."""
         for failure in self.failures:
             if fetched(failure):
-                return Failure(json.loads(failure.read_text())["reason"])
+                return read_stored(failure, TypeAdapter(Failure), AGAIN)
         if not fetched(self.report_file):
             return None
-        report = REPORTS.validate_json(self.report_file.read_text())
+        report = read_stored(self.report_file, REPORTS, AGAIN)
         tell_other(shown(self.report_file), report.versions, environment(self.plan.config.workers.device))
         return report
 

@@ -7,10 +7,12 @@ import platform
 import re
 import sys
 
+from cu_core.secrets import masked
+
 
 def command_line() -> str:
-    """What the user typed."""
-    return "cu " + " ".join(f"'{a}'" if any(c in a for c in "|[]{}* ") else a for a in sys.argv[1:])
+    """What the user typed, without passwords."""
+    return masked("cu " + " ".join(f"'{a}'" if any(c in a for c in "|[]{}* ") else a for a in sys.argv[1:]))
 
 
 def resumed(command: str, name: str) -> str:

@@ -12,7 +12,7 @@ import ray
 
 from cu_core.audit.report import AuditReport
 from cu_core.environment import say
-from cu_core.files import atomic_file
+from cu_core.files import atomic_file, for_owner
 from cu_core.run_audit import ELSEWHERE, run_audit
 from pipelines.cluster.board import ray_board
 from pipelines.console import bars
@@ -46,7 +46,7 @@ def audit(plan: Plan, unlearned: Path, samples_file: Path, local: bool) -> Audit
     for line in report.versions.get(ELSEWHERE, "").splitlines():  # a worker of Ray says nothing to the user
         say(line)
     with atomic_file(samples_file) as partial:
-        pq.write_table(samples, partial)
+        pq.write_table(samples, for_owner(partial))
     return report
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from cu_core.checkpoint import ADAPTER
 from cu_core.config import RunConfig
 from cu_core.errors import ConfigError
-from cu_core.files import atomic_folder
+from cu_core.files import new_folder
 from cu_core.models.image_text import ImageTextClassifier
 from cu_core.run import load_model
 from cu_core.storage import fetched
@@ -29,7 +29,7 @@ def export(config: RunConfig, model: str, out: Path, adapter: bool) -> list[str]
         raise ConfigError(f"--out {out} already exists; name a new folder.")
     plan = make_plan(replace(config, audit=replace(config.audit, oracles=0)))
     folder = find_model(plan, model)
-    with atomic_folder(out.resolve()) as partial:
+    with new_folder(out.resolve()) as partial:
         if adapter:
             if not all(fetched(folder / name) for name in ADAPTER):
                 raise ConfigError(f"--adapter: {model} was not unlearned with trainable.tune=lora.")

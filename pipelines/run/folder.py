@@ -11,16 +11,21 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter
+
 from cu_core.bounds import plain_name
 from cu_core.config import RunConfig
 from cu_core.config_io import differences, dump_config, load_config
 from cu_core.errors import ConfigError
-from cu_core.files import write_text
+from cu_core.files import new_folder, write_text
 from cu_core.messages import shown_value
 from cu_core.storage import GROWING, fetch, fetched, names
+from cu_core.stored import read_stored
+from pipelines.run.lock import at_work
 
 RECORD, NOTES = "run.json", "notes.txt"
 GROWING.update((RECORD, NOTES))
+RECORDS = TypeAdapter(dict[str, Any])
 
 
 @dataclass(frozen=True)
@@ -49,16 +54,15 @@ class RunFolder:
         """Something that whoever reads of the run must know; the driver prints it, and it stays in the record."""
         print(line, file=sys.stderr)
         path = self.path / NOTES
-        write_text(path, (path.read_text() if fetched(path) else "") + line + "\n")
+        write_text(path, "\n".join([*self.notes, line]) + "\n")
 
     @property
     def notes(self) -> list[str]:
         path = self.path / NOTES
-        return path.read_text().splitlines() if fetched(path) else []
+        return path.read_text(encoding="utf-8", errors="backslashreplace").splitlines() if fetched(path) else []
 
     def record(self) -> dict[str, Any]:
-        loaded: dict[str, Any] = json.loads((self.path / RECORD).read_text())
-        return loaded
+        return read_stored(self.path / RECORD, RECORDS, "take it from a copy, or start a new run")
 
     def write_record(self, **values: Any) -> None:
         old = self.record() if fetched(self.path / RECORD) else {}
@@ -85,8 +89,32 @@ def _default_name(config: RunConfig, digest: str) -> str:
     return f"{data}-{config.request.kind}-{now}-{digest[:6]}"
 
 
-def open_run(config: RunConfig, digest: str, resume: str | None) -> tuple[RunConfig, RunFolder]:
-    """A new folder for this configuration (of result digest ``digest``), or the one to resume.
+def begin_run(config: RunConfig, folder: RunFolder, digest: str) -> None:
+    """Make the folder: it appears together with its record, so that a kill leaves nothing that blocks the name.
+
+    Raises: ConfigError if another run has taken the name meanwhile.
+    """
+    try:
+        with new_folder(folder.path) as partial:
+            (partial / "config.yaml").write_text(dump_config(config), encoding="utf-8")
+            (partial / RECORD).write_text(json.dumps({"config_digest": digest}, indent=1), encoding="utf-8")
+    except FileExistsError as error:
+        raise _in_use(folder) from error
+
+
+def _in_use(folder: RunFolder) -> ConfigError:
+    if not fetched(folder.path / RECORD):
+        return ConfigError(f"name: {folder.path} exists and is no run; move it away, or choose another name.")
+    state = f"was interrupted: go on with --resume {folder.name}"
+    if folder.finished:
+        state = "is finished"
+    elif who := at_work(folder.path):
+        state = f"is running ({who})"
+    return ConfigError(f"name: a run {folder.name!r} exists and {state}; choose another name for a new run.")
+
+
+def find_run(config: RunConfig, digest: str, resume: str | None) -> tuple[RunConfig, RunFolder]:
+    """The place of a new run of this configuration (of result digest ``digest``), or the run to resume.
 
     Raises: ConfigError for a name in use, and for resuming what is finished, absent or of another configuration.
     """
@@ -95,19 +123,14 @@ def open_run(config: RunConfig, digest: str, resume: str | None) -> tuple[RunCon
         check_name(config.name or _default_name(config, digest))
         folder = RunFolder(runs / (config.name or _default_name(config, digest)))
         if folder.path.exists() or fetched(folder.path / RECORD):
-            state = "is finished" if folder.finished else f"was interrupted: go on with --resume {folder.name}"
-            raise ConfigError(f"name: a run {folder.name!r} exists and {state}; choose another name for a new run.")
-        config = replace(config, name=folder.name)
-        folder.path.mkdir(parents=True)
-        write_text(folder.path / "config.yaml", dump_config(config))
-        folder.write_record(config_digest=digest)
-        return config, folder
+            raise _in_use(folder)
+        return replace(config, name=folder.name), folder
     folder = RunFolder(runs / resume)
     if not fetched(folder.path / RECORD):
         raise ConfigError(f"--resume {resume}: no such run in {runs}; runs there: {names_in(runs)}.")
     if folder.finished:
         raise ConfigError(f"--resume {resume}: that run is finished; its report is {folder.path / 'report.html'}.")
-    if folder.record()["config_digest"] != digest:
+    if folder.record().get("config_digest") != digest:
         own = folder.path / "config.yaml"
         fetch(own)
         what = []

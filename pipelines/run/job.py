@@ -11,11 +11,12 @@ from cu_core.audit.report import AuditReport
 from cu_core.config import RunConfig
 from cu_core.config_io import as_plain
 from cu_core.errors import ConfigError
-from cu_core.storage import fetched, remove, shown
+from cu_core.leftovers import DEPTH, sweep
+from cu_core.storage import fetched, shown
 from pipelines.cluster.session import ray_session
 from pipelines.console import console
 from pipelines.run.auditing import audit
-from pipelines.run.folder import RunFolder, open_run
+from pipelines.run.folder import RunFolder, begin_run, find_run
 from pipelines.run.lock import run_lock
 from pipelines.run.plan import Plan, about_request, make_plan
 from pipelines.run.record import record
@@ -60,19 +61,18 @@ def mlflow_run(plan: Plan, folder: RunFolder, settings: dict[str, Any]) -> Itera
 def run_job(config: RunConfig, *, local: bool = False, resume: str | None = None) -> JobResult:
     """`cu unlearn`: every part, resumable; what is finished is found by digest and not made again."""
     plan = make_plan(config)
-    config, folder = open_run(plan.config, plan.digest, resume)
+    config, folder = find_run(plan.config, plan.digest, resume)
     plan = replace(plan, config=config)
     sets = {name: asdict(one) for name, one in plan.hashes.items()}
     settings = {**as_plain(config), "sets": sets}
+    sweep(config.store, DEPTH)
     console.print(f"run {folder.name}: {about_request(plan)}", highlight=False, markup=False, soft_wrap=True)
     with contextlib.ExitStack() as stack:
+        tracking.check_tracking(config)
         if not local:
-            try:
-                stack.enter_context(ray_session(config))
-            except ConfigError:
-                if resume is None:  # nothing was begun
-                    remove(folder.path)
-                raise
+            stack.enter_context(ray_session(config))
+        if resume is None:  # from here on there is something to resume
+            begin_run(config, folder, plan.digest)
         stack.enter_context(run_lock(folder.path))
         if folder.finished:  # by another driver, while this one looked whether it lives
             raise ConfigError(f"--resume {folder.name}: that run is finished by now.")

@@ -15,10 +15,12 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+from pydantic import TypeAdapter
 
-from cu_core.errors import ConfigError
+from cu_core.errors import ConfigError, DamagedFile
 from cu_core.files import write_text
 from cu_core.storage import GROWING, fetched
+from cu_core.stored import read_stored
 from pipelines.console import console
 
 BEAT = 5.0
@@ -29,6 +31,7 @@ SETTLE = 2.0
 """Seconds after which, of two that took over at once, one finds the other's name."""
 FILE = "driver.json"
 GROWING.add(FILE)
+SAID = TypeAdapter(dict[str, Any])
 
 
 @contextlib.contextmanager
@@ -59,6 +62,14 @@ def run_lock(folder: Path) -> Iterator[None]:
                 _write(folder, own, None)
 
 
+def at_work(folder: Path) -> str:
+    """Who works on the run, as far as this machine can tell without waiting; empty if no one does."""
+    other = _read(folder)
+    if not other or (_machine().items() <= other.items() and not _lives(folder, other)):
+        return ""
+    return f"process {other['pid']} on {other['host']}"
+
+
 def _refusal(folder: Path, other: dict[str, Any]) -> ConfigError:
     return ConfigError(
         f"--resume {folder.name}: process {other['pid']} on {other['host']} is at work on that run; wait for it, or "
@@ -79,14 +90,15 @@ def _beat(folder: Path, own: str, ended: threading.Event) -> None:
 
 
 def _read(folder: Path) -> dict[str, Any]:
-    """What the last driver said; empty where it has ended, there was none, or it was cut short."""
+    """What the last driver said; empty where it has ended, there was none, or the file is damaged (one
+    that lives writes it again)."""
     if not fetched(folder / FILE):
         return {}
     try:
-        said: dict[str, Any] = json.loads((folder / FILE).read_text())
-    except ValueError:
+        said = read_stored(folder / FILE, SAID, "delete it")
+    except DamagedFile:
         return {}
-    return said if said["beat"] is not None else {}
+    return said if {"host", "pid", "began", "id", "beat"} <= said.keys() and said["beat"] is not None else {}
 
 
 def _machine() -> dict[str, Any]:

@@ -6,10 +6,11 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import ray
+from pydantic import TypeAdapter
 
 from cu_core.audit.proxy import proxy_score
 from cu_core.audit.report import AuditReport
@@ -19,6 +20,7 @@ from cu_core.errors import ConfigError
 from cu_core.files import digest_of, write_text
 from cu_core.run_audit import run_proxy
 from cu_core.storage import fetched, shown
+from cu_core.stored import read_stored
 from cu_core.yaml_io import merge
 from pipelines.cluster.session import ray_session
 from pipelines.console import console, counted
@@ -37,6 +39,9 @@ from pipelines.sweep.ray_tune import TrialResult, run_trials
 from pipelines.sweep.result import DEFAULT, WINNER, SweepResult
 from pipelines.sweep.space import Sweep
 from pipelines.sweep.trial import trial_cell
+from pipelines.tracking.mlflow_runs import check_tracking
+
+RECORD = TypeAdapter(dict[Literal["digest"], str])
 
 
 def run_sweep(sweep: Sweep, name: str, resume: bool) -> SweepResult:
@@ -52,6 +57,7 @@ def run_sweep(sweep: Sweep, name: str, resume: bool) -> SweepResult:
     folder = config.store / "sweeps" / name
     digest = digest_of([sweep.base, asdict(sweep.config), sweep.calibrate])
     _check_folder(folder, digest, resume)
+    check_tracking(config)
     with ray_session(config):
         write_text(folder / "sweep.json", json.dumps({"digest": digest}))
         recorder = Recorder(config, f"sweep {name}", asdict(sweep.config), f"{name} {digest}")
@@ -100,7 +106,7 @@ def _check_folder(folder: Path, digest: str, resume: bool) -> None:
         raise ConfigError(
             f"--resume {folder.name}: no such sweep in {folder.parent}; sweeps there: {names_in(folder.parent)}."
         )
-    if json.loads(record.read_text())["digest"] != digest:
+    if read_stored(record, RECORD, "move its folder away")["digest"] != digest:
         raise ConfigError(f"--resume {folder.name}: that sweep has other settings; use its file, or name a new one.")
 
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import logging
-import os
 import re
+import shutil
 import subprocess
 import time
 import warnings
@@ -26,41 +25,38 @@ from cu_core.config import RunConfig
 from cu_core.data.schema import Manifest
 from cu_core.errors import ConfigError
 from cu_core.models.classifier import Classifier, Predictor
-from cu_core.storage import address, fetch, place, shown
+from cu_core.secrets import masked
+from cu_core.storage import fetch, place, shown
+from pipelines.console import console
+from pipelines.tracking.server import ABSENT, experiment_id, open_client, source_of, told, tracking_uri, use_server
+from pipelines.tracking.sqlite_file import reason
+from pipelines.tracking.step_log import impatient
 
 PIP = ["torch", "torchvision"]
-KIND = {"mlflow.experimentKind": "custom_model_development"}
-"""MLflow's page then opens on runs, not on traces of language models."""
 
 
-def tracking_uri(config: RunConfig) -> str:
-    """Configured server, else MLFLOW_TRACKING_URI, else SQLite in the storage folder.
+def check_tracking(config: RunConfig, registers: bool = True) -> None:
+    """See that MLflow answers, and takes the names of experiment and model, before anything is begun.
 
-    Raises: ConfigError if that is at an address.
+    Raises: ConfigError.
     """
-    if config.tracking.uri or os.environ.get("MLFLOW_TRACKING_URI"):
-        return config.tracking.uri or os.environ["MLFLOW_TRACKING_URI"]
-    if remote := address(config.store):
-        raise ConfigError(
-            f"storage: no SQLite file can lie at {remote}; name an MLflow server in tracking.uri or "
-            f"MLFLOW_TRACKING_URI."
-        )
-    return f"sqlite:///{config.store / 'mlflow.db'}"
-
-
-def open_client(config: RunConfig) -> MlflowClient:
-    """The tracking server's client, its own chatter off; makes the storage folder for a SQLite file."""
-    logging.getLogger("mlflow").setLevel(logging.WARNING)
-    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     uri = tracking_uri(config)
-    if uri.startswith("sqlite"):
-        config.store.mkdir(parents=True, exist_ok=True)
-    return MlflowClient(uri)
-
-
-def page_command(config: RunConfig) -> str:
-    uri = tracking_uri(config)
-    return f"mlflow ui --backend-store-uri {uri}" if uri.startswith("sqlite") else f"open {uri}"
+    if masked(uri) != uri and not uri.startswith("sqlite"):
+        console.print(
+            f"{source_of(config)} holds a password, which is not stored; better set MLFLOW_TRACKING_USERNAME and "
+            f"MLFLOW_TRACKING_PASSWORD.",
+            highlight=False, markup=False,
+        )  # fmt: skip
+    with told(config), impatient():
+        client = open_client(config)
+        experiment_id(client, config)
+        name = model_name(config)
+        if registers:
+            try:
+                client.get_registered_model(name)
+            except MlflowException as error:
+                if error.error_code != ABSENT:
+                    raise ConfigError(f"tracking.registry_name: MLflow refuses {name!r}: {reason(error)}") from error
 
 
 def flat(values: dict[str, Any], prefix: str = "") -> dict[str, str]:
@@ -75,6 +71,8 @@ def flat(values: dict[str, Any], prefix: str = "") -> dict[str, str]:
 
 
 def git_commit() -> str:
+    if shutil.which("git") is None:
+        return "no git"
     found = subprocess.run(
         ["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False, cwd=Path(__file__).parent
     )
@@ -82,36 +80,31 @@ def git_commit() -> str:
 
 
 def start_run(config: RunConfig, settings: dict[str, Any], tags: dict[str, str], run_id: str | None) -> str:
-    """Create the run, or continue the one of that id; returns its id.
+    """Create the run, or continue the one of that id; returns its id. Where MLflow has no such run (its database was
+    lost, or the run deleted), another is made, which gets the record from the run's folder.
 
     Raises: ConfigError if the server does not answer.
     """
-    uri = tracking_uri(config)
-    try:
+    with told(config):
         client = open_client(config)
-        if run_id is not None:
+        if run_id is not None and _is_there(client, run_id):
             client.update_run(run_id, "RUNNING")
             return run_id
-        artifacts = (config.store / "mlartifacts").resolve().as_uri() if uri.startswith("sqlite") else None
-        number = _experiment(client, config.tracking.experiment, artifacts)
+        if run_id is not None:
+            console.print(f"MLflow has no run {run_id} any more: a new one is recorded", highlight=False)
+        number = experiment_id(client, config)
         run = client.create_run(number, run_name=config.name, tags=tags | {"git_commit": git_commit()})
         client.log_batch(run.info.run_id, params=[Param(k, v) for k, v in flat(settings).items()])
         return str(run.info.run_id)
-    except MlflowException as error:
-        reason = str(error).splitlines()[0][:200]
-        raise ConfigError(f"tracking.uri: MLflow at {uri} cannot be used: {reason}") from error
 
 
-def _experiment(client: MlflowClient, name: str, artifacts: str | None) -> str:
-    """Its id; it is made where there is none, unless another run has just made it."""
-    found = client.get_experiment_by_name(name)
+def _is_there(client: MlflowClient, run_id: str) -> bool:
     try:
-        number = found.experiment_id if found else client.create_experiment(name, artifacts, tags=KIND)
-    except MlflowException:
-        if (found := client.get_experiment_by_name(name)) is None:
+        return bool(client.get_run(run_id).info.lifecycle_stage == "active")
+    except MlflowException as error:
+        if error.error_code != ABSENT:
             raise
-        number = found.experiment_id
-    return str(number)
+        return False
 
 
 def log_data(config: RunConfig, run_id: str, manifest: Manifest) -> None:
@@ -161,13 +154,10 @@ def run_of_model(config: RunConfig, uri: str) -> str:
     return str(version.run_id)
 
 
-def use_server(uri: str) -> None:
-    """Tell MLflow's own functions where to write. MLflow exports the address to the environment too, where later runs
-    of this process, with another storage, would take it for the user's wish."""
-    wish = os.environ.get("MLFLOW_TRACKING_URI")
-    mlflow.set_tracking_uri(uri)
-    if wish is None:
-        os.environ.pop("MLFLOW_TRACKING_URI", None)
+def model_name(config: RunConfig) -> str:
+    """Name of the registered model."""
+    data = re.sub(r"[/:'\"]", "-", Path(config.data.path).name)
+    return config.tracking.registry_name or f"{data}-{_plain(config)}"
 
 
 def _plain(config: RunConfig) -> str:
@@ -190,8 +180,7 @@ def register(
     ``role`` to it; weights that are registered already are not logged again. Returns the version."""
     uri = tracking_uri(config)
     client = MlflowClient(uri)
-    data = re.sub("[/:]", ".", Path(config.data.path).name)
-    name = config.tracking.registry_name or f"{data}-{_plain(config)}"
+    name = model_name(config)
     digest = read_meta(folder, verify=False)["files"]["model.safetensors"]
     versions = client.search_model_versions(f"name='{name}' and tag.weights='{digest}' and tag.role='{role}'")
     if versions:

@@ -13,9 +13,11 @@ from pathlib import Path
 from mlflow.entities import Metric
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
+from pydantic import TypeAdapter
 
 from cu_core.files import write_text
 from cu_core.storage import GROWING, fetched
+from cu_core.stored import read_stored
 from cu_core.types import StepReport
 
 Steps = Sequence[tuple[int, Mapping[str, float]]]
@@ -23,6 +25,7 @@ IMPATIENT = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOU
 """Between two steps nobody waits for a server; at the end of the run MLflow's own patience holds, some minutes."""
 STEPS = "steps.json"
 GROWING.add(STEPS)
+STEPS_FILE = TypeAdapter(list[tuple[int, dict[str, float]]])
 SPEED = "speed/"
 LIMIT = 1000
 """Points that MLflow takes at once."""
@@ -31,7 +34,9 @@ LIMIT = 1000
 def read_steps(folder: Path) -> list[tuple[int, dict[str, float]]]:
     """Values of every step of a run, as it reported them."""
     path = folder / STEPS
-    return [(step, values) for step, values in json.loads(path.read_text())] if fetched(path) else []
+    return (
+        read_stored(path, STEPS_FILE, "delete it: the run goes on, without its earlier curves") if fetched(path) else []
+    )
 
 
 @dataclass

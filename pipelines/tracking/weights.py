@@ -12,7 +12,7 @@ from cu_core.config import RunConfig
 from cu_core.errors import ConfigError
 from cu_core.files import atomic_file, file_sha256
 from cu_core.storage import fetched
-from pipelines.tracking.mlflow_runs import tracking_uri, use_server
+from pipelines.tracking.server import open_client, tracking_uri, use_server
 
 
 def fetch_weights(config: RunConfig, uri: str) -> Path:
@@ -21,6 +21,7 @@ def fetch_weights(config: RunConfig, uri: str) -> Path:
     Raises: ConfigError where it cannot be fetched or holds none or several.
     """
     try:
+        open_client(config)
         use_server(tracking_uri(config))
         found = Path(download_artifacts(artifact_uri=uri))
     except MlflowException as error:

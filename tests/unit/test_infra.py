@@ -167,3 +167,38 @@ def test_scripts_parse() -> None:
     for script in INFRA.rglob("*.sh"):
         assert os.access(script, os.X_OK), script
         subprocess.run(["bash", "-n", script], check=True)
+
+
+def pods() -> Iterator[tuple[str, dict[str, Any]]]:
+    for path in MANIFESTS:
+        for document in documents(path):
+            for spec in pod_specs(document):
+                yield f"{path.name}: {spec['containers'][0]['name']}", spec
+
+
+def test_no_pod_runs_as_root_or_may_become_it() -> None:
+    found = list(pods())
+    assert len(found) == 4
+    for name, spec in found:
+        outer = spec["securityContext"]
+        assert outer["runAsNonRoot"], name
+        assert outer["runAsUser"] > 0, name
+        assert outer["seccompProfile"] == {"type": "RuntimeDefault"}, name
+        for container in spec["containers"]:
+            inner = container["securityContext"]
+            assert inner["allowPrivilegeEscalation"] is False, name
+            assert inner["capabilities"] == {"drop": ["ALL"]}, name
+
+
+def test_every_pod_is_told_whom_it_may_reach() -> None:
+    policies = [d for path in MANIFESTS for d in documents(path) if d["kind"] == "NetworkPolicy"]
+    assert {p["spec"]["podSelector"]["matchLabels"]["app"] for p in policies} == {
+        "unlearning", "mlflow", "mlflow-database",
+    }  # fmt: skip
+    for policy in policies:
+        assert policy["spec"]["policyTypes"] == ["Ingress", "Egress"]
+        assert all(rule.get("ports") or rule.get("to") for rule in policy["spec"]["egress"])
+
+
+def test_the_image_has_a_user_of_its_own() -> None:
+    assert re.findall(r"^USER (.+)$", (INFRA / "docker" / "Dockerfile").read_text(), re.M)[-1] == "unlearn"

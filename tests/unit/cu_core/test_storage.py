@@ -15,7 +15,7 @@ from cu_core.data.convert import SplitPlan, pack
 from cu_core.data.schema import ShardInfo
 from cu_core.data.shard_reader import ShardReader
 from cu_core.data.sources import SourceOptions
-from cu_core.errors import DataError
+from cu_core.errors import DataError, UserError
 from cu_core.files import load_arrays, save_arrays, write_text
 from cu_core.storage import address, cache, fetched, make_room, named_file, names, place, remove
 from cu_core.yaml_io import config_file
@@ -202,3 +202,10 @@ def test_shards_that_are_not_sent_yet_do_not_make_room(bucket: str, monkeypatch:
     assert (partial / "train-00000.arrow").exists()
     assert (unsent / "train-00000.arrow").exists()
     assert not list(folder.rglob(".unsent"))
+
+
+def test_an_address_holds_no_password() -> None:
+    with pytest.raises(UserError, match="must hold no user and no password") as told:
+        place("s3://KEY:hunter2@bucket/data")
+    assert "hunter2" not in str(told.value)
+    assert place("s3://bucket/a@b").name == "a@b"
