@@ -22,6 +22,9 @@ EFFECTS: Mapping[str, tuple[Product, ...]] = {
     "batch_norm": ("unlearned",),
     "model": ("trained", "imported", "figures"),
     "train": ("trained",),
+    "train.workers": (),
+    "train.workers.count": ("trained",),
+    "train.workers.min_count": ("trained",),
     "trainable": ("unlearned",),
     "method": ("unlearned",),
     "optimizer": ("unlearned",),
@@ -61,8 +64,10 @@ EFFECTS: Mapping[str, tuple[Product, ...]] = {
 }
 """What a setting, or all of a part, changes. One that is not named changes everything."""
 ONLY_IF: Mapping[str, Callable[[Any], bool]] = {
-    "workers.count": lambda config: config.batch_norm == "per_rank",
-    "workers.min_count": lambda config: config.batch_norm == "per_rank",
+    **dict.fromkeys(
+        ("workers.count", "workers.min_count", "train.workers.count", "train.workers.min_count"),
+        lambda config: config.batch_norm == "per_rank",
+    )
 }
 """Settings that change nothing unless others have a certain value."""
 
