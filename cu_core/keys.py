@@ -64,10 +64,10 @@ EFFECTS: Mapping[str, tuple[Product, ...]] = {
 }
 """What a setting, or all of a part, changes. One that is not named changes everything."""
 ONLY_IF: Mapping[str, Callable[[Any], bool]] = {
-    **dict.fromkeys(
-        ("workers.count", "workers.min_count", "train.workers.count", "train.workers.min_count"),
-        lambda config: config.batch_norm == "per_rank",
-    )
+    "workers.count": lambda config: config.batch_norm == "per_rank",
+    "workers.min_count": lambda config: config.batch_norm == "per_rank",
+    "train.workers.count": lambda config: config.batch_norm == "per_rank" and config.train.workers.count > 1,
+    "train.workers.min_count": lambda config: config.batch_norm == "per_rank" and config.train.workers.count > 1,
 }
 """Settings that change nothing unless others have a certain value."""
 

@@ -60,7 +60,7 @@ def changed_by(path: str, base: str) -> set[str]:
         return set()
     if path in ("workers.count", "workers.min_count"):
         return {"unlearned", "report"} if base == "per_rank" else set()
-    if path in ("train.workers.count", "train.workers.min_count"):
+    if path == "train.workers.count":
         return {"original", "oracle", "unlearned", "report"} if base == "per_rank" else set()
     if path.startswith("train.workers."):
         return set()
