@@ -320,7 +320,7 @@ def _cost(unlearn: Mapping[str, Any], oracles: Sequence[Mapping[str, Any]]) -> d
         "retain_rows": unlearn["retain_rows"],
         "frozen_rows": unlearn.get("frozen_rows", 0),
         "prepare_rows": unlearn.get("prepare_rows", 0),
-        "stop_rows": unlearn["stop"].get("rows", 0) + unlearn.get("unseen_rows", 0),
+        "stop_rows": unlearn["stop"].get("rows", 0),
         "seconds": unlearn["seconds"],
     }
     if oracles:
