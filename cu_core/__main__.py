@@ -23,7 +23,8 @@ from cu_core.run import Hooks, import_original, open_reader, run_train, run_unle
 from cu_core.run_audit import run_audit
 
 ELSEWHERE = ("name", "workers.min_count", "workers.cpus", "workers.placement", "workers.models_per_gpu",
-             "workers.max_failures", "tracking.uri", "tracking.experiment", "tracking.registry_name")  # fmt: skip
+             "workers.max_failures", "train.workers.count", "train.workers.min_count", "train.workers.cpus",
+             "train.workers.placement", "tracking.uri", "tracking.experiment", "tracking.registry_name")  # fmt: skip
 """Settings of runs on Ray, recorded in MLflow."""
 
 
@@ -77,14 +78,16 @@ def _run(config: RunConfig, out: Path) -> None:
     forget, request = _request(config, reader)
     hooks = Hooks(device=device, wrap=lambda m: data_parallel(m, broadcast_buffers=config.batch_norm == "per_rank"))
     models = config.store / "models"
-    original = _train(config, models / config.original_key(digest, world_size()), hooks)
+    together = replace(config.train.workers, count=world_size())
+    config = replace(config, train=replace(config.train, workers=together))
+    original = _train(config, models / config.original_key(digest), hooks)
     oracles = [
         _train(config, models / config.oracle_key(digest, forget.digest, number), hooks, request, number)
         for number in range(config.audit.oracles)
     ]
     checkpoints = sorted((out / "checkpoints").glob("step-*"))
     config = replace(config, workers=replace(config.workers, count=world_size(), min_count=None))
-    key = config.result_digest(digest, forget.digest, world_size())
+    key = config.result_digest(digest, forget.digest)
     hooks = replace(
         hooks,
         save=lambda s: save_state(out / "checkpoints" / f"step-{s.step:08d}", s, key) if rank() == 0 else None,

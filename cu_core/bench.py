@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import itertools
 import multiprocessing
 import resource
 import sys
@@ -15,6 +14,7 @@ from pathlib import Path
 from statistics import median
 
 import torch
+import torch.nn.functional as F
 
 from cu_core.config import RunConfig
 from cu_core.data.forget_split import ForgetSplit, RowLimits
@@ -25,6 +25,7 @@ from cu_core.models.batch_norm import set_batch_norm
 from cu_core.run import Hooks, fresh_model, open_reader, over_workers, prepare_towers
 from cu_core.types import StepReport
 from cu_core.unlearn.loop import Loop, frozen, run_loop
+from cu_core.unlearn.optim import build_optimizer
 
 LINUX = Path("/proc/self/status")
 MAXRSS_UNIT = 1 if sys.platform == "darwin" else 1024
@@ -40,6 +41,9 @@ class StepCost:
     """Rows of a step that pass through the trained model."""
     seconds: float
     """Median over steps, the first left out."""
+    plain: float | None
+    """Median over steps of the seconds of a plain training step on as many rows, which follows each step, divided by
+    those of the step; absent for image-text models."""
     peak_bytes: int
     """Most memory above that of the loaded model: on a GPU allocated tensors, on a CPU the process."""
     threads: int
@@ -110,6 +114,8 @@ def speeds(config: RunConfig, hooks: Hooks, steps: int) -> tuple[list[dict[str, 
 def measure(config: RunConfig, steps: int) -> StepCost:
     """Measure the whole step on real rows: loading, forward, backward, update.
 
+    After each step of a classifier, a plain training step on as many rows is measured in the same process.
+
     Args:
         config: Configuration of the run.
         steps: Number of measured steps. A first step is run and left out.
@@ -118,21 +124,63 @@ def measure(config: RunConfig, steps: int) -> StepCost:
         The cost of one step.
     """
     device = torch.device("cuda" if config.workers.gpu else "cpu")
-    ends: list[float] = []
+    times: list[float] = []
+    ratios: list[float] = []
+    plain = None if config.model.reads_captions else _PlainTraining(config, device)
+    began = time.perf_counter()
 
     def on_step(report: StepReport) -> None:
-        if device.type == "cuda":
-            torch.cuda.synchronize()
-        ends.append(time.perf_counter())
+        nonlocal began
+        times.append(_now(device) - began)
+        if plain is not None:
+            before = time.perf_counter()
+            plain.step()
+            ratios.append((_now(device) - before) / times[-1])
+        began = time.perf_counter()
 
     loop = fresh_loop(config, Hooks(device=device, on_step=on_step), steps + 1)
     before = _peak(device, reset=True)
     done = run_loop(loop)
-    times = [after - began for began, after in itertools.pairwise(ends)]
     name = torch.cuda.get_device_name() if device.type == "cuda" else "CPU"
-    rows = done.trained_rows // done.steps
-    batch = config.batches.retain_batch
-    return StepCost(batch, rows, median(times), _peak(device) - before, torch.get_num_threads(), name)
+    return StepCost(
+        batch=config.batches.retain_batch,
+        rows=done.trained_rows // done.steps,
+        seconds=median(times[1:]),
+        plain=median(ratios[1:]) if ratios else None,
+        peak_bytes=_peak(device) - before,
+        threads=torch.get_num_threads(),
+        device=name,
+    )
+
+
+def _now(device: torch.device) -> float:
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter()
+
+
+class _PlainTraining:
+    """A training step as any trainer has it, on as many rows as an unlearning step: cross-entropy on retain rows."""
+
+    def __init__(self, config: RunConfig, device: torch.device):
+        reader = open_reader(config)
+        forget = resolve_request(config.request, reader)
+        limits = RowLimits(config.audit.stop_rows, 1)
+        split = ForgetSplit(reader, forget, seed=config.seed, limits=limits, retain_shards=config.data.retain_shards)
+        rows = min(config.batches.forget_batch, len(forget.rows)) + config.batches.retain_batch
+        batches = replace(config.batches, forget_batch=0, retain_batch=rows, retain_sampling="uniform")
+        self.batches = UnlearnStream(split, batches, config.seed).prefetched(0, sys.maxsize)
+        self.model = fresh_model(config, reader, config.seed).to(device).train()
+        self.optimizer = build_optimizer(self.model.parameters(), config.optimizer)
+        self.device, self.mixed = device, config.workers.precision == "bfloat16"
+
+    def step(self) -> None:
+        batch = next(self.batches).retain.to(self.device)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.mixed):
+            logits = self.model(batch.images).logits
+        F.cross_entropy(logits.float(), batch.labels).backward()  # type: ignore[no-untyped-call]
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
 
 
 def _peak(device: torch.device, reset: bool = False) -> int:

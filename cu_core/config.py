@@ -29,7 +29,7 @@ from cu_core.unlearn.stopping import StopConfig
 from cu_core.unlearn.trace import SKIPPED, TRACED, WARM_UP
 from cu_core.validation import INTERNAL
 from cu_core.weights_file import weights_within
-from cu_core.workers import TrackingConfig, WorkersConfig
+from cu_core.workers import TrackingConfig, TrainWorkers, WorkersConfig
 
 PROFILED_STEPS = SKIPPED + WARM_UP + TRACED
 
@@ -69,6 +69,7 @@ class TrainConfig:
     optimizer: OptimizerConfig = field(
         default_factory=lambda: OptimizerConfig(lr=0.1, weight_decay=5e-4, schedule="cosine", warmup_frac=0.1)
     )
+    workers: TrainWorkers = field(default_factory=TrainWorkers)
 
     def __post_init__(self) -> None:
         if self.epochs <= 0 or self.batch < 1:
@@ -123,23 +124,22 @@ class RunConfig:
         """The storage folder on this machine."""
         return place(self.storage)
 
-    def original_key(self, data_digest: str, trainers: int = 1) -> str:
+    @property
+    def while_training(self) -> RunConfig:
+        """The same run with ``train.workers`` in place of the workers that unlearn."""
+        together = replace(self.workers, **asdict(self.train.workers), shard=False, profile=False)
+        return replace(self, workers=together)
+
+    def original_key(self, data_digest: str) -> str:
         """Compute the digest of everything that the original depends on.
 
-        That is its training, by the given number of workers, or the weights file that it is taken from.
-
-        Args:
-            data_digest: Digest of the data set.
-            trainers: Number of workers that train it.
-
-        Returns:
-            The digest.
+        That is its training, or the weights file that it is taken from.
 
         Raises:
             UserError: The weights file does not exist.
         """
         if self.weights_file is None:
-            return digest_of(["original", self._training(data_digest, trainers)])
+            return digest_of(["original", self._training(data_digest)])
         return digest_of(["imported", self._settings("imported"), data_digest, source_digest("trained")])
 
     @property
@@ -154,11 +154,11 @@ class RunConfig:
         """Compute the digest of everything that oracle ``number`` depends on."""
         return digest_of(["oracle", self._training(data_digest), forget_digest, number])
 
-    def result_digest(self, data_digest: str, forget_digest: str, trainers: int = 1) -> str:
+    def result_digest(self, data_digest: str, forget_digest: str) -> str:
         """Compute the digest of everything that the unlearned model depends on."""
         source = source_digest("unlearned", type(self.method).__module__)
         return digest_of(
-            ["unlearned", self.original_key(data_digest, trainers), forget_digest, self._settings("unlearned"), source]
+            ["unlearned", self.original_key(data_digest), forget_digest, self._settings("unlearned"), source]
         )
 
     def figures_key(self, weights: object, forget_digest: str) -> str:
@@ -187,9 +187,8 @@ class RunConfig:
         settings = [self._settings("figures"), self._settings("report")]
         return digest_of(["report", list(models), settings, list(others), source_digest("report")])
 
-    def _training(self, data_digest: str, trainers: int = 1) -> list[object]:
-        apart = [trainers] if self.batch_norm == "per_rank" and trainers > 1 else []
-        return [self._settings("trained"), data_digest, source_digest("trained"), *apart]
+    def _training(self, data_digest: str) -> list[object]:
+        return [self._settings("trained"), data_digest, source_digest("trained")]
 
     def _settings(self, product: Product) -> dict[str, Any]:
         """Return the settings that change a product; names of files are replaced by digests of their content."""

@@ -22,6 +22,9 @@ EFFECTS: Mapping[str, tuple[Product, ...]] = {
     "batch_norm": ("unlearned",),
     "model": ("trained", "imported", "figures"),
     "train": ("trained",),
+    "train.workers": (),
+    "train.workers.count": ("trained",),
+    "train.workers.min_count": ("trained",),
     "trainable": ("unlearned",),
     "method": ("unlearned",),
     "optimizer": ("unlearned",),
@@ -63,6 +66,8 @@ EFFECTS: Mapping[str, tuple[Product, ...]] = {
 ONLY_IF: Mapping[str, Callable[[Any], bool]] = {
     "workers.count": lambda config: config.batch_norm == "per_rank",
     "workers.min_count": lambda config: config.batch_norm == "per_rank",
+    "train.workers.count": lambda config: config.batch_norm == "per_rank" and config.train.workers.count > 1,
+    "train.workers.min_count": lambda config: config.batch_norm == "per_rank" and config.train.workers.count > 1,
 }
 """Settings that change nothing unless others have a certain value."""
 

@@ -163,6 +163,20 @@ def gather(
     return Evidence(claim_of(config, split), config.audit, alone, answers, elsewhere)
 
 
+def measure_alone(config: RunConfig, forget_file: Path, folder: Path, device: torch.device) -> None:
+    """Audit one model alone and store its figures, which ``run_audit`` with the same settings then finds.
+
+    Args:
+        config: Configuration of the run.
+        forget_file: File of the forget set.
+        folder: Folder of the model.
+        device: Device of the model.
+    """
+    split = open_split(config, open_reader(config), forget_file)
+    subject = Subject(load_model(config, split.reader, folder).to(device), split, config.audit, config.seed)
+    _figures(config, subject, read_meta(folder))
+
+
 def claim_of(config: RunConfig, split: ForgetSplit) -> Claim:
     """Describe what the verdict is about."""
     forget = split.forget
@@ -312,7 +326,7 @@ def _cost(unlearn: Mapping[str, Any], oracles: Sequence[Mapping[str, Any]]) -> d
         "retain_rows": unlearn["retain_rows"],
         "frozen_rows": unlearn.get("frozen_rows", 0),
         "prepare_rows": unlearn.get("prepare_rows", 0),
-        "stop_rows": unlearn["stop"].get("rows", 0) + unlearn.get("unseen_rows", 0),
+        "stop_rows": unlearn["stop"].get("rows", 0),
         "seconds": unlearn["seconds"],
     }
     if oracles:

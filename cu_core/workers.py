@@ -8,6 +8,33 @@ from typing import Literal
 from cu_core.bounds import BatchRows, Cpus, MlflowName, StepsOrNone, Times, TimesOrNone, Workers
 from cu_core.errors import UserError
 
+Placement = Literal["PACK", "SPREAD", "STRICT_PACK", "STRICT_SPREAD"]
+
+
+def _check_count(count: int, min_count: int | None, cpus: float) -> None:
+    if count < 1 or cpus <= 0:
+        raise UserError(f"count must be at least 1 and cpus more than 0, got {count} and {cpus}")
+    if min_count is not None and not 2 <= min_count <= count:
+        raise UserError(f"min_count must be between 2 and count, {count}, got {min_count}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainWorkers:
+    """Workers that train one original or oracle together. Device, precision and restarts are those of ``workers``."""
+
+    count: Workers = 1
+    """Number of workers of one training. One worker is a Ray task, several are a Ray Train run. Batches, and so the
+    model, are those of one worker but for rounding."""
+    min_count: Workers | None = None
+    """Smallest number of workers with which a training continues after machines are lost. ``null``: all."""
+    cpus: Cpus = 1.0
+    """CPUs of a worker, if there are several, and its number of threads."""
+    placement: Placement = "PACK"
+    """As ``workers.placement``."""
+
+    def __post_init__(self) -> None:
+        _check_count(self.count, self.min_count, self.cpus)
+
 
 @dataclass(frozen=True, kw_only=True)
 class WorkersConfig:
@@ -20,8 +47,8 @@ class WorkersConfig:
     return. ``null``: wait for all workers. Batches and their order stay the same."""
     cpus: Cpus = 1.0
     """CPUs of a worker of an unlearning run or a trial, and its number of threads. With less than 1, several workers
-    share a CPU. Trainings, audits and cells of comparisons use one CPU."""
-    placement: Literal["PACK", "SPREAD", "STRICT_PACK", "STRICT_SPREAD"] = "PACK"
+    share a CPU. Audits, cells of comparisons, and trainings by one worker use one CPU."""
+    placement: Placement = "PACK"
     """``PACK``: as few machines as possible; ``SPREAD``: as many as possible. The strict forms fail if this is not
     possible."""
     gpu: bool = False
@@ -53,21 +80,18 @@ class WorkersConfig:
         return "cuda" if self.gpu else "cpu"
 
     def __post_init__(self) -> None:
-        if self.min_count is not None and not 2 <= self.min_count <= self.count:
-            raise UserError(f"min_count must be between 2 and count, {self.count}, got {self.min_count}")
+        _check_count(self.count, self.min_count, self.cpus)
         if self.shard and self.count < 2:
             raise UserError("shard spreads weights over workers: count must be at least 2, got 1")
         if self.shard and self.rows_at_once is not None:
             raise UserError("shard and rows_at_once cannot be had together; recompute saves memory beside shard")
         if (
-            min(self.count, self.models_per_gpu, 1 if self.rows_at_once is None else self.rows_at_once) < 1
-            or self.cpus <= 0
+            min(self.models_per_gpu, 1 if self.rows_at_once is None else self.rows_at_once) < 1
             or self.checkpoint_every < 0
             or self.max_failures < 0
         ):
             raise UserError(
-                "count, models_per_gpu and rows_at_once must be at least 1, cpus more than 0, "
-                "checkpoint_every and max_failures not negative"
+                "models_per_gpu and rows_at_once must be at least 1, checkpoint_every and max_failures not negative"
             )
 
 

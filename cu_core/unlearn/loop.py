@@ -67,8 +67,6 @@ class LoopResult:
     """Rows forwarded through frozen models in training steps."""
     prepare_rows: int = 0
     """Training rows that the method forwarded before the first step."""
-    unseen_rows: int = 0
-    """Rows of the stop set that the method forwarded before the first step."""
     stop: dict[str, Any] = field(default_factory=dict)
     """State of the stop rule; empty without one."""
     leaks: int = 0
@@ -136,8 +134,6 @@ def _begin(loop: Loop, state: MethodState, result: LoopResult) -> None:
     if loop.stopper is not None and loop.stopper.config.rule != "none":
         loop.stopper.judge(loop.model, 0)
     result.prepare_rows = _prepare(loop, state)
-    if "unseen rows" in loop.method.needs():
-        result.unseen_rows = len(loop.stream.split.stop_retain)
     result.seconds = time.perf_counter() - began
 
 

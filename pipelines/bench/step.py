@@ -14,7 +14,7 @@ from pipelines.console import bars, console
 from pipelines.report.markdown import check_out, markdown_table
 from pipelines.report.provenance import command_line, machine
 
-HEADINGS = ("batch", "rows a step", "seconds a step", "rows a second", "peak memory (MiB)")
+HEADINGS = ("batch", "rows a step", "seconds a step", "rows a second", "plain step / step", "peak memory (MiB)")
 
 
 def _cells(cost: StepCost) -> list[str]:
@@ -23,6 +23,7 @@ def _cells(cost: StepCost) -> list[str]:
         str(cost.rows),
         f"{cost.seconds:.3f}",
         f"{cost.rows / cost.seconds:.1f}",
+        "" if cost.plain is None else f"{cost.plain:.2f}",
         f"{cost.peak_bytes / 2**20:.0f}",
     ]
 
@@ -44,6 +45,9 @@ def run_bench(config: RunConfig, batches: Sequence[int], steps: int, out: Path |
     if out is not None:
         table = markdown_table(HEADINGS, map(_cells, costs))
         about = f"{costs[0].device}, {costs[0].threads} thread(s), {steps} steps after a first one; {machine()}."
-        write_text(out, f"```\n{command_line()}\n```\n\n{about} Memory is that above the loaded model.\n\n"
-                   + table + "\n")  # fmt: skip
+        notes = (
+            "Memory is that above the loaded model, the plain step's included. A plain step is cross-entropy on as "
+            "many retain rows; one follows each step, and the median of the ratios is shown."
+        )
+        write_text(out, f"```\n{command_line()}\n```\n\n{about} {notes}\n\n{table}\n")
         console.print(f"written to {out}")

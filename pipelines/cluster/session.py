@@ -37,6 +37,7 @@ def ray_session(config: RunConfig) -> Iterator[None]:
         start_ray(os.environ.get("RAY_ADDRESS") or "local")
     try:
         check_room(config.workers)
+        check_room(config.while_training.workers, "train.workers")
         check_shared(config)
         yield
     finally:
@@ -54,8 +55,9 @@ def resources() -> dict[str, float]:
     return have | {name: max(have[name], value) for name, value in most.items()}
 
 
-def check_room(workers: WorkersConfig) -> None:
-    """Raises: ConfigError if the cluster's machines do not hold so many workers (they would be waited for for ever)."""
+def check_room(workers: WorkersConfig, part: str = "workers") -> None:
+    """Raises: ConfigError if the cluster's machines do not hold so many workers (they would be waited for for ever);
+    it names the ``part`` of the configuration."""
     least, have = workers.min_count or workers.count, resources()
     machines = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     if workers.gpu and least > have["GPU"]:
@@ -68,11 +70,9 @@ def check_room(workers: WorkersConfig) -> None:
     rooms = [min(math.floor(m.get("CPU", 0) / workers.cpus + 1e-9), gpu) for m, gpu in zip(machines, gpus, strict=True)]
     room = {"STRICT_PACK": max(rooms), "STRICT_SPREAD": sum(r >= 1 for r in rooms)}.get(workers.placement, sum(rooms))
     if least > room:
-        needs = (
-            f"{counted(least, 'worker')} of {workers.cpus:g} CPUs" if workers.cpus != 1 else f"workers.count={least}"
-        )
+        needs = f"{counted(least, 'worker')} of {workers.cpus:g} CPUs" if workers.cpus != 1 else f"{part}.count={least}"
         each = ", ".join(f"{m.get('CPU', 0):g}" for m in machines[:8])
-        strict = f" by workers.placement={workers.placement}" if "STRICT" in workers.placement else ""
+        strict = f" by {part}.placement={workers.placement}" if "STRICT" in workers.placement else ""
         needs += " and a GPU each" if workers.gpu else ""
         raise ConfigError(
             f"{needs}: the cluster has room for {room:g}{strict}; CPUs of its "

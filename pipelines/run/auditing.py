@@ -13,7 +13,7 @@ import ray
 from cu_core.audit.report import AuditReport
 from cu_core.environment import say
 from cu_core.files import atomic_file, for_owner
-from cu_core.run_audit import ELSEWHERE, run_audit
+from cu_core.run_audit import ELSEWHERE, measure_alone, run_audit
 from pipelines.cluster.board import ray_board
 from pipelines.console import bars
 from pipelines.run.plan import Plan
@@ -27,6 +27,12 @@ def audit_here(
     folders = {"original": plan.original.folder, "unlearned": unlearned}
     oracles = [job.folder for job in plan.oracles]
     return run_audit(plan.config, plan.forget_file, folders, oracles, device_of(plan.config), progress, samples=samples)
+
+
+@ray_task
+def _measure_task(plan: Plan, folder: Path, board: Any, number: int, role: str) -> None:
+    board.update.remote("audit", number, 2 + len(plan.oracles), role)
+    measure_alone(plan.config, plan.forget_file, folder, device_of(plan.config))
 
 
 @ray_task
@@ -61,6 +67,11 @@ def _audit(plan: Plan, unlearned: Path, local: bool) -> tuple[AuditReport, pa.Ta
 
             return audit_here(plan, unlearned, progress, samples=True)
     with ray_board() as board:
-        task = _audit_task.options(**task_options(plan.config))
+        options = task_options(plan.config)
+        models = [plan.original.folder, unlearned, *(job.folder for job in plan.oracles)]
+        roles = ["original", "unlearned", *(f"oracle_{i}" for i in range(len(plan.oracles)))]
+        measure = _measure_task.options(**options)
+        ray.get([measure.remote(plan, m, board, n, r) for n, (m, r) in enumerate(zip(models, roles, strict=True))])
+        task = _audit_task.options(**options)
         found: tuple[AuditReport, pa.Table | None] = ray.get(task.remote(plan, unlearned, board))
         return found

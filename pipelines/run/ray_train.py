@@ -23,7 +23,9 @@ from cu_core.storage import shown
 from pipelines.run.checkpoints import KEPT_CHECKPOINTS
 from pipelines.run.folder import RunFolder
 
-WorkerFunction = Callable[[torch.device, Any, Callable[[dict[str, float], Path | None], None], Path | None], None]
+Report = Callable[[dict[str, float], Path | None], None]
+"""Tells Ray figures, and the folder of a checkpoint."""
+WorkerFunction = Callable[[torch.device, Any, Report, Path | None], None]
 
 
 def _worker(settings: dict[str, Any]) -> None:

@@ -5,20 +5,28 @@ from __future__ import annotations
 import contextlib
 import functools
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import ray
+import torch
 
-from cu_core.checkpoint import TrainState
+from cu_core.checkpoint import TrainState, load_state, save_state
 from cu_core.config import RunConfig
+from cu_core.dist import rank
 from cu_core.run import Hooks, import_original, run_train
+from cu_core.storage import remove
 from pipelines.cluster.board import board_step, ray_board
-from pipelines.cluster.session import ray_session
+from pipelines.cluster.session import ray_session, resources
 from pipelines.console import bars, console
 from pipelines.run.checkpoints import Checkpoints
+from pipelines.run.folder import RunFolder
 from pipelines.run.plan import TrainJob, make_plan
+from pipelines.run.ray_train import Preemption, Report, train_workers
 from pipelines.run.task_options import OnStep, bar_step, both, device_of, ray_task, task_options
 from pipelines.tracking.prometheus import StepMetrics
 
@@ -65,6 +73,55 @@ def _every(seconds: float) -> Callable[[], bool]:
     return due
 
 
+@dataclass(frozen=True)
+class TrainWorkerJob:
+    """What every Ray Train worker gets that trains an original or an oracle together with others."""
+
+    config: RunConfig
+    job: TrainJob
+    board: Any
+    label: str
+
+    def __call__(self, device: torch.device, wrap: Any, report: Report, checkpoint: Path | None) -> None:
+        key = self.job.folder.name
+        preempted, due = Preemption(), _every(TRAINING_PAUSE)
+
+        def save(state: TrainState) -> None:
+            if rank() != 0:
+                report({"step": state.step}, None)
+                return
+            with tempfile.TemporaryDirectory() as place:
+                save_state(Path(place) / "state", state, key)
+                report({"step": state.step}, Path(place) / "state")
+
+        seen = StepMetrics(key)
+        hooks = Hooks(
+            device=device,
+            wrap=wrap,
+            save=save,
+            on_step=both(board_step(self.board, self.label), seen) if rank() == 0 else seen,
+            latest=lambda: load_state(checkpoint, key) if checkpoint else None,
+            wants_checkpoint=lambda: any([preempted(), rank() == 0 and due()]),
+        )
+        run_train(self.config, self.job.folder, hooks, forget_file=self.job.forget_file, number=self.job.number)
+
+
+@ray_task
+def _train_together(config: RunConfig, job: TrainJob, board: Any, label: str, after: Any) -> None:
+    """Drive one training by several workers, which take the resources; it waits for ``after``."""
+    folder = RunFolder(config.store / "training" / job.folder.name)
+    folder.path.mkdir(parents=True, exist_ok=True)
+    train_workers(TrainWorkerJob(config, job, board, label), config.while_training, folder)
+    remove(folder.path)
+
+
+def _at_once(config: RunConfig) -> int:
+    """How many trainings by several workers the cluster holds side by side."""
+    workers, have = config.while_training.workers, resources()
+    places = have["GPU"] if workers.gpu else have["CPU"] / workers.cpus
+    return max(1, int(places // workers.count))
+
+
 @ray_task
 def _train_task(config: RunConfig, job: TrainJob, board: Any, label: str) -> None:
     _train(config, job, both(board_step(board, label), StepMetrics(job.folder.name)))
@@ -86,14 +143,14 @@ def train_missing(config: RunConfig, jobs: Sequence[TrainJob], local: bool) -> N
 
 
 def train_side_by_side(jobs: Sequence[tuple[RunConfig, TrainJob]]) -> None:
-    """Ray tasks, one worker each, as many at once as the cluster holds."""
+    """Ray tasks or, of several workers each, Ray Train runs: as many at once as the cluster holds."""
     with ray_board() as board:
         ray.get(start_training(jobs, board))
 
 
 def start_training(jobs: Sequence[tuple[RunConfig, TrainJob]], board: Any, memory: int | None = None) -> list[Any]:
-    """Start a task for each model, ``memory`` bytes set aside for each; their references, which other tasks may wait
-    for."""
+    """Start a task for each model, ``memory`` bytes set aside for each of one worker; their references, which other
+    tasks may wait for."""
     labels = [job.label for _, job in jobs]
 
     def start(config: RunConfig, job: TrainJob) -> Any:
@@ -101,8 +158,15 @@ def start_training(jobs: Sequence[tuple[RunConfig, TrainJob]], board: Any, memor
             import_original(config, job.folder)
             return ray.put(None)
         label = job.label if labels.count(job.label) == 1 else f"{job.label} ({job.folder.name[:5]})"
-        return _train_task.options(**task_options(config), memory=memory).remote(config, job, board, label)
+        if config.train.workers.count == 1:
+            return _train_task.options(**task_options(config), memory=memory).remote(config, job, board, label)
+        # It takes nothing itself: its workers do, and one that waits for theirs must not hold some of them.
+        after = together[-_at_once(config)] if len(together) >= _at_once(config) else None
+        options = {"num_cpus": 0, "max_retries": config.workers.max_failures}
+        together.append(_train_together.options(**options).remote(config, job, board, label, after))
+        return together[-1]
 
+    together: list[Any] = []
     return [start(config, job) for config, job in jobs]
 
 

@@ -137,7 +137,6 @@ def test_rows_forwarded_are_the_rows_declared(
     assert forwarded == pytest.approx(config.method.rows_per_step(10, 14) * STEPS)
     ready = config.method.rows_to_prepare(len(split.forget.rows), split.num_retain, classes)
     assert result.prepare_rows == ready
-    assert result.unseen_rows == (len(split.stop_retain) if "unseen rows" in config.method.needs() else 0)
     assert result.steps == (1 if config.method.closed_form else STEPS)
     assert result.leaks == 0
 

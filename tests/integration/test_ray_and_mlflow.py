@@ -31,13 +31,14 @@ from safetensors.torch import load_file
 from cu_core.config import RunConfig
 from cu_core.errors import ConfigError
 from cu_core.models.towers import open_clip_towers
-from cu_core.run import import_original, load_model, open_reader
+from cu_core.run import Hooks, import_original, load_model, open_reader, run_train
 from cu_core.types import StepReport
-from cu_core.workers import WorkersConfig
+from cu_core.workers import TrainWorkers, WorkersConfig
 from pipelines.bench.scaling import measure
 from pipelines.cluster.session import check_room, ray_session
 from pipelines.run.job import JobResult, run_job
 from pipelines.run.plan import make_plan
+from pipelines.run.training import train_side_by_side
 from pipelines.tracking.mlflow_runs import tracking_uri
 from pipelines.tracking.prometheus import GAUGES, StepMetrics
 from tests.conftest import small, small_clip
@@ -216,12 +217,12 @@ def test_two_ray_workers_take_the_steps_of_one_process(undisturbed: JobResult, c
         assert two == pytest.approx(one, rel=1e-5)
 
 
-def kill_a_worker(folder: Path, killed: list[int]) -> None:
-    """kill -9 one Ray Train worker once two checkpoints of the run are there."""
+def kill_a_worker(folder: Path, killed: list[int], checkpoints: int = 2) -> None:
+    """kill -9 one Ray Train worker once so many checkpoints of the run are there."""
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline and not killed:
         time.sleep(0.02)
-        if len(list((folder / "ray").glob("checkpoint_*"))) >= 2:
+        if len(list((folder / "ray").glob("checkpoint_*"))) >= checkpoints:
             here = ray.get_runtime_context().gcs_address  # there may be other clusters on this machine
             wanted = [("class_name", "=", "RayTrainWorker"), ("state", "=", "ALIVE")]
             actors = list_actors(here, filters=wanted, detail=True)
@@ -243,6 +244,25 @@ def test_a_killed_worker_changes_nothing(undisturbed: JobResult, config: RunConf
     client = MlflowClient(tracking_uri(config))
     points = [m.step for m in client.get_metric_history(disturbed.folder.record()["mlflow_run_id"], "step/loss")]
     assert points == list(range(1, disturbed.report.cost["steps"] + 1))
+
+
+def test_an_oracle_of_two_workers_survives_a_killed_one_and_is_that_of_one(session: None, config: RunConfig) -> None:
+    """In float64 and of one epoch, since differences of rounding grow."""
+    alone = replace(config, workers=replace(config.workers, precision="float64"), storage=f"{config.storage}/together")
+    plan = make_plan(replace(alone, train=replace(alone.train, epochs=1)))
+    run_train(plan.config, plan.config.store / "one", Hooks(), forget_file=plan.forget_file)
+    together = replace(plan.config, train=replace(plan.config.train, workers=TrainWorkers(count=2)))
+    killed: list[int] = []
+    folder = plan.config.store / "training" / plan.oracles[0].folder.name
+    thread = threading.Thread(target=kill_a_worker, args=(folder, killed, 0))
+    thread.start()
+    train_side_by_side([(together, plan.oracles[0])])
+    thread.join()
+    assert killed, "no worker was found to kill before the training ended"
+    want, have = (load_file(f / "model.safetensors") for f in (plan.config.store / "one", plan.oracles[0].folder))
+    for name in want:
+        torch.testing.assert_close(have[name], want[name], rtol=1e-6, atol=1e-8)
+    assert not folder.exists()
 
 
 @pytest.mark.parametrize(

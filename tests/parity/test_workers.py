@@ -81,6 +81,37 @@ def test_steps_are_the_same_on_1_2_and_4_ranks(job: tuple[str, RunConfig, Path, 
             assert got == pytest.approx(expected, rel=tolerance, abs=tolerance)
 
 
+def train_steps(config: RunConfig, request: Path | None, out: Path) -> list[dict[str, float]]:
+    """Values of every step of a training, with the final weights."""
+    steps: list[dict[str, float]] = []
+    hooks = Hooks(
+        on_step=lambda report: steps.append({"loss": report.values["loss"]}),
+        wrap=lambda m: data_parallel(m, broadcast_buffers=False),
+    )
+    run_train(config, out, hooks, forget_file=request)
+    if rank() == 0:
+        weights = load_file(out / "model.safetensors")
+        steps.append({f"{n} {i}": float(x) for n, w in weights.items() for i, x in enumerate(w.double().flatten()[:9])})
+    return steps
+
+
+@pytest.mark.parametrize("model", ["synced", "vit"])
+@pytest.mark.parametrize("oracle", [False, True])
+def test_trainings_are_the_same_on_1_2_and_4_ranks(
+    model: str, oracle: bool, digits: Path, storage: Path, class_request: Path, tmp_path: Path
+) -> None:
+    """In float64, of a fifth of an epoch: later, differences of rounding grow."""
+    config = config_of(digits, storage, model, "float64")
+    config = replace(config, train=replace(config.train, epochs=0.2))
+    request = class_request if oracle else None
+    want = train_steps(config, request, tmp_path / "one")
+    assert len(want) > 3
+    for world in (2, 4):
+        have = on_ranks(world, train_steps, config, request, tmp_path / f"ranks{world}")
+        for expected, got in zip(want, have, strict=True):
+            assert got == pytest.approx(expected, rel=1e-8, abs=1e-8)
+
+
 def train_states(run: Callable[[Hooks], Any], place: Path) -> list[Path]:
     saved: list[Path] = []
 

@@ -30,10 +30,10 @@ class Ramp(Method):
 
     name: Literal["ramp"] = "ramp"
     infinite_at: int = -1
-    unseen: bool = False
+    asks_original: bool = False
 
     def needs(self) -> frozenset[Need]:
-        return frozenset({"unseen rows"}) if self.unseen else frozenset()
+        return frozenset({"frozen original"}) if self.asks_original else frozenset()
 
     def prepare(self, prep: Preparation) -> int:
         assert not prep.model.training
@@ -86,16 +86,15 @@ def test_each_step_takes_the_gradient_of_its_own_batch_alone() -> None:
     assert {n for r in reports for n in r.values} == {"loss", "steps", "gradient_norm", "learning_rate"}
     counts = (result.steps, result.forget_rows, result.retain_rows, result.trained_rows, result.frozen_rows)
     assert counts == (5, 20, 30, 50, 0)
-    assert (result.prepare_rows, result.unseen_rows, result.leaks, result.retain_ids_checked) == (11, 0, 0, 30)
+    assert (result.prepare_rows, result.leaks, result.retain_ids_checked) == (11, 0, 30)
     assert result.stop == {}
 
 
-def test_frozen_rows_and_unseen_rows_are_counted_apart() -> None:
-    loop = planted(method=Ramp(unseen=True))
+def test_frozen_rows_are_counted_apart() -> None:
+    loop = planted(method=Ramp(asks_original=True))
     loop = replace(loop, reference=frozen(Lookup(np.ones((200, 2)))))  # type: ignore[arg-type]
     result = run_loop(loop)
     assert (result.forget_rows, result.frozen_rows) == (20, 20)
-    assert result.unseen_rows == len(loop.stream.split.stop_retain)
 
 
 def test_the_rate_follows_the_schedule_step_by_step() -> None:
