@@ -164,7 +164,7 @@ EXPLANATIONS: Mapping[str, Explanation] = {
         "as probe_accuracy",
     ),
     "knn_accuracy": Explanation(
-        "Majority vote of the ten nearest training rows (cosine). The forgotten class has as many rows as another class.",
+        "Majority vote of the ten nearest training rows (cosine). The forgotten class has as many rows as any other.",
         "correct / rows",
         "Wu et al. 2018, arXiv 1805.01978 (nearest-neighbour evaluation)",
         "as probe_accuracy",
