@@ -1,4 +1,4 @@
-"""From an exception to the one line a user reads."""
+"""The line that a user reads for an exception."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from cu_core.errors import UserError
 
 
 def explain(error: BaseException) -> str | None:
-    """One line, or None for what is not a user's mistake (its traceback is wanted)."""
+    """Return one line, or None if the error is not a user's mistake and needs its traceback."""
     cause = root_cause(error)
     if isinstance(cause, UserError):
         return " ".join(str(cause).split())
@@ -22,12 +22,12 @@ def explain(error: BaseException) -> str | None:
 
 
 def _loaded(module: str, name: str) -> Any:
-    """A class of a library that is imported already, else no class: what is not imported raised nothing."""
+    """Return a class of a library if it is imported. Otherwise it raised nothing, and the result matches no class."""
     return getattr(sys.modules[module], name) if module in sys.modules else ()
 
 
 def root_cause(error: BaseException) -> BaseException:
-    """What a Ray task or a Ray Train worker raised."""
+    """Return the exception that a Ray task or a Ray Train worker raised."""
     if isinstance(error, _loaded("ray.exceptions", "RayTaskError")) and isinstance(error.cause, BaseException):
         return root_cause(error.cause)
     failures = getattr(error, "worker_failures", None)
