@@ -64,9 +64,10 @@ def _rule(finished: ComparisonResult, tuning: SearchConfig) -> str:
         f"{finished.comparison.config.budget_rows:,} rows. The objective is the mean {tuning.objective} on the stop "
         f"set. If the best value is within {100 * EDGE_FRAC:.0f}% of the width from a bound, the range becomes "
         f"{tuning.widen:g} times as wide on that side, and {tuning.more_trials} more trials follow, at most "
-        f"{tuning.widenings} times. Natural limits of ranges: {'; '.join(limits) or 'none'}. Tuning requests: "
-        f"{'; '.join(plain(r) for r in tuning.requests)}. Tuning seeds: {', '.join(map(str, tuning.seeds))}. They are "
-        f"not reported. All searches together forwarded {spent:,.0f} rows, without diverged runs and stop checks."
+        f"{tuning.widenings} times. Natural limits of ranges: {'; '.join(limits) or 'none'}. The tuning "
+        f"requests {'; '.join(plain(r) for r in tuning.requests)} and the tuning seeds "
+        f"{', '.join(map(str, tuning.seeds))} are not reported. All searches together forwarded {spent:,.0f} rows, "
+        f"without diverged runs and stop checks."
     )
 
 

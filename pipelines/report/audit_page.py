@@ -100,7 +100,7 @@ def _pictures(
         caption = "Cosine of unseen forgotten images (sample requests: forget rows) with captions."
         found["retrieval"].append((caption, plots.cosine_histograms(samples)))
     if "picture" in samples and samples["picture"].notna().any():
-        caption = "Test images nearest to the prompts of the forgotten class, nearest first. Red: images of this class."
+        caption = "Test images nearest to the forgotten class's prompts, nearest first. Red: images of this class."
         found["retrieval"].append((caption, plots.search_results(samples)))
     _add_courses(found, report, curves)
     return found
