@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/installed
 
-.PHONY: install quickstart test lint docs mutants mutants-changed clean
+.PHONY: install quickstart test lint docs mutants mutants-changed fuzz clean
 
 install: $(STAMP)
 
@@ -11,7 +11,7 @@ quickstart: $(STAMP)
 	$(BIN)/cu quickstart
 
 test: $(STAMP)
-	$(BIN)/pytest -q -n 2 --dist loadfile tests/unit tests/contract tests/parity tests/golden
+	$(BIN)/pytest -q -n 2 --dist loadfile tests/unit tests/contract tests/parity tests/golden tests/hostile
 	$(BIN)/pytest -q -n 2 --dist loadfile tests/integration
 
 lint: $(STAMP)
@@ -31,6 +31,10 @@ mutants: COUNT ?= 300
 mutants mutants-changed: $(STAMP)
 	$(BIN)/python -m tests.mutation --seed $(SEED) --count $(COUNT) --jobs $(JOBS) --where $(WHERE) \
 		--tests "$(TESTS)" $(ONLY)
+
+SECONDS ?= 60
+fuzz: $(STAMP)
+	$(BIN)/python -m tests.hostile.fuzz --seconds $(SECONDS) --seed $(SEED)
 
 BASE ?= origin/main
 mutants-changed: COUNT ?= 20

@@ -7,19 +7,21 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 
-from cu_core.data.captions import captioned, coco, webdataset
+from cu_core.data.captions import captioned
+from cu_core.data.coco_source import coco
+from cu_core.data.csv_source import csv
+from cu_core.data.folder_source import folder
+from cu_core.data.hf_source import hugging_face
+from cu_core.data.image_check import checked, decoded
 from cu_core.data.order import EpochOrder
-from cu_core.data.parquet_files import parquet
-from cu_core.data.ranges import ranges_of
-from cu_core.data.schema import CAPTION, Manifest, ShardInfo, Split, write_manifest
-from cu_core.data.shard_reader import tensor_view
-from cu_core.data.shard_writer import SHARD_ROWS, Chunk, write_shards
-from cu_core.data.sources import Source, SourceOptions, digits, fashion_mnist, folder, split_of, torchvision_set
+from cu_core.data.parquet_source import parquet
+from cu_core.data.registered import register_arrow
+from cu_core.data.schema import Manifest, Split
+from cu_core.data.shard_writer import SHARD_ROWS, Chunk, ShardWriter, refuse_existing
+from cu_core.data.sources import Source, SourceOptions, digits, fashion_mnist, torchvision_set
+from cu_core.data.webdataset_source import webdataset
 from cu_core.errors import DataError
-from cu_core.files import file_sha256
-from cu_core.storage import publish
 
 SOURCES: dict[str, Callable[[str, SourceOptions], Source]] = {
     "digits": digits,
@@ -29,6 +31,8 @@ SOURCES: dict[str, Callable[[str, SourceOptions], Source]] = {
     "parquet": parquet,
     "webdataset": webdataset,
     "coco": coco,
+    "csv": csv,
+    "hf": hugging_face,
 }
 Progress = Callable[[int, int], None]
 """Called with rows done and rows in all."""
@@ -81,16 +85,7 @@ def assign_splits(source: Source, plan: SplitPlan) -> Iterator[Chunk]:
         for split, size in targets:
             rows = np.flatnonzero((place >= first) & (place < first + size))
             first += size
-            images = [chunk.images[i] for i in rows] if isinstance(chunk.images, list) else chunk.images[rows]
-            extra = chunk.extra.take(rows) if chunk.extra is not None else None
-            yield replace(
-                chunk,
-                split=split,
-                images=images,
-                labels=chunk.labels[rows],
-                sample_ids=chunk.sample_ids[rows],
-                extra=extra,
-            )
+            yield replace(chunk.rows(rows), split=split)
 
 
 def _counted(chunks: Iterator[Chunk], total: int, progress: Progress) -> Iterator[Chunk]:
@@ -101,7 +96,24 @@ def _counted(chunks: Iterator[Chunk], total: int, progress: Progress) -> Iterato
         progress(min(done, total), total)
 
 
-def pack(spec: str, out: Path, plan: SplitPlan, options: SourceOptions, progress: Progress) -> Manifest:
+def no_progress(done: int, total: int) -> None:
+    """Tell nobody."""
+
+
+def _tell_nobody(notes: Mapping[str, int]) -> None:
+    return
+
+
+def pack(
+    spec: str,
+    out: Path,
+    plan: SplitPlan,
+    options: SourceOptions,
+    progress: Progress,
+    *,
+    say: Callable[[Mapping[str, int]], None] = _tell_nobody,
+    check_progress: Progress = no_progress,
+) -> Manifest:
     """Write a source as a packed data set.
 
     Args:
@@ -110,6 +122,8 @@ def pack(spec: str, out: Path, plan: SplitPlan, options: SourceOptions, progress
         plan: How training rows are split.
         options: Options of the source.
         progress: Called with rows done and rows in total.
+        say: Called with the source's notes when it is opened, and again before anything is written.
+        check_progress: The same, while the images are checked, before anything is written.
 
     Returns:
         The manifest.
@@ -119,119 +133,19 @@ def pack(spec: str, out: Path, plan: SplitPlan, options: SourceOptions, progress
     """
     kind, _, argument = spec.partition(":")
     if kind == "arrow":
-        return register_arrow(Path(argument), out, options, progress)
+        return register_arrow(argument, out, options, progress, say)
     if kind not in SOURCES:
         raise DataError(f"unknown source {kind!r}; sources: {', '.join([*SOURCES, 'arrow'])}.")
-    if out.exists():
-        raise DataError(f"{out} already exists; choose another folder or delete it first.")
+    refuse_existing(out)
     source = SOURCES[kind](argument, options)
+    say(source.notes)
+    source = checked(source, options, check_progress) if options.check else source
     source = captioned(source, options.captions) if options.captions else source
+    source = decoded(source, options.decode_size, options.max_pixels) if options.decode_size else source
     total = sum(plan.sizes(source.counts)) + sum(n for s, n in source.counts.items() if s != "train")
-    chunks = _counted(assign_splits(source, plan), total, progress)
-    return write_shards(out, source.name, source.class_names, spec, chunks, options.shard_rows or SHARD_ROWS)
-
-
-def register_arrow(folder: Path, out: Path, options: SourceOptions, progress: Progress) -> Manifest:
-    """Index a user's Arrow IPC files without rewriting them; file names or sub-folders name the split.
-
-    Args:
-        folder: Folder with the Arrow files.
-        out: Folder for the manifest; it must not exist.
-        options: Names of the columns.
-        progress: Called with files done and files in total.
-
-    Returns:
-        The manifest.
-
-    Raises:
-        DataError: There is no file, a file or column is unusable, ``out`` exists, or an option needs rows to be
-            written.
-    """
-    paths = sorted(folder.glob("**/*.arrow"))
-    if not paths:
-        raise DataError(f"arrow:{folder}: no *.arrow file there.")
-    if out.exists():
-        raise DataError(f"{out} already exists; choose another folder or delete it first.")
-    for flag, given in (("--caption", options.captions), ("--shard-rows", options.shard_rows)):
-        if given:
-            raise DataError(f"{flag} needs rows that are written; arrow: only registers shards where they lie.")
-    named = options.columns or {}
-    columns = {c: named.get(c, c) for c in ("sample_id", "image", "label")}
-    shards: list[ShardInfo] = []
-    top_label = -1
-    for number, path in enumerate(paths):
-        file = _open_arrow(path)
-        _check_columns(path, file.schema, {**columns, **named})
-        batches = [file.get_batch(i) for i in range(file.num_record_batches)]
-        top_label = max([top_label, *(b.column(columns["label"]).to_numpy().max() for b in batches if b.num_rows)])
-        shards.append(_shard(path, split_of(path.parent.name if path.parent != folder else path.name), batches))
-        progress(number + 1, len(paths))
-    image = batches[0].column(columns["image"])
-    shape = tensor_view(image).shape[1:] if isinstance(image.type, pa.FixedShapeTensorType) else None
-    moments = {"pixel_mean": (0.5,) * shape[0], "pixel_std": (0.25,) * shape[0]} if shape else {}
-    manifest = Manifest(
-        name=folder.name,
-        source=f"arrow:{folder}",
-        columns={k: v for k, v in {**columns, **named}.items() if k != v},
-        image_kind="tensor" if shape else "encoded",
-        image_shape=shape,
-        shards=tuple(shards),
-        class_names=tuple(str(c) for c in range(int(top_label) + 1)),
-        extra_columns=tuple(n for n in file.schema.names if n not in columns.values()),
-        **moments,
-    )
-    partial = out.with_name(f".{out.name}.partial")
-    write_manifest(partial, manifest)
-    partial.rename(out)
-    publish(out)
-    return manifest
-
-
-def _shard(path: Path, split: Split, batches: list[pa.RecordBatch]) -> ShardInfo:
-    return ShardInfo(
-        path=str(path.resolve()),
-        split=split,
-        batch_rows=tuple(b.num_rows for b in batches),
-        bytes=path.stat().st_size,
-        sha256=file_sha256(path),
-        ranges=ranges_of(batches),
-    )
-
-
-def _open_arrow(path: Path) -> pa.ipc.RecordBatchFileReader:
-    try:
-        return pa.ipc.open_file(pa.memory_map(str(path)))
-    except pa.ArrowInvalid as error:
-        raise DataError(
-            f"{path} is not an Arrow IPC file (stream format? rewrite it with pyarrow.ipc.new_file)."
-        ) from error
-
-
-def _check_columns(path: Path, schema: pa.Schema, columns: Mapping[str, str]) -> None:
-    for role, name in columns.items():
-        if name not in schema.names:
-            raise DataError(
-                f"{path} has no column {name!r}; columns there: {', '.join(schema.names)}. "
-                f"Map yours with --column {role}=NAME."
-            )
-        kind = schema.field(name).type
-        if role == CAPTION:
-            text = kind.value_type if pa.types.is_list(kind) else kind
-            if not (pa.types.is_string(text) or pa.types.is_large_string(text)):
-                raise DataError(f"{path}: column {name!r} (caption) must hold strings or lists, not {kind}.")
-            continue
-        if role != "image" and not pa.types.is_integer(kind):
-            raise DataError(
-                f"{path}: column {name!r} ({role}) must hold integers, it holds {kind}; "
-                f"`cu data pack parquet:DIR` turns names into numbers."
-            )
-        wanted = (
-            isinstance(kind, pa.FixedShapeTensorType)
-            or pa.types.is_binary(kind)
-            or pa.types.is_large_binary(kind)
-            or pa.types.is_struct(kind)
-        )
-        if role == "image" and not wanted:
-            raise DataError(
-                f"{path}: column {name!r} (image) must hold image bytes or fixed-shape tensors, not {kind}."
-            )
+    say(source.notes)
+    shard_rows = options.shard_rows or SHARD_ROWS
+    with ShardWriter(out, source.name, source.class_names, spec, shard_rows) as writer:
+        for chunk in _counted(assign_splits(source, plan), total, progress):
+            writer.add(chunk)
+        return writer.finish(source.notes, source.id_column, source.label_values)

@@ -10,6 +10,7 @@ from typing import Literal
 
 from pydantic import TypeAdapter, ValidationError
 
+from cu_core.data.manifest_checks import check_manifest
 from cu_core.errors import DataError
 from cu_core.files import digest_of, write_text
 from cu_core.storage import fetched, shown
@@ -18,6 +19,7 @@ FORMAT_VERSION = 1
 MANIFEST = "manifest.json"
 CAPTION = "caption"
 """Column with one caption or a list of them."""
+MAX_MANIFEST_BYTES = 2**30
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
 
@@ -57,15 +59,20 @@ class Manifest:
     class_names: tuple[str, ...]
     shards: tuple[ShardInfo, ...]
     columns: Mapping[str, str] = field(default_factory=dict)
-    """Name in the shards of ``sample_id``, ``image`` and ``label`` where it differs."""
+    """Name in the shards of ``sample_id``, ``image`` and ``label`` where it differs; ``own_id``: column of the user's
+    own ids, where ``sample_id`` is made from them (``sample_ids.hashed_id``)."""
     extra_columns: tuple[str, ...] = ()
     pixel_mean: tuple[float, ...] = (0.485, 0.456, 0.406)
     """Per channel, of pixels in 0..1."""
     pixel_std: tuple[float, ...] = (0.229, 0.224, 0.225)
     format_version: int = FORMAT_VERSION
     source: str = ""
+    notes: Mapping[str, int] = field(default_factory=dict)
+    """What was left out when packing, or is read in another way than might be expected, and how many."""
     half: int | None = None
     """Read only a random half of the training rows, drawn by a hash of the sample_id with this key."""
+    label_values: tuple[int, ...] = ()
+    """Label in the source of each class, where it is another number."""
 
     def column(self, name: str) -> str:
         """Return the name in the shards of a column."""
@@ -89,7 +96,7 @@ class Manifest:
         """Hash of the data; changes with any byte of any shard, and does not depend on where the shards lie."""
         content = asdict(self)
         content["shards"] = [{k: v for k, v in s.items() if k not in ("path", "ranges")} for s in content["shards"]]
-        left_out = {"source", "name"} | ({"half"} if self.half is None else set())
+        left_out = {"source", "name", "label_values", "notes"} | ({"half"} if self.half is None else set())
         return digest_of({k: v for k, v in content.items() if k not in left_out})
 
 
@@ -97,21 +104,25 @@ def read_manifest(folder: Path) -> Manifest:
     """Read the manifest of a packed data set.
 
     Raises:
-        DataError: The manifest does not exist, does not parse, or has another format version.
+        DataError: The manifest does not exist, does not parse, has another format version, or contradicts itself.
     """
     path = folder if folder.suffix == ".json" else folder / MANIFEST
     if not fetched(path):
         hint = "make one with `cu data pack SOURCE OUT`"
         raise DataError(f"no {MANIFEST} in {shown(folder)}: not a packed data set; {hint}.")
+    if path.stat().st_size > MAX_MANIFEST_BYTES:
+        raise DataError(f"{path} has {path.stat().st_size} bytes; a manifest has at most {MAX_MANIFEST_BYTES}.")
     try:
-        manifest = TypeAdapter(Manifest).validate_json(path.read_text())
+        manifest = TypeAdapter(Manifest).validate_json(path.read_bytes())
     except ValidationError as error:
-        where = ".".join(str(part) for part in error.errors()[0]["loc"])
-        raise DataError(f"{path} is not a valid manifest: {where or 'file'}: {error.errors()[0]['msg']}.") from error
+        first = error.errors(include_input=False, include_url=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise DataError(f"{path} is not a valid manifest: {where or 'file'}: {first['msg'][:300]}.") from error
     if manifest.format_version != FORMAT_VERSION:
         raise DataError(
             f"{path} has format {manifest.format_version}, this version reads {FORMAT_VERSION}; pack again."
         )
+    check_manifest(manifest, path)
     return manifest
 
 

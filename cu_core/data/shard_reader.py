@@ -17,6 +17,9 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from cu_core.data.checked import check_shard
+from cu_core.data.image_column import to_pixels
+from cu_core.data.images import decode
+from cu_core.data.opened_shard import check_labels, check_opened, open_shard
 from cu_core.data.order import Rows, hash64
 from cu_core.data.ranges import may_hold
 from cu_core.data.schema import CAPTION, Manifest, ShardInfo, Split, read_manifest
@@ -29,32 +32,6 @@ if TYPE_CHECKING:  # seconds to import, which commands that read no image need n
 
 ROW = "its number among the training rows"
 """A name that no column has."""
-
-
-def decode(data: bytes, channels: int, size: int) -> Tensor:
-    """Decode an image file: the shorter side is resized, then the centre is cropped.
-
-    Args:
-        data: Bytes of the file.
-        channels: 1 for grey, 3 for RGB.
-        size: Side of the result in pixels.
-
-    Returns:
-        uint8 (channels, size, size).
-
-    Raises:
-        RuntimeError: The bytes are not an image.
-    """
-    import torch
-    from torchvision.io import ImageReadMode, decode_image  # seconds to import: not for a command that reads no image
-    from torchvision.transforms.v2 import functional as image_ops
-
-    mode = ImageReadMode.GRAY if channels == 1 else ImageReadMode.RGB
-    image = decode_image(torch.frombuffer(bytearray(data), dtype=torch.uint8), mode)
-    if image.shape[-2:] != (size, size):
-        image = image_ops.resize(image, [size], antialias=True)
-        image = image_ops.center_crop(image, [size, size])
-    return image  # type: ignore[no-any-return]
 
 
 class ShardReader:
@@ -107,11 +84,9 @@ class ShardReader:
         if shard.path not in self._batches:
             path = self.shard_path(shard)
             mapped = self._mapped(path, shard)
-            try:
-                file = pa.ipc.open_file(mapped)
-                self._batches[shard.path] = [file.get_batch(i) for i in range(file.num_record_batches)]
-            except (pa.ArrowInvalid, OSError) as error:
-                raise DataError(f"shard {path} is damaged: {str(error).splitlines()[0]}") from error
+            batches = open_shard(mapped, str(path))
+            check_opened(self.manifest, shard, batches)
+            self._batches[shard.path] = batches
         return self._batches[shard.path]
 
     def _mapped(self, path: Path, shard: ShardInfo) -> pa.MemoryMappedFile:
@@ -162,8 +137,10 @@ class ShardReader:
     def _integers(self, column: str, split: Split, rows: Rows) -> Rows:
         out = np.empty(len(rows), dtype=np.int64)
         name = self.manifest.column(column)
-        for batch, _, where, inside in self._parts(split, rows):
+        for batch, shard, where, inside in self._parts(split, rows):
             out[where] = batch.column(name).to_numpy(zero_copy_only=False)[inside]
+            if column == "label":
+                check_labels(out[where], self.manifest.num_classes, shard.path, inside)
         return out
 
     def sample_ids(self, split: Split, rows: Rows) -> Rows:
@@ -212,7 +189,7 @@ class ShardReader:
 
         out = np.empty((len(rows), *self.manifest.image_shape), dtype=np.uint8)
         for batch, _, where, inside in self._parts(split, rows):
-            out[where] = tensor_view(batch.column(self.manifest.column("image")))[inside]
+            out[where] = to_pixels(tensor_view(batch.column(self.manifest.column("image")))[inside])
         return torch.from_numpy(out)
 
     def _decoded(self, split: Split, rows: Rows) -> Tensor:
@@ -226,8 +203,8 @@ class ShardReader:
             for position, row in zip(where, inside, strict=True):
                 try:
                     out[position] = decode(get(int(row)), self.channels, self.image_size)
-                except RuntimeError as error:
-                    raise DataError(f"shard {shard.path}, row {row}: the image does not decode.") from error
+                except DataError as error:
+                    raise DataError(f"shard {shard.path}, row {row}: {error}") from error
         return out
 
     def rows_where(self, expression: pc.Expression) -> Rows:
@@ -292,21 +269,25 @@ class ShardReader:
         chunks, starts = self._index[split]
         name = self.manifest.column(column)
         for (shard, number), start in zip(chunks, starts, strict=False):
-            yield int(start), self.batches(shard)[number].column(name).to_numpy(zero_copy_only=False)
+            values = self.batches(shard)[number].column(name).to_numpy(zero_copy_only=False)
+            if column == "label":
+                rows = range(sum(shard.batch_rows[:number]), shard.rows)
+                check_labels(values, self.manifest.num_classes, shard.path, rows)
+            yield int(start), values.astype(np.int64, copy=False)
 
 
 def caption_lists(column: pa.Array) -> list[list[str]]:
     """Convert a column of one caption or of several to a list for each row; empty captions are dropped."""
     values = column.to_pylist()
-    return [[text for text in ([v] if isinstance(v, str) else v or []) if text.strip()] for v in values]
+    return [[text for text in ([v] if isinstance(v, str) else v or []) if text and text.strip()] for v in values]
 
 
-def tensor_view(column: pa.Array) -> NDArray[np.uint8]:
+def tensor_view(column: pa.Array) -> NDArray[np.generic]:
     """Return a zero-copy (N, channels, H, W) view of a fixed-shape tensor column."""
     return column.to_numpy_ndarray()  # type: ignore[no-any-return]
 
 
-def encoded_view(column: pa.Array) -> Callable[[int], bytes]:
-    """Return a function row -> image bytes, for a binary column or a struct with a ``bytes`` field."""
+def encoded_view(column: pa.Array) -> Callable[[int], memoryview]:
+    """Return a function row -> image file, not copied, for a binary column or a struct with a ``bytes`` field."""
     data = column.field("bytes") if pa.types.is_struct(column.type) else column
-    return lambda row: data[row].as_py() or b""
+    return lambda row: memoryview(data[row].as_buffer() or b"")

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import os
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
@@ -13,12 +16,15 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from cu_core.data.ranges import ranges_of
-from cu_core.data.schema import Manifest, ShardInfo, Split, write_manifest
+from cu_core.data.sample_ids import OWN_ID, repeated
+from cu_core.data.schema import MANIFEST, Manifest, ShardInfo, Split, write_manifest
 from cu_core.errors import DataError
 from cu_core.files import file_sha256
-from cu_core.storage import publish
+from cu_core.storage import fetched, publish, shown
 
 SHARD_ROWS = 8192
+SHARD_BYTES = 2**30
+"""A shard of large images has fewer rows, so that packing needs little memory."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +38,19 @@ class Chunk:
     sample_ids: NDArray[np.int64]
     extra: pa.Table | None = None
     """Further columns, N rows."""
+    places: Sequence[str] | None = None
+    """Where the source has each row, for messages."""
+
+    def rows(self, rows: NDArray[np.int64]) -> Chunk:
+        """Return some of the rows."""
+        return replace(
+            self,
+            images=[self.images[i] for i in rows] if isinstance(self.images, list) else self.images[rows],
+            labels=self.labels[rows],
+            sample_ids=self.sample_ids[rows],
+            extra=self.extra.take(rows) if self.extra is not None else None,
+            places=[self.places[i] for i in rows] if self.places is not None else None,
+        )
 
     def table(self) -> pa.Table:
         """Convert the rows to an Arrow table."""
@@ -47,6 +66,45 @@ class Chunk:
         if self.extra is not None:
             columns |= {name: self.extra[name].combine_chunks() for name in self.extra.column_names}
         return pa.table(columns)
+
+
+def refuse_existing(out: Path) -> None:
+    """Refuse a folder that exists, here or at its address.
+
+    Raises:
+        DataError: It exists.
+    """
+    if out.exists() or fetched(out / MANIFEST):
+        raise DataError(f"{shown(out)} already exists; choose another folder or delete it first.")
+
+
+@contextlib.contextmanager
+def new_data_folder(out: Path) -> Iterator[Path]:
+    """Context manager: a folder of this process that becomes ``out`` when the block ends without an error.
+
+    Several processes may write one ``out`` at once: the first that ends has it.
+
+    Raises:
+        DataError: ``out`` exists, or another process made it meanwhile.
+    """
+    refuse_existing(out)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    partial = out.with_name(f".{out.name}.{os.getpid()}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir()
+    try:
+        yield partial
+        try:
+            partial.rename(out)
+        except OSError as error:
+            if error.errno not in (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR):
+                raise
+            raise DataError(
+                f"{shown(out)} was made by another process meanwhile; its data stays, that of this one is deleted."
+            ) from error
+        publish(out)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
 
 
 class _PixelMoments:
@@ -76,23 +134,25 @@ class ShardWriter:
     """
 
     def __init__(self, out: Path, name: str, class_names: Iterable[str], source: str, shard_rows: int = SHARD_ROWS):
-        if out.exists():
-            raise DataError(f"{out} already exists; choose another folder or delete it first.")
+        refuse_existing(out)
         self.out, self.name, self.source, self.shard_rows = out, name, source, shard_rows
         self.class_names = tuple(class_names)
-        self.partial = out.with_name(f".{out.name}.partial")
+        self.partial = Path()
+        self._folder = new_data_folder(out)
         self.shards: list[ShardInfo] = []
         self._pending: dict[Split, list[pa.Table]] = {}
         self._schema: pa.Schema | None = None
         self._moments = _PixelMoments()
+        self._ids: list[NDArray[np.int64]] = []
 
     def __enter__(self) -> ShardWriter:
-        shutil.rmtree(self.partial, ignore_errors=True)
-        self.partial.mkdir(parents=True)
+        self.partial = self._folder.__enter__()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: object, trace: TracebackType | None) -> None:
-        shutil.rmtree(self.partial, ignore_errors=True)
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._folder.__exit__(kind, error, trace)
 
     def add(self, chunk: Chunk) -> None:
         """Add rows; shards are written as they fill."""
@@ -101,6 +161,7 @@ class ShardWriter:
         if chunk.labels.min() < 0 or chunk.labels.max() >= len(self.class_names):
             bad = chunk.labels[(chunk.labels < 0) | (chunk.labels >= len(self.class_names))][0]
             raise DataError(f"label {bad} is outside 0..{len(self.class_names) - 1} ({len(self.class_names)} classes).")
+        self._ids.append(chunk.sample_ids)
         table = chunk.table()
         self._schema = self._schema or table.schema
         if table.schema != self._schema:
@@ -116,25 +177,47 @@ class ShardWriter:
             joined = pa.concat_tables(pending)
             self._write(chunk.split, joined.slice(0, self.shard_rows))
             pending[:] = [joined.slice(self.shard_rows)]
+        if sum(t.nbytes for t in pending) >= SHARD_BYTES:
+            self._write(chunk.split, pa.concat_tables(pending))
+            pending.clear()
 
     def _write(self, split: Split, table: pa.Table) -> None:
         number = sum(s.split == split for s in self.shards)
         path = self.partial / f"{split}-{number:05d}.arrow"
-        batch = table.combine_chunks().to_batches()[0]
-        with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, batch.schema) as writer:
-            writer.write_batch(batch)
+        batches = table.combine_chunks().to_batches()  # more than one if the images exceed 2 GB
+        with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
+            for batch in batches:
+                writer.write_batch(batch)
         info = ShardInfo(
             path=path.name,
             split=split,
-            batch_rows=(batch.num_rows,),
+            batch_rows=tuple(batch.num_rows for batch in batches),
             bytes=path.stat().st_size,
             sha256=file_sha256(path),
-            ranges=ranges_of([batch]),
+            ranges=ranges_of(batches),
         )
         self.shards.append(info)
 
-    def finish(self) -> Manifest:
-        """Write the remaining rows and the manifest, and move the folder to its name."""
+    def finish(
+        self, notes: Mapping[str, int] | None = None, id_column: str | None = None, label_values: Sequence[int] = ()
+    ) -> Manifest:
+        """Write the remaining rows and the manifest; the folder gets its name when the block ends.
+
+        Args:
+            notes: What was left out and how many, for the manifest.
+            id_column: Column of the user's own ids, if ``sample_id`` is a hash of them.
+            label_values: Label in the source of each class, if it is another number.
+
+        Returns:
+            The manifest.
+
+        Raises:
+            DataError: There are no training rows, or an id occurs twice.
+        """
+        twice = repeated(self._ids)
+        if len(twice):
+            shown = ", ".join(map(str, twice[:8]))
+            raise DataError(f"{self.source}: {len(twice)} sample_ids occur more than once, e.g. {shown}.")
         for split, pending in self._pending.items():
             if sum(t.num_rows for t in pending):
                 self._write(split, pa.concat_tables(pending))
@@ -150,13 +233,14 @@ class ShardWriter:
             image_kind="tensor" if shape else "encoded",
             image_shape=shape,
             extra_columns=tuple(n for n in self._schema.names if n not in ("sample_id", "image", "label")),
+            notes=dict(notes or {}),
+            columns={OWN_ID: id_column} if id_column else {},
+            label_values=tuple(label_values),
         )
         if shape:
             mean, std = self._moments.result()
             manifest = replace(manifest, pixel_mean=mean, pixel_std=std)
         write_manifest(self.partial, manifest)
-        self.partial.rename(self.out)
-        publish(self.out)
         return manifest
 
 
@@ -167,6 +251,7 @@ def write_shards(
     source: str,
     chunks: Iterator[Chunk],
     shard_rows: int = SHARD_ROWS,
+    notes: Mapping[str, int] | None = None,
 ) -> Manifest:
     """Pack all chunks.
 
@@ -177,6 +262,7 @@ def write_shards(
         source: Description of the source, for the manifest.
         chunks: The rows.
         shard_rows: Rows of a shard.
+        notes: What was left out and how many, for the manifest.
 
     Returns:
         The manifest.
@@ -187,4 +273,4 @@ def write_shards(
     with ShardWriter(out, name, class_names, source, shard_rows) as writer:
         for chunk in chunks:
             writer.add(chunk)
-        return writer.finish()
+        return writer.finish(notes)

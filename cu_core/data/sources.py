@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import gzip
-import hashlib
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
-from cu_core.data.schema import SPLITS, Split
+from cu_core.data.images import MAX_PIXELS
+from cu_core.data.schema import Split
 from cu_core.data.shard_writer import Chunk
 from cu_core.errors import DataError
 
@@ -43,6 +42,12 @@ class Source:
     class_names: tuple[str, ...]
     counts: Mapping[Split, int]
     read: Callable[[], Iterator[Chunk]]
+    notes: Mapping[str, int] = field(default_factory=dict)
+    """What was left out, or is read in another way than might be expected, and how many."""
+    id_column: str | None = None
+    """Column of the user's own ids, where ``sample_id`` is a hash of them."""
+    label_values: tuple[int, ...] = ()
+    """Label in the source of each class, where it is another number."""
 
 
 @dataclass(frozen=True)
@@ -51,11 +56,25 @@ class SourceOptions:
 
     download: bool = False
     columns: Mapping[str, str] | None = None
-    """Column mapping of ``parquet:`` and ``arrow:``, e.g. ``{"image": "img"}``."""
+    """Column of each role in a table, e.g. ``{"image": "img"}``."""
     captions: tuple[str, ...] = ()
     """Templates with ``{class}``, and where wanted ``{id}``, that become captions."""
     shard_rows: int | None = None
     """Rows of a shard that is written; absent: 8192."""
+    check: bool = True
+    """Decode every image before anything is written."""
+    skip_bad: bool = False
+    """Leave out, and count, files that cannot be read; else they are refused."""
+    max_pixels: int = MAX_PIXELS
+    """Largest number of pixels of an image."""
+    decode_size: int | None = None
+    """Store image files as images of this side."""
+    image_root: str | None = None
+    """Folder that paths of images in a table are relative to, and must not leave; absent: the table's own."""
+    max_file_mb: int = 512
+    """Size in MiB of the largest image, tar member, table of text or JSON file that is read into memory."""
+    skip_empty_captions: bool = False
+    """Whether rows of image-text data without a caption are left out instead of refused."""
 
 
 def _arrays(split: Split, images: NDArray[np.uint8], labels: NDArray[np.int64], first_id: int) -> Iterator[Chunk]:
@@ -143,39 +162,3 @@ def torchvision_set(argument: str, options: SourceOptions) -> Source:
         )
     classes = tuple(getattr(loaded, "classes", [str(c) for c in range(10)]))
     return _from_arrays(name.lower(), classes, parts)
-
-
-def split_of(name: str) -> Split:
-    """Return the split that a file or folder name starts with; without one, train."""
-    for split in SPLITS:
-        if name.lower().startswith(split):
-            return split
-    return "train"
-
-
-def folder(argument: str, options: SourceOptions) -> Source:
-    """``DIR/CLASS/*.jpg``, or ``DIR/train/CLASS/*.jpg`` beside ``val`` and ``test``."""
-    root = Path(argument)
-    if not root.is_dir():
-        raise DataError(f"folder:{argument}: no such folder.")
-    roots = {split: root / split for split in SPLITS if (root / split).is_dir()} or {"train": root}
-    classes = tuple(sorted({p.name for r in roots.values() for p in r.iterdir() if p.is_dir()}))
-    files: dict[Split, list[Path]] = {
-        split: sorted(p for c in classes for p in (r / c).rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES)
-        for split, r in roots.items()
-    }
-    if not any(files.values()):
-        raise DataError(f"folder:{argument} must hold class sub-folders with images ({', '.join(IMAGE_SUFFIXES)}).")
-
-    def read() -> Iterator[Chunk]:
-        for split, paths in files.items():
-            for start in range(0, len(paths), 256):
-                part = paths[start : start + 256]
-                relative = [p.relative_to(root) for p in part]
-                ids = [int.from_bytes(hashlib.sha256(str(r).encode()).digest()[:8], "big") >> 1 for r in relative]
-                names = [p.relative_to(roots[split]).parts[0] for p in part]
-                labels = np.array([classes.index(n) for n in names], np.int64)
-                extra = pa.table({"file": [str(r) for r in relative]})
-                yield Chunk(split, [p.read_bytes() for p in part], labels, np.array(ids, np.int64), extra)
-
-    return Source(root.name, classes, {s: len(p) for s, p in files.items()}, read)

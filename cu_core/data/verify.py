@@ -10,10 +10,12 @@ import numpy as np
 import pyarrow as pa
 
 from cu_core.data.checked import check_shard
+from cu_core.data.image_check import bad_images
+from cu_core.data.opened_shard import check_pixels
 from cu_core.data.order import hash64
 from cu_core.data.ranges import ranges_of
 from cu_core.data.schema import SPLITS, ShardInfo
-from cu_core.data.shard_reader import ShardReader, decode, encoded_view
+from cu_core.data.shard_reader import ShardReader
 from cu_core.errors import DataError
 
 IDS_PER_PASS = 20_000_000
@@ -69,6 +71,7 @@ def _check_rows(reader: ShardReader, shard: ShardInfo, batches: Sequence[pa.Reco
             )
     first = 0
     for batch in batches:
+        check_pixels(batch, reader.manifest.column("image"), f"shard {shard.path}, rows from {first}")
         labels = batch.column(reader.manifest.column("label")).to_numpy()
         for bad in np.flatnonzero((labels < 0) | (labels >= reader.manifest.num_classes)):
             yield (
@@ -76,12 +79,8 @@ def _check_rows(reader: ShardReader, shard: ShardInfo, batches: Sequence[pa.Reco
                 f"0..{reader.manifest.num_classes - 1}."
             )
         if reader.manifest.image_kind == "encoded":
-            get = encoded_view(batch.column(reader.manifest.column("image")))
-            for row in range(batch.num_rows):
-                try:
-                    decode(get(row), 3, 32)
-                except RuntimeError:
-                    yield f"shard {shard.path}, row {first + row}: the image does not decode."
+            for row, problem in bad_images(batch.column(reader.manifest.column("image"))):
+                yield f"shard {shard.path}, row {first + row}: {problem}"
         first += batch.num_rows
 
 

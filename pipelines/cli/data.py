@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -17,15 +18,26 @@ Packed = Annotated[
 ]
 SOURCES_HELP = (
     "digits | fashion-mnist:DIR | torchvision:CIFAR10|CIFAR100|SVHN|FashionMNIST:DIR | folder:DIR | "
-    "parquet:DIR | arrow:DIR | webdataset:DIR | coco:CAPTIONS.json:IMAGES"
+    "parquet:DIR | hf:NAME|DIR | csv:FILE | arrow:DIR | webdataset:DIR | coco:CAPTIONS.json:IMAGES"
 )
 
 
 def _columns(pairs: list[str]) -> dict[str, str]:
+    roles = [pair.partition("=")[0] for pair in pairs]
+    if len(set(roles)) < len(roles):
+        raise ConfigError(f"--column gives a role twice: {', '.join(pairs)}.")
     for pair in pairs:
         if pair.partition("=")[0] not in ("sample_id", "image", "label", "caption") or not pair.partition("=")[2]:
             raise ConfigError(f"--column {pair!r} must be sample_id=NAME, image=NAME, label=NAME or caption=NAME.")
     return dict(pair.split("=", 1) for pair in pairs)
+
+
+def _print_notes(notes: Mapping[str, int], said: dict[str, int]) -> None:
+    """Print the notes that were not printed yet."""
+    for note, count in notes.items():
+        if said.get(note) != count:
+            console.print(f"{note}: {count}", markup=False, highlight=False, soft_wrap=True)
+    said.update(notes)
 
 
 @app.command("pack")
@@ -39,7 +51,7 @@ def pack_command(
     train_rows: Annotated[int | None, typer.Option(help="Keep this many training rows.")] = None,
     seed: Annotated[int, typer.Option(help="Decides which rows go where.")] = 0,
     column: Annotated[
-        list[str] | None, typer.Option(help="parquet and arrow: image=NAME, label=NAME, sample_id=NAME, caption=NAME.")
+        list[str] | None, typer.Option(help="Tables: image=NAME, label=NAME, sample_id=NAME, caption=NAME.")
     ] = None,
     caption: Annotated[
         list[str] | None,
@@ -48,7 +60,31 @@ def pack_command(
     shard_rows: Annotated[
         int | None, typer.Option(min=1, help="Rows of a shard, of which a job fetches whole ones; absent: 8192.")
     ] = None,
+    image_root: Annotated[
+        str | None, typer.Option(help="Folder that paths of images are relative to; absent: that of their table.")
+    ] = None,
+    max_file_mb: Annotated[
+        int, typer.Option(min=1, max=16_384, help="Largest image, tar member, CSV or JSON file in MiB that is read.")
+    ] = 512,
+    skip_empty_captions: Annotated[
+        bool, typer.Option("--skip-empty-captions", help="Leave out rows without a caption; else they are refused.")
+    ] = False,
     download: Annotated[bool, typer.Option("--download", help="torchvision: fetch the data set.")] = False,
+    check: Annotated[
+        bool, typer.Option("--check/--no-check", help="Decode every image before anything is written.")
+    ] = True,
+    skip_bad: Annotated[
+        bool, typer.Option("--skip-bad", help="Leave out, and count, files that cannot be read; else: refused.")
+    ] = False,
+    max_pixels: Annotated[
+        int, typer.Option(min=1, max=178_956_970, help="Largest number of pixels of an image.")
+    ] = 50_000_000,
+    decode: Annotated[
+        int | None,
+        typer.Option(
+            min=1, max=4096, help="Store images as tensors of this side, resized and cropped as for training."
+        ),
+    ] = None,
 ) -> None:
     """Write a source as Arrow shards; `arrow:` registers shards where they lie. Interrupted, it leaves nothing."""
     if not (0 <= val_frac < 1 and 0 <= test_frac < 1 and val_frac + test_frac < 1):
@@ -60,8 +96,19 @@ def pack_command(
     from cu_core.data.sources import SourceOptions
 
     options = SourceOptions(
-        download=download, columns=_columns(column or []), captions=tuple(caption or ()), shard_rows=shard_rows
+        download=download,
+        columns=_columns(column or []),
+        captions=tuple(caption or ()),
+        shard_rows=shard_rows,
+        check=check,
+        skip_bad=skip_bad,
+        max_pixels=max_pixels,
+        decode_size=decode,
+        image_root=image_root,
+        max_file_mb=max_file_mb,
+        skip_empty_captions=skip_empty_captions,
     )
+    said: dict[str, int] = {}
     with bars() as drawn:
         manifest = pack(
             source,
@@ -69,7 +116,10 @@ def pack_command(
             SplitPlan(val_frac, test_frac, train_rows, seed),
             options,
             lambda done, total: drawn.update("pack", done, total),
+            check_progress=lambda done, total: drawn.update("check", done, total),
+            say=lambda notes: _print_notes(notes, said),
         )
+    _print_notes(manifest.notes, said)
     rows = ", ".join(f"{s} {manifest.num_rows(s)}" for s in SPLITS)
     console.print(f"{out}: {rows} rows in {counted(len(manifest.shards), 'shard')}, digest {manifest.digest}")
 
@@ -79,6 +129,7 @@ def inspect(folder: Packed) -> None:
     """Show splits, classes, columns and checksums' digest."""
     import numpy as np
     from rich.table import Table
+    from rich.text import Text
 
     from cu_core.data.schema import SPLITS, read_manifest
     from cu_core.data.shard_reader import ShardReader
@@ -88,15 +139,17 @@ def inspect(folder: Packed) -> None:
     console.print(
         f"{manifest.name} from {manifest.source or 'unknown'}, digest {manifest.digest}\n"
         f"images: {manifest.image_kind} {manifest.image_shape or ''}; further columns: "
-        f"{', '.join(manifest.extra_columns) or 'none'}"
+        f"{', '.join(manifest.extra_columns) or 'none'}",
+        markup=False,
     )
+    _print_notes(manifest.notes, {})
     table = Table("class", *SPLITS)
     counts = {s: np.zeros(manifest.num_classes, np.int64) for s in SPLITS}
     for split in SPLITS:
         for _, labels in reader.scan(split, "label"):
             counts[split] += np.bincount(labels, minlength=manifest.num_classes)
     for number, name in enumerate(manifest.class_names):
-        table.add_row(f"{number} {name}", *(str(counts[s][number]) for s in SPLITS))
+        table.add_row(Text(f"{number} {name}"), *(str(counts[s][number]) for s in SPLITS))
     table.add_section()
     table.add_row("rows", *(str(manifest.num_rows(s)) for s in SPLITS))
     table.add_row("bytes", *(str(sum(x.bytes for x in manifest.split_shards(s))) for s in SPLITS))

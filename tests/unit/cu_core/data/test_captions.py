@@ -143,9 +143,11 @@ def test_data_without_captions_says_how_to_get_them(reader: ShardReader) -> None
 
 
 def test_an_empty_caption_names_its_row(tmp_path: Path) -> None:
-    table = pa.table({"sample_id": range(4), "image": [png(i) for i in range(4)], "caption": ["a", "", "b", "c"]})
+    """Beside labels a caption may be missing, until an image-text model asks for it."""
+    table = pa.table({"image": [png(i) for i in range(4)], "caption": ["a", "", "b", "c"], "label": [0, 1, 0, 1]})
     (tmp_path / "in").mkdir()
     pq.write_table(table, tmp_path / "in" / "train.parquet")
     reader = packed(f"parquet:{tmp_path / 'in'}", tmp_path / "out")
+    assert reader.manifest.notes["kept, an image-text model refuses them, rows without caption"] == 1
     with pytest.raises(DataError, match=r"shard .*row \d+: no caption"):
         all_captions(reader)

@@ -18,6 +18,7 @@ from cu_core.data.shard_reader import ShardReader
 from cu_core.data.sources import SourceOptions
 from cu_core.data.verify import verify
 from cu_core.errors import DataError
+from cu_core.files import sha256_of
 from tests.conftest import FASHION, pack_quietly
 
 
@@ -157,12 +158,23 @@ def test_verify_names_the_damaged_shard(tmp_path: Path, damage: Callable[[Path, 
     assert any(message in line for line in verify(packed, no_progress))
 
 
-def test_verify_names_rows(tmp_path: Path) -> None:
-    (tmp_path / "mine").mkdir()
-    table = pa.table({"sample_id": [1, 2, 1], "image": [png(0), b"no image", png(1)], "label": [0, -1, 1]})
-    with pa.ipc.new_file(str(tmp_path / "mine" / "a.arrow"), table.schema) as out:
+def arrow_set(folder: Path, table: pa.Table, name: str = "a.arrow") -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    with pa.ipc.new_file(str(folder / name), table.schema) as out:
         out.write_table(table)
+    return folder / name
+
+
+def test_verify_names_rows(tmp_path: Path) -> None:
+    """The shard is changed after it was registered, and the manifest with it."""
+    good = pa.table({"sample_id": [1, 2, 3], "image": [png(0), png(2), png(1)], "label": [0, 1, 1]})
+    arrow_set(tmp_path / "mine", good)
     pack(f"arrow:{tmp_path / 'mine'}", tmp_path / "index", SplitPlan(), SourceOptions(), no_progress)
+    table = pa.table({"sample_id": [1, 2, 1], "image": [png(0), b"no image", png(1)], "label": [0, -1, 1]})
+    path = arrow_set(tmp_path / "mine", table)
+    manifest = read_manifest(tmp_path / "index")
+    changed = replace(manifest.shards[0], bytes=path.stat().st_size, sha256=sha256_of(path), ranges={})
+    write_manifest(tmp_path / "index", replace(manifest, shards=(changed,)))
     text = "\n".join(verify(tmp_path / "index", no_progress))
     assert "row 1: label -1 is outside 0..1" in text
     assert "row 1: the image does not decode" in text
@@ -198,3 +210,25 @@ def test_verify_names_ranges_that_would_hide_rows(tmp_path: Path) -> None:
         found = verify(packed, no_progress)
         assert len(found) == problems
     assert "column label holds 0 to 9, the manifest says 0 to 8" in found[0]
+
+
+def test_shards_of_large_images_have_fewer_rows(
+    image_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cu_core.data.shard_writer.SHARD_BYTES", 400)
+    monkeypatch.setattr("cu_core.data.folder_source.CHUNK_FILES", 2)
+    packed = pack_quietly(f"folder:{image_folder}", tmp_path / "a", SplitPlan(val_frac=0, test_frac=0))
+    reader = ShardReader(packed, image_size=8)
+    assert 2 < len(reader.manifest.shards) < 12
+    assert len(all_rows(reader)) == 12
+    assert verify(packed, no_progress) == []
+
+
+@pytest.mark.parametrize("options", [SourceOptions(skip_bad=True), SourceOptions(decode_size=8)])
+def test_registered_shards_are_not_rewritten(options: SourceOptions, tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    table = pa.table({"sample_id": [1], "image": [png(0)], "label": [0]})
+    with pa.ipc.new_file(str(tmp_path / "mine" / "a.arrow"), table.schema) as out:
+        out.write_table(table)
+    with pytest.raises(DataError, match="--.* needs rows that are written"):
+        pack(f"arrow:{tmp_path / 'mine'}", tmp_path / "index", SplitPlan(), options, no_progress)
