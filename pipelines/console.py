@@ -1,4 +1,4 @@
-"""What is printed while a command runs: lines, and progress bars that workers feed wherever they run."""
+"""Output of a running command: lines, and progress bars that workers update from any machine."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from cu_core.types import StepReport
 
 console = Console(stderr=True)
 LINE_SECONDS = 30.0
-"""Between two lines about a bar that cannot be drawn."""
+"""Seconds between two lines about a bar, if bars cannot be drawn."""
 
 
 def new_progress() -> Progress:
@@ -36,18 +36,18 @@ def new_progress() -> Progress:
 
 
 class Bars:
-    """One bar a label; ``update`` may be called from any thread of this process."""
+    """One bar per label. ``update`` may be called from any thread of this process."""
 
     def __init__(self, progress: Progress):
         self.progress, self.tasks = progress, {}
         self.lines: dict[str, tuple[float, int]] = {}
-        """When a bar was last told of in a line, and what it stood at."""
+        """Time and value of the last line about a bar."""
 
     def update(self, label: str, done: int, total: int, note: str = "") -> None:
         if label not in self.tasks:
             self.tasks[label] = self.progress.add_task(label, total=total, note=note)
         self.progress.update(self.tasks[label], completed=done, total=total, note=note)
-        if not console.is_terminal:  # a log has no bars until they end
+        if not console.is_terminal:  # in a log, a bar is only written when it ends
             when, stood = self.lines.setdefault(label, (time.monotonic(), done))
             if time.monotonic() > when + LINE_SECONDS and done != stood:
                 self.lines[label] = time.monotonic(), done
@@ -66,5 +66,5 @@ def describe(report: StepReport) -> str:
 
 
 def counted(number: int, noun: str) -> str:
-    """``1 run``, ``2 runs``."""
+    """Format a count, as in ``1 run`` or ``2 runs``."""
     return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -1,4 +1,4 @@
-"""From an exception to the one line a user reads."""
+"""The line that a user reads for an exception."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from cu_core.secrets import masked
 
 
 def explain(error: BaseException) -> str | None:
-    """One line, or None for what is not a user's mistake (its traceback is wanted)."""
+    """Return one line, or None if the error is not a user's mistake and needs its traceback."""
     cause = root_cause(error)
     if is_full(cause) or is_full(error):
         where = path_of(cause) or path_of(error) or first_line(cause)
@@ -34,12 +34,12 @@ def first_line(error: BaseException) -> str:
 
 
 def _loaded(module: str, name: str) -> Any:
-    """A class of a library that is imported already, else no class: what is not imported raised nothing."""
+    """Return a class of a library if it is imported. Otherwise it raised nothing, and the result matches no class."""
     return getattr(sys.modules[module], name) if module in sys.modules else ()
 
 
 def root_cause(error: BaseException) -> BaseException:
-    """What a Ray task or a Ray Train worker raised."""
+    """Return the exception that a Ray task or a Ray Train worker raised."""
     if isinstance(error, _loaded("ray.exceptions", "RayTaskError")) and isinstance(error.cause, BaseException):
         return root_cause(error.cause)
     failures = getattr(error, "worker_failures", None)

@@ -162,19 +162,19 @@ def _one(rule: Rule, audit: AuditName, original: Figures, unlearned: Figures, pa
     named = "; ".join(_named(rule, name, off) for name, off in outside.items())
     doubt = ""
     if count < FEWEST_ORACLES:
-        doubt = f"at least {FEWEST_ORACLES} oracles are needed to check it"
+        doubt = f"at least {FEWEST_ORACLES} oracles are needed to check this audit"
     elif count - passed > MOST_FAILED * count:
         doubt = f"{count - passed} of {count} held-out oracles fail it"
     if doubt:
-        more = f"; off the oracles by: {named}" if outside else ""
+        more = f"; outside the tolerance: {named}" if outside else ""
         return AuditVerdict("inconclusive", doubt + more, outside, power, passed, trusted=False)
     if outside:
         under = any(rule.still_known(unlearned, name, off) for name, off in outside.items())
         word: Word = "under-forgotten" if under else "over-forgotten"
-        return AuditVerdict(word, f"off the oracles by: {named}", outside, power, passed)
+        return AuditVerdict(word, f"outside the tolerance: {named}", outside, power, passed)
     if not power:
-        return AuditVerdict("inconclusive", "the original also passes: no power", outside, power, passed)
-    return AuditVerdict("indistinguishable", "within tolerance; the original is not", outside, power, passed)
+        return AuditVerdict("inconclusive", "no power, because the original passes too", outside, power, passed)
+    return AuditVerdict("indistinguishable", "within the tolerance; the original is outside", outside, power, passed)
 
 
 def _named(rule: Rule, name: str, off: float) -> str:

@@ -1,4 +1,4 @@
-"""``cu audit``: any saved model against the configuration's original and oracles."""
+"""``cu audit``: compare a saved model with the original and the oracles of a configuration."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from pipelines.run.training import train_missing
 
 
 def audit_model(config: RunConfig, model: str, out: Path, local: bool) -> AuditReport:
-    """Write the audit to ``out``, which appears when it is whole.
+    """Write the audit to the folder ``out``, which appears when it is complete.
 
     Raises: ConfigError if ``out`` exists or the model is not found.
     """

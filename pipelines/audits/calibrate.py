@@ -1,9 +1,12 @@
-"""``cu calibrate``: what the verdict can see, measured on models for which the right verdict is known.
+"""``cu calibrate``: measure what the verdict detects, on models for which the correct verdict is known.
 
-Three kinds of models are judged as if they had been unlearned: oracles, held out (one that is told from the others is
-a false alarm); models in whose training a share of the forget rows was left (the smallest share that is told is the
-detection limit); and damaged ones: a share of the retain rows left out, or noise on the weights of an oracle. Every
-model is judged several times, each time by other oracles drawn at random.
+Three kinds of models are judged as if they had been unlearned:
+
+- Held-out oracles. One that is found different from the others is a false alarm.
+- Models that were trained with a part of the forget rows. The smallest part that is found is the detection limit.
+- Damaged models: a part of the retain rows is left out of the training, or noise is added to the weights of an oracle.
+
+Every model is judged several times, each time by other oracles, which are drawn at random.
 """
 
 from __future__ import annotations
@@ -36,12 +39,12 @@ from pipelines.run.plan import Plan, make_plan
 from pipelines.run.task_options import device_of, ray_task, task_options
 
 DRAWS = 10
-"""Sets of oracles by which each model is judged."""
+"""Number of sets of oracles that judge each model."""
 
 
 @dataclass(frozen=True)
 class Judged:
-    """Verdicts on models of one kind, ``DRAWS`` for each, against ``oracles`` oracles."""
+    """Verdicts on models of one kind: ``DRAWS`` per model, each with ``oracles`` oracles."""
 
     sort: Sort
     oracles: int
@@ -57,7 +60,7 @@ class Judged:
 def judge_all(
     plan: Plan, evidence: Evidence, sorts: Sequence[Sort], oracles: Sequence[str], count: int
 ) -> list[Judged]:
-    """Each model against ``count`` oracles other than itself, drawn at random ``DRAWS`` times."""
+    """Judge each model ``DRAWS`` times by ``count`` other oracles, which are drawn at random."""
     rng = np.random.default_rng([plan.config.seed, count])
     # Distances on test rows are not judged, and take most of the time.
     short = {role: replace(answers, test=answers.test[:1]) for role, answers in evidence.answers.items()}
@@ -85,7 +88,7 @@ def _gather(plan: Plan, roles: dict[str, Path]) -> Evidence:
 
 
 def _evidence(plan: Plan, roles: Mapping[str, Path]) -> Evidence:
-    """Audit every model alone, side by side."""
+    """Audit every model in a task of its own, side by side."""
     options = task_options(plan.config)
     with ray_board() as board:
         tasks = [_gather.options(**options).remote(plan, {role: folder}) for role, folder in roles.items()]
@@ -104,9 +107,9 @@ def _evidence(plan: Plan, roles: Mapping[str, Path]) -> Evidence:
 
 
 def calibrate(config: RunConfig, counts: Sequence[int], amounts: Amounts, out: Path | None) -> list[Judged]:
-    """Train ``audit.oracles`` oracles and what ``amounts`` asks for, judge them all and table the verdicts.
+    """Train ``audit.oracles`` oracles and the models of ``amounts``, judge all of them and count the verdicts.
 
-    Raises: ConfigError if there are too few oracles, fewer than three are to judge, or an amount is out of range.
+    Raises: ConfigError if there are too few oracles, if fewer than three judge, or if an amount is out of range.
     """
     check_out(out)
     _check(config, counts, amounts)
@@ -137,16 +140,16 @@ def _check(config: RunConfig, counts: Sequence[int], amounts: Amounts) -> None:
         )
     for name, values in {"against": counts, "left": amounts.left, "lost": amounts.lost, "noise": amounts.noise}.items():
         if len({*values}) < len(values):
-            raise ConfigError(f"--{name} {' '.join(map(str, values))}: a value stands twice.")
+            raise ConfigError(f"--{name} {' '.join(map(str, values))}: a value is given twice.")
     shares = [*amounts.left, *amounts.lost]
     if not all(0 < share < 100 for share in shares) or not all(0 < level < 1000 for level in amounts.noise):
-        raise ConfigError("--left and --lost are percentages above 0 and under 100, --noise above 0 and under 1000.")
+        raise ConfigError("--left and --lost are percentages above 0 and below 100, --noise above 0 and below 1000.")
     if not 1 <= amounts.replicates <= config.audit.oracles:
-        raise ConfigError(f"--replicates must lie between 1 and audit.oracles, {config.audit.oracles}.")
+        raise ConfigError(f"--replicates must be between 1 and audit.oracles, {config.audit.oracles}.")
 
 
 def limits_of(judged: Sequence[Judged], count: int, config: RunConfig) -> Limits:
-    """What the verdict with ``count`` oracles saw, in judgements."""
+    """Count what the verdict with ``count`` oracles detected, in judgements."""
     rows = [row for row in judged if row.oracles == count]
     (alarms,) = [row for row in rows if row.sort.what == "held-out oracle"]
     left = {r.sort.percent: (r.words.get("under-forgotten", 0), r.count) for r in rows if r.sort.what == "left in"}
@@ -180,19 +183,19 @@ def _cells(row: Judged) -> list[str]:
 
 
 def table(judged: Sequence[Judged]) -> Table:
-    shown = Table(title="verdicts on models whose verdict is known", title_justify="left")
+    shown = Table(title="verdicts on models with a known verdict", title_justify="left")
     for heading in HEADINGS:
         shown.add_column(heading)
     for row in judged:
         shown.add_row(*_cells(row))
-    shown.caption = f"shares of {DRAWS} judgements a model; in brackets the 95% interval over models"
+    shown.caption = f"percent of {DRAWS} judgements per model; in brackets: 95% interval over models"
     return shown
 
 
 def markdown(judged: Sequence[Judged], config: RunConfig) -> str:
     return (
         f"```\n{command_line()}\n```\n\n"
-        f"{config.audit.oracles} oracles. Each model is judged {DRAWS} times, by others drawn at random; shares are "
-        f"of judgements, intervals (95%) over models. Stated error of a verdict {config.audit.family_error:.0%}; "
-        f"{machine()}.\n\n" + markdown_table(HEADINGS, map(_cells, judged)) + "\n"
+        f"{config.audit.oracles} oracles. Each model is judged {DRAWS} times, by other oracles drawn at random. "
+        f"Percentages are of judgements, intervals (95%) over models. Stated error of a verdict: "
+        f"{config.audit.family_error:.0%}; {machine()}.\n\n" + markdown_table(HEADINGS, map(_cells, judged)) + "\n"
     )

@@ -1,4 +1,4 @@
-"""Models for which the right verdict is known: what `cu calibrate` trains beside original and oracles."""
+"""The models with a known verdict that `cu calibrate` trains in addition to the original and the oracles."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ from pipelines.run.training import train_missing
 
 @dataclass(frozen=True)
 class Amounts:
-    """How much is left in training, or damaged; percentages, ``replicates`` models for each."""
+    """Percentages of rows or noise, with ``replicates`` models for each."""
 
     left: Sequence[float] = ()
-    """Of the forget rows, left in training."""
+    """Percent of the forget rows that stay in training."""
     lost: Sequence[float] = ()
-    """Of the retain rows, left out of it."""
+    """Percent of the retain rows that are left out of training."""
     noise: Sequence[float] = ()
-    """Standard deviation of noise on an oracle's weights, of that of the weights of the same tensor."""
+    """Standard deviation of the noise on an oracle's weights, in percent of that of the weights of the same tensor."""
     replicates: int = 3
 
 
@@ -44,21 +44,23 @@ class Sort:
     percent: float
     models: dict[str, Path]
     made_of: Mapping[str, str] = field(default_factory=dict)
-    """Models that are an oracle with a change, and which; they are not judged by it."""
+    """Changed oracle -> the oracle that it was made from, which does not judge it."""
 
 
 def check_amounts(plan: Plan, amounts: Amounts) -> None:
-    """Raises: ConfigError for a percentage of the rows that is none of them, or all."""
+    """Raises: ConfigError for a percentage that selects no row, or all rows."""
     forget, total = len(plan.forget.rows), plan.manifest.num_rows("train")
     for name, levels, count in (("left", amounts.left, forget), ("lost", amounts.lost, total - forget)):
         for percent in levels:
             if not 0 < round(percent / 100 * count) < count:
-                raise ConfigError(f"--{name} {percent:g}: of {count} rows that is none of them, or all.")
+                raise ConfigError(f"--{name} {percent:g}: of {count} rows, this is no row or all rows.")
 
 
 def make_models(plan: Plan, amounts: Amounts) -> list[Sort]:
-    """Train original, oracles and what ``amounts`` asks for, where they are not there; held-out oracles first, the
-    original last."""
+    """Train the missing models: the original, the oracles and those of ``amounts``.
+
+    The result starts with the held-out oracles and ends with the original.
+    """
     oracles = {f"oracle_{i}": job.folder for i, job in enumerate(plan.oracles)}
     trained = _partly_trained(plan, amounts)
     jobs = {job.folder: job for job in [plan.original, *plan.oracles, *(j for _, _, part in trained for j in part)]}
@@ -72,7 +74,7 @@ def make_models(plan: Plan, amounts: Amounts) -> list[Sort]:
 
 
 def _partly_trained(plan: Plan, amounts: Amounts) -> list[tuple[str, float, list[TrainJob]]]:
-    """Oracles of other rows, each from an initialisation and an order of its own."""
+    """Plan oracles without other rows, each with its own initialisation and order of rows."""
     config, forget, reader = plan.config, plan.forget, plan.reader
     rest = np.setdiff1d(np.arange(reader.num_rows("train"), dtype=np.int64), forget.rows)
     number, found = config.audit.oracles, []
@@ -100,14 +102,14 @@ def _partly_trained(plan: Plan, amounts: Amounts) -> list[tuple[str, float, list
 
 
 def _share(ids: np.ndarray, percent: float, *keys: int) -> np.ndarray:
-    """Mask of this share of the rows, by a keyed hash of their ids."""
+    """Return a mask that selects ``percent`` of the rows by a keyed hash of their ids."""
     chosen = np.zeros(len(ids), dtype=np.bool_)
     chosen[np.argsort(hash64(ids, *keys), kind="stable")[: round(percent / 100 * len(ids))]] = True
     return chosen
 
 
 def _noisy(plan: Plan, percent: float, replicates: int) -> dict[str, Path]:
-    """The first oracles with noise on their weights."""
+    """Add noise to the weights of the first oracles."""
     made, tasks = {}, []
     for replicate, oracle in enumerate(plan.oracles[:replicates]):
         key = digest_of([oracle.folder.name, "noise", percent, Salt.WEIGHT_NOISE])

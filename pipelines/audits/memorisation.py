@@ -1,9 +1,9 @@
-"""``cu score``: how much the model knows of each training row that it could not know without it.
+"""``cu score``: how much the original memorised each training row.
 
-Memorisation of a row (Feldman 2020, arXiv 1906.05271, definition 1, with confidences and one model a side): the
-original's confidence in the row's label, minus that of a model trained without the row. Two such models do for all
-rows: each is trained without one random half, exactly as an oracle is. Trained on half of the data, they are worse in
-general, which lifts every score alike; what the score is for is the order of the rows.
+Memorisation of a row (Feldman 2020, arXiv 1906.05271, definition 1, with confidences and one model per side): the
+original's confidence in the row's label, minus the confidence of a model that was trained without the row. Two such
+models are enough for all rows: each is trained without one random half, in the same way as an oracle. They see half of
+the data, so they are less accurate, which raises all scores. Only the order of the rows is used.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ HALVES = (0, 1)
 
 @dataclass(frozen=True)
 class Scoring:
-    """What is needed to score the rows of one data set under one original."""
+    """The models that score the rows of one data set and one original."""
 
     config: RunConfig
     original: TrainJob
@@ -58,7 +58,7 @@ class Scoring:
 
 
 def plan_scoring(config: RunConfig) -> Scoring:
-    """Resolve the models; writes only the two halves as request files.
+    """Resolve the models. Only the request files of the two halves are written.
 
     Raises: ConfigError for pairs without classes.
     """
@@ -84,7 +84,7 @@ def plan_scoring(config: RunConfig) -> Scoring:
 
 
 def write_scores(scoring: Scoring) -> Path:
-    """Score every training row into ``scoring.file``: sample_id, memorisation, and both confidences (0..1)."""
+    """Write ``scoring.file`` with a row per training row: sample_id, memorisation and both confidences (0..1)."""
     reader = open_reader(scoring.config)
     device = device_of(scoring.config)
 
@@ -109,7 +109,7 @@ def _score_task(scoring: Scoring) -> None:
 
 
 def make_scores(scorings: list[Scoring]) -> None:
-    """Train what is missing and write the files that are not there, side by side as Ray tasks."""
+    """Train the missing models and write the missing files, side by side as Ray tasks."""
     todo = list({s.file: s for s in scorings if not fetched(s.file)}.values())
     if not todo:
         return
@@ -121,9 +121,9 @@ def make_scores(scorings: list[Scoring]) -> None:
 
 
 def score_rows(config: RunConfig, out: Path) -> None:
-    """`cu score`: the scores of one configuration as a file of the user's.
+    """Run `cu score`: write the scores of one configuration to ``out``.
 
-    Raises: ConfigError if the file is there.
+    Raises: ConfigError if the file exists.
     """
     if out.exists() or fetched(out):
         raise ConfigError(f"--out: {out} exists; name a new file.")

@@ -1,4 +1,4 @@
-"""Pools of models for the strong audits, as Ray tasks; every model, and what it answers, is found by digest."""
+"""Pools of models for the strong audit, as Ray tasks. Models and their margins are cached by digest."""
 
 from __future__ import annotations
 
@@ -39,11 +39,11 @@ class Member:
     label: str
     plan: Plan
     base: Plan
-    """The audited request on the whole data: its rows are the targets."""
+    """The audited request on all data. Its rows are the targets."""
 
     @cached_property
     def folder(self) -> Path:
-        """Of the unlearned model; what it answers lies in a folder of its own for every base."""
+        """Folder of the unlearned model. The margins are in a sub-folder per base."""
         return self.plan.config.store / "pool" / self.plan.digest
 
     @cached_property
@@ -72,19 +72,19 @@ class Member:
 
 
 def target_rows(base: Plan) -> RowSet:
-    """At most ``TARGETS`` rows of the request, of the whole train split."""
+    """Return at most ``TARGETS`` rows of the request, as rows of the whole train split."""
     return RowSet("train", spread(base.forget.rows, TARGETS))
 
 
 def pool_a(base: Plan, count: int) -> list[Member]:
-    """Original, unlearned and oracle under ``count`` seeds, one request."""
+    """Plan original, unlearned model and oracle of one request under ``count`` seeds."""
     audit = replace(base.config.audit, oracles=1)
     seeds = range(base.config.seed, base.config.seed + count)
     return [Member(f"seed {s}", make_plan(replace(base.config, seed=s, audit=audit)), base) for s in seeds]
 
 
 def pool_b(base: Plan, count: int) -> list[Member]:
-    """``count`` models on random halves; each forgets those target rows that it was trained on."""
+    """Plan ``count`` models on random halves. Each one unlearns the target rows that it was trained on."""
     return [Member(f"half {key}", _half_plan(base, key), base) for key in range(count)]
 
 
@@ -101,7 +101,7 @@ def _half_plan(base: Plan, key: int) -> Plan:
 
 
 def trained_on(members: Sequence[Member]) -> np.ndarray:
-    """(members, targets): which target rows each member was trained on."""
+    """Return a mask (members, targets) of the target rows that each member was trained on."""
     base = members[0].base
     ids = spread(base.forget.sample_ids, TARGETS)
     return np.stack([np.isin(ids, m.plan.forget.sample_ids) for m in members])
@@ -109,7 +109,7 @@ def trained_on(members: Sequence[Member]) -> np.ndarray:
 
 @ray_task
 def _run_member(member: Member, *models: None) -> None:
-    """Unlearn, and keep what each model answers; ``models`` are trained by then."""
+    """Unlearn and save the margins of each model. Ray starts this task when ``models`` are trained."""
     plan, base = member.plan, member.base
     config, device = base.config, device_of(base.config)
     models = member.models
@@ -123,7 +123,7 @@ def _run_member(member: Member, *models: None) -> None:
 
 
 def run_members(members: Sequence[Member]) -> None:
-    """Make what is missing, side by side, as many at once as cores, GPUs and memory hold."""
+    """Train and unlearn the missing models side by side. Cores, GPUs and memory limit their number."""
     todo = [m for m in members if not m.done]
     if not todo:
         console.print(f"{len(members)} members of the pools found, none to make")
@@ -148,7 +148,7 @@ def run_members(members: Sequence[Member]) -> None:
 
 
 def announce(members: Sequence[Member], todo: Sequence[Member], jobs: Sequence[tuple[RunConfig, TrainJob]]) -> int:
-    """Say what is made, for how long and in how much memory, before it starts; returns bytes a task."""
+    """Print the work, the expected time and the memory before the start; return the bytes per task."""
     config = todo[0].plan.config
     rows = config.batches.forget_batch + config.batches.retain_batch
     speed, growth = rows_per_second(todo[0].plan, rows)
@@ -162,8 +162,8 @@ def announce(members: Sequence[Member], todo: Sequence[Member], jobs: Sequence[t
     slots = int(min(slots, have["memory"] / memory))
     if slots < 1:
         raise ConfigError(
-            f"one model needs about {memory / 2**30:.1f} GiB, the cluster sets {have['memory'] / 2**30:.1f} GiB "
-            f"aside for tasks; take smaller batches."
+            f"one model needs about {memory / 2**30:.1f} GiB, but the cluster reserves "
+            f"{have['memory'] / 2**30:.1f} GiB for tasks; use smaller batches."
         )
     console.print(
         f"{counted(len(members), 'member')}: {len(members) - len(todo)} found, {len(todo)} to make; "
@@ -176,7 +176,7 @@ def announce(members: Sequence[Member], todo: Sequence[Member], jobs: Sequence[t
 
 
 def _training_seconds(members: Sequence[Member], estimate: float) -> float:
-    """Of one model on all rows: as an earlier one took, else from two timed steps."""
+    """Return the seconds of a training on all rows: those of an earlier training, or else ``estimate``."""
     for member in members:
         original = member.plan.original
         if original.done and member.plan.config.data.half is None:

@@ -1,4 +1,4 @@
-"""``cu audit-strong``: what pools of models show about a method on one request."""
+"""``cu audit-strong``: audit a method on one request with pools of models."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ LEAST_MODELS = 8
 
 @dataclass(frozen=True, kw_only=True)
 class StrongReport:
-    """The figures with all that made them."""
+    """The figures, and the settings and versions they were made with."""
 
     method: str
     request: Mapping[str, Any]
@@ -39,14 +39,14 @@ class StrongReport:
     targets: int
     figures: tuple[StrongFigure, ...]
     absent: Mapping[str, str]
-    """Figures that so many models do not give, and why."""
+    """Figures that could not be computed with this number of models, and the reasons."""
     digests: Mapping[str, str]
     versions: Mapping[str, str]
     settings: Mapping[str, Any]
 
 
 def strong_audit(config: RunConfig, models: int, out: Path) -> StrongReport:
-    """Both pools, and their figures in ``out``, which appears when it is whole.
+    """Make both pools and write their figures to the folder ``out``, which appears when it is complete.
 
     Raises: ConfigError if ``out`` exists or there are too few models.
     """
@@ -61,7 +61,7 @@ def strong_audit(config: RunConfig, models: int, out: Path) -> StrongReport:
         )
     base = make_plan(config)
     if base.manifest.num_classes < 2:
-        raise ConfigError(f"a strong audit needs classes, {config.data.path} has pairs without.")
+        raise ConfigError(f"a strong audit needs classes; {config.data.path} holds pairs without classes.")
     seeds, halves = pool_a(base, models), pool_b(base, models)
     run_members([*seeds, *halves])
     a = {role: [m.margins(role) for m in seeds] for role in seeds[0].models}
@@ -95,7 +95,7 @@ HEADINGS = ("figure", "unlearned", "95% interval", "doing nothing", "retrained",
 
 
 def table(report: StrongReport) -> Table:
-    shown = Table(title=f"strong audit: {report.method}, {report.models} models a pool", title_justify="left")
+    shown = Table(title=f"strong audit: {report.method}, {report.models} models per pool", title_justify="left")
     for heading in HEADINGS:
         shown.add_column(heading, justify="left" if heading == "figure" else "right")
     for figure in report.figures:
@@ -109,13 +109,14 @@ def markdown(report: StrongReport) -> str:
     told = [f"- *{f.title}* (`cu explain {f.name}`): {STRONG[f.name].definition}" for f in report.figures]
     told += [f"- {name} is absent: {reason}." for name, reason in report.absent.items()]
     told.append(
-        "- *finds*: smallest shift of all margins that the excess over the retrained column finds in 80% of audits"
+        "- *finds*: the smallest shift of all margins that is detected in 80% of audits, by the excess over the "
+        "retrained column"
     )
     return (
         f"```\n{command_line()}\n```\n\n"
-        f"{report.method} on {report.targets} target rows; {report.models} seeds (distances, forgetting quality: half "
-        f"of them against the other half of the oracles) and {report.models} models on random halves of the training "
-        f"rows (U-LiRA, U-RMIA: leave-one-out, 0.5 is chance); {machine()}.\n\n"
+        f"{report.method} on {report.targets} target rows. Distances and forgetting quality use {report.models} seeds: "
+        f"one half is compared with the oracles of the other half. U-LiRA and U-RMIA use {report.models} models on "
+        f"random halves of the training rows (leave-one-out, 0.5 is chance). {machine()}.\n\n"
         + markdown_table(HEADINGS, map(_cells, report.figures))
         + "\n\n"
         + "\n".join(told)

@@ -1,4 +1,4 @@
-"""``cu bench scaling``: the same global step on more and more Ray workers."""
+"""``cu bench scaling``: the same global step on several numbers of Ray workers."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from pipelines.run.plan import absolute
 from pipelines.run.ray_train import train_workers
 
 PAYS = 0.9
-"""The fewest workers are advised that reach this part of the highest rate."""
+"""The advice is the smallest number of workers that reaches this fraction of the highest rate."""
 MOST_A_CPU = 4
 HEADINGS = (
     "workers",
@@ -45,25 +45,25 @@ HEADINGS = (
 
 @dataclass(frozen=True)
 class Scale:
-    """The step on one number of workers; medians over steps, of rank 0."""
+    """The step on one number of workers: medians over steps, measured on rank 0."""
 
     workers: int
     rows_per_second: float
     computing: float
-    """Share of the step, 0 to 1, in forward and backward passes."""
+    """Fraction of the step in forward and backward passes."""
     communicating: float
-    """Share of the step that waits for collectives."""
+    """Fraction of the step that waits for collectives."""
     bytes: float
-    """Handed to collectives by a worker in a step."""
+    """Bytes that a worker gives to collectives in a step."""
     peak_bytes: int
-    """Most memory of a worker in its steps, weights included."""
+    """Peak memory of a worker during its steps, including weights."""
     threads: int
     workers_per_cpu: float
 
 
 @dataclass(frozen=True)
 class _Job:
-    """What every worker runs; rank 0 writes what it saw."""
+    """Function of every worker. Rank 0 writes its measurements."""
 
     config: RunConfig
     steps: int
@@ -76,8 +76,10 @@ class _Job:
 
 
 def measure(config: RunConfig, count: int, steps: int, cpus: float) -> Scale:
-    """The step of ``config`` on ``count`` Ray Train workers. Where the cluster has fewer than so many CPUs, several
-    workers share one."""
+    """Measure the step of ``config`` on ``count`` Ray Train workers.
+
+    If the cluster has fewer CPUs than workers, several workers share a CPU.
+    """
     cpu = min(config.workers.cpus, cpus / count)
     shard = config.workers.shard and count > 1
     config = replace(config, workers=replace(config.workers, count=count, min_count=None, cpus=cpu, shard=shard))
@@ -93,7 +95,7 @@ def measure(config: RunConfig, count: int, steps: int, cpus: float) -> Scale:
     found: list[dict[str, float]] = seen["speeds"]
 
     def share(*parts: str) -> float:
-        """Of all seconds of the steps."""
+        """Return the fraction of these parts in the seconds of all steps."""
         whole = [sum(v for k, v in step.items() if k.endswith("_seconds")) for step in found]
         return sum(step[f"{part}_seconds"] for step in found for part in parts) / sum(whole)
 
@@ -110,7 +112,7 @@ def measure(config: RunConfig, count: int, steps: int, cpus: float) -> Scale:
 
 
 def advice(scales: Sequence[Scale]) -> list[str]:
-    """How many workers pay, and why not more."""
+    """Return the recommended number of workers, and why larger numbers are not better."""
     best = max(scale.rows_per_second for scale in scales)
     advised = min((s for s in scales if s.rows_per_second >= PAYS * best), key=lambda s: s.workers)
     lines = [f"Advice: workers.count={advised.workers}."]
@@ -138,9 +140,9 @@ def _cells(scale: Scale, first: Scale) -> list[str]:
 
 
 def run_scaling(config: RunConfig, counts: Sequence[int], steps: int, out: Path | None) -> None:
-    """Measure, print with advice and, with ``out``, write.
+    """Measure, and print the table and the advice. With ``out``, also write them.
 
-    Raises: ConfigError for counts and steps below 1, and more workers than GPUs.
+    Raises: ConfigError for counts or steps below 1, or for more workers than GPUs.
     """
     check_out(out)
     if steps < 1 or not counts or min(counts) < 1:
@@ -156,8 +158,8 @@ def run_scaling(config: RunConfig, counts: Sequence[int], steps: int, out: Path 
             raise ConfigError(f"--workers {max(counts)}: the cluster has {have['GPU']:.0f} GPUs.")
         if max(counts) > MOST_A_CPU * have["CPU"]:
             raise ConfigError(
-                f"--workers {max(counts)}: the cluster has {have['CPU']:.0f} CPUs; more than {MOST_A_CPU} workers on "
-                f"one show nothing."
+                f"--workers {max(counts)}: the cluster has {have['CPU']:.0f} CPUs; a measurement with more than "
+                f"{MOST_A_CPU} workers per CPU is not meaningful."
             )
         for count in sorted(set(counts)):
             console.print(f"measuring {count} (start-up takes about 15 s)", highlight=False)
@@ -169,7 +171,7 @@ def _show(config: RunConfig, scales: Sequence[Scale], steps: int, out: Path | No
     batches = config.batches
     title = (
         f"{config.method.name}, global batch {batches.forget_batch} + {batches.retain_batch} on any number of workers; "
-        f"{scales[0].threads} thread(s) a worker"
+        f"{scales[0].threads} thread(s) per worker"
     )
     shown = Table(title=title)
     for heading in HEADINGS:
@@ -179,7 +181,7 @@ def _show(config: RunConfig, scales: Sequence[Scale], steps: int, out: Path | No
     console.print(shown)
     lines = advice(scales)
     if config.workers.shard:
-        lines.append("Weights are spread over workers: waits for weights and gradients count as computing.")
+        lines.append("Weights are spread over workers: waiting for weights and gradients counts as computing.")
     for line in lines:
         console.print(line, highlight=False)
     if out is not None:

@@ -1,4 +1,4 @@
-"""``cu bench start``: how soon commands answer, beside ``import torch``."""
+"""``cu bench start``: the start time of commands, compared with ``import torch``."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ HEADINGS = ("command", "CPU seconds", "MiB")
 
 @dataclass(frozen=True)
 class Start:
-    """What a whole process took; the least of several runs."""
+    """CPU time and memory of a process: the minimum of several runs."""
 
     command: str
     seconds: float
@@ -38,7 +38,7 @@ class Start:
 
 
 def _measured(words: Sequence[str], tree: Path, times: int) -> tuple[float, float]:
-    """(CPU seconds, largest resident memory in MiB) of a process and its threads."""
+    """Return (CPU seconds, peak resident memory in MiB) of a process."""
     with tempfile.TemporaryDirectory() as place:
         (Path(place) / "run.yaml").write_text("seed: 0\n")
         found = []
@@ -56,15 +56,15 @@ def _measured(words: Sequence[str], tree: Path, times: int) -> tuple[float, floa
 
 
 def measure_starts(tree: Path, times: int) -> list[Start]:
-    """Every command of the checkout ``tree``, and ``import torch``."""
-    module = "pipelines.cli" if (tree / "pipelines" / "cli.py").is_file() else "pipelines.cli.main"  # of older ones
+    """Measure every command of the checkout ``tree``, and ``import torch``."""
+    module = "pipelines.cli" if (tree / "pipelines" / "cli.py").is_file() else "pipelines.cli.main"  # older checkouts
     run = [sys.executable, "-m", module]
     starts = [Start(name, *_measured([*run, *words], tree, times)) for name, words in COMMANDS.items()]
     return [*starts, Start("import torch", *_measured([sys.executable, "-c", "import torch"], tree, times))]
 
 
 def run_starts(trees: Sequence[Path], times: int, out: Path | None) -> None:
-    """Measure this checkout, or ``trees`` one after the other, and table them."""
+    """Measure this checkout, or ``trees`` one after the other, and print a table."""
     check_out(out)
     own = Path(__file__).parents[2]
     found = {tree: measure_starts(tree.resolve(), times) for tree in trees or [own]}
@@ -84,6 +84,6 @@ def run_starts(trees: Sequence[Path], times: int, out: Path | None) -> None:
         shown.add_row(*row)
     console.print(shown)
     if out is not None:
-        about = f"Whole processes, the least of {times}; {machine()}."
+        about = f"Whole processes, minimum of {times} runs; {machine()}."
         write_text(out, f"```\n{command_line()}\n```\n\n{about}\n\n{markdown_table(headings, rows)}\n")
         console.print(f"written to {out}")

@@ -1,4 +1,4 @@
-"""``cu bench step`` as the user sees it: a line for each batch size, and a Markdown table."""
+"""``cu bench step``: a table with a row per batch size, also as Markdown."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def _cells(cost: StepCost) -> list[str]:
 
 
 def run_bench(config: RunConfig, batches: Sequence[int], steps: int, out: Path | None) -> None:
-    """Measure, print and, with ``out``, write."""
+    """Measure and print the table. With ``out``, also write it."""
     check_out(out)
     costs: list[StepCost] = []
     with bars() as drawn:
@@ -46,7 +46,7 @@ def run_bench(config: RunConfig, batches: Sequence[int], steps: int, out: Path |
         table = markdown_table(HEADINGS, map(_cells, costs))
         about = f"{costs[0].device}, {costs[0].threads} thread(s), {steps} steps after a first one; {machine()}."
         notes = (
-            "Memory is that above the loaded model, the plain step's included. A plain step is cross-entropy on as "
+            "Memory is the increase over the loaded model, with the plain step's. A plain step is cross-entropy on as "
             "many retain rows; one follows each step, and the median of the ratios is shown."
         )
         write_text(out, f"```\n{command_line()}\n```\n\n{about} {notes}\n\n{table}\n")

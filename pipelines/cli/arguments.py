@@ -1,4 +1,4 @@
-"""Arguments that several commands share. Nothing here imports torch: help, and most mistakes, need not wait for it."""
+"""Arguments that several commands share. This module does not import torch, so help and most errors are fast."""
 
 from __future__ import annotations
 
@@ -30,9 +30,7 @@ PrintConfig = Annotated[bool, typer.Option("--print-config", help="Show the reso
 Model = Annotated[str, typer.Argument(help="A run's name, a model folder, a weights file, or an MLflow URI.")]
 ModelConfig = Annotated[
     Path | None,
-    typer.Option(
-        "--config", help="Data, request and original that belong to it; absent: those with which it was made."
-    ),
+    typer.Option("--config", help="File with the data, request and original of the model. Default: those of its run."),
 ]
 
 
@@ -44,7 +42,7 @@ TableOut = Annotated[Path | None, out_option("Markdown file for the table.")]
 
 
 def settings_of(config: Path, overrides: list[str] | None) -> RunConfig:
-    """The resolved configuration; a file that is not there, or no YAML, is found before anything heavy is imported.
+    """Resolve the configuration. A missing file or invalid YAML is reported before any large library is imported.
 
     Raises: ConfigError.
     """

@@ -14,7 +14,7 @@ from pipelines.console import console
 
 
 def _moved(new: str) -> object:
-    """A former option of ``cu audit``: whoever gives it is told the command that took its place."""
+    """Define a former option of ``cu audit``; its error message names the command that replaced it."""
 
     def tell(value: str | bool | None) -> None:
         if value is not None:
@@ -34,7 +34,7 @@ def audit(
     models: Annotated[str | None, _moved("cu audit-strong CONFIG --models {value}")] = None,
     schema: Annotated[bool | None, _moved("cu schema")] = None,
 ) -> None:
-    """Audit any saved model against the original and oracles (trained where they are not there)."""
+    """Compare a saved model with the original and the oracles, which are trained if they do not exist."""
     from pipelines.audits.audit_model import audit_model
     from pipelines.report.terminal import end_table
     from pipelines.run.saved_models import config_of
@@ -48,11 +48,11 @@ def audit_strong(
     config: Config,
     overrides: Overrides = None,
     models: Annotated[
-        int, typer.Option("--models", help="Models a pool: 8 to try, 64 and more to publish; an even number.")
+        int, typer.Option("--models", help="Models per pool, an even number: 8 for a first try, 64 or more to publish.")
     ] = 16,
     out: Annotated[Path, out_option("New folder for strong.md and strong.json.")] = Path("audit"),
 ) -> None:
-    """Audit a method on a request by pools of many models, made for it (KLoM, U-LiRA, U-RMIA)."""
+    """Audit a method on a request: train pools of models and compare them (KLoM, U-LiRA, U-RMIA)."""
     settings = settings_of(config, overrides)
     from pipelines.audits.strong_audit import strong_audit, table
 
@@ -60,8 +60,8 @@ def audit_strong(
     console.print(f"written to {shown(out)}", soft_wrap=True, highlight=False)
 
 
-def explain(metric: Annotated[str, typer.Argument(help="Its name, as tables and audit.json have it.")]) -> None:
-    """Say what a metric is: definition, formula, source, and how it misleads."""
+def explain(metric: Annotated[str, typer.Argument(help="Name of the metric, as in tables and in audit.json.")]) -> None:
+    """Explain a metric: definition, formula, source and pitfalls."""
     from cu_core.audit.explain import explain as in_words
 
     print(in_words(metric))
@@ -82,24 +82,24 @@ def calibrate(
     config: Config,
     overrides: Overrides = None,
     against: Annotated[
-        list[int] | None, typer.Option("--against", help="Oracles a verdict, 5 if absent; may be given several times.")
+        list[int] | None, typer.Option("--against", help="Oracles per verdict. Default: 5. May be given several times.")
     ] = None,
     left: Annotated[
         list[float] | None,
-        typer.Option("--left", help="Percent of the forget rows left in training; may be given several times."),
+        typer.Option("--left", help="Percent of the forget rows that stay in training. May be given several times."),
     ] = None,
     lost: Annotated[
         list[float] | None,
-        typer.Option("--lost", help="Percent of the retain rows left out; may be given several times."),
+        typer.Option("--lost", help="Percent of the retain rows that are left out. May be given several times."),
     ] = None,
     noise: Annotated[
         list[float] | None,
-        typer.Option("--noise", help="Noise on weights, percent of their spread; may be given several times."),
+        typer.Option("--noise", help="Noise on the weights, in percent of their spread. May be given several times."),
     ] = None,
-    replicates: Annotated[int, typer.Option(help="Models for each percentage.")] = 3,
+    replicates: Annotated[int, typer.Option(help="Models per percentage.")] = 3,
     out: TableOut = None,
 ) -> None:
-    """Measure how often the verdict tells held-out oracles apart, and how much left in training or damaged it finds."""
+    """Measure the false alarms of the verdict, and how much data left in training, or damage, it detects."""
     settings = settings_of(config, overrides)
     from pipelines.audits.calibrate import calibrate as measure
     from pipelines.audits.calibrate import table
@@ -112,9 +112,11 @@ def calibrate(
 def score(
     config: Config,
     overrides: Overrides = None,
-    out: Annotated[Path, out_option("New Parquet file: sample_id, memorisation.")] = Path("scores.parquet"),
+    out: Annotated[Path, out_option("New Parquet file with the columns sample_id and memorisation.")] = Path(
+        "scores.parquet"
+    ),
 ) -> None:
-    """Score how much the original memorised each training row, for requests of kind by_score."""
+    """Measure how much the original memorised each training row, for requests of kind by_score."""
     settings = settings_of(config, overrides)
     from pipelines.audits.memorisation import score_rows
 

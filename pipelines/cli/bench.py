@@ -1,4 +1,4 @@
-"""``cu bench``: what a step costs, and how many workers pay."""
+"""``cu bench``: the cost of a step, the useful number of workers, and the start time of commands."""
 
 from __future__ import annotations
 
@@ -18,12 +18,14 @@ def step(
     overrides: Overrides = None,
     batch: Annotated[
         list[int] | None,
-        typer.Option("--batch", help="Forget rows, and as many retain rows; may be given several times."),
+        typer.Option(
+            "--batch", help="Number of forget rows, and of retain rows, in a batch. May be given several times."
+        ),
     ] = None,
-    steps: Annotated[int, typer.Option("--steps", help="Timed steps of each batch size.")] = 3,
+    steps: Annotated[int, typer.Option("--steps", help="Timed steps per batch size.")] = 3,
     out: TableOut = None,
 ) -> None:
-    """Measure time and memory of an unlearning step, from fresh weights; nothing is trained or kept."""
+    """Measure the time and memory of an unlearning step on new weights. No model is trained or saved."""
     settings = settings_of(config, overrides)
     from pipelines.bench.step import run_bench
 
@@ -35,12 +37,12 @@ def scaling(
     config: Config,
     overrides: Overrides = None,
     workers: Annotated[
-        list[int] | None, typer.Option("--workers", help="How many workers; may be given several times.")
+        list[int] | None, typer.Option("--workers", help="Number of workers. May be given several times.")
     ] = None,
-    steps: Annotated[int, typer.Option("--steps", help="Timed steps of each.")] = 20,
+    steps: Annotated[int, typer.Option("--steps", help="Timed steps per number of workers.")] = 20,
     out: TableOut = None,
 ) -> None:
-    """Measure the same step on 1, 2, 4, 8 Ray workers: rows a second, communication, and how many of them pay."""
+    """Measure the same step on 1, 2, 4 and 8 Ray workers: rows per second, communication, useful number of workers."""
     settings = settings_of(config, overrides)
     from pipelines.bench.scaling import run_scaling
 
@@ -50,12 +52,13 @@ def scaling(
 @app.command()
 def start(
     tree: Annotated[
-        list[Path] | None, typer.Option("--tree", help="A checkout to measure in place of this one; may be repeated.")
+        list[Path] | None,
+        typer.Option("--tree", help="Checkout to measure instead of this one. May be given several times."),
     ] = None,
-    times: Annotated[int, typer.Option(min=1, help="Runs of each command; the least counts.")] = 3,
+    times: Annotated[int, typer.Option(min=1, help="Runs of each command. The smallest value counts.")] = 3,
     out: TableOut = None,
 ) -> None:
-    """Measure how soon commands answer, beside `import torch`: CPU seconds and memory of whole processes."""
+    """Measure the start of commands, compared with `import torch`: CPU seconds and memory of the process."""
     from pipelines.bench.start import run_starts
 
     run_starts(tree or [], times, out)

@@ -1,4 +1,4 @@
-"""Where the ``cu`` program begins: Ctrl-C is one line from the first moment, while libraries are still loading."""
+"""Entry point of ``cu``. Ctrl-C prints one line, also while libraries are still being loaded."""
 
 from __future__ import annotations
 

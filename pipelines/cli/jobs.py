@@ -1,4 +1,4 @@
-"""``cu submit``, ``cu jobs``, ``cu stop``: the same commands, on a cluster."""
+"""``cu submit``, ``cu jobs``, ``cu stop``: run commands on a cluster."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ if TYPE_CHECKING:
     from pipelines.cluster.sent import Sent
 
 FAILURES = 60
-"""So often in a row, half a second apart, a cluster may not answer before it is given up."""
+"""Failed requests in a row, half a second apart, after which `cu` stops waiting for the cluster."""
 INTERRUPTED = 130
-"""What typer makes of Ctrl-C."""
+"""Exit status of typer after Ctrl-C."""
 SENT = ("unlearn", "train", "audit", "audit-strong", "compare", "sweep", "calibrate", "repeat", "score", "bench")
 Address = Annotated[str | None, typer.Option(help="Dashboard of the cluster, e.g. http://127.0.0.1:8265.")]
 TokenFile = Annotated[Path | None, typer.Option(help="File with the cluster's token.")]
 Cluster = Annotated[
-    Path | None, typer.Option(help="File with address, token_file, root, python, runtime_env; absent: cluster.yaml.")
+    Path | None, typer.Option(help="File with address, token_file, root, python, runtime_env. Default: cluster.yaml.")
 ]
 
 
 def _check(words: list[str], root: str | None) -> None:
-    """What can be said before anything is sent.
+    """Check the command before anything is sent.
 
-    Raises: ConfigError; click's own complaint for options that a command does not have.
+    Raises: ConfigError; click's own error for options that the command does not have.
     """
     from pipelines.cli.main import app
 
@@ -72,21 +72,24 @@ def submit(
     token_file: TokenFile = None,
     root: Annotated[
         str | None,
-        typer.Option(help="Folder that the machines share, or s3://...: relative data.path and storage are there."),
+        typer.Option(help="Shared folder of the machines, or s3://...; relative data.path and storage are in it."),
     ] = None,
-    python: Annotated[str | None, typer.Option(help="Python of the cluster's machines; absent: python.")] = None,
-    name: Annotated[str | None, typer.Option(help="Id of the job; absent: made by Ray.")] = None,
-    detach: Annotated[bool, typer.Option("--detach", help="Do not wait; `cu jobs ID` shows what it prints.")] = False,
+    python: Annotated[str | None, typer.Option(help="Python of the cluster's machines. Default: python.")] = None,
+    name: Annotated[str | None, typer.Option(help="Id of the job. Default: Ray creates one.")] = None,
+    detach: Annotated[
+        bool, typer.Option("--detach", help="Do not wait for the job. `cu jobs ID` shows its output.")
+    ] = False,
     cluster: Cluster = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="List the files that would be sent; send nothing.")
     ] = False,
 ) -> None:
-    """Run a command on a Ray cluster; its exit status is the job's. Ctrl-C leaves the job running.
+    """Run a command on a Ray cluster. The exit status is that of the job. Ctrl-C leaves the job running.
 
-    E.g. `cu submit --address http://HEAD:8265 --root s3://bucket -- unlearn CONFIG key=value`. The files that git
-    tracks here are sent along, and those that the command names; the command starts on the head. What is not given
-    comes from RAY_API_SERVER_ADDRESS, RAY_AUTH_TOKEN_PATH and CU_ROOT, or from cluster.yaml, if it is here.
+    E.g. `cu submit --address http://HEAD:8265 --root s3://bucket -- unlearn CONFIG key=value`. The files that git tracks
+    in the current folder are sent, and those that the command names. The command starts on the head. Options that are
+    not given are read from RAY_API_SERVER_ADDRESS, RAY_AUTH_TOKEN_PATH and CU_ROOT, then from cluster.yaml in the
+    current folder.
     """
     from pipelines.cluster.address import read_cluster
     from pipelines.cluster.jobs import check_secrets, connect
@@ -120,7 +123,7 @@ def _list(sent: Sent) -> None:
 
 
 def _given(**flags: object) -> str:
-    """Flags to say again in a command about the same cluster."""
+    """Return the flags that another command for the same cluster needs."""
     return shlex.join(word for name, value in flags.items() if value for word in (f"--{name}", str(value)))
 
 
@@ -130,7 +133,7 @@ def _tell(job: str, flags: str) -> None:
 
 
 def _wait(client: JobSubmissionClient, job: str, flags: str) -> int:
-    """Print what the job prints until it ends; its exit status."""
+    """Print the output of the job until it ends, and return its exit status."""
     import asyncio
 
     import aiohttp
@@ -140,7 +143,7 @@ def _wait(client: JobSubmissionClient, job: str, flags: str) -> int:
     output = JobOutput(client, job)
     try:
         ended, failures = False, 0
-        while not ended:  # a stream that breaks off, or is silent for long, begins anew, from the first line
+        while not ended:  # a broken or long silent stream starts again at its first line
             try:
                 ended = client.get_job_status(job) in ENDED
                 ended = asyncio.run(output.show()) and ended
@@ -171,12 +174,12 @@ def _connect(cluster: Path | None, **flags: Any) -> tuple[JobSubmissionClient, C
 
 
 def jobs(
-    job: Annotated[str | None, typer.Argument(help="One job: print what it printed and go on while it runs.")] = None,
+    job: Annotated[str | None, typer.Argument(help="Id of a job: print its output, also while it runs.")] = None,
     address: Address = None,
     token_file: TokenFile = None,
     cluster: Cluster = None,
 ) -> None:
-    """List the jobs of a cluster, or follow one; exit status of a followed job is its own."""
+    """List the jobs of a cluster, or follow one job. The exit status is then that of the job."""
     if job is not None:
         from pipelines.cluster.jobs import job_info
 
@@ -197,12 +200,12 @@ def jobs(
 
 
 def stop(
-    job: Annotated[str, typer.Argument(help="Its id, as `cu submit` and `cu jobs` print it.")],
+    job: Annotated[str, typer.Argument(help="Id of the job, as `cu submit` and `cu jobs` print it.")],
     address: Address = None,
     token_file: TokenFile = None,
     cluster: Cluster = None,
 ) -> None:
-    """End a job and all its processes; an unlearning run goes on later with --resume and its name."""
+    """End a job and all its processes. `--resume NAME` continues an unlearning run later."""
     from pipelines.cluster.jobs import job_info
 
     client, _ = _connect(cluster, address=address, token_file=token_file)

@@ -18,21 +18,21 @@ EXTRAS = {
     **dict.fromkeys(("ray", "mlflow", "optuna", "pandas", "jinja2", "matplotlib", "psutil"), "ray"),
     **dict.fromkeys(("open_clip", "transformers", "peft"), "clip"),
 }
-"""What of the project has to be installed for a module that is missing."""
+"""Missing module -> the extra of this project that installs it."""
 app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    help="Make a trained model forget part of its training data, and prove it against a retrained oracle. "
+    help="Remove the influence of training data from a trained model, and compare the result with retrained models. "
     "Start with `cu quickstart`; then `cu unlearn tune_configs/base/digits_class.yaml`.",
 )
-app.add_typer(data_app, name="data", help="Pack, look at and verify data sets in Arrow shards.")
-app.add_typer(bench_app, name="bench", help="Measure a step, and how many workers pay.")
+app.add_typer(data_app, name="data", help="Pack, inspect and verify data sets in Arrow shards.")
+app.add_typer(bench_app, name="bench", help="Measure a step, several workers, and the start of commands.")
 
 
 def methods(
-    name: Annotated[str | None, typer.Argument(help="One method, with every setting explained; absent: all.")] = None,
+    name: Annotated[str | None, typer.Argument(help="One method, with all its settings. Default: all methods.")] = None,
 ) -> None:
-    """List the unlearning methods: what they need, their settings and their sources."""
+    """List the unlearning methods with their requirements, settings and sources."""
     from pipelines.cli.methods import show_methods
 
     show_methods(name)
@@ -61,11 +61,11 @@ for command in (
 
 
 def main() -> None:
-    """Entry point: a user's mistake is one line and exit status 2; an interrupt is 130; a bug keeps its traceback."""
+    """Run ``cu``. A user's mistake gives one line and exit status 2, an interrupt gives 130, a bug its traceback."""
     try:
         app()
     except SystemExit as stopped:
-        if stopped.code == INTERRUPTED and sys.argv[1:2] not in (["submit"], ["jobs"]):  # whose job goes on
+        if stopped.code == INTERRUPTED and sys.argv[1:2] not in (["submit"], ["jobs"]):  # their job continues
             console.print(
                 "interrupted; what is finished is kept. cu unlearn and cu sweep go on with --resume and the name they "
                 "printed, other commands when they are started again."

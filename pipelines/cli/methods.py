@@ -1,7 +1,7 @@
-"""``cu methods``: what there is, what it needs, and every setting with its meaning.
+"""``cu methods``: the methods, their requirements, and the meaning of every setting.
 
-Read from ``methods.json``, so that torch need not be imported; `python -m pipelines.cli.methods` writes it from the
-code, and a test holds the two together.
+The command reads ``methods.json``, so it does not import torch. `python -m pipelines.cli.methods` writes this file from
+the code, and a test checks that both agree.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ FILE = Path(__file__).with_name("methods.json")
 
 
 def show_methods(name: str | None) -> None:
-    """All methods in short, or one with its settings explained.
+    """Print all methods briefly, or one method with all its settings.
 
-    Raises: ConfigError for a name that is not there.
+    Raises: ConfigError for an unknown name.
     """
     methods: dict[str, Any] = json.loads(FILE.read_text())
     if name is not None and name not in methods:
@@ -50,7 +50,7 @@ def show_methods(name: str | None) -> None:
 
 
 def described() -> dict[str, Any]:
-    """All methods, from the code."""
+    """Describe all methods, from the code."""
     from cu_core.methods.table import METHODS
     from cu_core.presets import preset_for
 
@@ -74,7 +74,7 @@ def described() -> dict[str, Any]:
 
 
 def _meanings(method: type) -> dict[str, str]:
-    """Settings and their docstrings, inherited ones too."""
+    """Return the docstring of every setting, including inherited ones."""
     from pydantic import TypeAdapter
 
     meanings: dict[str, str] = {}

@@ -34,9 +34,9 @@ CAPTIONS = ("a photo of the digit {class}.", "the digit {class}", "a handwritten
 
 
 def run_quickstart(data: str, storage: str, clip: bool = False) -> None:
-    """``clip``: an image-text model on captioned images.
+    """Run the pipeline; with ``clip``, an image-text model on captioned images.
 
-    Raises: ConfigError for data it has no recipe for.
+    Raises: ConfigError for data without a recipe.
     """
     kind = data.partition(":")[0] + ("-captions" if clip else "")
     if kind not in RECIPES:

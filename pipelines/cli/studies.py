@@ -1,4 +1,4 @@
-"""``cu repeat``, ``cu compare``: many runs, and one table."""
+"""``cu repeat``, ``cu compare``: many runs and one table."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def repeat(
     ] = None,
     out: TableOut = None,
 ) -> None:
-    """Run one configuration over seeds, classes or any settings, as Ray tasks, and table mean and spread."""
+    """Run one configuration over seeds, classes or other settings as Ray tasks, and print means and spreads."""
     read_yaml(config)
     from pipelines.grid.repeat import run_repeat
 
@@ -38,7 +38,7 @@ def compare(
     overrides: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[KEY.PATH=VALUE]...", help="Settings over the file's, e.g. seeds=[0]; mappings are merged."
+            metavar="[KEY.PATH=VALUE]...", help="Settings that replace the file's, e.g. seeds=[0]; mappings are merged."
         ),
     ] = None,
     out: TableOut = None,
@@ -48,13 +48,13 @@ def compare(
     reproduce: Annotated[
         Literal["paper"] | None,
         typer.Option(
-            "--reproduce", help="Without CONFIG: the paper's results, published and ours, on the data there is."
+            "--reproduce", help="Without CONFIG: the paper's results beside ours, on the data sets that are packed."
         ),
     ] = None,
 ) -> None:
-    """Run every method of the file on every request and seed within one budget, and table them beside the oracle.
+    """Run every method of a file on every request and seed within one budget, and print a table with the oracle.
 
-    Tables and an HTML report go to STORAGE/compare (outputs/compare). Started again, finished cells are found.
+    Tables and an HTML report are written to STORAGE/compare (outputs/compare). A second start reuses finished cells.
     """
     words = [*([config] if config else []), *(overrides or [])]
     if reproduce:

@@ -1,4 +1,4 @@
-"""``cu sweep`` as the user sees it."""
+"""``cu sweep``: the command and its output."""
 
 from __future__ import annotations
 
@@ -22,20 +22,22 @@ def sweep(
         list[str] | None,
         typer.Argument(metavar="[KEY.PATH=VALUE]...", help="Settings that replace the file's, e.g. trials=4."),
     ] = None,
-    name: Annotated[str | None, typer.Option(help="Name of the sweep; absent: the file's.")] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the sweep. Default: the name of the file.")] = None,
     resume: Annotated[
-        str | None, typer.Option("--resume", metavar="NAME", help="Go on with an interrupted sweep of this file.")
+        str | None, typer.Option("--resume", metavar="NAME", help="Continue an interrupted sweep of this file.")
     ] = None,
     calibrate: Annotated[
         bool,
         typer.Option(
-            "--calibrate", help="objective=proxy: say how well it ranks trials as oracles do; none ends early."
+            "--calibrate",
+            help="objective=proxy: measure how well it ranks trials like the oracle; no trial ends early.",
         ),
     ] = False,
 ) -> None:
     """Search settings with Ray Tune on the stop set, and run the winner again on fresh seeds.
 
-    Trials, page and the winner's configuration go to STORAGE/sweeps/NAME (outputs/sweeps). Exit 1: trials failed.
+    The trials, the report and winner.yaml are written to STORAGE/sweeps/NAME (outputs/sweeps). Exit status 1: a trial
+    failed.
     """
     read_yaml(config, "sweeps")
     from pipelines.sweep.run import run_sweep
@@ -50,7 +52,7 @@ def sweep(
 
 
 def _tell(swept: SweepResult) -> None:
-    """Print what failed, what the sweep found, and where it lies."""
+    """Print failed trials, the result, and the paths of its files."""
     from pipelines.sweep.page import conclusion
 
     for trial in swept.trials:

@@ -1,4 +1,4 @@
-"""``cu quickstart``, ``cu unlearn``, ``cu train``, ``cu export``: models are made and handed out."""
+"""``cu quickstart``, ``cu unlearn``, ``cu train``, ``cu export``: train, unlearn and export models."""
 
 from __future__ import annotations
 
@@ -15,9 +15,11 @@ from pipelines.console import console
 def quickstart(
     data: Annotated[str, typer.Option(help="`digits` (shipped with scikit-learn) or `fashion-mnist:DIR`.")] = "digits",
     storage: Annotated[str, typer.Option(help="Folder for models, runs and the MLflow file.")] = "outputs",
-    clip: Annotated[bool, typer.Option("--clip", help="A small CLIP on captioned digits forgets a concept.")] = False,
+    clip: Annotated[
+        bool, typer.Option("--clip", help="Unlearn a concept from a small CLIP model on captioned digits.")
+    ] = False,
 ) -> None:
-    """Pack images, train a model, forget class 5 on two Ray workers, audit it, and show the report."""
+    """Pack images, train a model, unlearn class 5 on two Ray workers, and audit the result."""
     from pipelines.cli.quickstart import run_quickstart
 
     run_quickstart(data, storage, clip)
@@ -30,19 +32,19 @@ def unlearn(
     dry_run: Annotated[
         bool,
         typer.Option(
-            "--dry-run", help="Show rows, steps, memory, expected time and what would be written; change nothing."
+            "--dry-run", help="Print the rows, steps, memory, expected time and files of the run. Change nothing."
         ),
     ] = False,
     resume: Annotated[
         str | None,
-        typer.Option("--resume", metavar="RUN", help="Go on with an interrupted run of this configuration."),
+        typer.Option("--resume", metavar="RUN", help="Continue an interrupted run of this configuration."),
     ] = None,
     profile: Annotated[
         bool, typer.Option("--profile", help="Write a torch profiler trace of some steps into the run's folder.")
     ] = False,
     print_config: PrintConfig = False,
 ) -> None:
-    """Forget what the configuration requests; original and oracles are trained first where they are not there."""
+    """Unlearn the request of the configuration and audit the result. Missing models are trained first."""
     settings = settings_of(config, [*(overrides or []), *(["workers.profile=true"] if profile else [])])
     if print_config:
         from cu_core.config_io import dump_config
@@ -66,10 +68,10 @@ def train(
     config: Config,
     overrides: Overrides = None,
     local: Local = False,
-    oracles: Annotated[bool, typer.Option("--oracles", help="Retrain the oracles of the request too.")] = False,
+    oracles: Annotated[bool, typer.Option("--oracles", help="Also train the oracles of the request.")] = False,
     print_config: PrintConfig = False,
 ) -> None:
-    """Train the original model (and its oracles); one that is there already is found by digest, not trained again."""
+    """Train the original model (and its oracles). Models that exist already are not trained again."""
     settings = settings_of(config, overrides)
     if print_config:
         from cu_core.config_io import dump_config
@@ -87,9 +89,11 @@ def export(
     overrides: Overrides = None,
     config: ModelConfig = None,
     out: Annotated[Path, out_option("New folder.")] = Path("export"),
-    adapter: Annotated[bool, typer.Option("--adapter", help="Only what LoRA changed, as peft reads it.")] = False,
+    adapter: Annotated[
+        bool, typer.Option("--adapter", help="Write the LoRA weights only, in the format of peft.")
+    ] = False,
 ) -> None:
-    """Write a model as its own library loads it: torchvision and timm state dicts, open_clip, transformers."""
+    """Write a model in the format of its own library: torchvision or timm state dict, open_clip, transformers."""
     from pipelines.run.export import export as write
     from pipelines.run.saved_models import config_of
 

@@ -1,4 +1,4 @@
-"""``cu compare`` as the user sees it."""
+"""``cu compare``: the command and its output."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ TABLE_WIDTH = 132
 
 
 def run_tracked(comparison: Comparison, name: str) -> tuple[ComparisonResult, Path]:
-    """Run what is not finished, recorded in MLflow; tables and report go to ``storage/compare/NAME``."""
+    """Run the unfinished cells, record them in MLflow, and write tables and report to ``storage/compare/NAME``."""
     check(comparison)
     config = absolute(comparison.plain_config(comparison.config.seeds[0]))
     digest = comparison_digest(comparison)
@@ -58,10 +58,10 @@ def comparison_digest(comparison: Comparison) -> str:
 
 
 def compare(path: Path, overrides: Sequence[str], out: Path | None, only: Sequence[str] | None = None) -> None:
-    """`cu compare FILE`: run, and show the tables; ``only`` names the methods, absent: all of the file."""
+    """Run `cu compare FILE` and print the tables. ``only`` names the methods; ``None``: all methods of the file."""
     check_out(out)
     comparison = read_comparison(path, overrides, only)
-    # With settings changed, it is another comparison: its tables do not replace those of the file itself.
+    # With changed settings it is another comparison, which must not replace the tables of the file itself.
     name = f"{path.stem} {comparison_digest(comparison)[:6]}" if overrides or only else path.stem
     finished, folder = run_tracked(comparison, name)
     for table in [t for t in all_tables(finished, cell_frame(finished)) if t.brief]:

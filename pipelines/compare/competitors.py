@@ -1,4 +1,4 @@
-"""Entries of a comparison: a method with its settings and the ranges of its search, and where searches are decided."""
+"""Entries of a comparison (a method, its settings, its search ranges) and the settings of the searches."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from pipelines.grid.ranges import Space, check_range, values_of
 from pipelines.grid.study_file import OWN, Settings
 
 STEPS_FRAC = "steps_frac"
-"""A setting of searches: the share, in (0, 1], of the steps that the budget buys."""
+"""Setting of searches: the fraction, in (0, 1], of the steps that the budget allows."""
 CONTROLS = ("doing nothing", "oracle")
 MOST_OWN = 4
 
 
 def check_label(place: str, label: str) -> None:
-    """Raises: UserError for what cannot be part of a metric's name in MLflow."""
+    """Raises: UserError for a label that cannot be part of a metric's name in MLflow."""
     if not re.fullmatch(r"[\w .-]+", label):
         raise UserError(f"{place}: a label is made of letters, digits, spaces, dots, - and _")
 
@@ -32,20 +32,20 @@ class Competitor:
     """A method of the comparison. Its label is the name of the method, or any name if ``set.method.name`` is given."""
 
     set: Settings = field(default_factory=dict)
-    """Its settings over those of ``base`` and ``set``."""
+    """Settings of the entry. They replace those of ``base`` and ``set``."""
     search: Space = field(default_factory=dict)
-    """Its own settings that are searched, at most four, in the notation of a sweep; ``within`` beside a range names its
-    natural limits: ``{uniform: [0.2, 1.0], within: [0.01, 1.0]}``."""
+    """Settings of the method that are searched, at most four, in the notation of a sweep. ``within`` sets the natural
+    limits of a range: ``{uniform: [0.2, 1.0], within: [0.01, 1.0]}``."""
     published: bool = False
-    """Whether these are the settings of the method's paper. They are not searched, keep their own stop rule, and have a
-    table of their own."""
+    """Whether these are the settings of the method's paper. Such an entry is not searched, keeps its own stop rule, and
+    has a table of its own."""
     budget_rows: Budget | None = None
-    """Budget of an entry with ``published``: the rows that its paper uses; ``null``: the budget of the comparison."""
+    """Budget of an entry with ``published``: the rows of its paper. ``null``: the budget of the comparison."""
     expect: Sequence[Word] = ()
-    """Verdicts that the entry must get, if they are known. The table says which it got."""
+    """Verdicts that the entry must get, if they are known. The table shows the actual verdicts."""
 
     def check(self, label: str) -> None:
-        """Raises: UserError for a label that names no method, and for settings that are not the method's own."""
+        """Raises: UserError for a label that names no method, or for settings that do not belong to a method."""
         check_label(f"methods.{label}", label)
         method = self.set.get("method", {})
         if label in CONTROLS:
@@ -94,7 +94,7 @@ class Competitor:
             check_range(f"methods.{label}.search.{key}", drawn, limits=True)
 
     def method(self, label: str) -> str:
-        """Name of its method."""
+        """Return the name of the entry's method."""
         name = self.set.get("method", {}).get("name")
         return str(name or (label if label in METHODS else "contrastive"))
 
@@ -104,25 +104,25 @@ class SearchConfig:
     """The search of every method. Its seeds and requests are not reported."""
 
     trials: Trials
-    """Number of trials of every method, before ranges are widened."""
+    """Number of trials per method, before ranges are widened."""
     seeds: Sequence[Seed] = (9,)
     """Seeds on which the trials are judged."""
     requests: Sequence[Settings]
     """Requests on which the trials are judged."""
     search: Space = field(default_factory=dict)
-    """Settings that every method's search has besides its own: ``steps_frac``, and when to stop, e.g.
-    ``stop: {choice: [{rule: none}, {rule: paper, further_steps: 30}]}``. Methods that take no steps go without."""
+    """Settings that are searched for all methods: ``steps_frac`` and the stop rule, e.g.
+    ``stop: {choice: [{rule: none}, {rule: paper, further_steps: 30}]}``. Methods without steps do not have them."""
     objective: Literal["gap"] = "gap"
-    """Minimised on the stop set, as its mean over the requests and seeds here: ``gap``, the mean distance to the
-    oracle."""
+    """Figure that is minimised on the stop set, as the mean over these requests and seeds: ``gap``, the mean distance
+    to the oracle."""
     at_once: Times = 4
-    """Number of trials of a method that are drawn together, before their results are known (constant liar)."""
+    """Number of trials of a method that are drawn at once, before their results are known (constant liar)."""
     widen: Positive = 1.5
-    """Factor by which a range is widened, on the side at whose edge the best value lies."""
+    """Factor by which a range becomes wider, if the best value is at one of its edges. Only this side is moved."""
     more_trials: Trials = 8
-    """Number of trials after ranges were widened."""
+    """Number of additional trials after ranges were widened."""
     widenings: Widenings = 3
-    """How often this is done, at most."""
+    """Largest number of times that ranges are widened."""
 
     def __post_init__(self) -> None:
         if self.trials < 1 or not self.seeds or not self.requests:
@@ -143,5 +143,5 @@ class SearchConfig:
 
 
 def repeated(requests: Sequence[Settings]) -> bool:
-    """Whether a request stands twice."""
+    """Return whether a request is listed twice."""
     return any(request in requests[:number] for number, request in enumerate(requests))

@@ -1,4 +1,4 @@
-"""What is compared: one YAML file -> the run configuration of every cell."""
+"""The file of a comparison, and the run configuration of every cell."""
 
 from __future__ import annotations
 
@@ -35,18 +35,18 @@ class CompareConfig:
     base: str
     """Run configuration, relative to this file."""
     set: Settings = field(default_factory=dict)
-    """Changes to it for every cell."""
+    """Changes to ``base`` for every cell."""
     requests: Mapping[str, Sequence[Settings]]
     """Named groups of forget requests; each group is a table."""
     seeds: Sequence[Seed] = (0, 1, 2)
-    """Seeds that are reported: every method runs on every request with each of them."""
+    """Reported seeds. Every method runs on every request with each seed."""
     budget_rows: Budget
     """Largest number of rows that a run may forward through any model, preparation included. Stop checks are counted
     separately."""
     methods: Mapping[str, Competitor]
-    """What is compared, by label."""
+    """Entries of the comparison, by label."""
     tuning: SearchConfig | None = None
-    """Where each method is searched; absent: no search."""
+    """Search of every method. ``null``: no search."""
 
     def __post_init__(self) -> None:
         if not self.requests or not all(self.requests.values()) or not self.methods or self.budget_rows < 1:
@@ -74,7 +74,7 @@ class CompareConfig:
 
 
 def _check_alike(label: str, competitor: Competitor, tuning: SearchConfig) -> None:
-    """Raises: UserError for an entry that would not be searched and stopped as all others are."""
+    """Raises: UserError for an entry that is not searched and stopped in the same way as the others."""
     if "stop" in competitor.set:
         raise UserError(
             f"methods.{label}.set.stop: all methods stop alike; use set.stop or tuning.search, or published: true"
@@ -91,7 +91,7 @@ def _check_alike(label: str, competitor: Competitor, tuning: SearchConfig) -> No
 
 @dataclass(frozen=True)
 class Sizes:
-    """What the cost of a cell depends on: rows to forget and to retain, classes to forget, classes there are."""
+    """Sizes that set the cost of a cell: forget rows, retain rows, forgotten classes, all classes."""
 
     forget: int
     retain: int
@@ -101,32 +101,32 @@ class Sizes:
 
 @dataclass(frozen=True)
 class Comparison:
-    """The file, read."""
+    """A comparison file that was read."""
 
     config: CompareConfig
     base: dict[str, Any]
     """Plain mapping of the run configuration that all cells share."""
 
     def run_config(self, request: Settings, seed: int, *, tuning: bool) -> RunConfig:
-        """What the cells of one request and seed share. A request that is drawn gets the cell's seed."""
+        """Return the configuration that the cells of a request and seed share. A drawn request gets the cell's seed."""
         return config_from(self._shared(request, seed, tuning), _reported_rows(tuning))
 
     def plain_config(self, seed: int) -> RunConfig:
-        """What concerns the original alone, whatever is forgotten and how."""
+        """Return a configuration for the original alone. It does not depend on the method and the request."""
         parts = {k: v for k, v in self.base.items() if k not in (*OWN, "request", "name")}
         return config_from({**parts, "seed": seed, "request": {"kind": "by_random", "count": 1}})
 
     def _shared(self, request: Settings, seed: int, tuning: bool) -> dict[str, Any]:
         drawn = {"seed": seed} if request.get("kind") in DRAWN else {}
         audit: dict[str, Any] = {"forget_rows": "half"}
-        if tuning:  # the search looks at the gap alone
+        if tuning:  # the search only uses the gap
             asked = self.base.get("audit", {}).get("audits")
             audit["audits"] = sorted(GAP_AUDITS if asked is None else GAP_AUDITS & set(asked))
         values = merge(self.base, {"seed": seed, "audit": audit})
         return {**values, "request": {**drawn, **request}}
 
     def space(self, label: str) -> Space:
-        """What is searched for a method: its own settings and those of all; empty for one that is not searched."""
+        """Return the search space of a method: its own settings and the shared ones. Empty without a search."""
         competitor, tuning = self.config.methods[label], self.config.tuning
         if tuning is None or not competitor.search:
             return {}
@@ -134,8 +134,10 @@ class Comparison:
         return {**competitor.search, **shared}
 
     def ends(self, label: str) -> list[dict[str, Any]]:
-        """Settings of the search, one changed at a time to every choice and to both ends of its range, and of the
-        widest that this may become."""
+        """Return test settings for the search space.
+
+        One setting at a time takes every choice, or both ends of its range and of the widest range it may become.
+        """
         space, tuning = self.space(label), self.config.tuning
         first = {key: values_of(drawn)[0] for key, drawn in space.items()}
         found = [first]
@@ -150,16 +152,16 @@ class Comparison:
         return found
 
     def uncut(self, label: str, trial: Settings, request: Settings, seed: int, *, tuning: bool) -> RunConfig:
-        """The configuration of a cell before its steps are cut to the budget.
+        """Return the configuration of a cell before its steps are limited by the budget.
 
-        Raises: ConfigError for settings that do not fit.
+        Raises: ConfigError for settings that do not fit together.
         """
         competitor = self.config.methods[label]
         values = self._shared(request, seed, tuning)
         if label in METHODS:
             values = merge(values, {"method": {"name": label}})
         if self.config.tuning is not None and not competitor.published:
-            values = merge({"stop": asdict(StopConfig())}, values)  # a preset's own would favour its method
+            values = merge({"stop": asdict(StopConfig())}, values)  # a preset's own stop rule would favour its method
         values = merge(values, competitor.set)
         drawn = {k: v for k, v in trial.items() if k != STEPS_FRAC}
         return config_from(with_settings(values, drawn), _reported_rows(tuning))
@@ -167,9 +169,9 @@ class Comparison:
     def cell_config(
         self, label: str, trial: Settings, request: Settings, seed: int, *, tuning: bool, sizes: Sizes
     ) -> RunConfig:
-        """The configuration of a cell, its steps cut to the budget for sets of these sizes.
+        """Return the configuration of a cell, its steps limited by the budget for sets of these sizes.
 
-        Raises: ConfigError for settings that do not fit, or if the budget buys no step.
+        Raises: ConfigError for settings that do not fit together, or if the budget allows no step.
         """
         budget = self.config.methods[label].budget_rows or self.config.budget_rows
         try:
@@ -185,9 +187,9 @@ def _reported_rows(tuning: bool) -> dict[str, Any]:
 
 
 def within_budget(config: RunConfig, budget: int, label: str, sizes: Sizes, steps_frac: float = 1.0) -> RunConfig:
-    """``steps_frac`` of the steps that the budget buys; the step counts of the stop rule keep their proportion.
+    """Set the steps to ``steps_frac`` of those that the budget allows, and scale the step counts of the stop rule.
 
-    Raises: ConfigError if it buys none, or for a share that is none.
+    Raises: ConfigError if the budget allows no step, or if ``steps_frac`` is not in (0, 1].
     """
     if not 0 < steps_frac <= 1:
         raise ConfigError(f"{STEPS_FRAC}: a share of the budget lies in (0, 1], got {steps_frac}.")
@@ -210,7 +212,7 @@ def within_budget(config: RunConfig, budget: int, label: str, sizes: Sizes, step
 
 
 def _check_ranges(path: str, search: Any) -> None:
-    """Raises: ConfigError for the lists of values that stood here before searches drew from ranges."""
+    """Raises: ConfigError for lists of values, the former notation of searches."""
     for key, drawn in search.items() if isinstance(search, Mapping) else ():
         if not isinstance(drawn, Mapping):
             raise ConfigError(
@@ -220,8 +222,10 @@ def _check_ranges(path: str, search: Any) -> None:
 
 
 def read_comparison(path: Path, overrides: Sequence[str] = (), only: Sequence[str] | None = None) -> Comparison:
-    """Read and check the file; ``overrides`` are dotted settings of it, e.g. ``seeds=[0]`` or ``set.storage=other``;
-    ``only`` names the methods that take part, absent: all.
+    """Read and check the file.
+
+    ``overrides`` are dotted settings of the file, e.g. ``seeds=[0]`` or ``set.storage=other``. ``only`` names the
+    methods that take part; ``None``: all.
 
     Raises: ConfigError.
     """

@@ -1,4 +1,4 @@
-"""A page of a comparison holds cells of one setting a method: digests, and the check that none other is mixed in."""
+"""Digests of the settings of a method, and the check that a page holds one setting per method."""
 
 from __future__ import annotations
 
@@ -15,12 +15,14 @@ from pipelines.compare.run import ComparisonResult, Result
 
 PARTS = ("method", "optimizer", "batches", "batch_norm", "stop")
 STEPS = ("max_steps", "check_every", "further_steps")
-"""Of the stop rule: they follow from the budget and the size of the request."""
+"""Settings of the stop rule that follow from the budget and from the size of the request."""
 
 
 def settings_digest(comparison: Comparison, label: str) -> str:
-    """Of what a method is by the file, the presets and the defaults of today: settings, budget, ranges of its search.
-    A page that records another was made with older defaults."""
+    """Compute the digest of a method's settings, budget and search ranges, with the current presets and defaults.
+
+    If a page records another digest, it was made with other defaults.
+    """
     config, competitor = comparison.config, comparison.config.methods[label]
     request = next(iter(config.requests.values()))[0]
     if request.get("kind") == "by_score":
@@ -36,8 +38,11 @@ def _of(config: RunConfig) -> dict[str, Any]:
 
 
 def check_unmixed(finished: ComparisonResult) -> None:
-    """Raises: UserError if cells of a method ran with different settings, or if a cell that was found was made with
-    others than it is asked for now."""
+    """Check that the cells of each method have one setting.
+
+    Raises: UserError if cells of a method ran with different settings, or if a stored cell was made with settings other
+        than those requested now.
+    """
     seen: dict[str, Result] = {}
     for result in finished.results:
         config, outcome = result.cell.plan.config, result.outcome
@@ -57,6 +62,6 @@ def check_unmixed(finished: ComparisonResult) -> None:
 
 
 def _comparable(config: RunConfig) -> dict[str, Any]:
-    """Without what follows from the request's size."""
+    """Return the settings without those that follow from the size of the request."""
     stop = replace(config.stop, **dict.fromkeys(STEPS, 1))
     return _of(config) | {"stop": asdict(stop)}

@@ -26,11 +26,12 @@ from pipelines.report.plots import COLOURS, svg
 from pipelines.report.provenance import machine
 
 LEGEND = (
-    "Mean ± standard deviation over requests and seeds. Best of a column (least distance) bold, ties within the spread "
-    "of the paired difference with †, both among methods of which no run is under-forgotten: none is best by the gap "
-    "alone. Controls stand first, unmarked. The oracle's row holds one retrained model against others, as a perfect "
-    "method would stand: those of the other seeds (for drawn requests: of other rows), or a second oracle where there "
-    "are several. Rows: all that passed through any model, preparation included, without stop checks."
+    "Mean ± standard deviation over requests and seeds. Bold: the best of a column (smallest distance). †: a tie "
+    "within the spread of the paired difference. Both marks are only given to methods without an under-forgotten run, "
+    "because a small gap alone is no proof. Controls come first and have no marks. The oracle's row compares one "
+    "retrained model with others, which shows how a perfect method would score: with a second oracle if there are "
+    "several, otherwise with those of the other seeds (for drawn requests: of other rows). Rows: all rows forwarded "
+    "through any model, including preparation, without stop checks."
 )
 MARKDOWN = {"": "{}", "best": "**{}**", "tie": "{} †"}
 TERMINAL = {"": "{}", "best": "[bold green]{}[/]", "tie": "{}†"}
@@ -39,7 +40,7 @@ UTILITY = "test_accuracy - oracle"
 
 
 def terminal_table(table: ResultTable) -> Table:
-    """Without the spreads but that of the gap: they are in the files, and a terminal is narrow."""
+    """Draw a table for the terminal. It shows only the spread of the gap; the files hold all spreads."""
     drawn = Table(title=table.title, title_justify="left", box=SIMPLE, padding=(0, 1, 0, 0))
     kept = [i for i, heading in enumerate(table.headings) if heading not in ("steps", "stop rows", "seconds")]
     for i in kept:
@@ -70,7 +71,7 @@ def markdown(finished: ComparisonResult, made: Sequence[ResultTable], command: s
     config = finished.comparison.config
     head = [
         f"```\n{command}\n```",
-        f"{counted(len(finished.results), 'run')} on {machine()}; budget {config.budget_rows:,} rows a run; seeds "
+        f"{counted(len(finished.results), 'run')} on {machine()}; budget {config.budget_rows:,} rows per run; seeds "
         f"{', '.join(map(str, config.seeds))}. {LEGEND}",
     ]
     lists = {"Settings": settings_lines(finished), "Left out": left_out(finished) or ["nothing"]}
@@ -79,8 +80,10 @@ def markdown(finished: ComparisonResult, made: Sequence[ResultTable], command: s
 
 
 def scatter(frame: pd.DataFrame, group: str) -> str:
-    """Distance to the oracle on the forget side against test accuracy; area: rows forwarded; the oracle at (0, 0).
-    Empty where no run has both."""
+    """Plot the distance to the oracle on forget metrics against test accuracy.
+
+    The area of a point is the number of rows forwarded. The oracle is at (0, 0). Empty if no run has both figures.
+    """
     part = frame[frame["group"] == group]
     forget = [
         f"{n} - oracle" for n, m in METRICS.items() if m.in_gap and m.side == "forget" and f"{n} - oracle" in part
@@ -118,16 +121,18 @@ def scatter(frame: pd.DataFrame, group: str) -> str:
 
 
 def all_tables(finished: ComparisonResult, frame: pd.DataFrame) -> list[ResultTable]:
-    """Those of the groups, then that of the searches."""
+    """Return the tables of the groups, then the table of the searches."""
     searched = search_table(finished)
     return [*tables(finished, frame), *([searched] if searched else [])]
 
 
 def write_files(finished: ComparisonResult, command: str, folder: Path) -> None:
-    """``table.md``, ``table.csv`` (means and spreads), ``cells.csv`` (every cell), ``comparison.json`` (searches,
-    digests of settings and cells) and ``report.html``.
+    """Write the files of the comparison.
 
-    Raises: UserError for cells that must not stand in one page.
+    These are ``table.md``, ``table.csv`` (means and spreads), ``cells.csv`` (every cell), ``comparison.json``
+    (searches, digests of settings and cells) and ``report.html``.
+
+    Raises: UserError for cells that must not be in one page.
     """
     check_unmixed(finished)
     frame = cell_frame(finished)

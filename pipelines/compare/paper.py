@@ -1,4 +1,4 @@
-"""``cu compare --reproduce paper``: our figures laid out as the paper's results (Lee et al. 2025), beside its own."""
+"""``cu compare --reproduce paper``: our figures in the form of the paper's tables (Lee et al. 2025), beside its own."""
 
 from __future__ import annotations
 
@@ -45,23 +45,23 @@ CIFAR10_SAMPLES = {
 }
 MEMBERS = {"retrain": 61.77, "contrastive_paper": 60.88}
 DIFFERENCES = [
-    "A dash is a published figure that could not be had; the numbering of tables 2 and 4 to 7 is ours.",
-    "The originals are trained for fewer epochs, on the training rows that are left after a validation set is taken; "
-    "the paper has none and stops on the test set.",
-    "The stop rule is judged on the stop set every few steps, with a utility guard; the paper judges once a pass.",
-    "The authors' class run keeps one of the forget rows in its retain set; here none is (checked, row by row).",
-    "The settings of the paper's baselines are not published; ours come from small searches on Fashion-MNIST, on a "
-    "model without the projection (at that rate SCRUB changes next to nothing here). All methods here have one budget "
-    "of rows forwarded. Fisher and LCODEC are not built here; NegGrad is gradient ascent.",
+    "A dash is a published figure that is not available. The numbers of tables 2 and 4 to 7 are ours.",
+    "The originals are trained for fewer epochs, and without the rows of a validation set. The paper has no "
+    "validation set and stops on the test set.",
+    "The stop rule is checked on the stop set every few steps, with a utility guard. The paper checks once per pass.",
+    "The authors' class run keeps one of the forget rows in its retain set. Here there is none (every row is checked).",
+    "The settings of the paper's baselines are not published. Ours come from small searches on Fashion-MNIST, with a "
+    "model without the projection (at this learning rate, SCRUB has almost no effect here). All methods here have one "
+    "budget of rows forwarded. Fisher and LCODEC are not implemented here. NegGrad is gradient ascent.",
     "The member prediction rate is that of our attack (logistic on five features, balanced, fitted on retain rows "
-    "against one half of the holdout set); the paper does not describe its own in full.",
-    "One seed, and times on another machine: only ratios of times compare.",
+    "against one half of the holdout set). The paper does not fully describe its own attack.",
+    "One seed. Times are from another machine, so only ratios of times can be compared.",
 ]
 
 
 @dataclass(frozen=True)
 class DataSet:
-    """One packed data set and what was run on it."""
+    """One packed data set and its comparisons."""
 
     name: str
     parts: Mapping[str, ComparisonResult]
@@ -71,9 +71,9 @@ class DataSet:
 
 
 def find_data(folder: Path) -> list[str]:
-    """CIFAR-10 and SVHN where packed, else Fashion-MNIST.
+    """Return the packed data sets among CIFAR-10 and SVHN, or else Fashion-MNIST.
 
-    Raises: ConfigError if none is there.
+    Raises: ConfigError if none is packed.
     """
     found = [name for name in ("cifar10", "svhn") if (folder / name / "manifest.json").is_file()]
     if found:
@@ -87,7 +87,7 @@ def find_data(folder: Path) -> list[str]:
 
 
 def reproduce(overrides: Sequence[str], out: Path | None) -> None:
-    """Run both comparisons on every data set there is; print and write the tables."""
+    """Run both comparisons on every packed data set; print and write the tables."""
     check_out(out)
     sets = []
     for name in find_data(Path("data")):
@@ -96,7 +96,7 @@ def reproduce(overrides: Sequence[str], out: Path | None) -> None:
             given = [*STAND_IN, f"budget_rows={STAND_IN_BUDGET[part]}"] if name == "fashion-mnist" else []
             comparison = read_comparison(file, [*given, f"set.data.path=data/{name}", *overrides])
             if len(comparison.config.seeds) > 1:
-                raise ConfigError("--reproduce lays out one seed, as the paper does; give seeds=[N].")
+                raise ConfigError("--reproduce uses one seed, as the paper does; give seeds=[N].")
             parts[part], _ = run_tracked(comparison, f"paper {part} {name}")
         sets.append(DataSet(name, parts))
     text = lay_out(sets)
@@ -107,7 +107,7 @@ def reproduce(overrides: Sequence[str], out: Path | None) -> None:
 
 
 def _value(reports: dict[str, AuditReport], method: str, metric: str) -> float | None:
-    """Of a method's model, or of the oracle for ``retrain``."""
+    """Return the figure of a method's model; for ``retrain``, of the oracle."""
     report = reports.get("contrastive_paper" if method == "retrain" else method)
     rows = [row for row in report.rows if row.name == metric] if report else []
     if not rows:
@@ -144,7 +144,7 @@ def _seconds(reports: dict[str, AuditReport], method: str) -> str:
 
 @dataclass(frozen=True)
 class Table:
-    """One of the paper's tables: its rows, what was published, and which figure of ours stands beside it."""
+    """One of the paper's tables: its rows, the published figures, and our figure beside them."""
 
     title: str
     rows: Sequence[str]
@@ -152,7 +152,7 @@ class Table:
     part: Literal["class", "samples"]
     figure: Callable[[dict[str, AuditReport], str], str]
     only: str | None = None
-    """The one data set that it is about."""
+    """Name of the only data set of this table."""
 
     def text(self, sets: Sequence[DataSet]) -> str:
         sets = [s for s in sets if self.only in (None, s.name)]
@@ -185,7 +185,7 @@ TABLES = [
         _test_forget,
     ),
     Table(
-        "4. Share of forget rows taken for members (%)",
+        "4. Forget rows classified as members (%)",
         tuple(MEMBERS),
         {"ResNet-18": tuple(MEMBERS.values()), "ResNet-34": (64.92, 53.59)},
         "samples",
@@ -210,11 +210,11 @@ TABLES = [
 
 
 def lay_out(sets: Sequence[DataSet]) -> str:
-    """All seven tables in Markdown."""
+    """Return all seven tables in Markdown."""
     names = ", ".join(s.name for s in sets)
     head = (
         f"```\n{command_line()}\n```\n\n"
-        f"Figures here on {names}, {machine()}, one seed; published ones on the paper's data."
+        f"Figures here: {names}, {machine()}, one seed. Published figures: the paper's data."
     )
     notes = "\n".join(f"- {line}" for line in DIFFERENCES)
     tables = [*(table.text(sets) for table in TABLES), _course(sets)]
@@ -228,5 +228,5 @@ def _course(sets: Sequence[DataSet]) -> str:
         zero = [check["step"] for check in (report.stop["history"] if report else []) if check["forget"] == 0]
         course = str(int(zero[0])) if zero else "not reached"
         rows.append([f"here, {data.name} (stop set, checked every few steps)", course])
-    title = "**7. Course of class unlearning: steps until no row of the class is recognised**"
+    title = "**7. Class unlearning: steps until no row of the class is recognised**"
     return f"{title}\n\n{markdown_table(['data', 'steps'], rows)}"

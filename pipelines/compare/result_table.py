@@ -1,4 +1,4 @@
-"""A table of a comparison, whatever it is drawn with."""
+"""A table of a comparison, independent of its output format."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ class Entry:
 
 @dataclass(frozen=True)
 class ResultTable:
-    """One group of requests."""
+    """Table of one group of requests."""
 
     title: str
     headings: list[str]
     rows: list[tuple[str, list[Entry]]]
     controls: int
-    """How many of the rows, the first ones, are controls."""
+    """Number of controls, which are the first rows."""
     warnings: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     """Footnotes."""
     brief: bool = True
-    """Whether the terminal shows it; the values behind the differences are in the files."""
+    """Whether the terminal shows it. Tables of values are in the files only."""

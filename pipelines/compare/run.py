@@ -1,4 +1,4 @@
-"""``cu compare``: every method on every request and seed, within one budget, against the same oracles."""
+"""``cu compare``: run every method on every request and seed, within one budget, against the same oracles."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from pipelines.run.plan import Plan, make_plan
 
 @dataclass(frozen=True)
 class RequestAndSeed:
-    """One request under one seed."""
+    """One request with one seed."""
 
     group: str
     number: int
-    """Of the request in its group."""
+    """Index of the request in its group."""
     request: Settings
     seed: int
     plan: Plan
@@ -49,7 +49,7 @@ class ComparisonResult:
 
     comparison: Comparison
     searches: dict[str, Search]
-    """Of the methods that are searched."""
+    """Searches of the methods that are searched."""
     results: list[Result]
 
     def chosen(self, method: str) -> dict[str, Any]:
@@ -59,7 +59,7 @@ class ComparisonResult:
 def places(
     comparison: Comparison, group: str, requests: Sequence[Settings], seeds: Sequence[int], *, tuning: bool
 ) -> list[RequestAndSeed]:
-    """Resolve every request under every seed; what all methods share is resolved once."""
+    """Resolve every request with every seed, once for all methods."""
     found = []
     for number, request in enumerate(requests):
         for seed in seeds:
@@ -79,12 +79,12 @@ def places(
 
 
 def _scores_file(comparison: Comparison, seed: int) -> Path:
-    """Memorisation under the seed's own original."""
+    """Return the file of memorisation scores of the seed's original."""
     return plan_scoring(comparison.plain_config(seed)).file
 
 
 def prepare_scores(comparison: Comparison) -> None:
-    """Make the memorisation scores that requests without a path of their own need."""
+    """Make the memorisation scores for ``by_score`` requests without a path."""
     config = comparison.config
     wanted = [(r, config.seeds) for group in config.requests.values() for r in group]
     wanted += [(r, config.tuning.seeds) for r in (config.tuning.requests if config.tuning else ())]
@@ -108,15 +108,15 @@ def make_cell(comparison: Comparison, method: str, trial: Settings, place: Reque
 
 
 def search(comparison: Comparison) -> dict[str, Search]:
-    """Each method's own search."""
+    """Search the settings of every method."""
     config, tuning = comparison.config, comparison.config.tuning
     spaces = {label: space for label in config.methods if (space := comparison.space(label))}
     if tuning is None or not spaces:
         return {}
     spots = places(comparison, "tuning", tuning.requests, tuning.seeds, tuning=True)
     console.print(
-        f"search: {counted(tuning.trials, 'trial')} each of {counted(len(spaces), 'method')}, on requests and seeds "
-        f"not reported"
+        f"search: {counted(tuning.trials, 'trial')} for each of {counted(len(spaces), 'method')}, on requests and "
+        f"seeds that are not reported"
     )
 
     def evaluate(asked: Sequence[tuple[str, dict[str, Any]]]) -> list[SearchTrial]:
@@ -131,9 +131,9 @@ def search(comparison: Comparison) -> dict[str, Search]:
 
 
 def check(comparison: Comparison) -> None:
-    """Resolve all that can be without a trained model, before anything starts.
+    """Check everything that needs no trained model, before anything starts.
 
-    Raises: ConfigError, ValueError for any mistake in requests, methods, settings or budget.
+    Raises: ConfigError, ValueError for a mistake in requests, methods, settings or budget.
     """
     config = comparison.config
     asked = [(request, False) for group in config.requests.values() for request in group]
@@ -161,7 +161,7 @@ def check(comparison: Comparison) -> None:
 
 
 def _check_settings(comparison: Comparison, label: str, place: RequestAndSeed) -> None:
-    """Raises: ConfigError for settings, or for an end of a range that may become so wide, that a run would refuse."""
+    """Raises: ConfigError for settings, or for ends of a range (also of a widened one), that a run refuses."""
     for trial in comparison.ends(label):
         try:
             make_cell(comparison, label, trial, place, tuning=False)
@@ -171,7 +171,7 @@ def _check_settings(comparison: Comparison, label: str, place: RequestAndSeed) -
 
 
 def _without_scores(comparison: Comparison, request: Settings) -> Settings:
-    """The request, or one of its size that needs no scores: they are made by models that may not be there yet."""
+    """Replace a ``by_score`` request by one of the same size that needs no scores, as these may not exist yet."""
     if request.get("kind") != "by_score" or "path" in request:
         return request
     comparison.run_config({"path": "scores.parquet", **request}, 0, tuning=False)  # its own settings are valid
@@ -179,8 +179,10 @@ def _without_scores(comparison: Comparison, request: Settings) -> Settings:
 
 
 def run_comparison(comparison: Comparison, finished: Callable[[Cell], None] = lambda cell: None) -> ComparisonResult:
-    """Search, then run every cell; what is finished already is found. ``finished`` is called with every reported cell
-    as soon as it is there."""
+    """Search, then run every cell. Finished cells are reused.
+
+    ``finished`` is called with every reported cell as soon as it is finished.
+    """
     prepare_scores(comparison)
     config = comparison.config
     done = ComparisonResult(comparison, search(comparison), [])

@@ -1,6 +1,6 @@
-"""Each method's own search: TPE on tuning requests and the stop set; where the best lies at an edge, ranges widen.
+"""Search of each method: TPE on the tuning requests and the stop set. Ranges are widened if the best is at an edge.
 
-Trials are drawn as a pure function of the results so far, so that a search that was interrupted goes on where it was.
+Trials are drawn as a pure function of the results so far, so an interrupted search continues where it stopped.
 """
 
 from __future__ import annotations
@@ -21,32 +21,32 @@ from pipelines.grid.cells import Failure, Outcome
 from pipelines.grid.ranges import Space, distribution, edge_of, kind_of, rounded, values_of, widened
 
 STARTUP = 10
-"""Trials drawn at random before TPE has anything to go by."""
+"""Number of random trials before TPE is used."""
 
 
 @dataclass(frozen=True)
 class SearchTrial:
-    """Settings that were tried."""
+    """One trial: its settings and its result."""
 
     settings: dict[str, Any]
     value: float
-    """Objective: mean over tuning requests and seeds, on the stop set; infinite where a run diverged."""
+    """Objective: mean over tuning requests and seeds, on the stop set. Infinite if a run diverged."""
     rows: float = 0.0
-    """Forwarded by its runs; of those that diverged none are known."""
+    """Rows forwarded by its runs, without runs that diverged."""
     failed: tuple[str, ...] = ()
-    """Why runs diverged."""
+    """Reasons of the runs that diverged."""
 
 
 @dataclass(frozen=True)
 class Search:
-    """What one method's search tried, in order."""
+    """Search of one method, with its trials in order."""
 
     start: Space
     space: Space
-    """As it ended."""
+    """Ranges at the end of the search."""
     trials: tuple[SearchTrial, ...] = ()
     widenings: tuple[str, ...] = ()
-    """Settings whose range was widened, once for each time."""
+    """Settings whose range was widened, listed once for each time."""
 
     @property
     def best(self) -> SearchTrial:
@@ -54,7 +54,7 @@ class Search:
 
     @property
     def edges(self) -> dict[str, str]:
-        """Settings whose best value lies at an edge, and which."""
+        """Map settings whose best value is at an edge to the edge."""
         found = {key: edge_of(self.best.settings[key], drawn) for key, drawn in self.space.items()}
         return {key: edge for key, edge in found.items() if edge}
 
@@ -62,16 +62,16 @@ class Search:
 OBJECTIVES: Mapping[str, Callable[[AuditReport], float]] = {
     "gap": lambda report: report.gap.mean if report.gap else math.nan,
 }
-"""What a search minimises."""
+"""Objectives that a search can minimise."""
 
 
 def rows_forwarded(report: AuditReport) -> float:
-    """Through any model, preparation included, without stop checks."""
+    """Count the rows forwarded through any model, including preparation, without stop checks."""
     return sum(report.cost[f"{part}_rows"] for part in ("forget", "retain", "frozen", "prepare"))
 
 
 def trial_of(settings: dict[str, Any], outcomes: Sequence[Outcome], objective: str) -> SearchTrial:
-    """A trial from the outcomes of its runs."""
+    """Make a trial from the outcomes of its runs."""
     reports = [o for o in outcomes if isinstance(o, AuditReport)]
     failed = tuple(o.reason for o in outcomes if isinstance(o, Failure))
     value = math.inf if failed else float(np.mean([OBJECTIVES[objective](r) for r in reports]))
@@ -79,7 +79,7 @@ def trial_of(settings: dict[str, Any], outcomes: Sequence[Outcome], objective: s
 
 
 def draw(space: Space, told: Sequence[SearchTrial], count: int, seed: int) -> list[dict[str, Any]]:
-    """The next settings to try; a function of its arguments alone. Optuna sees choices by their place in the list."""
+    """Draw the next settings, as a pure function of the arguments. Optuna gets choices as indices."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     drawn_by = {key: distribution(_by_place(drawn)) for key, drawn in space.items()}
     random_state = int(np.random.SeedSequence([seed, len(told)]).generate_state(1)[0])
@@ -110,15 +110,15 @@ def _value(value: Any, drawn: Mapping[str, Sequence[Any]]) -> Any:
 
 @dataclass
 class _Running:
-    """A search under way."""
+    """A search in progress."""
 
     found: Search
     due: int
-    """Trials until its ranges are looked at."""
+    """Number of trials after which its ranges are checked."""
     asked: list[dict[str, Any]] = field(default_factory=list)
 
     def ask(self, tuning: SearchConfig) -> list[dict[str, Any]]:
-        """The next batch; empty once the search is over."""
+        """Return the next batch of settings. Empty at the end of the search."""
         if len(self.found.trials) == self.due and not self._go_on(tuning):
             return []
         count = min(tuning.at_once, self.due - len(self.found.trials))
@@ -126,7 +126,7 @@ class _Running:
         return self.asked
 
     def _go_on(self, tuning: SearchConfig) -> bool:
-        """Widen the ranges at whose edge the best value lies, if any and if it may be done once more."""
+        """Widen the ranges whose best value is at an edge. Return False if there is none or the limit is reached."""
         found, edges = self.found, self.found.edges
         rounds = (self.due - tuning.trials) // tuning.more_trials
         if not edges or rounds >= tuning.widenings or math.isinf(found.best.value):
@@ -142,11 +142,11 @@ class _Running:
 
 
 Evaluate = Callable[[Sequence[tuple[str, dict[str, Any]]]], Sequence[SearchTrial]]
-"""Runs settings of methods, several at once, and gives their trials in the same order."""
+"""Runs settings of several methods and returns their trials in the same order."""
 
 
 def search_all(spaces: Mapping[str, Space], tuning: SearchConfig, evaluate: Evaluate) -> dict[str, Search]:
-    """The searches of all methods side by side; none depends on another."""
+    """Run the searches of all methods side by side. They do not depend on one another."""
     running = {label: _Running(Search(space, space), tuning.trials) for label, space in spaces.items()}
     while asked := [(label, settings) for label, state in running.items() for settings in state.ask(tuning)]:
         trials = evaluate(asked)

@@ -1,4 +1,4 @@
-"""What the searches of a comparison spent and found: trials, ranges, chosen settings, rows, and what was left out."""
+"""Cost and result of the searches: trials, ranges, chosen settings, rows, and runs that were left out."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ HEADINGS = ["method", "trials", "diverged", "ranges", "chosen", "objective", "ro
 
 
 def search_table(finished: ComparisonResult) -> ResultTable | None:
-    """A row for each method that is searched; absent if none is."""
+    """Make a table with a row per searched method. ``None`` without a search."""
     tuning = finished.comparison.config.tuning
     if tuning is None or not finished.searches:
         return None
@@ -42,7 +42,7 @@ def search_table(finished: ComparisonResult) -> ResultTable | None:
 
 
 def _range(found: Search, key: str) -> str:
-    """Where a setting was drawn from in the end; ``*`` for each time its range was widened."""
+    """Describe the last range of a setting, and how often it was widened."""
     drawn, times = found.space[key], found.widenings.count(key)
     if "choice" in drawn:
         return f"{key} {' or '.join(plain(v) for v in drawn['choice'])}"
@@ -53,25 +53,26 @@ def _range(found: Search, key: str) -> str:
 
 
 def _rule(finished: ComparisonResult, tuning: SearchConfig) -> str:
-    """How all were searched, and what it cost."""
+    """Describe the search and its cost."""
     at_random = min(math.ceil(STARTUP / tuning.at_once) * tuning.at_once, tuning.trials)
     found, runs = finished.searches.values(), len(tuning.requests) * len(tuning.seeds)
     spent = sum(t.rows for search in found for t in search.trials)
     limits = {f"{key} {drawn[WITHIN]}": None for s in found for key, drawn in s.space.items() if WITHIN in drawn}
     return (
         f"TPE, the same for every method: {tuning.trials} trials ({at_random} of them at random, "
-        f"{tuning.at_once} drawn at a time), each {counted(runs, 'run')} of at most "
-        f"{finished.comparison.config.budget_rows:,} rows; the objective is the mean {tuning.objective} on the stop "
-        f"set. A best value within {100 * EDGE_FRAC:.0f}% of the width of a bound makes the range {tuning.widen:g} "
-        f"times as wide on that side, followed by {tuning.more_trials} more trials, {tuning.widenings} times at most. "
-        f"Limits that ranges are not widened beyond: {'; '.join(limits) or 'none'}. SearchConfig requests "
-        f"{'; '.join(plain(r) for r in tuning.requests)}; tuning seeds {', '.join(map(str, tuning.seeds))}; neither is "
-        f"reported. All searches together forwarded {spent:,.0f} rows, without diverged runs and stop checks."
+        f"{tuning.at_once} drawn at a time). A trial has {counted(runs, 'run')} of at most "
+        f"{finished.comparison.config.budget_rows:,} rows. The objective is the mean {tuning.objective} on the stop "
+        f"set. If the best value is within {100 * EDGE_FRAC:.0f}% of the width from a bound, the range becomes "
+        f"{tuning.widen:g} times as wide on that side, and {tuning.more_trials} more trials follow, at most "
+        f"{tuning.widenings} times. Natural limits of ranges: {'; '.join(limits) or 'none'}. The tuning "
+        f"requests {'; '.join(plain(r) for r in tuning.requests)} and the tuning seeds "
+        f"{', '.join(map(str, tuning.seeds))} are not reported. All searches together forwarded {spent:,.0f} rows, "
+        f"without diverged runs and stop checks."
     )
 
 
 def settings_lines(finished: ComparisonResult) -> list[str]:
-    """What each method ran with, and the digest of the settings that it has before its search."""
+    """List the settings of each method, and the digest of its settings before the search."""
     lines = []
     for label, competitor in finished.comparison.config.methods.items():
         given = f"set {plain(competitor.set)}" if competitor.set else "default settings"
@@ -83,14 +84,14 @@ def settings_lines(finished: ComparisonResult) -> list[str]:
 
 
 def plain(settings: object, prefix: str = "") -> str:
-    """``optimizer.lr=0.1 stop.rule=none``."""
+    """Format settings as in ``optimizer.lr=0.1 stop.rule=none``."""
     if not isinstance(settings, Mapping):
         return f"{prefix.removesuffix('.')}={settings}" if prefix else str(settings)
     return " ".join(plain(value, f"{prefix}{key}.") for key, value in settings.items())
 
 
 def left_out(finished: ComparisonResult) -> list[str]:
-    """Cells without figures, and trials that diverged, with reasons."""
+    """List cells without figures and trials that diverged, with reasons."""
     lines = [f"{r.cell.label}: {r.outcome.reason}" for r in finished.results if isinstance(r.outcome, Failure)]
     for label, found in finished.searches.items():
         failed = [t for t in found.trials if t.failed]
@@ -101,7 +102,7 @@ def left_out(finished: ComparisonResult) -> list[str]:
 
 
 def searches_as_json(finished: ComparisonResult) -> dict[str, Any]:
-    """Every trial, for whoever wants to look; an infinite objective is null."""
+    """Return every trial for the JSON file. An infinite objective is null."""
     return {
         label: {
             "start": found.start,

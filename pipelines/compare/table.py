@@ -1,4 +1,4 @@
-"""Finished cells -> one table a group of requests: mean and spread over requests and seeds, best and ties marked."""
+"""Tables of finished cells, per group of requests: mean and spread over requests and seeds, with marks."""
 
 from __future__ import annotations
 
@@ -28,15 +28,18 @@ from pipelines.grid.cells import Failure
 
 NOTHING, ORACLE = CONTROLS
 FURTHER = ("member_prediction_rate", "probe_accuracy", "relearn_50_steps", "rebound_accuracy")
-"""Metrics shown beside those of the gap and those that the verdict judges."""
+"""Metrics that are shown in addition to those of the gap and of the verdict."""
 COST = ("steps", "rows", "stop rows", "seconds")
 NEEDED = ("group", "method", "control", "request", "seed", "gap")
 VERDICT = ("verdict", "said by", "oracles held out", "oracles passed", "audits", "original fails")
 
 
 def cell_frame(finished: ComparisonResult) -> pd.DataFrame:
-    """A row for each cell, and for doing nothing and the oracle at each request and seed: ``gap``, ``METRIC`` (value in
-    points), ``METRIC - oracle`` (difference), and cost. What diverged has no figures."""
+    """Make a table with a row per cell, and for doing nothing and the oracle at each request and seed.
+
+    Columns are ``gap``, ``METRIC`` (value in points), ``METRIC - oracle`` (difference) and the cost. Cells that
+    diverged have no figures.
+    """
     records = [_record(r) for r in finished.results]
     seen: dict[tuple[str, int, int], AuditReport] = {}
     for r in finished.results:
@@ -50,7 +53,7 @@ def cell_frame(finished: ComparisonResult) -> pd.DataFrame:
 
 
 def _columns(records: Sequence[dict[str, Any]]) -> list[str]:
-    """All columns there are, and those without which no table can be drawn."""
+    """Return the columns of all records, and the columns that tables need."""
     return list(dict.fromkeys([*NEEDED, *(k for r in records for k in r), *COST, *VERDICT, NEVER_FIRED, NOTHING_KEPT]))
 
 
@@ -85,8 +88,11 @@ def _nothing(report: AuditReport) -> dict[str, Any]:
 
 
 def _oracle(report: AuditReport, others: Sequence[AuditReport]) -> dict[str, Any]:
-    """One retrained model held against others, as a perfect method would stand: the first oracle against the second
-    where there are several, else against those of the other seeds (of other rows, if the request is drawn)."""
+    """Compare one retrained model with others, as a perfect method would score.
+
+    The first oracle is compared with the other oracles if there are several, otherwise with those of the other seeds
+    (of other rows, if the request is drawn).
+    """
     several = len(report.rows[0].oracles) > 1
     values = {row.name: row.oracles[0] for row in report.rows if row.oracles}
     cost = {"rows": report.cost["retrain_rows"], "seconds": report.cost["retrain_seconds"]}
@@ -103,8 +109,10 @@ def _of_all(reports: Sequence[AuditReport], metric: str) -> list[float]:
 
 
 def tables(finished: ComparisonResult, frame: pd.DataFrame) -> list[ResultTable]:
-    """Verdicts, differences to the oracle and the values themselves, for every group of requests: of the methods that
-    were searched, or run as they were given, and of the published settings."""
+    """Make the tables of verdicts, of differences to the oracle, and of values, for every group of requests.
+
+    Published settings have tables of their own.
+    """
     methods = finished.comparison.config.methods
     kinds = {r.outcome.kind for r in finished.results if isinstance(r.outcome, AuditReport)}
     metrics = [n for n, m in METRICS.items() if m.in_gap or kinds & {*m.judged} or n in FURTHER]
@@ -122,7 +130,7 @@ def tables(finished: ComparisonResult, frame: pd.DataFrame) -> list[ResultTable]
 
 
 def _figures(title: str, part: pd.DataFrame, shown: Sequence[str]) -> list[ResultTable]:
-    """Differences and values of the metrics ``shown``."""
+    """Make the tables of differences and values of the metrics ``shown``."""
     order = _order(part)
     controls = part.loc[part["control"], "method"].nunique()
     differences = ["gap", *(f"{n} - oracle" for n in shown)]
@@ -145,7 +153,7 @@ def _figures(title: str, part: pd.DataFrame, shown: Sequence[str]) -> list[Resul
 
 
 def _order(part: pd.DataFrame) -> list[str]:
-    """The controls, then by gap; methods that diverged anywhere last."""
+    """Return the order of the rows: controls, then methods by gap, then methods with diverged runs."""
     runs = part[~part["control"]].groupby("method")["gap"]
     means = runs.mean().to_frame().assign(diverged=runs.apply(lambda gaps: bool(gaps.isna().any())))
     there = [m for m in dict.fromkeys([*CONTROLS, *part.loc[part["control"], "method"]]) if (part["method"] == m).any()]
@@ -181,9 +189,12 @@ def _cost(part: pd.DataFrame, method: str) -> list[Entry]:
 
 
 def _marks(part: pd.DataFrame, column: str) -> dict[str, str]:
-    """The method whose mean distance is smallest, and those tied with it: paired over requests and seeds, they lie
-    farther by no more than the standard deviation of that difference. Methods with a run that is under-forgotten are
-    never marked: a small distance on one figure does not make up for what the audits found."""
+    """Mark the method with the smallest mean distance, and its ties.
+
+    A method is a tie if its mean distance is larger by at most the standard deviation of the difference, paired over
+    requests and seeds. Methods with an under-forgotten run are never marked: a small distance in one figure does not
+    outweigh the audits.
+    """
     found = set(part.loc[part["verdict"] == "under-forgotten", "method"])
     methods = part[~part["control"] & ~part["method"].isin(found)]
     wide = (
@@ -206,9 +217,9 @@ def _warnings(part: pd.DataFrame) -> list[str]:
     gaps = part.pivot(index=["request", "seed"], columns="method", values="gap").reindex(columns=list(CONTROLS))
     farther = (gaps[NOTHING] - gaps[ORACLE]).dropna().groupby("request")
     if part["gap"].isna().all():
-        return ["No run ended: there is nothing to compare."]
+        return ["No run finished: there is nothing to compare."]
     if farther.ngroups == 0 or farther.size().max() < 2:
-        return ["One seed: how far runs differ between seeds is not known, and no difference here is more than a lead."]
+        return ["One seed: how far runs differ between seeds is not known, so differences are only an indication."]
     spread = float(np.sqrt(farther.var(ddof=1).mean()))  # over the seeds of a request, not between requests
     if farther.mean().mean() > spread:
         return []

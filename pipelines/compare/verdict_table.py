@@ -1,4 +1,4 @@
-"""What the audits say of each method, with the controls of the audits and the runs that the stop rule never ended."""
+"""Verdicts of each method, with the controls of the audits, and notes on the stop rule."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from pipelines.console import counted
 
 NEVER_FIRED, NOTHING_KEPT = "rule never fired", "kept nothing"
 HELD_OUT = 3
-"""Oracles without which none can be held out and judged by the others."""
+"""Smallest number of oracles with which one can be held out and judged by the others."""
 MARK = "‡"
 
 
 def verdict_record(report: AuditReport) -> dict[str, Any]:
-    """Columns of a cell: the word, the audits that said it, and how the controls of all its audits came out."""
+    """Return the columns of a cell: the verdict, the audits that gave it, and the controls of all its audits."""
     verdict = report.verdict
     said = [name for name, audit in verdict.audits.items() if audit.word == verdict.word]
     oracles = max((len(row.oracles) for row in report.rows), default=0)
@@ -35,7 +35,7 @@ def verdict_record(report: AuditReport) -> dict[str, Any]:
 
 
 def stop_record(config: RunConfig, report: AuditReport) -> dict[str, Any]:
-    """1 where the stop rule never fired, and where no state could be kept; absent for runs without a rule."""
+    """Return 1 if the stop rule never fired, and 1 if no state could be kept. Empty without a stop rule."""
     if config.stop.rule == "none":
         return {}
     stop = report.stop
@@ -51,7 +51,7 @@ def stopped_badly(part: pd.DataFrame, method: str) -> bool:
 
 
 def stop_notes(part: pd.DataFrame, methods: Sequence[str]) -> list[str]:
-    """A footnote for the methods with a mark."""
+    """Return a footnote for the methods with a mark."""
     told = []
     for method in methods:
         rows = part[part["method"] == method]
@@ -63,8 +63,10 @@ def stop_notes(part: pd.DataFrame, methods: Sequence[str]) -> list[str]:
 
 
 def verdict_table(title: str, part: pd.DataFrame, expected: Mapping[str, Sequence[str]]) -> ResultTable:
-    """What each method got, which audits said so and whether these could have said otherwise; where verdicts are
-    expected, those too."""
+    """Make the table of verdicts, with the audits that gave them and the controls of these audits.
+
+    If verdicts are expected, the table also shows them.
+    """
     expecting = any(expected.values())
     rows = []
     for method, words in expected.items():
@@ -81,6 +83,6 @@ def verdict_table(title: str, part: pd.DataFrame, expected: Mapping[str, Sequenc
 
 
 def _share(runs: pd.DataFrame, count: str, of: str) -> str:
-    """``12 of 15`` over all audits of all runs."""
+    """Format a count over all audits of all runs, as in ``12 of 15``."""
     total = runs[of].sum()
     return f"{runs[count].sum():.0f} of {total:.0f}" if total else "none"

@@ -1,4 +1,4 @@
-"""Many runs at once: each cell is unlearned and audited once, wherever there is room; finished cells are reused."""
+"""Many runs: each cell is unlearned and audited once, as Ray tasks. Finished cells are reused."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ AGAIN = "delete it, and it is made again"
 
 @dataclass(frozen=True)
 class Failure:
-    """A run that cannot be finished: its loss or gradient stopped being a number."""
+    """A run that cannot be finished, because its loss or gradient is not finite."""
 
     reason: str
 
@@ -59,13 +59,13 @@ class Cell:
 
     @cached_property
     def digest(self) -> str:
-        """Of its report: the models, and how they are audited."""
+        """Digest of the report: the models and the settings of the audit."""
         models = [self.plan.digest, *(job.folder.name for job in self.plan.oracles)]
         return self.plan.config.report_key(models, digests_of(self.plan.config.audit.other_data))
 
     @property
     def folder(self) -> Path:
-        """Of the unlearned model, which other audits find again."""
+        """Folder of the unlearned model, which other audits of it share."""
         return self.plan.config.store / "cells" / self.plan.digest
 
     @property
@@ -74,12 +74,12 @@ class Cell:
 
     @property
     def failures(self) -> tuple[Path, Path]:
-        """Written in place of the model, and in place of its report."""
+        """Files that replace the model and its report if the run diverged."""
         return self.folder / "failed.json", self.folder / f"failed-{self.digest}.json"
 
     @property
     def outcome(self) -> Outcome | None:
-        """What it gave; absent until it is finished."""
+        """Outcome of the cell; ``None`` until it is finished."""
         for failure in self.failures:
             if fetched(failure):
                 return read_stored(failure, TypeAdapter(Failure), AGAIN)
@@ -92,7 +92,7 @@ class Cell:
 
 @ray_task
 def _run_cell(cell: Cell, *models: None) -> None:
-    """Unlearn and audit in this task, once ``models`` are trained; the report is written last."""
+    """Unlearn and audit in this task. Ray starts it when ``models`` are trained. The report is written last."""
     plan, log = cell.plan, StepLog(cell.folder)
     hooks = Hooks(device=device_of(plan.config), on_step=log)
     unlearned = cell.folder / "unlearned"
@@ -127,7 +127,7 @@ def _audit_cell(cell: Cell) -> None:
 
 
 def _run_large(cell: Cell, board: Any) -> None:
-    """A cell of several workers: a Ray Train run from here, then its audit as a task."""
+    """Run a cell of several workers: a Ray Train run from this process, then the audit as a task."""
     place = RunFolder(cell.folder)
     if not fetched(place.unlearned / "meta.json"):
         cell.folder.mkdir(parents=True, exist_ok=True)
@@ -143,8 +143,10 @@ def _run_large(cell: Cell, board: Any) -> None:
 
 
 def run_cells(cells: Sequence[Cell], finished: Callable[[Cell], None] = lambda cell: None) -> list[Outcome]:
-    """Train the models that are missing and run the cells that are not finished; ``finished`` is called for every cell,
-    found or run, as soon as it is there."""
+    """Train the missing models and run the unfinished cells.
+
+    ``finished`` is called for every cell, also for reused ones, as soon as it is finished.
+    """
     unique = {cell.digest: cell for cell in cells}
     todo = [cell for cell in unique.values() if cell.outcome is None]
     missing = {job.folder: (cell.plan.config, job) for cell in todo for job in cell.plan.missing}
@@ -167,7 +169,7 @@ def run_cells(cells: Sequence[Cell], finished: Callable[[Cell], None] = lambda c
 
 
 def _as_they_end(todo: Sequence[Cell], trained: Mapping[Path, Any], board: Any) -> Iterator[Cell]:
-    """Run cells of one worker side by side, then those of several, each when its models in ``trained`` are there."""
+    """Run the cells of one worker side by side, then those of several, and yield each cell when it has ended."""
     pending: dict[Any, Cell] = {}
     of_folder: dict[Path, Any] = {}
     for cell in [c for c in todo if c.plan.config.workers.count == 1]:

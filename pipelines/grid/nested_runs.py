@@ -1,4 +1,4 @@
-"""Many cells in MLflow: one parent run, a nested run for each; what is there already is not written again."""
+"""Many cells in MLflow: one parent run, and a nested run per cell, which is written once."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ PARENT, DIGEST = "mlflow.parentRunId", "cell_digest"
 
 
 class Recorder:
-    """Called with every finished cell."""
+    """Records cells in MLflow. It is called with every finished cell."""
 
     def __init__(self, config: RunConfig, name: str, settings: dict[str, Any], digest: str):
-        """``config`` names storage, server and experiment; the parent of an earlier start is found by ``digest``."""
+        """Open the parent run on the server of ``config``. An earlier parent is found by ``digest``."""
         self.config = replace(config, name=name)
         self.client = open_client(config)
         self.parent = start_run(self.config, settings, {"compare_digest": digest}, self._earlier(digest))
         self.there = self._children()
         self.late: list[tuple[Cell, Outcome, str | None]] = []
-        """What MLflow did not take when it came."""
+        """Cells that MLflow did not accept at first."""
 
     def _find(self, condition: str) -> list[tuple[str, dict[str, str]]]:
         experiment = self.client.get_experiment_by_name(self.config.tracking.experiment)
@@ -49,7 +49,7 @@ class Recorder:
         return runs[0][0] if runs else None
 
     def _children(self) -> set[str]:
-        """Digests of the cells whose nested run is whole; what a kill left half written is deleted."""
+        """Return the digests of cells with a complete nested run. Incomplete nested runs are deleted."""
         whole = set()
         for run_id, tags in self._find(f"tags.`{PARENT}` = '{self.parent}'"):
             if tags.get("whole") == "yes":
@@ -63,7 +63,7 @@ class Recorder:
             self.add(cell, cell.outcome)
 
     def add(self, cell: Cell, outcome: Outcome, status: str | None = None) -> None:
-        """``status`` of MLflow, absent: FINISHED or FAILED by the outcome."""
+        """Record a cell. ``status`` is that of MLflow; ``None``: FINISHED or FAILED, by the outcome."""
         if cell.digest in self.there or cell.digest in [waiting.digest for waiting, _, _ in self.late]:
             return
         try:
@@ -72,7 +72,7 @@ class Recorder:
         except (MlflowException, ConfigError) as error:
             if not self.late:
                 reason = str(error).splitlines()[0][:200]
-                console.print(f"MLflow did not take {cell.label}, which is tried again at the end: {reason}")
+                console.print(f"MLflow did not accept {cell.label}; it is sent again at the end: {reason}")
             self.late.append((cell, outcome, status))
 
     def _write(self, cell: Cell, outcome: Outcome, status: str | None) -> None:
@@ -90,11 +90,11 @@ class Recorder:
         self.there.add(cell.digest)
 
     def finish(self, status: str, folder: Path | None = None, means: dict[str, float] | None = None) -> None:
-        """End the parent; with ``folder``, its files are kept as artifacts, with ``means``, these are its metrics.
+        """End the parent run. Files of ``folder`` become its artifacts, ``means`` its metrics.
 
-        Raises: MlflowException, ConfigError if MLflow still does not answer, some minutes long.
+        Raises: MlflowException, ConfigError if MLflow does not answer for some minutes.
         """
-        if self.late and status == "FINISHED":  # else whoever goes on with it finds the cells, and brings them
+        if self.late and status == "FINISHED":  # otherwise a later start finds the cells and sends them
             self.there = self._children()
             for cell, outcome, own in self.late:
                 if cell.digest not in self.there:

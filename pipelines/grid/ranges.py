@@ -1,4 +1,4 @@
-"""Where a searched setting is drawn from: ranges and choices, their edges and how they are widened."""
+"""Ranges and choices of searched settings: checks, edges and widening."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from cu_core.errors import UserError
 Space = Mapping[str, Mapping[str, Sequence[Any]]]
 KINDS = ("uniform", "loguniform", "int", "choice")
 WITHIN = "within"
-"""Beside a range: its natural limits, ``null`` for none. A bound at its limit is no edge, and ranges are never
-widened past it."""
+"""Key of a range's natural limits; ``null``: no limit. A bound at its limit is not an edge, and ranges are never
+widened beyond it."""
 EDGE_FRAC = 0.05
-"""A value this near to a bound, as a share of the (logarithmic) width of the range, lies at its edge."""
+"""Values nearer to a bound than this fraction of the (logarithmic) width of the range are at its edge."""
 DIGITS = 3
-"""Significant digits of values that are drawn, so that a setting can be typed."""
+"""Significant digits of drawn values, so that a setting can be typed."""
 
 
 def kind_of(drawn: Mapping[str, Sequence[Any]]) -> str:
@@ -26,14 +26,14 @@ def kind_of(drawn: Mapping[str, Sequence[Any]]) -> str:
 
 
 def values_of(drawn: Mapping[str, Sequence[Any]]) -> Sequence[Any]:
-    """Both ends of a range, or all choices."""
+    """Return both ends of a range, or all choices."""
     return drawn[kind_of(drawn)]
 
 
 def check_range(name: str, drawn: Mapping[str, Sequence[Any]], *, limits: bool = False) -> None:
-    """``limits``: whether natural limits may stand beside the range.
+    """Check one entry of a space. With ``limits``, a range may have natural limits.
 
-    Raises: UserError, which calls the setting ``name``.
+    Raises: UserError with the ``name`` of the setting.
     """
     kinds = [kind for kind in drawn if kind != WITHIN or not limits]
     if len(kinds) != 1 or kinds[0] not in KINDS:
@@ -68,12 +68,12 @@ def _check_limits(name: str, kind: str, ends: Sequence[float], limits: Sequence[
 
 
 def plain_choice(value: Any) -> str | int | float | bool:
-    """What Optuna takes for a choice."""
+    """Return a choice in a type that Optuna accepts."""
     return value if isinstance(value, str | int | float | bool) else str(value)
 
 
 def distribution(drawn: Mapping[str, Sequence[Any]]) -> BaseDistribution:
-    """As Optuna knows it."""
+    """Return Optuna's distribution of a range or choice."""
     kind, values = kind_of(drawn), values_of(drawn)
     if kind == "choice":
         return CategoricalDistribution([plain_choice(v) for v in values])
@@ -83,13 +83,13 @@ def distribution(drawn: Mapping[str, Sequence[Any]]) -> BaseDistribution:
 
 
 def rounded(value: float, drawn: Mapping[str, Sequence[Any]]) -> float:
-    """To three significant digits, inside the range."""
+    """Round to three significant digits, within the range."""
     low, high = values_of(drawn)
     return float(min(max(float(f"{value:.{DIGITS}g}"), low), high))
 
 
 def edge_of(value: float, drawn: Mapping[str, Sequence[Any]]) -> str | None:
-    """``low`` or ``high`` where the value lies at that edge of its range and no natural limit is there."""
+    """Return ``low`` or ``high`` if the value is at that edge of its range and the edge is no natural limit."""
     kind = kind_of(drawn)
     if kind == "choice":
         return None
@@ -105,8 +105,10 @@ def edge_of(value: float, drawn: Mapping[str, Sequence[Any]]) -> str | None:
 
 
 def widened(drawn: Mapping[str, Sequence[Any]], edge: str, factor: float) -> dict[str, Sequence[Any]]:
-    """The range ``factor`` times as wide (in the logarithm where it is drawn so), by moving its ``edge``; at most to
-    its natural limit."""
+    """Move the ``edge`` of a range so that it is ``factor`` times as wide, at most to its natural limit.
+
+    The width of a logarithmic range is that of the logarithms.
+    """
     kind = kind_of(drawn)
     low, high = values_of(drawn)
     limits = drawn.get(WITHIN, (None, None))

@@ -1,4 +1,4 @@
-"""``cu repeat``: one configuration over seeds, classes or any settings; finished cells are found, never run again."""
+"""``cu repeat``: run one configuration over seeds, classes or other settings. Finished cells are reused."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from pipelines.run.plan import make_plan
 
 
 def expand(config: Path, overrides: Sequence[str], vary: Sequence[str]) -> list[Cell]:
-    """Every combination of the varied settings; ``KEY,KEY=V1|V2`` gives both keys the same value.
+    """Make a cell per combination of the varied settings. ``KEY,KEY=V1|V2`` gives both keys the same value.
 
     Raises: ConfigError for a setting without values.
     """
@@ -47,7 +47,7 @@ HEADINGS = ("metric", "original", "unlearned", "oracle", "unlearned - oracle", "
 
 
 def markdown(reports: Sequence[AuditReport]) -> str:
-    """Mean and standard deviation over the cells; the difference is taken within each cell."""
+    """Make the table of means and standard deviations over the cells. Differences are taken within each cell."""
     lines = []
     for i, row in enumerate(reports[0].rows):
         rows = [r.rows[i] for r in reports]
@@ -73,14 +73,14 @@ def markdown(reports: Sequence[AuditReport]) -> str:
     fired = sum(r.stop.get("fired_at") is not None for r in reports)
     kept = sum(r.stop.get("kept_holds", False) for r in reports)
     below = (
-        f"Stop rule fired in {fired} of {counted(len(reports), 'run')}, a state satisfying rule and guard was kept "
-        f"in {kept}; forget rows found in the retain stream: {sum(r.leaks for r in reports)}."
+        f"The stop rule fired in {fired} of {counted(len(reports), 'run')}. A state that satisfies rule and guard was "
+        f"kept in {kept}. Forget rows in the retain stream: {sum(r.leaks for r in reports)}."
     )
     return f"{markdown_table(HEADINGS, lines)}\n\n{below}"
 
 
 def stop_words(cell: Cell, report: AuditReport) -> str:
-    """What the stop rule did in one run."""
+    """Describe the stop rule's decision in one run."""
     if cell.plan.config.stop.rule == "none":
         return "no stop rule"
     fired, kept = report.stop.get("fired_at"), report.stop.get("kept_step")
@@ -102,7 +102,7 @@ def run_repeat(config: Path, overrides: list[str], vary: list[str], out: Path | 
     )
     text = (
         f"```\n{command_line()}\n```\n\n"
-        f"{counted(len(cells), 'run')} on {machine()}; mean ± standard deviation over the runs.\n\n"
+        f"{counted(len(cells), 'run')} on {machine()}. Mean ± standard deviation over the runs.\n\n"
         f"{markdown(reports)}\n\n{each}\n"
     )
     print(text)

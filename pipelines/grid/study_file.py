@@ -1,4 +1,4 @@
-"""Files that hold many runs (comparisons, sweeps): a base configuration and changes to it."""
+"""Files that describe many runs (comparisons, sweeps): a base configuration and changes to it."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ OWN = ("method", "optimizer", "batches", "stop", "batch_norm", "preset")
 
 
 DRAWN = ("by_random", "by_neighbours")
-"""Requests drawn by a seed."""
+"""Kinds of requests whose rows are drawn with a seed."""
 
 
 def with_settings(values: Settings, dotted: Settings) -> dict[str, Any]:
-    """Plain mapping with dotted keys set in it."""
+    """Return the mapping with dotted keys set in it."""
     return overridden(values, [f"{key}={json.dumps(value)}" for key, value in dotted.items()])
 
 
 def read_values(path: Path, overrides: Sequence[str], kind: type, word: str, folder: str) -> dict[str, Any]:
-    """Of a file that builds on a run configuration, its keys checked against ``kind``.
+    """Read a file that is based on a run configuration, and check its keys against ``kind``.
 
     Raises: ConfigError.
     """
@@ -41,7 +41,7 @@ def read_values(path: Path, overrides: Sequence[str], kind: type, word: str, fol
 
 
 def read_base(path: Path, base: str, changes: Settings) -> dict[str, Any]:
-    """The run configuration that the file ``path`` names, with its changes.
+    """Read the run configuration that the file ``path`` names, and apply its changes.
 
     Raises: ConfigError.
     """

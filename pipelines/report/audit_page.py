@@ -1,4 +1,4 @@
-"""The audit as one HTML file that needs nothing else."""
+"""The audit as one self-contained HTML file."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from pipelines.report import plots
 from pipelines.report.terminal import limits_line
 
 PLAIN_WORDS = {
-    "indistinguishable": "Where these audits can tell, the model answers like one that never saw the data.",
-    "under-forgotten": "Something of the data is still there that a retrained model does not have.",
-    "over-forgotten": "More was removed or damaged than a retrained model would show.",
-    "inconclusive": "These figures cannot tell whether the data was forgotten.",
+    "indistinguishable": "These audits find no difference from a model that never saw the data.",
+    "under-forgotten": "The model still knows something of the data that a retrained model does not know.",
+    "over-forgotten": "More was removed or damaged than in a retrained model.",
+    "inconclusive": "These figures cannot show whether the data was forgotten.",
 }
 
 BAND_CAPTION = (
-    "Pale bar: where one more retrained model would lie, or the margin where that is wider (none: the figure is not "
-    "judged); blue ticks: the oracles; red dot: the unlearned model; grey cross: the original."
+    "Pale bar: the tolerance, which is the prediction interval of one more retrained model or the margin, whichever is "
+    "wider (no bar: not judged). Blue ticks: the oracles. Red dot: the unlearned model. Grey cross: the original."
 )
 
 
@@ -46,7 +46,7 @@ def write_report(
     title: str,
     curves: dict[str, list[tuple[int, float]]] | None = None,
 ) -> None:
-    """Render ``report`` and the per-sample table."""
+    """Write the HTML page of ``report`` and of the per-sample table."""
     rows = {name: [row for row in report.rows if row.audit == name] for name in AUDITS}
     html = (
         environment()
@@ -71,36 +71,36 @@ def write_report(
 def _pictures(
     report: AuditReport, samples: pd.DataFrame, curves: dict[str, list[tuple[int, float]]]
 ) -> dict[str, list[tuple[str, str]]]:
-    """By audit (and ``course``): caption and SVG."""
+    """Return caption and SVG of the plots, by audit, and under ``course`` for the run."""
     found: dict[str, list[tuple[str, str]]] = {name: [] for name in (*AUDITS, "course")}
     for name in AUDITS:
         if rows := [row for row in report.rows if row.audit == name and not row.name.endswith("_steps")]:
             found[name].append((BAND_CAPTION, plots.bands(rows)))
     found["accuracy"].append(
         (
-            "Test accuracy minus the original's; retained classes should move as the oracle's do.",
+            "Test accuracy minus the original's. Retained classes should change as they do for the oracle.",
             plots.class_change(report),
         )
     )
     found["membership"].append(
         (
-            "Holdout rows of the same classes were never trained on. Where forget rows have the same losses, an attack "
-            "on the loss learns nothing.",
+            "Holdout rows of the same classes were never trained on. If forget rows have the same losses, an attack on "
+            "the loss learns nothing.",
             plots.loss_histograms(samples),
         )
     )
     if report.received:
-        caption = "Share of unseen rows of the forgotten class that each class gets."
+        caption = "Percent of the unseen rows of the forgotten class that are assigned to each class."
         found["neighbours"].append((caption, plots.received(report)))
     if found["representation"]:
-        stars = ", stars the prompts of classes" if "matched" in samples else ""
-        caption = f"t-SNE of the features, coloured by class; crosses are test rows of the forgotten class{stars}."
+        stars = "; stars are prompts of classes" if "matched" in samples else ""
+        caption = f"t-SNE of the features, coloured by class. Crosses are test rows of the forgotten class{stars}."
         found["representation"].append((caption, plots.embedding_maps(samples, report)))
     if "matched" in samples:
         caption = "Cosine of unseen forgotten images (sample requests: forget rows) with captions."
         found["retrieval"].append((caption, plots.cosine_histograms(samples)))
     if "picture" in samples and samples["picture"].notna().any():
-        caption = "Test images nearest to the forgotten class's prompts, nearest first; red: images of that class."
+        caption = "Test images nearest to the forgotten class's prompts, nearest first. Red: images of this class."
         found["retrieval"].append((caption, plots.search_results(samples)))
     _add_courses(found, report, curves)
     return found
@@ -113,9 +113,10 @@ def _add_courses(
         found["relearning"].append(("Accuracy while a few forget rows are learned again.", plots.relearning(report)))
     if report.stop.get("history"):
         caption = (
-            "Rows that decided when to stop; none of them is in the figures above. The rule fires when forget (pink: "
-            "its 95% interval) falls to the target; further steps follow: a class that goes at once comes back."
+            "Accuracy on the stop set, which is not in the figures above. The rule fires when the forget accuracy "
+            "(pink: its 95% interval) falls to the target. Then further steps follow, so that the class does not come "
+            "back."
         )
         found["course"].append((caption, plots.stop_curve(report.stop)))
     if curves:
-        found["course"].append(("Loss terms over steps, as the run recorded them.", plots.loss_curves(curves)))
+        found["course"].append(("Loss terms of the run over its steps.", plots.loss_curves(curves)))

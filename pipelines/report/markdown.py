@@ -10,7 +10,7 @@ from cu_core.storage import fetched
 
 
 def check_out(out: Path | None) -> None:
-    """Raises: ConfigError if the file could not be written at the end, or is there and no table of ours."""
+    """Raises: ConfigError if the file could not be written, or if it exists and is not a table of this program."""
     if out is not None and fetched(out) and not out.read_text(errors="replace").startswith("```\ncu "):
         raise ConfigError(f"--out: {out} exists and is no table of this program; name another file.")
     if out is not None and (out.is_dir() or out.parent.is_file()):
@@ -18,7 +18,7 @@ def check_out(out: Path | None) -> None:
 
 
 def markdown_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """The one writer of tables; without a line break at the end."""
+    """Format a table, without a line break at the end."""
     lines = [_line(headings), "|" + "---|" * len(headings), *map(_line, rows)]
     return "\n".join(lines)
 

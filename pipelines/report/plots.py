@@ -33,7 +33,7 @@ def svg(figure: Figure) -> str:
 
 
 def bands(rows: Sequence[Row]) -> str:
-    """One line a metric: the oracles' band, the oracles, the unlearned model and the original, in points."""
+    """Plot a line per metric: the tolerance, the oracles, the unlearned model and the original, in points."""
     figure = Figure(figsize=(7.2, 0.6 + 0.32 * len(rows)))
     axes = figure.subplots()
     for place, row in enumerate(rows):
@@ -60,7 +60,7 @@ def bands(rows: Sequence[Row]) -> str:
 
 
 def received(report: AuditReport) -> str:
-    """Share of the unseen rows of the forgotten class by the class they are given to."""
+    """Plot how the unseen rows of the forgotten class are distributed over the classes."""
     names = report.class_names[:40]
     figure = Figure(figsize=(7.2, 2.4))
     axes = figure.subplots()
@@ -77,7 +77,7 @@ def received(report: AuditReport) -> str:
 
 
 def relearning(report: AuditReport) -> str:
-    """Accuracy over the steps of relearning, one panel for each number of shots."""
+    """Plot the accuracy over the steps of relearning, with a panel per number of rows."""
     figure = Figure(figsize=(7.2, 2.4))
     grid = figure.subplots(1, len(report.curves), sharey=True, squeeze=False)[0]
     for axes, (name, roles) in zip(grid, report.curves.items(), strict=True):
@@ -93,7 +93,7 @@ def relearning(report: AuditReport) -> str:
 
 
 def class_change(report: AuditReport) -> str:
-    """Test accuracy of each class: change from the original, unlearned beside the oracle."""
+    """Plot the change of each class's test accuracy from the original, for the unlearned model and the oracle."""
     original = report.per_class["original"]
     figure = Figure(figsize=(7.2, 2.6))
     axes = figure.subplots()
@@ -112,7 +112,7 @@ def class_change(report: AuditReport) -> str:
 
 
 def loss_histograms(samples: pd.DataFrame) -> str:
-    """Loss of forget, holdout and retain rows under each model; a model that has forgotten shows forget as holdout."""
+    """Plot the losses of forget, holdout and retain rows of each model. After forgetting, forget equals holdout."""
     roles = [r for r in ("original", "unlearned", "oracle_0") if r in set(samples["role"])]
     figure = Figure(figsize=(7.2, 2.4))
     grid = figure.subplots(1, len(roles), sharey=True, squeeze=False)[0]
@@ -133,7 +133,7 @@ def loss_histograms(samples: pd.DataFrame) -> str:
 
 
 def cosine_histograms(samples: pd.DataFrame) -> str:
-    """Cosines of forgotten images with their own captions and with retained ones, under each model."""
+    """Plot the cosines of forgotten images with their own and with retained captions, for each model."""
     roles = [r for r in ("original", "unlearned", "oracle_0") if r in set(samples["role"])]
     figure = Figure(figsize=(7.2, 2.4))
     grid = figure.subplots(1, len(roles), sharey=True, sharex=True, squeeze=False)[0]
@@ -155,7 +155,7 @@ def cosine_histograms(samples: pd.DataFrame) -> str:
 
 
 def search_results(samples: pd.DataFrame) -> str:
-    """The first images that the forgotten class's prompts find among the test set, a row for each model."""
+    """Show the first test images that the prompts of the forgotten class find, with a row per model."""
     roles = [r for r in ("original", "unlearned", "oracle_0") if r in set(samples["role"])]
     found = samples[samples["picture"].notna()].sort_values("place")
     count = int(found.groupby("role").size().max())
@@ -175,7 +175,7 @@ def search_results(samples: pd.DataFrame) -> str:
 
 
 def embedding_maps(samples: pd.DataFrame, report: AuditReport) -> str:
-    """Test embeddings on a plane; the forgotten class in red crosses."""
+    """Plot test embeddings in the plane, with red crosses for the forgotten class."""
     roles = [r for r in ("original", "unlearned", "oracle_0") if r in set(samples["role"])]
     figure = Figure(figsize=(7.2, 2.6))
     grid = figure.subplots(1, len(roles), squeeze=False)[0]
@@ -194,7 +194,7 @@ def embedding_maps(samples: pd.DataFrame, report: AuditReport) -> str:
 
 
 def stop_curve(stop: Mapping[str, Any]) -> str:
-    """Stop-set accuracies over steps, with the moment the rule fired and the state that was kept."""
+    """Plot the accuracies on the stop set over steps, with the step at which the rule fired and the kept state."""
     history = pd.DataFrame(stop["history"])
     figure = Figure(figsize=(7.2, 2.4))
     axes = figure.subplots()
@@ -217,7 +217,7 @@ def stop_curve(stop: Mapping[str, Any]) -> str:
 
 
 def loss_curves(curves: Mapping[str, list[tuple[int, float]]]) -> str:
-    """Loss terms over steps."""
+    """Plot loss terms over steps."""
     figure = Figure(figsize=(7.2, 2.2))
     axes = figure.subplots()
     for name, points in curves.items():

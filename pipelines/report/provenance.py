@@ -1,4 +1,4 @@
-"""Where a document comes from: the command that made it, and the machine."""
+"""Origin of a document: its command and the machine."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from cu_core.secrets import masked
 
 
 def command_line() -> str:
-    """What the user typed, without passwords."""
+    """Return the command that the user typed, without passwords."""
     return masked("cu " + " ".join(f"'{a}'" if any(c in a for c in "|[]{}* ") else a for a in sys.argv[1:]))
 
 
 def resumed(command: str, name: str) -> str:
-    """The command that goes on with the sweep that this one began."""
+    """Return the command that continues the sweep of ``command``."""
     command = re.sub(r" --name[ =]\S+", "", command)
     return command if "--resume" in command else f"{command} --resume {name}"
 
 
 def from_nothing(command: str) -> str:
-    """The command that makes the sweep again."""
+    """Return the command that runs the sweep from the start."""
     return re.sub(r" --resume[ =](\S+)", r" --name \1", command)
 
 

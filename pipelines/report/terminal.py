@@ -8,21 +8,21 @@ from cu_core.audit.report import AuditReport
 
 
 def limits_line(report: AuditReport) -> str:
-    """What the verdict can see, as far as it was measured for such requests on this data."""
+    """Describe the limits of the verdict, if they were measured for such requests on this data."""
     limits = report.limits
     if limits is None:
-        return "What this verdict can detect was not measured on this data: cu calibrate does."
+        return "The limit of this verdict was not measured on this data; `cu calibrate` measures it."
     told, count = limits.false_alarms
     alarms = f"false alarms with {limits.oracles} oracles: {told} of {count} judgements"
     if not limits.left:
-        return f"The detection limit was not measured on this data: cu calibrate --left does; {alarms}."
+        return f"The detection limit was not measured on this data; `cu calibrate --left` measures it; {alarms}."
     tried = ", ".join(f"{percent:g}" for percent in sorted(limits.left))
     found = f"none of {tried}%" if limits.detected is None else f"{limits.detected:g}%"
     return f"Detection limit: {found} of the forget rows left in training is found in 80% of judgements; {alarms}."
 
 
 def end_table(report: AuditReport) -> Table:
-    """Original, unlearned and oracle, side by side."""
+    """Make a table of the original, the unlearned model and the oracle."""
     table = Table(title=f"verdict: {report.verdict.word} ({report.verdict.reason})", title_justify="left")
     for heading in ("metric", "original", "unlearned", "oracle", "difference", "±"):
         table.add_column(heading, justify="left" if heading == "metric" else "right")
@@ -33,9 +33,9 @@ def end_table(report: AuditReport) -> Table:
         tolerance = f"{row.tolerance:.1f}" if row.tolerance is not None else ""
         table.add_row(row.title, f"{row.original:.1f}", f"{row.unlearned:.1f}", oracle, shown, tolerance)
     if any(row.tolerance is not None for row in report.rows):
-        legend = "±: how far it may lie from the oracles' mean; empty: not judged; !: it lies farther"
+        legend = "±: tolerance around the mean of the oracles; empty: not judged; !: outside the tolerance"
         table.caption = f"{legend}. {limits_line(report)}"
-    if report.cost["steps"]:  # else a model whose making is not recorded
+    if report.cost["steps"]:  # otherwise the making of the model is not recorded
         _add_cost(table, report)
     return table
 

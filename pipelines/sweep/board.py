@@ -1,4 +1,4 @@
-"""The trials of a sweep as they run: a table in the terminal, and a nested MLflow run for each that finishes."""
+"""Progress of a sweep: a table in the terminal, and a nested MLflow run per finished trial."""
 
 from __future__ import annotations
 
@@ -25,7 +25,10 @@ def _of_this_process() -> Board:
 
 
 class Board(Callback):
-    """A context manager. Ray Tune stores it with the experiment; restored, it is the board of the new process."""
+    """Context manager that shows the trials.
+
+    Ray Tune stores the callback with the experiment. After a restore, it is the board of the new process.
+    """
 
     def __init__(self, sweep: Sweep, recorder: Recorder):
         self.sweep, self.recorder = sweep, recorder
@@ -61,7 +64,7 @@ class Board(Callback):
 
     @property
     def interrupted(self) -> bool:
-        """Whether trials are left to run: Ray Tune ends on Ctrl-C without an error."""
+        """Whether trials are left. Ray Tune ends on Ctrl-C without an error."""
         return sum(state in ENDS for state in self.states) < self.sweep.config.count
 
     def _table(self) -> Table:
@@ -81,7 +84,7 @@ class Board(Callback):
 
 
 def _state(trial: Trial) -> str:
-    if trial.status == Trial.TERMINATED:  # on Ctrl-C too, without the mark of a scheduler that ended the trial
+    if trial.status == Trial.TERMINATED:  # also on Ctrl-C, where no scheduler set "done"
         result = trial.last_result
         return "finished" if result.get("finished") else "stopped early" if result.get("done") else "to come"
     return {Trial.ERROR: "failed", Trial.RUNNING: "running"}.get(trial.status, "to come")

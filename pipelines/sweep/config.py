@@ -1,4 +1,4 @@
-"""What a sweep file may hold."""
+"""Settings of a sweep file."""
 
 from __future__ import annotations
 
@@ -44,23 +44,24 @@ class SweepConfig:
     base: str
     """Run configuration, relative to this file."""
     set: Settings = field(default_factory=dict)
-    """Changes to it for every trial."""
+    """Changes to ``base`` for every trial."""
     tuning: Tuning
     reported: Reported = field(default_factory=Reported)
     space: Space
     """Dotted keys and their ranges: ``{uniform: [low, high]}``, ``{loguniform: [low, high]}``,
     ``{int: [first, last]}``, ``{choice: [...]}``."""
     reparametrise: bool = False
-    """Class requests: search the ratio of lambda_ul and temperature, at the temperature of ``base``."""
+    """Class requests: search the ratio of lambda_ul and temperature, with the temperature of ``base``."""
     trials: Trials | None = None
     """Number of trials; ``null`` for ``grid``, which runs all combinations."""
     objective: str = "gap"
-    """Minimised on the stop set: ``gap``, the mean distance to the oracle; a metric's name, its distance to the oracle;
-    ``proxy``, which needs none; ``pareto``: forgetting, utility and cost at once."""
+    """Figure that is minimised on the stop set. ``gap``: the mean distance to the oracle; a metric's name: its distance
+    to the oracle; ``proxy``: a figure without an oracle; ``pareto``: forgetting, utility and cost at once."""
     algorithm: Literal["tpe", "random", "grid"] = "tpe"
     """How trials are drawn: by Optuna's TPE, at random, or all combinations."""
     scheduler: Literal["asha", "median", "none"] = "asha"
-    """Ends trials early whose figures on the stop set are worse than others' at about the same part of their steps."""
+    """Ends a trial early if its figures on the stop set are worse than those of others after about the same fraction of
+    steps."""
 
     def __post_init__(self) -> None:
         if not self.space:
@@ -73,7 +74,7 @@ class SweepConfig:
                 f"objective: {self.objective!r} is none of gap, proxy, pareto and the metrics{self._near()}"
             )
         if self.objective == "pareto" and self.scheduler != "none":
-            raise UserError("scheduler: three objectives have no order by which trials could end early; set none")
+            raise UserError("scheduler: with three objectives, trials cannot be ranked and ended early; set none")
         if self.algorithm == "grid":
             if self.trials is not None or any("choice" not in drawn for drawn in self.space.values()):
                 raise UserError("algorithm: grid runs all combinations of choices; trials must be null")
@@ -91,12 +92,12 @@ class SweepConfig:
 
     @property
     def count(self) -> int:
-        """Of trials."""
+        """Number of trials."""
         return self.trials or int(self.combinations)
 
     @property
     def combinations(self) -> float:
-        """Of settings; infinite where one is drawn from a range."""
+        """Number of combinations of settings; infinite if one is drawn from a range."""
         return math.prod(len(d["choice"]) if "choice" in d else math.inf for d in self.space.values())
 
 

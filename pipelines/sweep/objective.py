@@ -1,4 +1,4 @@
-"""What a sweep minimises: figures of a finished trial, and of a look at the stop set on the way."""
+"""Figures that a sweep minimises: those of a finished trial, and those of a check on the stop set during a trial."""
 
 from __future__ import annotations
 
@@ -17,13 +17,16 @@ ALL = 100
 
 
 def objectives(name: str) -> list[str]:
-    """Names of what a searcher minimises."""
+    """Return the names of the figures that the searcher minimises."""
     return list(PARETO) if name == "pareto" else ["objective"]
 
 
 def look(report: StepReport, kind: RequestKind) -> dict[str, float] | None:
-    """Of a step at which the stop rule looked: share of the steps (percent), and in points, for comparison with other
-    trials at the same share, what is left to forget and what accuracy on unseen retain rows lacks."""
+    """Return the figures of a step at which the stop rule was checked; ``None`` for other steps.
+
+    ``share`` is the percentage of the steps. ``early`` compares trials at the same share: the mean, in points, of the
+    forgetting that is left and of the error on unseen retain rows.
+    """
     values = report.values
     if "stop_forget" not in values:
         return None
@@ -33,8 +36,10 @@ def look(report: StepReport, kind: RequestKind) -> dict[str, float] | None:
 
 
 def judge(report: AuditReport, parts: dict[str, float], objective: str) -> dict[str, float]:
-    """Of a finished trial: gap (with oracles), proxy and its parts, forgetting, utility (points) and cost (rows), and
-    ``objective`` among them."""
+    """Return the figures of a finished trial, with the one that is minimised as ``objective``.
+
+    They are the gap (with oracles), the proxy and its parts, forgetting and utility (points), and the cost (rows).
+    """
     found = {"proxy": proxy_score(parts), **{f"proxy {name}": value for name, value in parts.items()}}
     if report.gap is None:
         found["forgetting"] = float(np.mean([parts[name] for name in FORGETTING]))
@@ -52,14 +57,14 @@ def judge(report: AuditReport, parts: dict[str, float], objective: str) -> dict[
 
 
 def pareto_front(rows: Sequence[Sequence[float]]) -> list[int]:
-    """Places of the rows that no other row beats in one figure without losing in another; all are minimised."""
+    """Return the indices of the Pareto-optimal rows. All figures are minimised."""
     points = np.asarray(rows, np.float64)
     worse = (points[:, None] >= points[None]).all(2) & (points[:, None] > points[None]).any(2)
     return [i for i in range(len(points)) if not worse[i].any()]
 
 
 def recommended(rows: Sequence[Sequence[float]]) -> int:
-    """The point of the front nearest to the best of every figure, each scaled to its range on the front."""
+    """Return the point of the front that is nearest to the best value of each figure, scaled to the front's ranges."""
     front = pareto_front(rows)
     points = np.asarray(rows, np.float64)[front]
     low, high = points.min(0), points.max(0)

@@ -1,4 +1,4 @@
-"""A finished sweep as HTML and CSV, drawn by Optuna's own plots."""
+"""A finished sweep as HTML and CSV, with Optuna's plots."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ LABELS = {
     "cost": "cost (rows forwarded)",
 }
 ENOUGH = 10
-"""Finished trials from which importances say something."""
+"""Number of finished trials from which importances are meaningful."""
 STATES = {"finished": TrialState.COMPLETE, "stopped": TrialState.PRUNED, "failed": TrialState.FAIL}
 
 
 def study_of(swept: SweepResult) -> optuna.Study:
-    """The trials as Optuna keeps them, whoever drew them."""
+    """Return the trials as an Optuna study, for any search algorithm."""
     names, space = objectives(swept.sweep.config.objective), swept.sweep.space
     last = [key.split(".")[-1] for key in space]
     short = {key: word if last.count(word) == 1 else key for key, word in zip(space, last, strict=True)}
@@ -56,7 +56,7 @@ def study_of(swept: SweepResult) -> optuna.Study:
 
 
 def _picture(plot: Callable[..., Any], *given: Any, **named: Any) -> str:
-    """SVG of what one of Optuna's functions draws (they are marked experimental, and draw into pyplot)."""
+    """Return the SVG of one of Optuna's plots, which are experimental and draw into pyplot."""
     with warnings.catch_warnings(), plt.style.context("default"):
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         plot(*given, **named)
@@ -69,14 +69,14 @@ def _picture(plot: Callable[..., Any], *given: Any, **named: Any) -> str:
             axes.tick_params(labelsize=8, which="both")
             axes.set_xlabel(axes.get_xlabel(), fontsize=9)
             for axis, scale in ((axes.xaxis, axes.get_xscale()), (axes.yaxis, axes.get_yscale())):
-                axis.set_minor_formatter(NullFormatter())  # of narrow logarithmic axes they overlap
+                axis.set_minor_formatter(NullFormatter())  # they overlap on narrow logarithmic axes
                 if scale == "log":
                     axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
                     axis.set_major_formatter(FuncFormatter(lambda value, place: f"{value:g}"))
             for marks in axes.collections:
                 if marks.get_array() is not None:  # Optuna's blues end in white
                     marks.set_cmap("viridis")
-            for label in axes.get_yticklabels():  # lines of other settings pass behind
+            for label in axes.get_yticklabels():  # lines of other settings are behind the labels
                 label.set_bbox({"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1})
         drawn = svg(figure)
         plt.close("all")
@@ -93,8 +93,9 @@ def _front(swept: SweepResult) -> tuple[str, str]:
         axes.scatter(swept.winner.found[x], swept.winner.found[y], marker="*", s=160, color="#d6336c")
         axes.set(xlabel=LABELS[x], ylabel=LABELS[y])
     return (
-        "Pink: no other trial is better in one figure without being worse in another. Star: recommended, the "
-        "pink point nearest to the best of each figure, each scaled to its range among the pink ones.",
+        "Pink: the Pareto front; no other trial is better in one figure without being worse in another. Star: the "
+        "recommended trial, which is the point of the front nearest to the best value of each figure, scaled to the "
+        "ranges of the front.",
         svg(figure),
     )
 
@@ -111,24 +112,24 @@ def pictures(swept: SweepResult) -> list[tuple[str, str]]:
             else {"target_name": name}
         )
         label = LABELS.get(name, name)
-        found.append((f"Every finished trial is a line through its settings; dark: low {label}, which is best.",
+        found.append((f"Each line is a finished trial with its settings. Dark lines: low {label}, which is best.",
                       _picture(draw.plot_parallel_coordinate, study, **named)))  # fmt: skip
         found.append((f"{label} against each setting.", _picture(draw.plot_slice, study, **named)))
         if len(finished) > 3 and len({t.found[name] for t in finished}) > 1:
-            few = "; so few say little" if len(finished) < ENOUGH else ""
-            found.append((f"How much of the differences in {label} each setting explains, by {len(finished)} finished "
-                          f"trials (fANOVA){few}.",
+            few = "; with so few trials, this is uncertain" if len(finished) < ENOUGH else ""
+            found.append((f"Importance: the part of the differences in {label} that each setting explains, from "
+                          f"{len(finished)} finished trials (fANOVA){few}.",
                           _picture(draw.plot_param_importances, study, evaluator=FanovaImportanceEvaluator(seed=0),
                                    **named)))  # fmt: skip
     if len(names) == 1 and any(t.looks for t in swept.trials):
-        found.append(("What the stop set showed on the way (share of the steps in percent): forgetting and accuracy "
-                      "lacking, in points. Lines that end were ended early.",
+        found.append(("Checks on the stop set over the steps (in percent): missing forgetting and missing accuracy, in "
+                      "points. Trials whose lines end were ended early.",
                       _picture(draw.plot_intermediate_values, study)))  # fmt: skip
     return found
 
 
 def trial_frame(trials: list[TrialResult]) -> pd.DataFrame:
-    """A row for each trial: state, reason, begin and end (seconds since 1970), settings, figures."""
+    """Make a table with a row per trial: state, reason, begin and end (seconds since 1970), settings, figures."""
     return pd.DataFrame(
         [{"trial": t.number, "state": t.state, "reason": t.reason, "begin": t.times[0], "end": t.times[1],
           **t.drawn, **t.found} for t in trials]
@@ -136,27 +137,29 @@ def trial_frame(trials: list[TrialResult]) -> pd.DataFrame:
 
 
 def _clear(swept: SweepResult) -> bool:
-    """Whether winner and base differ by more than the spread of their difference over seeds; a run that diverged (its
-    figure is infinite) is a difference."""
+    """Return whether winner and base differ by more than the spread of their difference over seeds.
+
+    A run that diverged has an infinite figure, which is a difference.
+    """
     apart = pd.Series(swept.again[DEFAULT]) - pd.Series(swept.again[WINNER])
     return len(apart) > 1 and not abs(apart.mean()) < apart.std()
 
 
 def conclusion(swept: SweepResult) -> str:
-    """What the search found, in a sentence."""
+    """Describe the result of the search in a sentence."""
     series = {name: pd.Series(values) for name, values in swept.again.items()}
     told = {n: f"{s.mean():.2f}" + (f" ± {s.std():.2f}" if len(s) > 1 else "") for n, s in series.items()}
     figure = "mean gap to the oracle" if swept.figure == "gap" else "proxy"
     count = len(series[WINNER])
-    runs = f"on {counted(count, 'run')} that decided nothing"
+    runs = f"on {counted(count, 'run')} that the search did not use"
     chance = "" if count == 1 or _clear(swept) else " The difference is smaller than its spread."
     if swept.better:
         return f"The winner has a {figure} of {told[WINNER]}, the settings of base {told[DEFAULT]}, {runs}.{chance}"
-    return f"The settings of base stand: {figure} {told[DEFAULT]}, the winner's {told[WINNER]}, {runs}.{chance}"
+    return f"The settings of base stay: {figure} {told[DEFAULT]}, the winner's {told[WINNER]}, {runs}.{chance}"
 
 
 def write_page(swept: SweepResult) -> None:
-    """``trials.csv`` and ``report.html``."""
+    """Write ``trials.csv`` and ``report.html``."""
     frame = trial_frame(swept.trials)
     write_text(swept.folder / "trials.csv", frame.to_csv(index=False))
     page = environment().get_template("sweep.html.jinja")

@@ -1,4 +1,4 @@
-"""The only place that knows Ray Tune: what a trial runs, and how trials are drawn, scheduled and resumed."""
+"""Ray Tune: trials are drawn, scheduled, run and resumed."""
 
 from __future__ import annotations
 
@@ -29,22 +29,24 @@ from pipelines.sweep.space import Sweep
 from pipelines.sweep.trial import run_trial
 
 FIRST_LOOK = 25
-"""Percent of a trial's steps after which it may be ended."""
+"""Percent of a trial's steps after which a scheduler may end it."""
 SNAPSHOT_SECONDS = "2"
 FIGURES = ("objective", "gap", "forgetting", "utility", "cost")
 
 
 class PruningOptuna(OptunaSearch):
-    """Tells Optuna of a trial that was ended early that it was, with its looks, and not that its last look is its
-    result."""
+    """Optuna searcher that reports trials that were ended early as pruned.
+
+    Otherwise, the last check on the stop set would be taken for the result of such a trial.
+    """
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         if result and not result.get("finished"):
-            self.on_trial_result(trial_id, result)  # the look that ended it
+            self.on_trial_result(trial_id, result)  # the check that ended it
         super().on_trial_complete(trial_id, result if result and result.get("finished") else None, error)
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
-        if "objective" in result and not isinstance(self.metric, list):  # a checkpoint of a Train run is no look
+        if "objective" in result and not isinstance(self.metric, list):  # not for a checkpoint of a Train run
             super().on_trial_result(trial_id, result)
 
 
@@ -72,7 +74,7 @@ def _scheduler(name: str) -> TrialScheduler:
     if name == "asha":
         return AsyncHyperBandScheduler(**shared, max_t=ALL, grace_period=FIRST_LOOK, reduction_factor=2)
     if name == "median":
-        # It must not pause trials, which have no checkpoint to go on from.
+        # It must not pause trials, because they have no checkpoint to continue from.
         endless = float("inf")
         return MedianStoppingRule(**shared, grace_period=FIRST_LOOK, min_samples_required=3, min_time_slice=endless)
     return FIFOScheduler()
@@ -80,28 +82,28 @@ def _scheduler(name: str) -> TrialScheduler:
 
 @dataclass(frozen=True)
 class TrialResult:
-    """A trial as it ended."""
+    """A trial that has ended."""
 
     number: int
     drawn: dict[str, Any]
     state: str
-    """finished, stopped (early) or failed."""
+    """``finished``, ``stopped`` (early) or ``failed``."""
     found: dict[str, float]
     reason: str
     looks: list[tuple[float, float]]
-    """Share of the steps (percent) and early figure."""
+    """Percentage of the steps and figure of each check on the stop set."""
     times: tuple[float, float]
     """Begin and end, seconds since 1970."""
 
 
 def run_trials(sweep: Sweep, folder: Path, callback: tune.Callback) -> list[TrialResult]:
-    """All trials, or those that ``folder`` lacks."""
+    """Run all trials, or those that are missing in ``folder``."""
     os.environ["TUNE_GLOBAL_CHECKPOINT_S"] = SNAPSHOT_SECONDS
-    os.environ["TUNE_DISABLE_STRICT_METRIC_CHECKING"] = "1"  # the checkpoint of a Train run is no look
-    os.environ["RAY_AIR_NEW_OUTPUT"] = "0"  # the table is drawn here
+    os.environ["TUNE_DISABLE_STRICT_METRIC_CHECKING"] = "1"  # the checkpoint of a Train run has no metric
+    os.environ["RAY_AIR_NEW_OUTPUT"] = "0"  # the board shows the table
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    warnings.filterwarnings("ignore", message="The reported value is ignored")  # a trial that is resumed looks again
-    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # failures are told by the trials themselves
+    warnings.filterwarnings("ignore", message="The reported value is ignored")  # a resumed trial reports a check again
+    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # the trials report their failures
     takes, at_once = _share(sweep.trial_config(sweep.first))
     trainable = tune.with_resources(tune.with_parameters(run_trial, sweep=sweep), takes)
     if any(name.startswith("experiment_state-") for name in names(folder / "tune")):
@@ -125,13 +127,13 @@ def run_trials(sweep: Sweep, folder: Path, callback: tune.Callback) -> list[Tria
 
 
 def _share(config: RunConfig) -> tuple[dict[str, float], int]:
-    """What a trial takes of the cluster, and how many run side by side."""
+    """Return the resources of a trial, and the number of trials side by side."""
     workers, have = config.workers, resources()
     if workers.count == 1:
         takes = {"CPU": float(workers.cpus), "GPU": gpu_share(config) if workers.gpu else 0.0}
         places = have["GPU"] * workers.models_per_gpu if workers.gpu else have["CPU"] / workers.cpus
         return takes, max(1, int(places))
-    # A trial of several workers is a driver: the workers of its Train run take the resources, it must take none.
+    # A trial of several workers is a driver. The workers of its Train run need the resources, so it must hold none.
     places = have["GPU"] if workers.gpu else have["CPU"] / workers.cpus
     return {"CPU": 0.0, "memory": 1.0}, max(1, int(places // workers.count))
 

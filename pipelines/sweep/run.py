@@ -1,4 +1,4 @@
-"""``cu sweep``: Ray Tune searches settings on the stop set; the winner is run again on fresh seeds."""
+"""``cu sweep``: Ray Tune searches settings on the stop set. Then the winner runs on fresh seeds."""
 
 from __future__ import annotations
 
@@ -45,9 +45,9 @@ RECORD = TypeAdapter(dict[Literal["digest"], str])
 
 
 def run_sweep(sweep: Sweep, name: str, resume: bool) -> SweepResult:
-    """Train what is missing, search, run the winner again; all of it recorded in MLflow.
+    """Train missing models, search, and run the winner on fresh seeds. Everything is recorded in MLflow.
 
-    Raises: ConfigError for a name in use, nothing to resume, or if no trial finished.
+    Raises: ConfigError if the name is in use, if there is nothing to resume, or if no trial finished.
     """
     plan = make_plan(sweep.trial_config(sweep.first))
     config = plan.config
@@ -79,7 +79,7 @@ def run_sweep(sweep: Sweep, name: str, resume: bool) -> SweepResult:
             status = "FINISHED"
         except KeyboardInterrupt:
             status = "KILLED"
-            console.print(f"\ngo on with: {resumed(command_line(), name)}", soft_wrap=True, highlight=False)
+            console.print(f"\ncontinue with: {resumed(command_line(), name)}", soft_wrap=True, highlight=False)
             raise
         finally:
             if status != "FINISHED":
@@ -88,7 +88,7 @@ def run_sweep(sweep: Sweep, name: str, resume: bool) -> SweepResult:
 
 
 def _absolute(sweep: Sweep, config: RunConfig) -> dict[str, Any]:
-    """The base with paths that hold in trials too, wherever they run."""
+    """Return the base with absolute paths, because trials run in other folders."""
     model = {name: getattr(config.model, name) for name in ("name", "start", "weights")}
     paths = {"storage": config.storage, "data": {"path": config.data.path}, "model": model}
     return merge(sweep.base, paths | {"audit": {"other_data": list(config.audit.other_data)}})
@@ -111,7 +111,7 @@ def _check_folder(folder: Path, digest: str, resume: bool) -> None:
 
 
 def _record(recorder: Recorder, sweep: Sweep, trials: Sequence[TrialResult]) -> None:
-    """What the board has not written: trials that were ended early or failed."""
+    """Record the trials that the board did not record: those that were ended early or failed."""
     for trial in trials:
         cell = trial_cell(sweep, trial.drawn)
         if trial.state == "finished":
@@ -122,7 +122,7 @@ def _record(recorder: Recorder, sweep: Sweep, trials: Sequence[TrialResult]) -> 
 
 
 def _finish(sweep: Sweep, name: str, trials: list[TrialResult], folder: Path) -> tuple[SweepResult, Cell]:
-    """With the winner's first cell that did not diverge, where there is one."""
+    """Return the result, and the winner's first cell that did not diverge, or else its first cell."""
     done = [t for t in trials if t.state == "finished"]
     if not done:
         reasons = "; ".join(dict.fromkeys(t.reason for t in trials))
@@ -147,7 +147,7 @@ def _finish(sweep: Sweep, name: str, trials: list[TrialResult], folder: Path) ->
 
 
 def _reported(cell: Cell) -> Any:
-    """On rows that decided nothing; infinite where the run diverged. A reference to be."""
+    """Return a Ray reference to the figure on rows that the search did not use. Infinite if the run diverged."""
     outcome = cell.outcome
     if not isinstance(outcome, AuditReport):
         return ray.put(float("inf"))

@@ -1,4 +1,4 @@
-"""A sweep file, read and checked -> the configuration of every trial."""
+"""The file of a sweep, checked, and the configuration of every trial."""
 
 from __future__ import annotations
 
@@ -23,27 +23,27 @@ from pipelines.grid.study_file import DRAWN, Settings, read_base, read_values, w
 from pipelines.sweep.config import SweepConfig
 
 CHECKED = ("accuracy", "membership", "rebound")
-"""Audits of every trial; that of the objective comes on top."""
+"""Audits of every trial, in addition to that of the objective."""
 RATIO = ("method.lambda_ul", "method.temperature")
 
 
 @dataclass(frozen=True)
 class Sweep:
-    """The file, read; ``space`` is what is drawn."""
+    """A sweep file that was read. ``space`` holds the ranges that trials are drawn from."""
 
     config: SweepConfig
     base: dict[str, Any]
     space: Space
     calibrate: bool = False
-    """Whether the proxy is held against the oracle."""
+    """Whether the proxy is compared with the oracle."""
 
     @property
     def first(self) -> dict[str, Any]:
-        """One setting of everything that is searched."""
+        """One value of every searched setting."""
         return {key: next(iter(drawn.values()))[0] for key, drawn in self.space.items()}
 
     def trial_config(self, drawn: Settings) -> RunConfig:
-        """What a trial runs; without oracles where only the proxy counts."""
+        """Return the configuration of a trial. It has no oracles if only the proxy is needed."""
         tuning = self.config.tuning
         pairs = reads_captions(str(self.base.get("model", {}).get("name", "")))
         audits = {
@@ -59,7 +59,7 @@ class Sweep:
         return config_from(with_settings(values | request, drawn), {"audit": {"report_on": "stop"}})
 
     def reported_configs(self, drawn: Settings) -> list[RunConfig]:
-        """The same settings on fresh seeds and the requests that are reported."""
+        """Return configurations with these settings for the reported seeds and requests."""
         asked = self.config.reported.requests or [self.base.get("request", {})]
         return [
             config_from(with_settings(merge(self.base, {"seed": seed}) | {"request": seeded(request, seed)}, drawn))
@@ -73,12 +73,12 @@ def seeded(request: Settings, seed: int) -> dict[str, Any]:
 
 
 def _named(request: Settings) -> Settings:
-    """With a path that holds in trials too, which run in folders of their own."""
+    """Return the request with an absolute path, because trials run in other folders."""
     return {**request, "path": shown(named_file(str(request["path"])))} if "path" in request else request
 
 
 def read_sweep(path: Path, overrides: Sequence[str] = (), calibrate: bool = False) -> Sweep:
-    """Read and check the file and both ends of every range; ``calibrate``: see ``Sweep``.
+    """Read and check the file, with both ends of every range. ``calibrate``: see ``Sweep``.
 
     Raises: ConfigError.
     """
@@ -93,7 +93,7 @@ def read_sweep(path: Path, overrides: Sequence[str] = (), calibrate: bool = Fals
     requests = [_named(request) for request in config.reported.requests]
     tuning = replace(config.tuning, request=_named(config.tuning.request))
     config = replace(config, tuning=tuning, reported=replace(config.reported, requests=requests))
-    if calibrate:  # over all trials, bad ones too
+    if calibrate:  # all trials are needed, also bad ones
         config = replace(config, scheduler="none")
     sweep = Sweep(config, base, config.space, calibrate)
     _check_settings(sweep)
@@ -101,14 +101,14 @@ def read_sweep(path: Path, overrides: Sequence[str] = (), calibrate: bool = Fals
 
 
 def _check_settings(sweep: Sweep) -> None:
-    """Raises: ConfigError for a key or an end of a range that a run would refuse."""
+    """Raises: ConfigError for a key or an end of a range that a run refuses."""
     config, first = sweep.config, sweep.first
     for key, drawn in config.space.items():
         for value in next(iter(drawn.values())):
             try:
                 trial = sweep.trial_config({**first, key: value})
             except ConfigError as error:
-                told = str(error)  # of this key, or of another, whose first value stands beside it
+                told = str(error)  # about this key, or about another key with its first value
                 own = any(told.startswith(f"{other}:") for other in config.space)
                 raise ConfigError(f"space.{told}" if own else f"space.{key}: {told}") from error
     tuned = seeded(config.tuning.request, config.tuning.seed)
@@ -133,7 +133,7 @@ def _check_settings(sweep: Sweep) -> None:
 
 
 def _check_metric(name: str, trial: RunConfig) -> None:
-    """Raises: ConfigError for a metric that this case does not have."""
+    """Raises: ConfigError for a metric that does not exist for these trials."""
     metric = METRICS[name]
     lacks = (
         f"is for {metric.kinds[0]} requests" if trial.asked not in metric.kinds
@@ -147,9 +147,9 @@ def _check_metric(name: str, trial: RunConfig) -> None:
 
 
 def _by_ratio(sweep: Sweep) -> Space:
-    """The space, temperature left out where it acts through lambda_ul / temperature alone.
+    """Return the space without the temperature, if only the ratio lambda_ul / temperature matters.
 
-    Raises: ConfigError if both are searched and ``reparametrise`` is not set, or set without reason.
+    Raises: ConfigError if both are searched without ``reparametrise``, or if it is set without need.
     """
     config, first = sweep.config, sweep.first
     trial = sweep.trial_config(first)

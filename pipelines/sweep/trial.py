@@ -1,4 +1,4 @@
-"""What a trial of a sweep runs, in a worker of Ray Tune."""
+"""A trial of a sweep, in a worker of Ray Tune."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def trial_cell(sweep: Sweep, drawn: Mapping[str, Any]) -> Cell:
 
 
 def run_trial(drawn: dict[str, Any], sweep: Sweep) -> None:
-    """One trial: unlearn, audit, judge; what is there already is found. Reports looks at the stop set on the way."""
+    """Run a trial: unlearn, audit, judge. Existing results are reused, and checks on the stop set are reported."""
     cell = trial_cell(sweep, drawn)
     config, unlearned, log = cell.plan.config, cell.folder / "unlearned", StepLog(cell.folder)
     seen = partial(look, kind=cell.plan.forget.kind)
@@ -43,7 +43,7 @@ def run_trial(drawn: dict[str, Any], sweep: Sweep) -> None:
     def on_step(step: StepReport) -> None:
         log(step)
         if found := seen(step):
-            log.flush()  # a trial that is ended here does not come back
+            log.flush()  # the scheduler may end the trial in tune.report
             tune.report(found)
 
     if not fetched(unlearned / "meta.json"):
@@ -58,7 +58,7 @@ def run_trial(drawn: dict[str, Any], sweep: Sweep) -> None:
         log.flush()
     if config.workers.count == 1:
         found = audit_trial(cell, sweep.config.objective)
-    else:  # the trial itself holds no CPU or GPU; its audit takes them as any task does
+    else:  # the trial itself holds no CPU or GPU, so its audit is a task
         options = task_options(config) | {"scheduling_strategy": "DEFAULT"}
         found = ray.get(ray_task(audit_trial).options(**options).remote(cell, sweep.config.objective))
     looks = [seen(StepReport(step, config.stop.max_steps, values)) for step, values in read_steps(cell.folder)]
@@ -67,7 +67,7 @@ def run_trial(drawn: dict[str, Any], sweep: Sweep) -> None:
 
 
 def audit_trial(cell: Cell, objective: str) -> dict[str, float]:
-    """Figures of a trial whose model is there; its audit is written, or found."""
+    """Return the figures of a trial whose model exists. The audit is written, or reused."""
     plan, unlearned = cell.plan, cell.folder / "unlearned"
     report = cell.outcome
     if isinstance(report, Failure):

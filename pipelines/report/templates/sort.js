@@ -1,4 +1,4 @@
-// A click on a heading sorts its column, a second one the other way; everything is unfolded for print.
+// A click on a heading sorts by its column; a second click reverses the order. All details are opened for printing.
 for (const table of document.querySelectorAll("table.sortable")) {
   for (const heading of table.tHead.rows[0].cells) {
     const button = document.createElement("button");
