@@ -86,10 +86,10 @@ def submit(
 ) -> None:
     """Run a command on a Ray cluster. The exit status is that of the job. Ctrl-C leaves the job running.
 
-    E.g. `cu submit --address http://HEAD:8265 --root s3://bucket -- unlearn CONFIG key=value`. The files that git tracks
-    in the current folder are sent, and those that the command names. The command starts on the head. Options that are
-    not given are read from RAY_API_SERVER_ADDRESS, RAY_AUTH_TOKEN_PATH and CU_ROOT, then from cluster.yaml in the
-    current folder.
+    E.g. `cu submit --address http://HEAD:8265 --root s3://bucket -- unlearn CONFIG key=value`. The files that git
+    tracks in the current folder are sent, and those that the command names. The command starts on the head. Options
+    that are not given are read from RAY_API_SERVER_ADDRESS, RAY_AUTH_TOKEN_PATH and CU_ROOT, then from cluster.yaml in
+    the current folder.
     """
     from pipelines.cluster.address import read_cluster
     from pipelines.cluster.jobs import check_secrets, connect
