@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
-import os
-import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,8 +16,8 @@ from cu_core.data.ranges import ranges_of
 from cu_core.data.sample_ids import OWN_ID, repeated
 from cu_core.data.schema import MANIFEST, Manifest, ShardInfo, Split, write_manifest
 from cu_core.errors import DataError
-from cu_core.files import file_sha256
-from cu_core.storage import fetched, publish, shown
+from cu_core.files import file_sha256, new_folder
+from cu_core.storage import fetched, shown
 
 SHARD_ROWS = 8192
 SHARD_BYTES = 2**30
@@ -88,23 +85,13 @@ def new_data_folder(out: Path) -> Iterator[Path]:
         DataError: ``out`` exists, or another process made it meanwhile.
     """
     refuse_existing(out)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    partial = out.with_name(f".{out.name}.{os.getpid()}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir()
     try:
-        yield partial
-        try:
-            partial.rename(out)
-        except OSError as error:
-            if error.errno not in (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR):
-                raise
-            raise DataError(
-                f"{shown(out)} was made by another process meanwhile; its data stays, that of this one is deleted."
-            ) from error
-        publish(out)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        with new_folder(out) as partial:
+            yield partial
+    except FileExistsError as error:
+        raise DataError(
+            f"{shown(out)} was made by another process meanwhile; its data stays, that of this one is deleted."
+        ) from error
 
 
 class _PixelMoments:

@@ -6,21 +6,33 @@ import argparse
 import sys
 from collections.abc import Callable, Mapping
 
-from tests.hostile import fuzz_images, fuzz_shards
+from tests.hostile import fuzz_images, fuzz_requests, fuzz_settings, fuzz_shards, fuzz_weights
 
 Target = Callable[[float, int], list[str]]
 """Seconds and seed to the faults found, one line each."""
 
 
-def _shards(seconds: float, seed: int) -> list[str]:
-    try:
-        print(f"shards: {fuzz_shards.run(seconds, seed)} inputs")
-    except AssertionError as error:
-        return [str(error)]
-    return []
+def _until_a_fault(name: str, run: Callable[[float, int], int]) -> Target:
+    def target(seconds: float, seed: int) -> list[str]:
+        try:
+            print(f"{name}: {run(seconds, seed)} inputs")
+        except AssertionError as error:
+            return [str(error)]
+        return []
+
+    return target
 
 
-TARGETS: Mapping[str, Target] = {"images": fuzz_images.fuzz, "shards": _shards}
+ONE_BY_ONE: Mapping[str, Callable[[float, int], int]] = {
+    "shards": fuzz_shards.run,
+    "settings": fuzz_settings.run,
+    "requests": fuzz_requests.run,
+    "weights": fuzz_weights.run,
+}
+TARGETS: Mapping[str, Target] = {
+    "images": fuzz_images.fuzz,
+    **{name: _until_a_fault(name, run) for name, run in ONE_BY_ONE.items()},
+}
 
 
 def main() -> int:
