@@ -30,12 +30,12 @@ from cu_core.data.shard_reader import ShardReader
 from cu_core.data.shard_writer import write_shards
 from cu_core.dist import seed_everything
 from cu_core.errors import UserError
+from cu_core.evidence import Evidence, claim_of
 from cu_core.methods.finetune import FineTune
 from cu_core.models.batch_norm import set_batch_norm
 from cu_core.models.classifier import Classifier, JointForward
 from cu_core.models.memory_format import choose_memory_format
 from cu_core.models.preprocess import Preprocess
-from cu_core.run_audit import Evidence, claim_of
 from cu_core.salts import Salt
 from cu_core.types import StepReport
 from cu_core.unlearn.loop import Loop, LoopResult, frozen, run_loop

@@ -29,7 +29,7 @@ CODE: Mapping[Product, Code] = {
     "trained": Code("cu_core.run", ("cu_core.unlearn.stopping",)),  # no stop rule ends a training
     "unlearned": Code("cu_core.run"),
     "figures": Code(
-        "cu_core.run_audit",
+        "cu_core.evidence",
         ("cu_core.unlearn.stopping", "cu_core.audit.verdict", "cu_core.audit.oracle_gap", "cu_core.audit.proxy"),
     ),
     "report": Code("cu_core.run_audit", ("cu_core.unlearn.stopping",)),

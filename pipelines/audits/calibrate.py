@@ -24,9 +24,10 @@ from cu_core.audit.limits import Limits
 from cu_core.audit.verdict import FEWEST_ORACLES, Rule, Word, judge
 from cu_core.config import RunConfig
 from cu_core.errors import ConfigError
+from cu_core.evidence import Evidence, gather
 from cu_core.files import write_text
 from cu_core.metrics.accuracy import wilson_interval
-from cu_core.run_audit import LIMITS, Evidence, gather, limits_file
+from cu_core.run_audit import LIMITS, limits_file
 from cu_core.storage import fetched
 from cu_core.stored import read_stored
 from pipelines.audits.calibrate_models import Amounts, Sort, check_amounts, make_models

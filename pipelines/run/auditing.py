@@ -12,8 +12,9 @@ import ray
 
 from cu_core.audit.report import AuditReport
 from cu_core.environment import say
+from cu_core.evidence import measure_alone
 from cu_core.files import atomic_file, for_owner
-from cu_core.run_audit import ELSEWHERE, measure_alone, run_audit
+from cu_core.run_audit import ELSEWHERE, run_audit
 from pipelines.cluster.board import ray_board
 from pipelines.console import bars
 from pipelines.run.plan import Plan

@@ -5,28 +5,20 @@ from __future__ import annotations
 import contextlib
 import functools
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import ray
-import torch
 
-from cu_core.checkpoint import TrainState, load_state, save_state
+from cu_core.checkpoint import TrainState
 from cu_core.config import RunConfig
-from cu_core.dist import rank
 from cu_core.run import Hooks, import_original, run_train
-from cu_core.storage import remove
 from pipelines.cluster.board import board_step, ray_board
-from pipelines.cluster.session import ray_session, resources
+from pipelines.cluster.session import ray_session
 from pipelines.console import bars, console
 from pipelines.run.checkpoints import Checkpoints
-from pipelines.run.folder import RunFolder
 from pipelines.run.plan import TrainJob, make_plan
-from pipelines.run.ray_train import Preemption, Report, train_workers
 from pipelines.run.task_options import OnStep, bar_step, both, device_of, ray_task, task_options
 from pipelines.tracking.prometheus import StepMetrics
 
@@ -46,7 +38,7 @@ def _train(config: RunConfig, job: TrainJob, on_step: OnStep) -> None:
     key = job.folder.name
     say = functools.partial(print, f"{job.label}:", file=sys.stderr)
     kept = Checkpoints(config.store / "training" / key, key, say)
-    due = _every(TRAINING_PAUSE) if config.workers.checkpoint_every else lambda: False
+    due = every(TRAINING_PAUSE) if config.workers.checkpoint_every else lambda: False
 
     def save(state: TrainState) -> None:
         try:
@@ -59,7 +51,7 @@ def _train(config: RunConfig, job: TrainJob, on_step: OnStep) -> None:
     kept.clear()
 
 
-def _every(seconds: float) -> Callable[[], bool]:
+def every(seconds: float) -> Callable[[], bool]:
     """Whether so long has passed since it was last true."""
     last = time.monotonic()
 
@@ -71,55 +63,6 @@ def _every(seconds: float) -> Callable[[], bool]:
         return True
 
     return due
-
-
-@dataclass(frozen=True)
-class TrainWorkerJob:
-    """What every Ray Train worker gets that trains an original or an oracle together with others."""
-
-    config: RunConfig
-    job: TrainJob
-    board: Any
-    label: str
-
-    def __call__(self, device: torch.device, wrap: Any, report: Report, checkpoint: Path | None) -> None:
-        key = self.job.folder.name
-        preempted, due = Preemption(), _every(TRAINING_PAUSE)
-
-        def save(state: TrainState) -> None:
-            if rank() != 0:
-                report({"step": state.step}, None)
-                return
-            with tempfile.TemporaryDirectory() as place:
-                save_state(Path(place) / "state", state, key)
-                report({"step": state.step}, Path(place) / "state")
-
-        seen = StepMetrics(key)
-        hooks = Hooks(
-            device=device,
-            wrap=wrap,
-            save=save,
-            on_step=both(board_step(self.board, self.label), seen) if rank() == 0 else seen,
-            latest=lambda: load_state(checkpoint, key) if checkpoint else None,
-            wants_checkpoint=lambda: any([preempted(), rank() == 0 and due()]),
-        )
-        run_train(self.config, self.job.folder, hooks, forget_file=self.job.forget_file, number=self.job.number)
-
-
-@ray_task
-def _train_together(config: RunConfig, job: TrainJob, board: Any, label: str, after: Any) -> None:
-    """Drive one training by several workers, which take the resources; it waits for ``after``."""
-    folder = RunFolder(config.store / "training" / job.folder.name)
-    folder.path.mkdir(parents=True, exist_ok=True)
-    train_workers(TrainWorkerJob(config, job, board, label), config.while_training, folder)
-    remove(folder.path)
-
-
-def _at_once(config: RunConfig) -> int:
-    """How many trainings by several workers the cluster holds side by side."""
-    workers, have = config.while_training.workers, resources()
-    places = have["GPU"] if workers.gpu else have["CPU"] / workers.cpus
-    return max(1, int(places // workers.count))
 
 
 @ray_task
@@ -160,10 +103,9 @@ def start_training(jobs: Sequence[tuple[RunConfig, TrainJob]], board: Any, memor
         label = job.label if labels.count(job.label) == 1 else f"{job.label} ({job.folder.name[:5]})"
         if config.train.workers.count == 1:
             return _train_task.options(**task_options(config), memory=memory).remote(config, job, board, label)
-        # It takes nothing itself: its workers do, and one that waits for theirs must not hold some of them.
-        after = together[-_at_once(config)] if len(together) >= _at_once(config) else None
-        options = {"num_cpus": 0, "max_retries": config.workers.max_failures}
-        together.append(_train_together.options(**options).remote(config, job, board, label, after))
+        from pipelines.run.training_together import start_together  # imports Ray Train: seconds for every task
+
+        together.append(start_together(config, job, board, label, together))
         return together[-1]
 
     together: list[Any] = []

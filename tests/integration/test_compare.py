@@ -58,7 +58,7 @@ def write_comparison(folder: Path, digits: Path, **parts: Any) -> Path:
             "contrastive": {"search": {"optimizer.lr": RATES, "method.lambda_ul": {"loguniform": [0.1, 1.0]}}},
             "push_and_pull": {"set": {"preset": "paper"}, "published": True},
             "random_label": {"search": {"optimizer.lr": RATES}},
-            "gradient_ascent": {"set": {"optimizer": {"lr": 1e30}}, "published": True},
+            "gradient_ascent": {"set": {"optimizer": {"lr": 1e9}}, "published": True},
             "logit_mask": {},
         },
         **parts,

@@ -15,8 +15,8 @@ from cu_core.config import RunConfig
 from cu_core.config_io import as_plain, config_from, split_internal
 from cu_core.data.schema import read_manifest, write_manifest
 from cu_core.data.shard_reader import ShardReader
+from cu_core.evidence import gather
 from cu_core.run import Hooks, import_original, load_model, open_reader, open_split, run_train, run_unlearn
-from cu_core.run_audit import gather
 from cu_core.yaml_io import overridden
 from tests.conftest import small
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from pydantic import TypeAdapter
 
-from cu_core import run_audit
+from cu_core import evidence
 from cu_core.audit.answers import Answers
 from cu_core.audit.report import ModelFigures
 from cu_core.config import RunConfig
@@ -106,15 +106,15 @@ def test_figures_that_are_damaged_are_computed_again(tmp_path: Path, monkeypatch
         "say": said.append, "audit_alone": lambda subject: alone, "answers_of": lambda subject: found,
         "per_class_test_accuracy": lambda subject: {}, "digests_of": lambda other: (),
     }.items():  # fmt: skip
-        monkeypatch.setattr(run_audit, name, value)
+        monkeypatch.setattr(evidence, name, value)
     config = RunConfig(storage=str(tmp_path))
     split = SimpleNamespace(halve=False, forget=SimpleNamespace(kind="class", digest="d"))
     meta = {"files": {}, "preprocess": {}}
     for _ in range(2):
-        run_audit._figures(config, SimpleNamespace(split=split), meta)  # type: ignore[arg-type]
+        evidence.figures_of(config, SimpleNamespace(split=split), meta)  # type: ignore[arg-type]
     assert said == []
     (kept,) = (tmp_path / "audits").glob("*.json")
     kept.write_text("[]")
-    run_audit._figures(config, SimpleNamespace(split=split), meta)  # type: ignore[arg-type]
+    evidence.figures_of(config, SimpleNamespace(split=split), meta)  # type: ignore[arg-type]
     assert f"{kept} is damaged" in said[0]
     assert kept.read_text() != "[]"

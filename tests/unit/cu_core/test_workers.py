@@ -11,7 +11,7 @@ from cu_core.workers import WorkersConfig
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"count": 0}, "count, models_per_gpu and rows_at_once must be at least 1"),
+        ({"count": 0}, "count must be at least 1 and cpus more than 0, got 0 and 1"),
         ({"rows_at_once": 0}, "rows_at_once must be at least 1"),
         ({"cpus": 0}, "cpus more than 0"),
         ({"max_failures": -1}, "max_failures not negative"),

@@ -13,7 +13,7 @@ from cu_core.audit.output_distance import output_distance
 from cu_core.audit.report import ModelFigures
 from cu_core.audit.subject import AuditConfig
 from cu_core.audit.table import Claim
-from cu_core.run_audit import Evidence
+from cu_core.evidence import Evidence
 
 
 def answers(classes: list[int], num_classes: int = 5) -> Answers:

@@ -1,0 +1,159 @@
+"""Figures and answers of several models, each audited alone and stored by digest."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import TypeAdapter
+
+from cu_core.audit.answers import Answers, answers_of
+from cu_core.audit.oracle_gap import Figures
+from cu_core.audit.relearning import relearning
+from cu_core.audit.report import ModelFigures, per_class_test_accuracy
+from cu_core.audit.subject import AuditConfig, Subject
+from cu_core.audit.table import Claim, audit_against, audit_alone, audits_of
+from cu_core.audit.zero_shot import digests_of
+from cu_core.checkpoint import read_meta
+from cu_core.config import RunConfig
+from cu_core.data.forget_split import ForgetSplit
+from cu_core.environment import environment, say, tell_other
+from cu_core.errors import DamagedFile
+from cu_core.files import write_text
+from cu_core.run import fresh_model, load_model, made_elsewhere, open_reader, open_split
+from cu_core.salts import Salt
+from cu_core.storage import fetched, shown
+from cu_core.stored import read_stored
+
+
+@dataclass(frozen=True)
+class Kept:
+    """Figures of one model alone, as they are stored."""
+
+    figures: ModelFigures
+    environment: Mapping[str, str]
+
+
+KEPT = TypeAdapter(Kept)
+AGAIN = "delete it, and it is made again"
+
+
+def figures_of(config: RunConfig, subject: Subject, meta: Mapping[str, Any]) -> tuple[ModelFigures, Answers, str]:
+    """Return the figures and answers of one model alone, and a line if another environment made them.
+
+    They are stored, so the original and the oracles are audited once per request.
+    """
+    halved = subject.split.halve and subject.split.forget.kind == "sample"
+    model = [meta["files"], meta["preprocess"], halved, *digests_of(config.audit.other_data)]
+    kept = config.store / "audits" / f"{config.figures_key(model, subject.split.forget.digest)}.json"
+    kept_answers, here = kept.with_suffix(".npz"), environment(config.workers.device)
+    if fetched(kept) and fetched(kept_answers):
+        try:
+            found, answers = read_stored(kept, KEPT, AGAIN), Answers.load(kept_answers)
+            return found.figures, answers, tell_other(shown(kept), found.environment, here)
+        except DamagedFile as error:
+            say(f"{error} The figures are computed again.")
+    alone, answers = audit_alone(subject), answers_of(subject)
+    figures = ModelFigures(alone.metrics, per_class_test_accuracy(subject), alone.curves)
+    answers.save(kept_answers)
+    write_text(kept, KEPT.dump_json(Kept(figures, here)).decode())
+    return figures, answers, ""
+
+
+def untrained_curves(config: RunConfig, split: ForgetSplit, device: torch.device) -> Mapping[str, Sequence[float]]:
+    """Return how fast a random initialisation learns what the audited models relearn."""
+    if "relearning" not in audits_of(split.forget.kind, config.audit):
+        return {}
+    kept = config.store / "audits" / f"untrained-{config.figures_key('untrained', split.forget.digest)}.json"
+    curves = TypeAdapter(dict[str, list[float]])
+    if not fetched(kept):
+        model = fresh_model(config, split.reader, config.seed + Salt.UNTRAINED_FIGURES).to(device)
+        found = relearning(Subject(model, split, config.audit, config.seed))
+        write_text(kept, curves.dump_json({k: list(v) for k, v in found.curves.items()}).decode())
+    return read_stored(kept, curves, AGAIN)
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Figures and answers of several models, by role, on the rows of one request; the original is one of them."""
+
+    claim: Claim
+    config: AuditConfig
+    alone: Mapping[str, ModelFigures]
+    answers: Mapping[str, Answers]
+    elsewhere: Sequence[str] = ()
+    """Lines about models and figures that another environment made."""
+
+    def figures(self, role: str, references: Sequence[str]) -> Figures:
+        """Return all metrics of one model; distances are to ``references`` other than itself."""
+        others = [self.answers[r] for r in references if r != role]
+        kind, original = self.claim.kind, self.answers["original"]
+        return {**self.alone[role].metrics, **audit_against(kind, self.config, self.answers[role], others, original)}
+
+    def without(self, oracles: Sequence[str]) -> Callable[[int], list[Figures]]:
+        """Return a function for the held-out control.
+
+        It returns the figures of all oracles but one, none of them compared with that one.
+        """
+
+        def others(number: int) -> list[Figures]:
+            rest = [o for i, o in enumerate(oracles) if i != number]
+            return [self.figures(o, rest) for o in rest]
+
+        return others
+
+
+def gather(
+    config: RunConfig,
+    split: ForgetSplit,
+    folders: Mapping[str, Path],
+    device: torch.device,
+    progress: Callable[[str], None] = lambda role: None,
+    keep: Callable[[str, Subject], None] = lambda role, subject: None,
+) -> Evidence:
+    """Audit every model alone.
+
+    Args:
+        config: Configuration of the run.
+        split: The sets of the run.
+        folders: Role -> folder of the model.
+        device: Device of the models.
+        progress: Called with the role before each model.
+        keep: Called with the role and each model's predictions.
+
+    Returns:
+        Figures and answers of all models.
+    """
+    alone: dict[str, ModelFigures] = {}
+    answers: dict[str, Answers] = {}
+    elsewhere = []
+    for role, folder in folders.items():
+        progress(role)
+        subject = Subject(load_model(config, split.reader, folder).to(device), split, config.audit, config.seed)
+        alone[role], answers[role], told = figures_of(config, subject, read_meta(folder))
+        elsewhere += [line for line in (made_elsewhere(config, folder), told) if line]
+        keep(role, subject)
+    return Evidence(claim_of(config, split), config.audit, alone, answers, elsewhere)
+
+
+def measure_alone(config: RunConfig, forget_file: Path, folder: Path, device: torch.device) -> None:
+    """Audit one model alone and store its figures, which ``run_audit`` with the same settings then finds.
+
+    Args:
+        config: Configuration of the run.
+        forget_file: File of the forget set.
+        folder: Folder of the model.
+        device: Device of the model.
+    """
+    split = open_split(config, open_reader(config), forget_file)
+    subject = Subject(load_model(config, split.reader, folder).to(device), split, config.audit, config.seed)
+    figures_of(config, subject, read_meta(folder))
+
+
+def claim_of(config: RunConfig, split: ForgetSplit) -> Claim:
+    """Describe what the verdict is about."""
+    forget = split.forget
+    return Claim(forget.kind, forget.classes, config.model.reads_captions, split.reader.manifest.num_classes > 1)
