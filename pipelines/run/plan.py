@@ -146,6 +146,19 @@ def _absolute_start(config: RunConfig) -> str | None:
     return str(Path(config.model.start).resolve()) if config.model.start else None
 
 
+def _check_sets(split: ForgetSplit) -> None:
+    """Raises: ConfigError if a set that decides or is reported is empty, of each forgotten class too."""
+    needed = {"stop set": len(split.stop_retain), "test set": len(split.retain_test)}
+    names = split.reader.manifest.class_names
+    for set_name, rows in {"stop set": split.stop_forget, "test set": split.forget_test}.items():
+        labels = split.reader.labels(rows.split, rows.rows)
+        for label in split.forget.classes:
+            needed[f"{set_name} of the forgotten class {names[label]!r}"] = int((labels == label).sum())
+    for name, count in needed.items():
+        if not count:
+            raise ConfigError(f"the {name} is empty; pack the data with larger --val-frac and --test-frac.")
+
+
 def make_plan(config: RunConfig) -> Plan:
     """Resolve data, request, models and places; writes only the request file.
 
@@ -171,16 +184,7 @@ def make_plan(config: RunConfig) -> Plan:
     )
     plan = Plan(config, reader.manifest, forget, file, original, oracles)
     plan.__dict__["reader"] = reader  # is open already
-    split = plan.split
-    needed = {"stop set": split.stop_retain, "test set": split.retain_test}
-    if forget.kind == "class":
-        needed |= {
-            "stop set (forgotten class)": split.stop_forget,
-            "test set (forgotten class)": split.forget_test,
-        }
-    for name, rows in needed.items():
-        if not len(rows):
-            raise ConfigError(f"the {name} is empty; pack the data with larger --val-frac and --test-frac.")
+    _check_sets(plan.split)
     for job in (original, *oracles):
         if job.done:
             made_elsewhere(config, job.folder)

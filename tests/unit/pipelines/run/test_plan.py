@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from cu_core.data.forget_split import RowSet
 from cu_core.data.set_hashes import told_sets
 from cu_core.errors import ConfigError
 from pipelines.run import plan as plans
@@ -45,3 +46,16 @@ def test_what_a_request_leaves_undecided_is_told(digits: Path, tmp_path: Path) -
 def test_a_run_that_asks_for_terabytes_is_refused_before_a_model_is_made(digits: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="model: needs .* GiB of memory at least"):
         make_plan(small(digits, tmp_path, model={"name": "resnet18", "width": 65536}))
+
+
+@pytest.mark.parametrize("classes", [[3], [5, 3]])
+def test_each_forgotten_class_needs_rows_that_were_not_trained_on(
+    classes: list[int], tmp_path: Path, digits: Path
+) -> None:
+    """Without rows of class 3 nothing would decide when it is forgotten."""
+    plan = make_plan(small(digits, tmp_path, request={"kind": "by_class", "classes": classes}))
+    split = plan.split
+    keep = split.reader.labels(split.stop_forget.split, split.stop_forget.rows) != 3
+    split.__dict__["stop_forget"] = RowSet(split.stop_forget.split, split.stop_forget.rows[keep])
+    with pytest.raises(ConfigError, match="the stop set of the forgotten class '3' is empty"):
+        plans._check_sets(split)
