@@ -11,9 +11,8 @@ from typing import Any
 import pytest
 import yaml
 from mlflow.tracking import MlflowClient
-from pydantic import TypeAdapter
 
-from cu_core.config import RunConfig
+from cu_core.config_io import dump_config
 from cu_core.unlearn.loop import Loop
 from pipelines.cli import main as cli
 from pipelines.run import unlearning
@@ -23,9 +22,8 @@ from tests.conftest import pack_quietly, small
 
 @pytest.fixture
 def config_file(digits: Path, storage: Path, tmp_path: Path) -> Path:
-    plain = TypeAdapter(RunConfig).dump_python(small(digits, storage, workers={"checkpoint_every": 4}), mode="json")
     path = tmp_path / "run.yaml"
-    path.write_text(yaml.safe_dump(plain))
+    path.write_text(dump_config(small(digits, storage, workers={"checkpoint_every": 4})))
     return path
 
 

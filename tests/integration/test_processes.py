@@ -13,10 +13,8 @@ from typing import Any
 
 import psutil
 import pytest
-import yaml
-from pydantic import TypeAdapter
 
-from cu_core.config import RunConfig
+from cu_core.config_io import dump_config
 from tests.conftest import small
 
 CU = [sys.executable, "-m", "pipelines.cli.entry"]
@@ -28,9 +26,10 @@ def write_config(path: Path, digits: Path, storage: Path, **parts: Any) -> Path:
         storage,
         batches={"forget_batch": 16, "retain_batch": 16},
         stop={"max_steps": 200, "check_every": 50, "further_steps": 200},
+        audit={"oracles": 1, "audits": ["accuracy", "membership"]},
         **parts,
     )
-    path.write_text(yaml.safe_dump(TypeAdapter(RunConfig).dump_python(config, mode="json")))
+    path.write_text(dump_config(config))
     return path
 
 

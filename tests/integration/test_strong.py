@@ -12,11 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
-from pydantic import TypeAdapter
 
 from cu_core.audit.explain_strong import STRONG
-from cu_core.config import RunConfig
+from cu_core.config_io import dump_config
 from tests.conftest import small
 
 CU = [sys.executable, "-m", "pipelines.cli.entry"]
@@ -36,7 +34,7 @@ def write_config(place: Path, digits: Path, request: dict[str, Any] = SAMPLES, o
         audit={"oracles": oracles, "rebound_steps": 3, "relearn_steps": 2},
     )
     path = place / "run.yaml"
-    path.write_text(yaml.safe_dump(TypeAdapter(RunConfig).dump_python(config, mode="json")))
+    path.write_text(dump_config(config))
     return path
 
 

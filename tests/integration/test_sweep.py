@@ -29,7 +29,7 @@ def write_sweep(folder: Path, digits: Path, workers: int = 1, **parts: Any) -> P
         "train": {"epochs": 2, "batch": 64, "optimizer": {"lr": 0.05}},
         "stop": {"max_steps": 12, "check_every": 3, "further_steps": 9},
         "workers": {"count": workers},
-        "audit": {"oracles": 1, "rebound_steps": 3, "max_rows": 200},
+        "audit": {"oracles": 1, "audits": ["accuracy", "membership", "rebound"], "rebound_steps": 3, "max_rows": 200},
     }
     (folder / "base.yaml").write_text(yaml.safe_dump(base))
     sweep = {

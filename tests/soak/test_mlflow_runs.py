@@ -9,11 +9,9 @@ import time
 from pathlib import Path
 
 import pytest
-import yaml
 from mlflow.tracking import MlflowClient
-from pydantic import TypeAdapter
 
-from cu_core.config import RunConfig
+from cu_core.config_io import dump_config
 from tests.conftest import small
 from tests.integration.test_mlflow_server import USER, Server, database, server  # noqa: F401 (fixtures)
 from tests.integration.test_mlflow_server import pytestmark as needs
@@ -39,7 +37,7 @@ def test_nothing_is_lost(
         optimizer={"lr": 0.001},
     )
     file = tmp_path / "run.yaml"
-    file.write_text(yaml.safe_dump(TypeAdapter(RunConfig).dump_python(config, mode="json")))
+    file.write_text(dump_config(config))
     cu = [sys.executable, "-m", "pipelines.cli.entry"]
     subprocess.run([*cu, "train", file, "--oracles", "--local"], check=True)
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
