@@ -12,6 +12,7 @@ from pathlib import Path
 
 from rich.table import Table
 
+from cu_core.errors import ConfigError
 from cu_core.files import write_text
 from pipelines.console import console
 from pipelines.report.markdown import check_out, markdown_table
@@ -64,8 +65,14 @@ def measure_starts(tree: Path, times: int) -> list[Start]:
 
 
 def run_starts(trees: Sequence[Path], times: int, out: Path | None) -> None:
-    """Measure this checkout, or ``trees`` one after the other, and print a table."""
+    """Measure this checkout, or ``trees`` one after the other, and print a table.
+
+    Raises: ConfigError for a folder that is no checkout, of which failing processes would be measured.
+    """
     check_out(out)
+    for tree in trees:
+        if not (tree / "pipelines").is_dir():
+            raise ConfigError(f"--tree {tree} is no checkout of this program: it has no folder pipelines.")
     own = Path(__file__).parents[2]
     found = {tree: measure_starts(tree.resolve(), times) for tree in trees or [own]}
     rows = [
