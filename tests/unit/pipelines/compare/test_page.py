@@ -9,8 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from cu_core.config import RunConfig
-from pipelines.compare.digests import check_unmixed, settings_digest
+from pipelines.compare.digests import settings_digest
 from pipelines.compare.page import all_tables, write_files
 from pipelines.compare.run import ComparisonResult
 from pipelines.compare.search import Search, SearchTrial
@@ -130,32 +129,3 @@ def test_a_page_records_the_digest_of_each_methods_settings(finished: Comparison
     digest = settings_digest(finished.comparison, "scrub")
     assert f"; settings {digest}" in (tmp_path / "table.md").read_text()
     assert json.loads((tmp_path / "comparison.json").read_text())["settings"]["scrub"] == digest
-
-
-def test_another_default_is_another_digest(finished: ComparisonResult, monkeypatch: pytest.MonkeyPatch) -> None:
-    before = {label: settings_digest(finished.comparison, label) for label in ("finetune", "scrub")}
-    monkeypatch.setitem(__import__("cu_core.presets").presets.METHOD_LR["class"], "scrub", 0.5)
-    after = {label: settings_digest(finished.comparison, label) for label in ("finetune", "scrub")}
-    assert before["finetune"] == after["finetune"]
-    assert before["scrub"] != after["scrub"]
-
-
-def test_cells_of_two_settings_do_not_stand_in_one_page(finished: ComparisonResult, tmp_path: Path) -> None:
-    check_unmixed(finished)
-    result = finished.results[1]
-    config = result.cell.plan.config
-    other = replace(config, optimizer=replace(config.optimizer, lr=0.77))
-    cell = replace(result.cell, plan=replace(result.cell.plan, config=other))
-    mixed = [*finished.results[:1], replace(result, cell=cell, outcome=report(other)), *finished.results[2:]]
-    with pytest.raises(ValueError, match="methods.finetune: .* have different settings"):
-        write_files(replace(finished, results=mixed), "cu compare c.yaml", tmp_path / "page")
-    assert not (tmp_path / "page").exists()
-
-
-def test_a_found_cell_of_a_former_default_is_refused(tmp_path: Path) -> None:
-    def former(config: RunConfig) -> object:
-        return report(replace(config, optimizer=replace(config.optimizer, lr=0.77)))
-
-    made = compared(tmp_path, "{finetune: {}}", {"finetune": former})
-    with pytest.raises(ValueError, match="was made with other settings than it is asked for; remove that folder"):
-        write_files(made, "cu compare c.yaml", tmp_path / "page")

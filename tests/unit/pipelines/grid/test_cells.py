@@ -8,8 +8,6 @@ from cu_core.audit.report import AuditReport
 from cu_core.config import RunConfig
 from cu_core.config_io import as_plain, config_from
 from cu_core.yaml_io import overridden
-from pipelines.audits.memorisation import plan_scoring
-from pipelines.audits.pools import Member
 from pipelines.grid.cells import Cell
 from pipelines.run.plan import make_plan
 from tests.conftest import small
@@ -41,22 +39,3 @@ def test_a_failed_audit_leaves_the_model_to_others(digits: Path, tmp_path: Path)
     assert audited.outcome is None
     base.failures[0].write_text('{"reason": "not finite"}')
     assert audited.outcome is not None
-
-
-def test_pools_and_scores_are_found_by_what_they_depend_on(digits: Path, tmp_path: Path) -> None:
-    config = small(digits, tmp_path)
-
-    def margins(*overrides: str) -> Path:
-        plan = cell(config, *overrides).plan
-        return Member("", plan, plan).margins_file("unlearned")
-
-    base = margins()
-    assert margins("workers.cpus=2") == base
-    for setting in ("seed=1", "audit.max_rows=20", "method.lambda_ce=3", "request.classes=[4]"):
-        assert margins(setting) != base, setting
-
-    def scores(*overrides: str) -> Path:
-        return plan_scoring(cell(config, *overrides).plan.config).file
-
-    assert scores("method.lambda_ce=3") == scores()
-    assert scores("seed=1") != scores() != scores("train.epochs=2")
