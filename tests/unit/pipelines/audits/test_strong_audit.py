@@ -66,20 +66,21 @@ def test_both_pools_are_made_and_their_figures_written(
         given["b"], given["mask"] = pool, mask
         return [FIGURES[0]]
 
+    monkeypatch.setattr(module, "LEAST_MODELS", 2)
     monkeypatch.setattr(module, "run_members", run)
     monkeypatch.setattr(module.strong, "pool_a", pool_a)
     monkeypatch.setattr(module.strong, "pool_b", pool_b)
     config = small(digits, tmp_path / "storage")
-    report = strong_audit(config, 8, tmp_path / "out")
-    assert [m.label for m in made] == [*(f"seed {i}" for i in range(8)), *(f"half {i}" for i in range(8))]
+    report = strong_audit(config, 2, tmp_path / "out")
+    assert [m.label for m in made] == ["seed 0", "seed 1", "half 0", "half 1"]
     told = {
         name: {role: [kept.target.tolist() for kept in margins] for role, margins in given[name].items()}
         for name in ("a", "b")
     }
-    assert told["a"] == {role: [[n, k] for n in range(8)] for k, role in enumerate(("original", "unlearned", "oracle"))}
-    assert told["b"] == {role: [[n, k] for n in range(8, 16)] for k, role in enumerate(("original", "unlearned"))}
-    assert given["mask"].tolist() == module.trained_on(made[8:]).tolist()
-    assert (report.models, report.method, report.targets) == (8, "contrastive", len(module.target_rows(made[0].base)))
+    assert told["a"] == {role: [[n, k] for n in (0, 1)] for k, role in enumerate(("original", "unlearned", "oracle"))}
+    assert told["b"] == {role: [[n, k] for n in (2, 3)] for k, role in enumerate(("original", "unlearned"))}
+    assert given["mask"].tolist() == module.trained_on(made[2:]).tolist()
+    assert (report.models, report.method, report.targets) == (2, "contrastive", len(module.target_rows(made[0].base)))
     assert (report.figures, report.absent) == (FIGURES, {"gaussian": "too few models"})
     assert report.digests["request"] == made[0].base.forget.digest
     written = json.loads((tmp_path / "out" / "strong.json").read_text())
