@@ -33,7 +33,7 @@ def test_the_conclusion_weighs_a_difference_against_its_spread(
 
 def test_a_base_that_diverged_is_a_difference(tmp_path: Path) -> None:
     told = conclusion(result(tmp_path, [trial(0)], [float("inf"), 1.0], [2.0, 3.0]))
-    assert "the settings of base inf" in told
+    assert "the settings of base inf, on 2 runs" in told
     assert "smaller than its spread" not in told
 
 
