@@ -21,7 +21,7 @@ TUNING = (
 )
 RATE = "search: {optimizer.lr: {loguniform: [0.001, 0.1]}}"
 METHODS = (
-    f"{{scrub: {{{RATE}, set: {{batch_norm: per_rank}}}}, salun: {{}}, "
+    f"{{scrub: {{{RATE}, set: {{batch_norm: per_rank}}}}, salun: {{{RATE}}}, "
     "as published: {published: true, set: {method: {name: scrub}}}}"
 )
 
