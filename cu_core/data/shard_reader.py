@@ -6,6 +6,7 @@ import contextlib
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 
 from cu_core.data.checked import check_shard
 from cu_core.data.image_column import to_pixels
-from cu_core.data.images import decode
+from cu_core.data.images import Encoded, decode
 from cu_core.data.opened_shard import check_labels, check_opened, open_shard
 from cu_core.data.order import Rows, hash64
 from cu_core.data.ranges import may_hold
@@ -198,14 +199,26 @@ class ShardReader:
             raise UserError("encoded images need model.image_size, the side in pixels that the model reads.")
         import torch
 
+        size = self.image_size
+
         out = torch.empty((len(rows), self.channels, self.image_size, self.image_size), dtype=torch.uint8)
-        for batch, shard, where, inside in self._parts(split, rows):
-            get = encoded_view(batch.column(self.manifest.column("image")))
-            for position, row in zip(where, inside, strict=True):
-                try:
-                    out[position] = decode(get(int(row)), self.channels, self.image_size)
-                except DataError as error:
-                    raise DataError(f"shard {shard.path}, row {row}: {error}") from error
+
+        def put(position: int, data: Encoded, where: str) -> None:
+            try:
+                out[position] = decode(data, self.channels, size)
+            except DataError as error:
+                raise DataError(f"{where}: {error}") from error
+
+        # As many threads as CPUs were given to this process; each resizes with one.
+        with ThreadPoolExecutor(torch.get_num_threads(), initializer=lambda: torch.set_num_threads(1)) as pool:
+            waiting = []
+            for batch, shard, places, inside in self._parts(split, rows):
+                get = encoded_view(batch.column(self.manifest.column("image")))
+                for position, row in zip(places, inside, strict=True):
+                    where = f"shard {shard.path}, row {row}"
+                    waiting.append((position, pool.submit(put, int(position), get(int(row)), where)))
+            for _, done in sorted(waiting, key=lambda one: one[0]):  # of several that fail, the first row is named
+                done.result()
         return out
 
     def rows_where(self, expression: pc.Expression) -> Rows:

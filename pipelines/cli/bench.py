@@ -50,6 +50,23 @@ def scaling(
 
 
 @app.command()
+def loader(
+    config: Config,
+    overrides: Overrides = None,
+    threads: Annotated[
+        list[int] | None, typer.Option("--threads", help="Number of threads. May be given several times.")
+    ] = None,
+    rows: Annotated[int, typer.Option("--rows", help="Rows that are read, drawn at random.")] = 4096,
+    out: TableOut = None,
+) -> None:
+    """Measure how many rows a second are read and decoded, by number of threads, beside the bare decoder."""
+    settings = settings_of(config, overrides)
+    from pipelines.bench.loader import run_loader
+
+    run_loader(settings, threads or [1, 2, 4], rows, out)
+
+
+@app.command()
 def start(
     tree: Annotated[
         list[Path] | None,
