@@ -37,6 +37,7 @@ class RowBatchNorm(nn.BatchNorm2d):
 
     def forward(self, input: Tensor) -> Tensor:
         """Normalise by the statistics of the mode; fewer than two values use the stored ones."""
+        self._check_input_dim(input)
         shared = world_size() > 1 and self.mode != "per_rank"
         if self.training and (self.first_row is None or (not shared and input.numel() < 2 * input.shape[1])):
             return self._stored(input)
