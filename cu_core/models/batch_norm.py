@@ -62,7 +62,7 @@ class RowBatchNorm(nn.BatchNorm2d):
         if shared:
             sums = sum_with_gradient(sums)
         channels = x.shape[1]
-        if centred.numel() < 2 * channels and float(sums[-1]) < 2:
+        if centred.numel() < 2 * channels and float(sums[-1].detach()) < 2:
             return self._stored(x)
         count = sums[-1].detach()
         shift = sums[:channels] / count
