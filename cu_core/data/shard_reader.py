@@ -125,10 +125,11 @@ class ShardReader:
     def _parts(self, split: Split, rows: Rows) -> Iterator[tuple[pa.RecordBatch, ShardInfo, Rows, Rows]]:
         """Yield (record batch, shard, positions in ``rows``, rows inside the batch) for each batch with a row."""
         chunks, starts = self._index[split]
-        if self._kept is not None and split == "train":
-            rows = self._kept[rows]
-        if len(rows) and (rows.min() < 0 or rows.max() >= starts[-1]):
-            raise UserError(f"row {rows.max()} is outside the {split} split of {starts[-1]} rows.")
+        kept = self._kept if split == "train" else None
+        count = starts[-1] if kept is None else len(kept)
+        if len(outside := rows[(rows < 0) | (rows >= count)]):
+            raise UserError(f"row {outside[0]} is outside the {split} split of {count} rows.")
+        rows = rows if kept is None else kept[rows]
         owner = np.searchsorted(starts, rows, side="right") - 1
         for chunk in np.unique(owner):
             shard, number = chunks[chunk]

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import gzip
+import math
+import struct
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -115,11 +118,11 @@ def _idx(folder: Path, stem: str) -> NDArray[np.uint8]:
         )
     try:
         raw = gzip.decompress(found[0].read_bytes()) if found[0].suffix == ".gz" else found[0].read_bytes()
-    except (gzip.BadGzipFile, EOFError) as error:
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise DataError(f"{found[0]} is damaged: {error}") from error
     rank = raw[3] if len(raw) > 4 and raw[:3] == b"\0\0\x08" else 0
-    shape = np.frombuffer(raw[4 : 4 + 4 * rank], ">i4")
-    if not rank or len(raw) != 4 + 4 * rank + int(shape.prod()):
+    shape = struct.unpack_from(f">{rank}I", raw, 4) if len(raw) >= 4 + 4 * rank else ()
+    if not shape or len(raw) != 4 + 4 * rank + math.prod(shape):
         raise DataError(f"{found[0]} is not a whole idx file of bytes.")
     return np.frombuffer(raw[4 + 4 * rank :], np.uint8).reshape(shape)
 
@@ -130,6 +133,11 @@ def fashion_mnist(argument: str, options: SourceOptions) -> Source:
     parts: dict[Split, tuple[NDArray[np.uint8], NDArray[np.int64]]] = {}
     for split, stem in (("train", "train"), ("test", "t10k")):
         images, labels = _idx(folder, f"{stem}-images-idx3-ubyte"), _idx(folder, f"{stem}-labels-idx1-ubyte")
+        if images.ndim != 3 or labels.shape != images.shape[:1]:
+            raise DataError(
+                f"the {stem} files in {folder} must have images (N, H, W) and one label for each image, have "
+                f"{images.shape} and {labels.shape}."
+            )
         parts["train" if split == "train" else "test"] = (images[:, None], labels.astype(np.int64))
     return _from_arrays("fashion-mnist", FASHION_CLASSES, parts)
 

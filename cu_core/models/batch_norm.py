@@ -37,6 +37,7 @@ class RowBatchNorm(nn.BatchNorm2d):
 
     def forward(self, input: Tensor) -> Tensor:
         """Normalise by the statistics of the mode; fewer than two values use the stored ones."""
+        self._check_input_dim(input)
         shared = world_size() > 1 and self.mode != "per_rank"
         if self.training and (self.first_row is None or (not shared and input.numel() < 2 * input.shape[1])):
             return self._stored(input)
@@ -61,7 +62,7 @@ class RowBatchNorm(nn.BatchNorm2d):
         if shared:
             sums = sum_with_gradient(sums)
         channels = x.shape[1]
-        if centred.numel() < 2 * channels and float(sums[-1]) < 2:
+        if centred.numel() < 2 * channels and float(sums[-1].detach()) < 2:
             return self._stored(x)
         count = sums[-1].detach()
         shift = sums[:channels] / count

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -145,10 +146,15 @@ def _clear(swept: SweepResult) -> bool:
     return len(apart) > 1 and not abs(apart.mean()) < apart.std()
 
 
+def _spread(figures: pd.Series) -> str:
+    """Format the standard deviation, which figures of runs that diverged and of one run do not have."""
+    return f" ± {figures.std():.2f}" if len(figures) > 1 and math.isfinite(figures.mean()) else ""
+
+
 def conclusion(swept: SweepResult) -> str:
     """Describe the result of the search in a sentence."""
     series = {name: pd.Series(values) for name, values in swept.again.items()}
-    told = {n: f"{s.mean():.2f}" + (f" ± {s.std():.2f}" if len(s) > 1 else "") for n, s in series.items()}
+    told = {n: f"{s.mean():.2f}" + _spread(s) for n, s in series.items()}
     figure = "mean gap to the oracle" if swept.figure == "gap" else "proxy"
     count = len(series[WINNER])
     runs = f"on {counted(count, 'run')} that the search did not use"

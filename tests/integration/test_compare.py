@@ -102,7 +102,7 @@ def test_tables_hold_every_method_and_the_controls(undisturbed: tuple[Path, str]
     assert "random_label: default settings; found optimizer.lr=" in markdown
     page = (folder / "report.html").read_text()
     assert "<svg" in page
-    assert "step 2: loss is" in page  # why it diverged
+    assert re.search(r"step \d+: (loss|gradient_norm) is (inf|nan)", page)  # why it diverged
     assert "Traceback" not in printed
     assert "INFO" not in printed
 

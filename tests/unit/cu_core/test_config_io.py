@@ -86,46 +86,6 @@ def test_yaml_is_loaded_safely(tmp_path: Path) -> None:
     assert yaml.safe_load("1e-4") == "1e-4"  # what pydantic turns into a number
 
 
-@pytest.mark.parametrize(
-    ("override", "message"),
-    [
-        ("trainable.towers=both", "spreads an image tower that trains"),
-        ("trainable.tune=lora", "spreads an image tower that trains"),
-        ("method.name=salun", "salun looks at weights one by one"),
-        ("method.name=null_space", "null_space looks at weights one by one"),
-        ("workers.rows_at_once=8", "shard and rows_at_once cannot be had together"),
-    ],
-)
-def test_weights_that_cannot_be_spread(override: str, message: str) -> None:
-    spread = ["model.name=open_clip:ViT-B-32", "workers.count=2", "workers.shard=true"]
-    assert load_config(None, spread).workers.shard
-    with pytest.raises(ConfigError, match=message):
-        load_config(None, [*spread, override])
-
-
-def test_names_of_an_audited_file_do_not_change_what_is_trained(tmp_path: Path) -> None:
-    mapped = ['model.key_map={"module.": ""}']
-    assert load_config(None, mapped).original_key("d") == load_config(None).original_key("d")
-    assert load_config(None, mapped).oracle_key("d", "f", 0) == load_config(None).oracle_key("d", "f", 0)
-    (tmp_path / "start.pt").write_bytes(b"1")
-    begun = ["model.name=open_clip:ViT-B-32", f"model.start={tmp_path / 'start.pt'}"]
-    assert load_config(None, [*begun, *mapped]).original_key("d") != load_config(None, begun).original_key("d")
-
-
-def test_a_pool_of_shards_changes_the_result_and_not_what_is_trained_on_all_rows() -> None:
-    whole, some = load_config(None), load_config(None, ["data.retain_shards=3"])
-    assert some.result_digest("d", "f") != whole.result_digest("d", "f")
-    assert some.original_key("d") == whole.original_key("d")
-    assert some.oracle_key("d", "f", 1) == whole.oracle_key("d", "f", 1)
-
-
-@pytest.mark.parametrize("short", ["stop.max_steps=4", "method.name=logit_mask"])
-def test_a_trace_needs_its_steps(short: str) -> None:
-    assert load_config(None, ["workers.profile=true"]).workers.profile
-    with pytest.raises(ConfigError, match="workers.profile traces steps 3 to 5"):
-        load_config(None, ["workers.profile=true", short])
-
-
 def test_what_another_result_comes_from() -> None:
     one, other = load_config(None, []), load_config(None, ["method.name=scrub", "seed=3", "workers.count=2", "name=x"])
     found = differences(one.of_the_result(), other.of_the_result())

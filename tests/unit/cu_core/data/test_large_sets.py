@@ -17,8 +17,6 @@ from hypothesis import strategies as st
 from cu_core.data.forget_split import MEASURED_SHARDS, ForgetSplit, RowLimits
 from cu_core.data.loader import Batches, UnlearnStream
 from cu_core.data.order import hash64
-from cu_core.data.predicate import parse_predicate
-from cu_core.data.ranges import ranges_of
 from cu_core.data.requests import ByClass, ByIds, ByPredicate, ForgetRequest, resolve_request
 from cu_core.data.retain_pool import two_pools
 from cu_core.data.schema import Manifest, ShardInfo, write_manifest
@@ -85,19 +83,6 @@ def test_a_manifest_without_ranges_gives_the_same_rows_and_digest(packed: Path) 
     reader = ShardReader(packed)
     np.testing.assert_array_equal(resolve_request(request, reader).rows, rows)
     assert len(opened(reader)) == SHARDS
-
-
-def test_columns_that_have_no_range() -> None:
-    batch = pa.record_batch({
-        "whole": [3, 1, 2],
-        "gap": [1, None, 3],
-        "nan": [1.0, float("nan"), 2.0],
-        "long": ["x", "y" * 65, "z"],
-        "short": ["b", "a", "c"],
-        "list": [[1], [2], [3]],
-    })  # fmt: skip
-    assert ranges_of([batch]) == {"whole": (1, 3), "short": ("a", "c")}
-    assert ranges_of([batch.slice(0, 0)]) == {}
 
 
 @given(
@@ -191,32 +176,3 @@ def test_a_manifest_survives_its_file(packed: Path) -> None:
     assert manifest.split_shards("train")[1].ranges["source"] == ("s0", "s6")
     written = json.loads((packed / "manifest.json").read_text())
     assert written == json.loads(json.dumps(dataclasses.asdict(manifest))) | {"half": None}
-
-
-@pytest.mark.parametrize(
-    "kind", [pa.int8(), pa.int64(), pa.uint8(), pa.uint64(), pa.float16(), pa.float32(), pa.float64(), pa.string()]
-)
-def test_ranges_pass_over_no_row(kind: pa.DataType, tmp_path: Path) -> None:
-    """With and without them a request finds the same, whatever the type of its column."""
-    values = [3, 7, 20, 40] if pa.types.is_integer(kind) else [0.1, 0.2, 0.3, 0.7]
-    ids = np.arange(40)
-    column = pa.array([values[i // 10] for i in ids]).cast(kind)
-    folder = tmp_path / "set"
-    with ShardWriter(folder, "set", ["a", "b"], "test", shard_rows=10) as writer:
-        for split in ("train", "val", "test"):
-            images = np.zeros((40, 1, 8, 8), np.uint8)
-            writer.add(Chunk(split, images, ids % 2, ids, pa.table({"value": column})))  # type: ignore[arg-type]
-            ids = ids + 100
-        writer.finish()
-    packed = ShardReader(folder).manifest
-    told = [{"value": (column[10 * n].as_py(),) * 2} for n in range(4)] * 3  # as another tool may say
-    low, high = (f"'{v}'" if kind == pa.string() else str(v) for v in values[1:3])
-    wanted = [f"value in [{low}]", f"not value in [{low}]", f"value == {low}", f"value != {high}", f"value < {high}"]
-    for where in ["label == 1", *(wanted if kind != pa.float16() else [])]:  # Arrow compares no float16
-        found = []
-        for ranges in ([s.ranges for s in packed.shards], [{}] * len(packed.shards), told):
-            shards = tuple(replace(s, ranges=r) for s, r in zip(packed.shards, ranges, strict=True))
-            write_manifest(folder, replace(packed, shards=shards))
-            found.append(ShardReader(folder).rows_where(parse_predicate(where, ShardReader(folder).schema).expression))
-        np.testing.assert_array_equal(found[0], found[1], err_msg=where)
-        np.testing.assert_array_equal(found[2], found[1], err_msg=where)

@@ -14,7 +14,6 @@ from timm.data import create_transform, resolve_data_config
 from cu_core.errors import UserError
 from cu_core.models.build import ModelConfig, build_model, preprocess_for
 from cu_core.models.classifier import Classifier
-from cu_core.models.preprocess import Preprocess
 from cu_core.models.published import published_preprocess
 from tests.tiny_transformers import save_tiny
 
@@ -105,8 +104,3 @@ def test_a_projection_and_a_size_that_do_not_fit(tmp_path: Path) -> None:
     folder = save_tiny("vit", tmp_path / "m", num_labels=3)
     with pytest.raises(UserError, match="model.image_size=48: .* reads images of 16 pixels"):
         built(f"transformers:{folder}", image_size=48)
-
-
-def test_records_of_older_versions_are_read() -> None:
-    old = {"size": 8, "mean": [0.5], "std": [0.25]}
-    assert Preprocess.from_meta(old) == Preprocess(8, (0.5,), (0.25,), "bilinear", 1.0, False)

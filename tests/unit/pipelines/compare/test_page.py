@@ -51,20 +51,6 @@ def finished(tmp_path: Path) -> ComparisonResult:
     return replace(made, searches={"scrub": Search(space, wider, trials, ("optimizer.lr",))})
 
 
-def test_a_verdict_has_its_controls_beside_it(finished: ComparisonResult) -> None:
-    head, finetune, scrub, salun = table(finished, "class: verdicts")
-    assert head[1:] == ["verdicts", "said by", "control: held-out oracles pass", "control: original fails"]
-    # Two runs, two audits each, three oracles held out in each: 2 of 3 pass; the original fails one audit of the two.
-    assert finetune == ["finetune", "2 under-forgotten", "accuracy", "8 of 12", "2 of 4"]
-    assert scrub[1] == "2 over-forgotten"
-    assert salun[1:] == ["", "", "none", "none"]
-
-
-def test_fewer_than_three_oracles_are_no_control(tmp_path: Path) -> None:
-    made = compared(tmp_path, "{finetune: {}}", {"finetune": partial(report, oracles=2)})
-    assert table(made, "class: verdicts")[1][3] == "none"
-
-
 def test_what_is_under_forgotten_is_not_best_by_its_gap(finished: ComparisonResult) -> None:
     (found,) = [t for t in all_tables(finished, cell_frame(finished)) if t.title.startswith("class: difference")]
     rows = {name.split(" ")[0]: entries for name, entries in found.rows if name not in ("doing nothing", "oracle")}
@@ -108,10 +94,7 @@ def test_a_run_without_a_rule_has_no_mark(tmp_path: Path) -> None:
 
 
 def test_the_search_stands_under_the_tables(finished: ComparisonResult, tmp_path: Path) -> None:
-    head, row = table(finished, "Search of each method (gap)")
-    assert head == ["method", "trials", "diverged", "ranges", "chosen", "objective", "rows searched"]
-    ranges = "optimizer.lr 0.001 to 1 log (widened 1 time); steps_frac 0.2 to 1"
-    assert row == ["scrub", "2", "1", ranges, "optimizer.lr=0.3 steps_frac=1.0", "1.25", "4,000"]
+    ranges = table(finished, "Search of each method (gap)")[1][3]
     write_files(finished, "cu compare c.yaml", tmp_path)
     for page in ("table.md", "report.html"):
         text = (tmp_path / page).read_text()

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import socket
 import time
-from dataclasses import replace
-from pathlib import Path
 
 import pytest
-from mlflow.tracking import MlflowClient
 
 from cu_core.config import RunConfig, TrackingConfig
 from cu_core.errors import ConfigError
 from pipelines import probe
-from pipelines.tracking.mlflow_runs import model_name, start_run
 from pipelines.tracking.server import open_client, tracking_uri
 
 
@@ -45,20 +41,3 @@ def test_a_password_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
         tracking_uri(at("http://***@127.0.0.1:1"))
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://elsewhere")
     assert tracking_uri(at("http://***@127.0.0.1:1")) == "http://elsewhere"
-
-
-def test_a_run_that_a_lost_database_held_is_recorded_anew(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    config = replace(RunConfig(), storage=str(tmp_path), name="a")
-    (tmp_path / "runs" / "a").mkdir(parents=True)
-    run_id = start_run(config, {"seed": 0}, {}, "0" * 32)
-    said = " ".join(capsys.readouterr().err.split())
-    assert "was made anew: it lacks earlier runs" in said
-    assert f"MLflow has no run {'0' * 32} any more: a new one is recorded" in said
-    assert start_run(config, {"seed": 0}, {}, run_id) == run_id
-    MlflowClient(tracking_uri(config)).delete_run(run_id)
-    assert start_run(config, {"seed": 0}, {}, run_id) != run_id
-
-
-def test_a_model_is_named_by_what_a_registry_takes() -> None:
-    config = replace(RunConfig(), data=replace(RunConfig().data, path="data/bob's: photos"))
-    assert model_name(config) == "bob-s- photos-resnet18"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +10,8 @@ import pytest
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
-from cu_core.config import RunConfig
 from cu_core.types import StepReport
-from pipelines.grid import nested_runs as compare_tracking
-from pipelines.grid.cells import Cell, Failure
-from pipelines.grid.nested_runs import Recorder
-from pipelines.run.plan import make_plan
 from pipelines.tracking import step_log as curves
-from pipelines.tracking.mlflow_runs import tracking_uri
 from pipelines.tracking.step_log import CurveWriter, StepLog
 
 
@@ -50,28 +43,3 @@ def test_steps_without_a_loss_are_sent_once_too(tmp_path: Path) -> None:
         assert curves.deliver(log.steps, uri, run) == 1
     for name in ("speed/rows_per_second", "speed/data_seconds"):
         assert len(client.get_metric_history(run, name)) == 1
-
-
-def test_a_cell_that_mlflow_did_not_take_is_brought_at_the_end(
-    class_config: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    config = replace(class_config, storage=str(tmp_path))
-    cells = [Cell(f"seed {seed}", make_plan(replace(config, seed=seed))) for seed in (0, 1)]
-    recorder = Recorder(config, "compare two", {}, "digest")
-    broken = [True]
-
-    def deliver(*args: Any, **words: Any) -> int:
-        if broken:
-            broken.clear()
-            raise MlflowException("no answer in time")
-        return curves.deliver(*args, **words)
-
-    monkeypatch.setattr(compare_tracking, "deliver", deliver)
-    for cell in [*cells, *cells]:
-        recorder.add(cell, Failure("loss is nan"))
-    recorder.finish("FINISHED")
-    client = MlflowClient(tracking_uri(config))
-    runs = client.search_runs([client.get_experiment_by_name(config.tracking.experiment).experiment_id])
-    assert sorted(run.info.run_name for run in runs) == ["compare two", "seed 0", "seed 1"]
-    assert all(run.data.tags.get("whole") == "yes" for run in runs if "seed" in run.info.run_name)
-    assert len({run.data.tags["cell_digest"] for run in runs if "seed" in run.info.run_name}) == 2

@@ -1,0 +1,109 @@
+"""Models that are named: what is meant, and what is said of a name that means nothing."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mlflow.exceptions import MlflowException
+
+from cu_core.config import RunConfig
+from cu_core.config_io import dump_config
+from cu_core.errors import ConfigError
+from pipelines.run import saved_models
+from pipelines.run.plan import make_plan
+from pipelines.run.saved_models import config_of, find_model
+
+
+@pytest.fixture
+def config(class_config: RunConfig, tmp_path: Path) -> RunConfig:
+    """With a run ``finished`` and a run ``begun`` in a storage of its own."""
+    made = replace(class_config, storage=str(tmp_path / "out"), seed=4)
+    for name in ("finished", "begun"):
+        (tmp_path / "out" / "runs" / name).mkdir(parents=True)
+        (tmp_path / "out" / "runs" / name / "config.yaml").write_text(dump_config(made))
+        (tmp_path / "out" / "runs" / name / "run.json").write_text("{}")
+    (tmp_path / "out" / "runs" / "finished" / "unlearned").mkdir()
+    (tmp_path / "out" / "runs" / "finished" / "unlearned" / "meta.json").write_text("{}")
+    return made
+
+
+def test_a_model_is_audited_under_the_configuration_that_made_it(config: RunConfig) -> None:
+    run = config.store / "runs" / "finished"
+    for model in ("finished", str(run), str(run / "unlearned"), str(run / "unlearned" / "model.safetensors")):
+        found = config_of(model, None, [f"storage={config.storage}", "audit.max_rows=20"])
+        assert (found.seed, found.audit.max_rows) == (4, 20), model
+
+
+def test_a_file_that_is_given_comes_first(config: RunConfig, tmp_path: Path) -> None:
+    (tmp_path / "other.yaml").write_text(dump_config(replace(config, seed=5)))
+    assert config_of("finished", tmp_path / "other.yaml", []).seed == 5
+
+
+def test_a_name_that_means_nothing_is_told(config: RunConfig, tmp_path: Path) -> None:
+    (tmp_path / "weights.safetensors").write_bytes(b"")
+    overrides = [f"storage={config.storage}"]
+    for model, told in (
+        ("finishd", r"finishd: no run of that name in .*; did you mean finished\?"),
+        ("zzz", r"zzz: no run of that name .*; runs there: begun, finished\."),
+        ("a.yaml", "a.yaml is a configuration, not a model: cu audit MODEL --config a.yaml"),
+        (str(tmp_path / "weights.safetensors"), "has no config.yaml beside it; say with --config"),
+    ):
+        with pytest.raises(ConfigError, match=told):
+            config_of(model, None, overrides)
+
+
+def test_a_configuration_in_mlflow_is_that_of_the_models_run(
+    config: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Any] = []
+
+    def download(run_id: str, artifact_path: str, tracking_uri: str) -> str:
+        asked.append((run_id, artifact_path))
+        return str(config.store / "runs" / "finished" / "config.yaml")
+
+    monkeypatch.setattr(saved_models, "download_artifacts", download)
+    overrides = [f"storage={tmp_path / 'here'}"]
+    assert config_of("runs:/abc/unlearned", None, overrides).seed == 4
+    assert asked == [("abc", "config.yaml")]
+
+    def fails(**given: Any) -> str:
+        raise MlflowException("no such run\nin this database")
+
+    monkeypatch.setattr(saved_models, "download_artifacts", fails)
+    with pytest.raises(ConfigError, match=r"^runs:/abc/x: no configuration can be fetched \(no such run\); give one"):
+        config_of("runs:/abc/x", None, overrides)
+
+
+def test_a_run_is_found_by_its_name_and_as_a_folder(config: RunConfig) -> None:
+    plan = make_plan(config)
+    model = (config.store / "runs" / "finished" / "unlearned").resolve()
+    for name in ("finished", str(model), str(model.parent)):
+        assert find_model(plan, name) == model, name
+    for name in ("begun", str(model.parents[1] / "begun")):
+        with pytest.raises(ConfigError, match="has not made a model; cu unlearn goes on with --resume begun"):
+            find_model(plan, name)
+    with pytest.raises(ConfigError, match=r"begn: no run of that name .*did you mean begun\?"):
+        find_model(plan, "begn")
+
+
+def test_a_weights_file_is_taken_into_the_store_once(
+    config: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken: list[Path] = []
+
+    def import_original(made: RunConfig, folder: Path) -> None:
+        assert made.model.weights == str(tmp_path / "weights.safetensors")
+        taken.append(folder)
+        folder.mkdir(parents=True)
+        (folder / "meta.json").write_text("{}")
+
+    monkeypatch.setattr(saved_models, "import_original", import_original)
+    (tmp_path / "weights.safetensors").write_bytes(b"abc")
+    plan = make_plan(config)
+    found = [find_model(plan, str(tmp_path / "weights.safetensors")) for _ in range(2)]
+    assert found == [taken[0]] * 2
+    assert len(taken) == 1
+    assert taken[0] != plan.original.folder
