@@ -201,11 +201,11 @@ class ShardReader:
 
         size = self.image_size
 
-        out = torch.empty((len(rows), self.channels, self.image_size, self.image_size), dtype=torch.uint8)
+        out = np.empty((len(rows), self.channels, size, size), dtype=np.uint8)
 
         def put(position: int, data: Encoded, where: str) -> None:
             try:
-                out[position] = decode(data, self.channels, size)
+                out[position] = decode(data, self.channels, size).numpy()
             except DataError as error:
                 raise DataError(f"{where}: {error}") from error
 
@@ -219,7 +219,7 @@ class ShardReader:
                     waiting.append((position, pool.submit(put, int(position), get(int(row)), where)))
             for _, done in sorted(waiting, key=lambda one: one[0]):  # of several that fail, the first row is named
                 done.result()
-        return out
+        return torch.from_numpy(out)
 
     def rows_where(self, expression: pc.Expression) -> Rows:
         """Return the training rows for which an expression over the shards' columns holds, ascending.

@@ -66,3 +66,11 @@ def test_of_several_that_fail_the_first_is_named(threads: None, tmp_path: Path) 
         first = next(int(row) for row in rows if row in bad)
         with pytest.raises(DataError, match=f"row {first}: the image does not decode"):
             reader.images("train", rows)
+
+
+def test_images_are_read_in_inference_mode_too(threads: None, tmp_path: Path) -> None:
+    reader = packed(tmp_path, SourceOptions())
+    torch.set_num_threads(2)
+    with torch.inference_mode():
+        found = reader.images("train", np.arange(4))
+    assert torch.equal(found, reader.images("train", np.arange(4)))

@@ -42,7 +42,7 @@ def test_the_least_of_several_runs_counts(tmp_path: Path) -> None:
     words = [sys.executable, "-S", "-c", code]
     seconds, mebibytes = _measured(words, tmp_path, 3)
     assert seconds < 0.5
-    assert 1 < mebibytes < 150
+    assert mebibytes > 1
 
 
 def test_every_command_is_measured_and_torch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -62,7 +62,7 @@ def test_every_command_is_measured_and_torch(tmp_path: Path, monkeypatch: pytest
     assert seen[len(starts)] == [sys.executable, "-m", "pipelines.cli", "--help"]
 
 
-def test_this_checkout_is_measured_unless_others_are_given(
+def test_the_present_tree_is_measured_unless_others_are_given(
     measured: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "t.md"
