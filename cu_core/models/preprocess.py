@@ -65,8 +65,11 @@ class Preprocess:
         pixels = images.to(dtype) / 255
         if pixels.shape[1] == 1 < self.channels:
             pixels = pixels.expand(-1, self.channels, -1, -1)
-        if len(pixels):
+        # An exported program takes any number of images, so it must not ask how many there are.
+        if torch.compiler.is_compiling() or len(pixels):
             pixels = self._square(pixels)
+        else:
+            pixels = pixels.new_zeros(0, self.channels, self.size, self.size)
         shape = (1, self.channels, 1, 1)
         mean, std = (torch.tensor(v, dtype=dtype, device=images.device).view(shape) for v in (self.mean, self.std))
         return (pixels - mean) / std

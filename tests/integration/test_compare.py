@@ -282,7 +282,7 @@ def test_cells_of_several_workers_are_train_runs(digits: Path, tmp_path: Path) -
         ({"requests": {"a": [{"kind": "by_class", "classes": [5]}] * 2}}, "requests.a: a request stands twice"),
         ({"requests": {"5% (hard)": [{"kind": "by_class", "classes": [5]}]}}, "a label is made of letters"),
         ({"set": {"seed": 3}}, "set.seed: has no effect"),
-        ({"set": {"audit": {"report_on": "stop"}}}, "set.audit.report_on: has no effect"),
+        ({"set": {"audit": {"report_on": "stop"}}}, "audit.report_on: this setting was removed"),
         ({"methods": []}, "methods: must name at least one method"),
         ({"requests": {"m": [{"kind": "by_score", "cuont": 30}]}, **SAMPLES}, "request.cuont: unknown key"),
         ({"requests": {"m": [{"kind": "by_score", "count": 30}]}, **SAMPLES, "budget_rows": 5}, "buys no step"),

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
+EXAMPLES = [ROOT / "examples" / "own_model.py"]  # the other converts files that are fetched: published-models.md
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda p: p.stem)

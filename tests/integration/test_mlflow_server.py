@@ -70,7 +70,7 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         f"-p {port} -c listen_addresses=127.0.0.1 -k {folder}", "start")  # fmt: skip
     run("createdb", "-h", "127.0.0.1", "-p", str(port), "mlflow")
     yield f"postgresql://postgres@127.0.0.1:{port}/mlflow"
-    run("pg_ctl", "-D", f"{folder}/data", "-m", "immediate", "stop")
+    run("pg_ctl", "-D", f"{folder}/data", "-m", "immediate", "-t", "300", "stop")
     shutil.rmtree(folder)
 
 
