@@ -10,7 +10,6 @@ import decimal
 import random
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 import pyarrow as pa
@@ -19,6 +18,7 @@ from cu_core.data.class_names import class_numbers
 from cu_core.data.id_lists import as_stored, read_ids
 from cu_core.data.predicate import parse_predicate, without_value
 from cu_core.errors import UserError
+from tests.hostile.until import run_until
 
 LONGEST_LINE = 1500
 """Most characters of a message."""
@@ -170,18 +170,7 @@ def run(seconds: float, seed: int) -> int:
     Raises:
         AssertionError: One was neither read nor refused in one line; the message says how to repeat it.
     """
-    end, tried = time.monotonic() + seconds, 0
-    while time.monotonic() < end:
-        try:
-            try_one(seed + tried)
-        except Exception as error:
-            name = f"tests.hostile.{Path(__file__).stem}"
-            raise AssertionError(
-                f"requests {seed + tried}: {type(error).__name__}: {str(error)[:500]}; repeat it with: python -c "
-                f"'from {name} import try_one; try_one({seed + tried})'"
-            ) from error
-        tried += 1
-    return tried
+    return run_until(seconds, seed, "fuzz_requests", try_one)
 
 
 if __name__ == "__main__":

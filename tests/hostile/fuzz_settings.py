@@ -10,15 +10,14 @@ import itertools
 import math
 import random
 import sys
-import time
 from collections.abc import Iterator, Mapping
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 from cu_core.config_io import RUN_CONFIG, as_plain, config_from, dump_config
 from cu_core.errors import UserError
 from cu_core.yaml_io import overridden, parse_yaml
+from tests.hostile.until import run_until
 
 LONGEST_LINE = 1500
 """Most characters of a message."""
@@ -128,18 +127,7 @@ def run(seconds: float, seed: int) -> int:
     Raises:
         AssertionError: One was neither read nor refused in one line; the message says how to repeat it.
     """
-    end, tried = time.monotonic() + seconds, 0
-    while time.monotonic() < end:
-        try:
-            try_one(seed + tried)
-        except Exception as error:
-            name = f"tests.hostile.{Path(__file__).stem}"
-            raise AssertionError(
-                f"settings {seed + tried}: {type(error).__name__}: {str(error)[:500]}; repeat it with: python -c "
-                f"'from {name} import try_one; try_one({seed + tried})'"
-            ) from error
-        tried += 1
-    return tried
+    return run_until(seconds, seed, "fuzz_settings", try_one)
 
 
 if __name__ == "__main__":
