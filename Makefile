@@ -11,8 +11,7 @@ quickstart: $(STAMP)
 	$(BIN)/cu quickstart
 
 test: $(STAMP)
-	$(BIN)/pytest -q -n 2 --dist loadfile tests/unit tests/contract tests/parity tests/golden tests/hostile
-	$(BIN)/pytest -q -n 2 --dist loadfile tests/integration
+	$(BIN)/pytest -q -n 2 --dist loadfile tests/integration tests
 
 lint: $(STAMP)
 	$(BIN)/ruff format --check .

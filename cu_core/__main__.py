@@ -19,8 +19,9 @@ from cu_core.data.requests import ForgetSet, resolve_request, save_forget_set
 from cu_core.data.shard_reader import ShardReader
 from cu_core.dist import data_parallel, rank, world_size
 from cu_core.errors import UserError
-from cu_core.run import Hooks, import_original, open_reader, run_train, run_unlearn
+from cu_core.run import Hooks, import_original, run_train, run_unlearn
 from cu_core.run_audit import run_audit
+from cu_core.workspace import Workspace
 
 ELSEWHERE = ("name", "workers.min_count", "workers.cpus", "workers.placement", "workers.models_per_gpu",
              "workers.max_failures", "train.workers.count", "train.workers.min_count", "train.workers.cpus",
@@ -59,20 +60,20 @@ def _wait() -> None:
         dist.barrier()
 
 
-def _train(config: RunConfig, folder: Path, hooks: Hooks, forget_file: Path | None = None, number: int = 0) -> Path:
+def _train(workspace: Workspace, folder: Path, hooks: Hooks, number: int = 0) -> Path:
     """Train or import an original or an oracle if its folder holds no model yet; return the folder."""
     if not (folder / "meta.json").is_file():
-        if forget_file is not None or config.model.weights in (None, "pretrained"):
-            run_train(config, folder, hooks, forget_file=forget_file, number=number)
+        if workspace.forget_file or workspace.config.model.weights in (None, "pretrained"):
+            run_train(workspace, folder, hooks, number)
         elif rank() == 0:
-            import_original(config, folder)
+            import_original(workspace, folder)
         _wait()
     return folder
 
 
 def _run(config: RunConfig, out: Path) -> None:
     _check(config)
-    reader = open_reader(config)
+    reader = Workspace(config).reader
     digest, gpu = reader.manifest.digest, config.workers.gpu
     device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0))) if gpu else torch.device("cpu")
     forget, request = _request(config, reader)
@@ -80,26 +81,28 @@ def _run(config: RunConfig, out: Path) -> None:
     models = config.store / "models"
     together = replace(config.train.workers, count=world_size())
     config = replace(config, train=replace(config.train, workers=together))
-    original = _train(config, models / config.original_key(digest), hooks)
+    asked = Workspace(config, request)
+    original = _train(asked.for_request(None), models / config.original_key(digest), hooks)
     oracles = [
-        _train(config, models / config.oracle_key(digest, forget.digest, number), hooks, request, number)
+        _train(asked, models / config.oracle_key(digest, forget.digest, number), hooks, number)
         for number in range(config.audit.oracles)
     ]
     checkpoints = sorted((out / "checkpoints").glob("step-*"))
     config = replace(config, workers=replace(config.workers, count=world_size(), min_count=None))
+    asked = asked.with_config(config)
     key = config.result_digest(digest, forget.digest)
     hooks = replace(
         hooks,
         save=lambda s: save_state(out / "checkpoints" / f"step-{s.step:08d}", s, key) if rank() == 0 else None,
         latest=lambda: load_state(checkpoints[-1], key) if checkpoints else None,
     )
-    result = run_unlearn(config, original, request, out / "unlearned", hooks)
+    result = run_unlearn(asked, original, out / "unlearned", hooks)
     first = rank() == 0
     if dist.is_initialized():
         dist.destroy_process_group()
     if first:  # the audit is the work of one process
         roles = {"original": original, "unlearned": out / "unlearned"}
-        report, _ = run_audit(config, request, roles, oracles, device, samples=False)
+        report, _ = run_audit(asked, roles, oracles, device, samples=False)
         sys.stdout.write(f"{result.steps} steps, model in {out / 'unlearned'}\n")
         for row in report.rows:
             others = f"  oracles {sum(row.oracles) / len(row.oracles):6.1f}" if row.oracles else ""

@@ -22,10 +22,11 @@ from cu_core.data.loader import UnlearnStream
 from cu_core.data.requests import resolve_request
 from cu_core.errors import UserError
 from cu_core.models.batch_norm import set_batch_norm
-from cu_core.run import Hooks, fresh_model, open_reader, over_workers, prepare_towers
+from cu_core.run import Hooks, fresh_model, over_workers, prepare_towers
 from cu_core.types import StepReport
 from cu_core.unlearn.loop import Loop, frozen, run_loop
 from cu_core.unlearn.optim import build_optimizer
+from cu_core.workspace import Workspace
 
 LINUX = Path("/proc/self/status")
 MAXRSS_UNIT = 1 if sys.platform == "darwin" else 1024
@@ -61,7 +62,7 @@ def fresh_loop(config: RunConfig, hooks: Hooks, steps: int) -> Loop:
     Returns:
         The loop, not yet run.
     """
-    reader = open_reader(config)
+    reader = Workspace(config).reader
     forget = resolve_request(config.request, reader, config.model.reads_captions)
     split = ForgetSplit(
         reader,
@@ -163,7 +164,7 @@ class _PlainTraining:
     """A training step as any trainer has it, on as many rows as an unlearning step: cross-entropy on retain rows."""
 
     def __init__(self, config: RunConfig, device: torch.device):
-        reader = open_reader(config)
+        reader = Workspace(config).reader
         forget = resolve_request(config.request, reader)
         limits = RowLimits(config.audit.stop_rows, 1)
         split = ForgetSplit(reader, forget, seed=config.seed, limits=limits, retain_shards=config.data.retain_shards)

@@ -23,10 +23,11 @@ from cu_core.data.forget_split import ForgetSplit
 from cu_core.environment import environment, say, tell_other
 from cu_core.errors import DamagedFile
 from cu_core.files import write_text
-from cu_core.run import fresh_model, load_model, made_elsewhere, open_reader, open_split
+from cu_core.run import fresh_model, load_model, made_elsewhere
 from cu_core.salts import Salt
 from cu_core.storage import fetched, shown
 from cu_core.stored import read_stored
+from cu_core.workspace import Workspace
 
 
 @dataclass(frozen=True)
@@ -107,8 +108,7 @@ class Evidence:
 
 
 def gather(
-    config: RunConfig,
-    split: ForgetSplit,
+    workspace: Workspace,
     folders: Mapping[str, Path],
     device: torch.device,
     progress: Callable[[str], None] = lambda role: None,
@@ -117,8 +117,7 @@ def gather(
     """Audit every model alone.
 
     Args:
-        config: Configuration of the run.
-        split: The sets of the run.
+        workspace: Configuration, data and request.
         folders: Role -> folder of the model.
         device: Device of the models.
         progress: Called with the role before each model.
@@ -127,6 +126,7 @@ def gather(
     Returns:
         Figures and answers of all models.
     """
+    config, split = workspace.config, workspace.split
     alone: dict[str, ModelFigures] = {}
     answers: dict[str, Answers] = {}
     elsewhere = []
@@ -139,16 +139,15 @@ def gather(
     return Evidence(claim_of(config, split), config.audit, alone, answers, elsewhere)
 
 
-def measure_alone(config: RunConfig, forget_file: Path, folder: Path, device: torch.device) -> None:
+def measure_alone(workspace: Workspace, folder: Path, device: torch.device) -> None:
     """Audit one model alone and store its figures, which ``run_audit`` with the same settings then finds.
 
     Args:
-        config: Configuration of the run.
-        forget_file: File of the forget set.
+        workspace: Configuration, data and request.
         folder: Folder of the model.
         device: Device of the model.
     """
-    split = open_split(config, open_reader(config), forget_file)
+    config, split = workspace.config, workspace.split
     subject = Subject(load_model(config, split.reader, folder).to(device), split, config.audit, config.seed)
     figures_of(config, subject, read_meta(folder))
 

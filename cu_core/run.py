@@ -9,15 +9,13 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 
 from cu_core.checkpoint import TrainState, copy_weights, load_weights, open_weights, read_meta, save_model
 from cu_core.config import RunConfig
-from cu_core.data.forget_split import ForgetSplit, RowLimits
+from cu_core.data.forget_split import ForgetSplit
 from cu_core.data.loader import Batches, UnlearnStream
-from cu_core.data.requests import ForgetSet, load_forget_set
 from cu_core.data.shard_reader import ShardReader
 from cu_core.dist import rank, seed_everything, world_size
 from cu_core.environment import environment, say, tell_other
@@ -28,7 +26,6 @@ from cu_core.models.classifier import Classifier, Forward, JointForward
 from cu_core.models.image_text import ImageTextClassifier
 from cu_core.models.match_weights import Fit, restore, restore_foreign
 from cu_core.models.preprocess import Preprocess
-from cu_core.models.published import published_preprocess
 from cu_core.models.text_cache import recall_texts, store_texts
 from cu_core.models.trainable import Trainable, adapter_of, choose_trainable, merge_adapters, recompute_blocks
 from cu_core.models.transformers_classifier import folder_of_transformers, weights_of_transformers
@@ -40,6 +37,7 @@ from cu_core.types import StepReport, Tokenize
 from cu_core.unlearn.loop import Loop, LoopResult, frozen, run_loop
 from cu_core.unlearn.stopping import StopConfig, Stopper
 from cu_core.unlearn.trace import run_traced
+from cu_core.workspace import Workspace
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,33 +52,6 @@ class Hooks:
     on_step: Callable[[StepReport], None] = lambda report: None
     wants_checkpoint: Callable[[], bool] = lambda: False
     """Polled at every step on every rank; if any rank returns true, all ranks save a checkpoint."""
-
-
-def open_reader(config: RunConfig) -> ShardReader:
-    """Open the data set of a run."""
-    size = config.model.image_size
-    if config.model.library:  # encoded images are decoded at the size from which the model's own crop is taken
-        size = published_preprocess(config.model.name, size).resized
-    return ShardReader(config.data.path, size, half=config.data.half)
-
-
-def open_split(config: RunConfig, reader: ShardReader, forget_file: Path | None) -> ForgetSplit:
-    """Build the sets of a run; without a request (training the original) the forget set is empty."""
-    none = np.empty(0, np.int64)
-    forget = (
-        load_forget_set(forget_file, reader.manifest.digest)
-        if forget_file
-        else ForgetSet("sample", (), none, none, reader.manifest.digest)
-    )
-    return ForgetSplit(
-        reader,
-        forget,
-        seed=config.seed,
-        limits=RowLimits(config.audit.stop_rows, config.audit.max_rows),
-        tuning=config.audit.report_on == "stop",
-        halve=config.halves_forget_rows,
-        retain_shards=config.data.retain_shards,
-    )
 
 
 def fresh_model(config: RunConfig, reader: ShardReader, seed: int) -> Classifier:
@@ -204,24 +175,21 @@ def _save(folder: Path, model: Classifier, config: RunConfig, device: str, meta:
         save_model(folder, weights, record, adapter)
 
 
-def run_train(
-    config: RunConfig, folder: Path, hooks: Hooks, *, forget_file: Path | None = None, number: int = 0
-) -> LoopResult:
-    """Train the original or an oracle and save it.
+def run_train(workspace: Workspace, folder: Path, hooks: Hooks, number: int = 0) -> LoopResult:
+    """Train a model on the rows that the request of the workspace leaves, and save it.
 
     Args:
-        config: Configuration of the run.
+        workspace: Configuration, data and request: that of an oracle, or none for the original.
         folder: Folder to write the model to.
         hooks: Device, wrapping and callbacks.
-        forget_file: Forget set of an oracle; ``None`` for the original.
         number: Number of the oracle; 0 has the original's initialisation.
 
     Returns:
         The result of the loop.
     """
+    config, reader = workspace.config, workspace.reader
     seed = config.seed + Salt.ORACLE * number
-    reader = open_reader(config)
-    split = open_split(replace(config, data=replace(config.data, retain_shards=None)), reader, forget_file)
+    split = workspace.with_config(replace(config, data=replace(config.data, retain_shards=None))).split
     model = fresh_model(config, reader, seed)
     set_batch_norm(model, "per_rank" if config.batch_norm == "per_rank" else "synced")
     train = config.train
@@ -266,28 +234,26 @@ def over_workers(model: Classifier, config: RunConfig, hooks: Hooks) -> Forward:
     return hooks.wrap(JointForward(model))
 
 
-def import_original(config: RunConfig, folder: Path) -> None:
+def import_original(workspace: Workspace, folder: Path) -> None:
     """Save the weights that ``model.weights`` names as the original."""
-    reader = open_reader(config)
+    config, reader = workspace.config, workspace.reader
     model = foreign_model(config, reader)
     _save(folder, model, config, "cpu", {"result": asdict(LoopResult()), "data_digest": reader.manifest.digest})
 
 
-def run_unlearn(config: RunConfig, original: Path, forget_file: Path, folder: Path, hooks: Hooks) -> LoopResult:
+def run_unlearn(workspace: Workspace, original: Path, folder: Path, hooks: Hooks) -> LoopResult:
     """Unlearn; rank 0 writes the model and its record.
 
     Args:
-        config: Configuration of the run.
+        workspace: Configuration, data and request.
         original: Folder of the original.
-        forget_file: File of the forget set.
         folder: Folder to write the unlearned model to.
         hooks: Device, wrapping and callbacks.
 
     Returns:
         The result of the loop.
     """
-    reader = open_reader(config)
-    split = open_split(config, reader, forget_file)
+    config, reader, split = workspace.config, workspace.reader, workspace.split
     model = load_model(config, reader, original).to(hooks.device)
     method = config.method
     needs = method.needs()

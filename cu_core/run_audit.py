@@ -35,9 +35,9 @@ from cu_core.data.forget_split import ForgetSplit
 from cu_core.data.requests import ForgetSet
 from cu_core.environment import environment
 from cu_core.evidence import Evidence, gather, untrained_curves
-from cu_core.run import open_reader, open_split
 from cu_core.storage import fetched
 from cu_core.stored import read_stored
+from cu_core.workspace import Workspace
 
 LIMITS = TypeAdapter(Limits)
 PACKAGES = ("torchvision", "numpy", "scikit-learn")
@@ -46,8 +46,7 @@ ELSEWHERE = "made elsewhere"
 
 
 def run_audit(
-    config: RunConfig,
-    forget_file: Path,
+    workspace: Workspace,
     folders: Mapping[str, Path],
     oracles: Sequence[Path],
     device: torch.device,
@@ -57,8 +56,7 @@ def run_audit(
     """Audit the original and the unlearned model against the oracles.
 
     Args:
-        config: Configuration of the run.
-        forget_file: File of the forget set.
+        workspace: Configuration, data and request.
         folders: Folders of the roles ``original`` and ``unlearned``.
         oracles: Folders of the oracles.
         device: Device of the models.
@@ -68,7 +66,7 @@ def run_audit(
     Returns:
         The report and, with ``samples``, a table with one row per evaluated sample of each model.
     """
-    split = open_split(config, open_reader(config), forget_file)
+    config, split = workspace.config, workspace.split
     roles = {**folders, **{f"oracle_{i}": path for i, path in enumerate(oracles)}}
     tables = []
 
@@ -76,7 +74,7 @@ def run_audit(
         if samples and role in ("original", "unlearned", "oracle_0"):
             tables.append(sample_table(role, subject))
 
-    evidence = gather(config, split, roles, device, progress, keep)
+    evidence = gather(workspace, roles, device, progress, keep)
     report = _report(config, split, roles, evidence, untrained_curves(config, split, device))
     return report, pa.concat_tables(tables) if tables else None
 
@@ -198,16 +196,13 @@ def _cost(unlearn: Mapping[str, Any], oracles: Sequence[Mapping[str, Any]]) -> d
     return cost
 
 
-def run_proxy(
-    config: RunConfig, forget_file: Path, original: Path, unlearned: Path, device: torch.device
-) -> dict[str, float]:
+def run_proxy(workspace: Workspace, original: Path, unlearned: Path, device: torch.device) -> dict[str, float]:
     """Compute the parts of ``proxy`` for a saved model.
 
     The figures of both models are stored as by ``run_audit``.
 
     Args:
-        config: Configuration of the run.
-        forget_file: File of the forget set.
+        workspace: Configuration, data and request.
         original: Folder of the original.
         unlearned: Folder of the unlearned model.
         device: Device of the models.
@@ -215,8 +210,7 @@ def run_proxy(
     Returns:
         Name of the part -> points.
     """
-    split = open_split(config, open_reader(config), forget_file)
-    found = gather(config, split, {"original": original, "unlearned": unlearned}, device)
+    found = gather(workspace, {"original": original, "unlearned": unlearned}, device)
     (before, after), answers = (found.alone["original"], found.alone["unlearned"]), found.answers
-    forgotten = list(split.forget.classes)
+    forgotten = list(workspace.split.forget.classes)
     return proxy(found.claim.kind, after.metrics, before.metrics, answers["unlearned"], answers["original"], forgotten)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.2")
 os.environ.setdefault("RAY_TRAIN_ENABLE_PRINT_PATCH", "0")
+os.environ.setdefault("RAY_worker_niceness", "0")  # Ray gives 15: workers then wait for every other test
 
 import numpy as np
 import pytest

@@ -30,11 +30,11 @@ def audit_model(config: RunConfig, model: str, out: Path, local: bool) -> AuditR
     with new_folder(out.resolve()) as partial:
         samples = partial / "samples.parquet"
         if local:
-            train_missing(plan.config, plan.missing, local)
+            train_missing(plan.workspace, plan.missing, local)
             report = audit(plan, found, samples, local)
         else:
             with ray_session(plan.config):
-                train_missing(plan.config, plan.missing, local)
+                train_missing(plan.workspace, plan.missing, local)
                 report = audit(plan, found, samples, local)
         (partial / "audit.json").write_bytes(TypeAdapter(AuditReport).dump_json(report, indent=1))
         write_report(partial / "report.html", report, samples, f"audit of {model}")

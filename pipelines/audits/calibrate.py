@@ -85,7 +85,7 @@ def judge_all(
 
 @ray_task
 def _gather(plan: Plan, roles: dict[str, Path]) -> Evidence:
-    return gather(plan.config, plan.split, roles, device_of(plan.config))
+    return gather(plan.workspace, roles, device_of(plan.config))
 
 
 def _evidence(plan: Plan, roles: Mapping[str, Path]) -> Evidence:

@@ -65,7 +65,7 @@ def make_models(plan: Plan, amounts: Amounts) -> list[Sort]:
     trained = _partly_trained(plan, amounts)
     jobs = {job.folder: job for job in [plan.original, *plan.oracles, *(j for _, _, part in trained for j in part)]}
     with ray_session(plan.config):
-        train_missing(plan.config, [job for job in jobs.values() if not job.done], local=False)
+        train_missing(plan.workspace, [job for job in jobs.values() if not job.done], local=False)
         noisy = [(level, _noisy(plan, level, amounts.replicates)) for level in amounts.noise]
     sorts = [Sort(what, percent, {job.label: job.folder for job in part}) for what, percent, part in trained]
     for level, models in noisy:

@@ -24,11 +24,12 @@ from cu_core.data.order import hash64
 from cu_core.data.requests import ForgetSet, save_forget_set
 from cu_core.errors import ConfigError
 from cu_core.files import atomic_file, digest_of, for_owner
-from cu_core.run import load_model, open_reader
+from cu_core.run import load_model
 from cu_core.salts import Salt
 from cu_core.source import source_digest
 from cu_core.storage import fetch, fetched
 from cu_core.unlearn.evaluate import predict
+from cu_core.workspace import Workspace
 from pipelines.cluster.session import ray_session
 from pipelines.run.plan import TrainJob, absolute
 from pipelines.run.task_options import device_of, ray_task, task_options
@@ -41,11 +42,15 @@ HALVES = (0, 1)
 class Scoring:
     """The models that score the rows of one data set and one original."""
 
-    config: RunConfig
+    workspace: Workspace
     original: TrainJob
     halves: tuple[TrainJob, ...]
     """``halves[i]`` is trained without ``left_out[i]``."""
     left_out: tuple[ForgetSet, ...]
+
+    @property
+    def config(self) -> RunConfig:
+        return self.workspace.config
 
     @property
     def file(self) -> Path:
@@ -63,7 +68,8 @@ def plan_scoring(config: RunConfig) -> Scoring:
     Raises: ConfigError for pairs without classes.
     """
     config = absolute(config)
-    reader = open_reader(config)
+    workspace = Workspace(config)
+    reader = workspace.reader
     if reader.manifest.num_classes < 2:
         raise ConfigError(f"cu score needs classes: it compares confidences in labels; {config.data.path} has none.")
     digest, models = reader.manifest.digest, config.store / "models"
@@ -80,12 +86,12 @@ def plan_scoring(config: RunConfig) -> Scoring:
         for h in HALVES
     )
     original = TrainJob("train original", models / config.original_key(digest), None)
-    return Scoring(config, original, jobs, left_out)
+    return Scoring(workspace, original, jobs, left_out)
 
 
 def write_scores(scoring: Scoring) -> Path:
     """Write ``scoring.file`` with a row per training row: sample_id, memorisation and both confidences (0..1)."""
-    reader = open_reader(scoring.config)
+    reader = scoring.workspace.reader
     device = device_of(scoring.config)
 
     def confidence(job: TrainJob, rows: RowSet) -> np.ndarray:
@@ -114,7 +120,7 @@ def make_scores(scorings: list[Scoring]) -> None:
     if not todo:
         return
     with ray_session(todo[0].config):
-        missing = {job.folder: (s.config, job) for s in todo for job in s.missing}
+        missing = {job.folder: (s.workspace, job) for s in todo for job in s.missing}
         if missing:
             train_side_by_side(list(missing.values()))
         ray.get([_score_task.options(**task_options(s.config)).remote(s) for s in todo])

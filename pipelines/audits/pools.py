@@ -18,9 +18,10 @@ from cu_core.config import RunConfig
 from cu_core.data.forget_split import RowSet
 from cu_core.data.requests import ForgetSet, save_forget_set
 from cu_core.errors import ConfigError
-from cu_core.run import Hooks, load_model, open_reader, run_unlearn
+from cu_core.run import Hooks, load_model, run_unlearn
 from cu_core.source import source_digest
 from cu_core.storage import fetched
+from cu_core.workspace import Workspace
 from pipelines.cluster.board import ray_board
 from pipelines.cluster.session import ray_session, resources
 from pipelines.console import console, counted
@@ -90,14 +91,15 @@ def pool_b(base: Plan, count: int) -> list[Member]:
 
 def _half_plan(base: Plan, key: int) -> Plan:
     config = replace(base.config, seed=base.config.seed + key, data=replace(base.config.data, half=key))
-    reader = open_reader(config)
+    workspace = Workspace(config)
+    reader = workspace.reader
     ids = reader.sample_ids("train", np.arange(reader.num_rows("train"), dtype=np.int64))
     rows = np.flatnonzero(np.isin(ids, base.forget.sample_ids))
     digest = reader.manifest.digest
     forget = ForgetSet(base.forget.kind, base.forget.classes, rows, ids[rows], digest)
     file = save_forget_set(config.store / "requests", forget)
     original = TrainJob(f"train half {key}", config.store / "models" / config.original_key(digest), None)
-    return Plan(config, reader.manifest, forget, file, original, ())
+    return Plan(workspace.for_request(file), forget, original, ())
 
 
 def trained_on(members: Sequence[Member]) -> np.ndarray:
@@ -115,7 +117,7 @@ def _run_member(member: Member, *models: None) -> None:
     models = member.models
     if not fetched(models["unlearned"] / "meta.json"):
         hooks = Hooks(device=device)
-        run_unlearn(plan.config, plan.original.folder, plan.forget_file, models["unlearned"], hooks)
+        run_unlearn(plan.workspace, plan.original.folder, models["unlearned"], hooks)
     for role, folder in models.items():
         if not fetched(member.margins_file(role)):
             model = load_model(config, base.reader, folder).to(device)
@@ -129,7 +131,7 @@ def run_members(members: Sequence[Member]) -> None:
         console.print(f"{len(members)} members of the pools found, none to make")
         return
     config = todo[0].plan.config
-    missing = {job.folder: (m.plan.config, job) for m in todo for job in m.missing}
+    missing = {job.folder: (m.plan.workspace, job) for m in todo for job in m.missing}
     with ray_session(config), ray_board() as board:
         memory = announce(members, todo, list(missing.values()))
         trained = dict(zip(missing, start_training(list(missing.values()), board, memory), strict=True))

@@ -16,7 +16,7 @@ from cu_core.data.shard_reader import ShardReader, encoded_view, tensor_view
 from cu_core.dist import use_cpus
 from cu_core.errors import UserError
 from cu_core.files import write_text
-from cu_core.run import open_reader
+from cu_core.workspace import Workspace
 from pipelines.console import console
 from pipelines.report.markdown import check_out, markdown_table
 from pipelines.report.provenance import command_line, machine
@@ -51,7 +51,7 @@ def run_loader(config: RunConfig, threads: Sequence[int], rows: int, out: Path |
     check_out(out)
     if min(threads, default=0) < 1 or rows < 1:
         raise UserError("--rows and every --threads must be at least 1.")
-    reader = open_reader(config)
+    reader = Workspace(config).reader
     order = np.random.default_rng(config.seed).integers(reader.num_rows("train"), size=rows)
     batches = np.array_split(order, max(1, rows // BATCH))
     before = torch.get_num_threads()

@@ -71,7 +71,7 @@ def _why_silent(address: str) -> str | None:
 def _options_of_own() -> dict[str, Any]:
     """A Ray of this process alone: only this machine reaches it, and its sockets have names that the system takes."""
     named = os.environ.get("RAY_TMPDIR") or os.environ.get("TMPDIR") or SHORT
-    options: dict[str, Any] = {"_node_ip_address": HOME, "dashboard_host": HOME}
+    options: dict[str, Any] = {"_node_ip_address": HOME, "include_dashboard": False}
     if len(os.fsencode(os.path.abspath(named))) > LONGEST:
         variable = "RAY_TMPDIR" if os.environ.get("RAY_TMPDIR") else "TMPDIR"
         try:

@@ -104,7 +104,7 @@ def make_cell(comparison: Comparison, method: str, trial: Settings, place: Reque
     here = shared.config
     audit = replace(config.audit, other_data=here.audit.other_data)
     config = replace(config, storage=here.storage, data=here.data, model=here.model, request=here.request, audit=audit)
-    return Cell(f"{method} {place.label}", replace(shared, config=config))
+    return Cell(f"{method} {place.label}", replace(shared, workspace=shared.workspace.with_config(config)))
 
 
 def search(comparison: Comparison) -> dict[str, Search]:

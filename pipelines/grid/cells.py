@@ -98,7 +98,7 @@ def _run_cell(cell: Cell, *models: None) -> None:
     unlearned = cell.folder / "unlearned"
     try:
         if not fetched(unlearned / "meta.json"):
-            run_unlearn(plan.config, plan.original.folder, plan.forget_file, unlearned, hooks)
+            run_unlearn(plan.workspace, plan.original.folder, unlearned, hooks)
     except NonFiniteError as error:
         _fail(cell.failures[0], str(error))
         return
@@ -149,7 +149,7 @@ def run_cells(cells: Sequence[Cell], finished: Callable[[Cell], None] = lambda c
     """
     unique = {cell.digest: cell for cell in cells}
     todo = [cell for cell in unique.values() if cell.outcome is None]
-    missing = {job.folder: (cell.plan.config, job) for cell in todo for job in cell.plan.missing}
+    missing = {job.folder: (cell.plan.workspace, job) for cell in todo for job in cell.plan.missing}
     console.print(
         f"{counted(len(unique), 'cell')}: {len(unique) - len(todo)} found, {len(todo)} to run, "
         f"{counted(len(missing), 'model')} to train"

@@ -27,13 +27,13 @@ def audit_here(
     """The audit in this process, with the per-sample table if it is wanted."""
     folders = {"original": plan.original.folder, "unlearned": unlearned}
     oracles = [job.folder for job in plan.oracles]
-    return run_audit(plan.config, plan.forget_file, folders, oracles, device_of(plan.config), progress, samples=samples)
+    return run_audit(plan.workspace, folders, oracles, device_of(plan.config), progress, samples=samples)
 
 
 @ray_task
 def _measure_task(plan: Plan, folder: Path, board: Any, number: int, role: str) -> None:
     board.update.remote("audit", number, 2 + len(plan.oracles), role)
-    measure_alone(plan.config, plan.forget_file, folder, device_of(plan.config))
+    measure_alone(plan.workspace, folder, device_of(plan.config))
 
 
 @ray_task

@@ -62,7 +62,7 @@ def run_job(config: RunConfig, *, local: bool = False, resume: str | None = None
     """`cu unlearn`: every part, resumable; what is finished is found by digest and not made again."""
     plan = make_plan(config)
     config, folder = find_run(plan.config, plan.digest, resume)
-    plan = replace(plan, config=config)
+    plan = replace(plan, workspace=plan.workspace.with_config(config))
     sets = {name: asdict(one) for name, one in plan.hashes.items()}
     settings = {**as_plain(config), "sets": sets}
     sweep(config.store, DEPTH)
@@ -79,7 +79,7 @@ def run_job(config: RunConfig, *, local: bool = False, resume: str | None = None
         folder.write_record(sets=sets, notes_on_request=list(plan.forget.notes))
         run_id = stack.enter_context(mlflow_run(plan, folder, settings))
         tracking.log_data(config, run_id, plan.manifest)
-        train_missing(config, plan.missing, local)
+        train_missing(plan.workspace, plan.missing, local)
         if not fetched(folder.unlearned / "meta.json"):
             curves = CurveWriter(StepLog(folder.path), tracking.tracking_uri(config), run_id)
             unlearn(plan, folder, curves, local)

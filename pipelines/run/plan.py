@@ -19,8 +19,9 @@ from cu_core.data.set_hashes import SetHash, set_hashes, told_sets
 from cu_core.data.shard_reader import ShardReader
 from cu_core.errors import ConfigError
 from cu_core.memory import check_memory
-from cu_core.run import check_model, made_elsewhere, open_reader, open_split, tokenizer_of
+from cu_core.run import check_model, made_elsewhere, tokenizer_of
 from cu_core.storage import fetched, named_file, place, shown
+from cu_core.workspace import Workspace
 
 
 @dataclass(frozen=True)
@@ -39,12 +40,10 @@ class TrainJob:
 
 @dataclass(frozen=True)
 class Plan:
-    """Everything resolved, and the data opened once a process; ``config`` holds absolute paths and addresses."""
+    """Everything resolved; the configuration of ``workspace`` holds absolute paths and addresses."""
 
-    config: RunConfig
-    manifest: Manifest
+    workspace: Workspace
     forget: ForgetSet
-    forget_file: Path
     original: TrainJob
     oracles: tuple[TrainJob, ...]
 
@@ -53,22 +52,31 @@ class Plan:
         """Asked for by the driver before workers are: of files that are named it alone may know what they hold."""
         return self.config.result_digest(self.manifest.digest, self.forget.digest)
 
-    @cached_property
-    def reader(self) -> ShardReader:
-        return open_reader(self.config)
+    @property
+    def config(self) -> RunConfig:
+        return self.workspace.config
 
-    @cached_property
+    @property
+    def forget_file(self) -> Path:
+        assert self.workspace.forget_file is not None
+        return self.workspace.forget_file
+
+    @property
+    def reader(self) -> ShardReader:
+        return self.workspace.reader
+
+    @property
+    def manifest(self) -> Manifest:
+        return self.reader.manifest
+
+    @property
     def split(self) -> ForgetSplit:
-        return open_split(self.config, self.reader, self.forget_file)
+        return self.workspace.split
 
     @cached_property
     def hashes(self) -> Mapping[str, SetHash]:
         """Rows and hash of every set."""
         return set_hashes(self.split)
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Without what is open: another process opens it anew."""
-        return {name: value for name, value in self.__dict__.items() if name not in ("reader", "split")}
 
     @property
     def missing(self) -> list[TrainJob]:
@@ -168,7 +176,8 @@ def make_plan(config: RunConfig) -> Plan:
     for part in (config.store, *config.store.parents):
         if part.exists() and not part.is_dir():
             raise ConfigError(f"storage: {part} is a file; name a folder.")
-    reader = open_reader(config)
+    workspace = Workspace(config)
+    reader = workspace.reader
     check_memory(config, reader)
     digests_of(config.audit.other_data)
     check_model(config, reader)
@@ -182,8 +191,7 @@ def make_plan(config: RunConfig) -> Plan:
         TrainJob(f"retrain oracle {i}", models / config.oracle_key(digest, forget.digest, i), file, i)
         for i in range(config.audit.oracles)
     )
-    plan = Plan(config, reader.manifest, forget, file, original, oracles)
-    plan.__dict__["reader"] = reader  # is open already
+    plan = Plan(workspace.for_request(file), forget, original, oracles)
     _check_sets(plan.split)
     for job in (original, *oracles):
         if job.done:

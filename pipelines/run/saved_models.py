@@ -79,5 +79,5 @@ def find_model(plan: Plan, model: str) -> Path:
     config = absolute(replace(plan.config, model=replace(plan.config.model, weights=model)))
     folder = config.store / "models" / config.original_key(plan.manifest.digest)
     if not fetched(folder / "meta.json"):
-        import_original(config, folder)
+        import_original(plan.workspace.with_config(config), folder)
     return folder

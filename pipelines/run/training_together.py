@@ -15,6 +15,7 @@ from cu_core.config import RunConfig
 from cu_core.dist import rank
 from cu_core.run import Hooks, run_train
 from cu_core.storage import remove
+from cu_core.workspace import Workspace
 from pipelines.cluster.board import board_step
 from pipelines.cluster.session import resources
 from pipelines.run.folder import RunFolder
@@ -29,7 +30,7 @@ from pipelines.tracking.prometheus import StepMetrics
 class TrainWorkerJob:
     """What every Ray Train worker gets that trains an original or an oracle together with others."""
 
-    config: RunConfig
+    workspace: Workspace
     job: TrainJob
     board: Any
     label: str
@@ -55,26 +56,28 @@ class TrainWorkerJob:
             latest=lambda: load_state(checkpoint, key) if checkpoint else None,
             wants_checkpoint=lambda: any([preempted(), rank() == 0 and due()]),
         )
-        run_train(self.config, self.job.folder, hooks, forget_file=self.job.forget_file, number=self.job.number)
+        run_train(self.workspace.for_request(self.job.forget_file), self.job.folder, hooks, self.job.number)
 
 
-def start_together(config: RunConfig, job: TrainJob, board: Any, label: str, started: Sequence[Any]) -> Any:
+def start_together(workspace: Workspace, job: TrainJob, board: Any, label: str, started: Sequence[Any]) -> Any:
     """Start a training by several workers once one of those that were ``started`` has left room for it.
 
     It takes no CPU itself: its workers do, and one that waits for theirs must not hold some of them.
     """
+    config = workspace.config
     at_once = _at_once(config)
     after = started[-at_once] if len(started) >= at_once else None
     options = {"num_cpus": 0, "max_retries": config.workers.max_failures}
-    return _train_together.options(**options).remote(config, job, board, label, after)
+    return _train_together.options(**options).remote(workspace, job, board, label, after)
 
 
 @ray_task
-def _train_together(config: RunConfig, job: TrainJob, board: Any, label: str, after: Any) -> None:
+def _train_together(workspace: Workspace, job: TrainJob, board: Any, label: str, after: Any) -> None:
     """Drive one training. Ray starts it when ``after`` is there."""
+    config = workspace.config
     folder = RunFolder(config.store / "training" / job.folder.name)
     folder.path.mkdir(parents=True, exist_ok=True)
-    train_workers(TrainWorkerJob(config, job, board, label), config.while_training, folder)
+    train_workers(TrainWorkerJob(workspace, job, board, label), config.while_training, folder)
     remove(folder.path)
 
 

@@ -55,7 +55,7 @@ def _local_hooks(plan: Plan, folder: RunFolder, on_step: OnStep, curves: Curves,
 def unlearn_here(plan: Plan, folder: RunFolder, on_step: OnStep, curves: Curves, preemption: PreemptionSignal) -> None:
     """The whole unlearning in this process, checkpoints in the run's folder."""
     hooks = _local_hooks(plan, folder, both(on_step, curves), curves, preemption)
-    run_unlearn(plan.config, plan.original.folder, plan.forget_file, folder.unlearned, hooks)
+    run_unlearn(plan.workspace, plan.original.folder, folder.unlearned, hooks)
     curves.flush()
 
 
@@ -106,8 +106,7 @@ class WorkerJob:
             latest=lambda: _going_on(self.folder, load_state(checkpoint, digest)) if checkpoint else None,
             wants_checkpoint=lambda: any([preempted(), rank() == 0 and preemption.asked()]),
         )
-        plan = self.plan
-        run_unlearn(plan.config, plan.original.folder, plan.forget_file, self.folder.unlearned, hooks)
+        run_unlearn(self.plan.workspace, self.plan.original.folder, self.folder.unlearned, hooks)
         if rank() == 0:
             self.curves.flush()
 

@@ -63,7 +63,7 @@ def run_sweep(sweep: Sweep, name: str, resume: bool) -> SweepResult:
         recorder = Recorder(config, f"sweep {name}", asdict(sweep.config), f"{name} {digest}")
         status = "FAILED"
         try:
-            train_missing(config, plan.missing, local=False)
+            train_missing(plan.workspace, plan.missing, local=False)
             console.print(f"sweep {name}: {counted(sweep.config.count, 'trial')}, {sweep.config.objective} minimised")
             with Board(sweep, recorder) as board:
                 trials = run_trials(sweep, folder, board)
@@ -160,4 +160,4 @@ def _reported(cell: Cell) -> Any:
 def _proxy_task(cell: Cell) -> float:
     plan, unlearned = cell.plan, cell.folder / "unlearned"
     device = device_of(plan.config)
-    return proxy_score(run_proxy(plan.config, plan.forget_file, plan.original.folder, unlearned, device))
+    return proxy_score(run_proxy(plan.workspace, plan.original.folder, unlearned, device))

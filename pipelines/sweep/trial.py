@@ -50,7 +50,7 @@ def run_trial(drawn: dict[str, Any], sweep: Sweep) -> None:
         if config.workers.count == 1:
             use_cpus(config.workers.cpus)
             hooks = Hooks(device=device_of(config), on_step=on_step)
-            run_unlearn(config, cell.plan.original.folder, cell.plan.forget_file, unlearned, hooks)
+            run_unlearn(cell.plan.workspace, cell.plan.original.folder, unlearned, hooks)
         else:
             cell.folder.mkdir(parents=True, exist_ok=True)
             job = WorkerJob(cell.plan, RunFolder(cell.folder), log, None, seen)
@@ -75,5 +75,5 @@ def audit_trial(cell: Cell, objective: str) -> dict[str, float]:
     if report is None:
         report, _ = audit_here(plan, unlearned, lambda role: None)
         write_text(cell.report_file, REPORTS.dump_json(report, indent=1).decode())
-    parts = run_proxy(plan.config, plan.forget_file, plan.original.folder, unlearned, device_of(plan.config))
+    parts = run_proxy(plan.workspace, plan.original.folder, unlearned, device_of(plan.config))
     return judge(report, parts, objective)

@@ -19,9 +19,10 @@ from cu_core.methods.base import Method, MethodState, Preparation, StepContext
 from cu_core.methods.table import METHODS
 from cu_core.models.batch_norm import set_batch_norm
 from cu_core.models.classifier import Classifier, JointForward
-from cu_core.run import Hooks, fresh_model, open_reader, open_split, run_train, run_unlearn
+from cu_core.run import Hooks, fresh_model, run_train, run_unlearn
 from cu_core.types import Batch, RequestKind, UnlearnBatch
 from cu_core.unlearn.loop import frozen
+from cu_core.workspace import Workspace
 from tests.conftest import small
 
 CLASSIFIERS = {name: method for name, method in METHODS.items() if "classifier" in method.models}
@@ -64,8 +65,8 @@ def test_losses_are_finite_with_gradient_also_without_rows(
     name: str, kind: RequestKind, digits: Path, storage: Path, class_request: Path, sample_request: Path
 ) -> None:
     config = config_of(digits, storage, kind)
-    reader = open_reader(config)
-    split = open_split(config, reader, class_request if kind == "class" else sample_request)
+    reader = Workspace(config).reader
+    split = Workspace(config, class_request if kind == "class" else sample_request).split
     model, method = fresh_model(config, reader, 0), METHODS[name]()
     method.check(kind)
     state: MethodState = {}
@@ -111,7 +112,7 @@ def test_a_request_that_a_method_cannot_answer_is_refused(name: str, digits: Pat
 @pytest.fixture(scope="module")
 def original(digits: Path, storage: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("methods") / "original"
-    run_train(config_of(digits, storage, "class", train={"epochs": 1}), folder, Hooks())
+    run_train(Workspace(config_of(digits, storage, "class", train={"epochs": 1})), folder, Hooks())
     return folder
 
 
@@ -130,8 +131,8 @@ def test_rows_forwarded_are_the_rows_declared(
     stop = {"max_steps": STEPS, "rule": "none"}
     config = config_of(digits, storage, kind, method={"name": name}, batches=batches, stop=stop)
     request = class_request if kind == "class" else sample_request
-    result = run_unlearn(config, original, request, tmp_path / "out", Hooks())
-    split = open_split(config, open_reader(config), request)
+    result = run_unlearn(Workspace(config, request), original, tmp_path / "out", Hooks())
+    split = Workspace(config, request).split
     classes = len(split.forget.classes)
     forwarded = result.forget_rows + result.retain_rows + result.frozen_rows
     assert forwarded == pytest.approx(config.method.rows_per_step(10, 14) * STEPS)
@@ -158,9 +159,9 @@ def test_several_classes_are_forgotten_in_mixed_precision_with_a_transformer(
         stop={"max_steps": 4, "rule": "none"},
     )
     request = save_forget_set(tmp_path / "requests", resolve_request(config.request, reader))
-    run_train(config, tmp_path / "original", Hooks())
-    result = run_unlearn(config, tmp_path / "original", request, tmp_path / "out", Hooks())
-    split = open_split(config, open_reader(config), request)
+    run_train(Workspace(config), tmp_path / "original", Hooks())
+    result = run_unlearn(Workspace(config, request), tmp_path / "original", tmp_path / "out", Hooks())
+    split = Workspace(config, request).split
     ready = config.method.rows_to_prepare(len(split.forget.rows), split.num_retain, len(classes))
     assert result.prepare_rows == ready
     weights = load_file(tmp_path / "out" / "model.safetensors")

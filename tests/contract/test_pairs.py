@@ -22,8 +22,9 @@ from cu_core.data.requests import resolve_request, save_forget_set
 from cu_core.data.sources import SourceOptions
 from cu_core.errors import ConfigError
 from cu_core.methods.table import METHODS
-from cu_core.run import Hooks, fresh_model, load_model, open_reader, open_split, run_train, run_unlearn
+from cu_core.run import Hooks, fresh_model, load_model, run_train, run_unlearn
 from cu_core.types import RequestKind
+from cu_core.workspace import Workspace
 from pipelines.run.plan import make_plan
 from tests.conftest import knows, small, small_clip
 
@@ -48,12 +49,12 @@ def place(captions: Path, storage: Path, clip_file: Path) -> tuple[Path, Path, P
 @pytest.fixture(scope="module")
 def original(place: tuple[Path, Path, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("clip") / "original"
-    run_train(config_of(place, "class"), folder, Hooks())
+    run_train(Workspace(config_of(place, "class")), folder, Hooks())
     return folder
 
 
 def request_of(config: RunConfig, folder: Path) -> Path:
-    return save_forget_set(folder / "requests", resolve_request(config.request, open_reader(config), pairs=True))
+    return save_forget_set(folder / "requests", resolve_request(config.request, Workspace(config).reader, pairs=True))
 
 
 @pytest.mark.parametrize(("name", "kind"), CASES)
@@ -64,8 +65,8 @@ def test_rows_are_counted_and_only_the_chosen_tower_changes(
     stop = {"max_steps": STEPS, "rule": "none"}
     config = config_of(place, kind, method={"name": name}, batches=batches, stop=stop)
     request = request_of(config, tmp_path)
-    result = run_unlearn(config, original, request, tmp_path / "out", Hooks())
-    split = open_split(config, open_reader(config), request)
+    result = run_unlearn(Workspace(config, request), original, tmp_path / "out", Hooks())
+    split = Workspace(config, request).split
     forwarded = result.forget_rows + result.retain_rows + result.frozen_rows
     assert split.forget.kind == kind
     assert forwarded == pytest.approx(config.method.rows_per_step(10, 14) * STEPS)
@@ -82,8 +83,8 @@ def test_every_metric_is_computed_finite_and_in_range(
 ) -> None:
     given = {"other_data": [str(place[0])], "paraphrases": ["number 5"] if kind == "class" else []}
     config = config_of(place, kind, audit={"oracles": 1, "rebound_steps": 3, "relearn_steps": 2, **given})
-    reader = open_reader(config)
-    split = open_split(config, reader, request_of(config, tmp_path))
+    reader = Workspace(config).reader
+    split = Workspace(config, request_of(config, tmp_path)).split
     subjects = [Subject(fresh_model(config, reader, seed), split, config.audit, 0) for seed in (0, 1)]
     answers = [answers_of(subject) for subject in subjects]
     found = audit_alone(subjects[0]).metrics
@@ -136,10 +137,10 @@ def test_pairs_without_classes_are_unlearned_and_judged_by_what_they_have(
     stop = {"max_steps": 4, "check_every": 2, "utility_points": 100}
     config = small_clip(bare, storage, clip_file, **parts, request=request, stop=stop)
     file = request_of(config, tmp_path)
-    run_train(config, tmp_path / "original", Hooks())
-    result = run_unlearn(config, tmp_path / "original", file, tmp_path / "unlearned", Hooks())
+    run_train(Workspace(config), tmp_path / "original", Hooks())
+    result = run_unlearn(Workspace(config, file), tmp_path / "original", tmp_path / "unlearned", Hooks())
     assert result.stop["rows"] > 0
-    split = open_split(config, open_reader(config), file)
+    split = Workspace(config, file).split
     subject = Subject(load_model(config, split.reader, tmp_path / "unlearned"), split, config.audit, 0)
     found = audit_alone(subject).metrics
     assert {"mia_cosine_auc", "forget_t2i_precision", "relearn_5", "rebound_accuracy"} <= set(found)

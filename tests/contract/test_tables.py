@@ -20,8 +20,9 @@ from cu_core.models.build import MODELS, ModelConfig, build_model
 from cu_core.models.classifier import Predictor
 from cu_core.models.preprocess import Preprocess
 from cu_core.presets import PRESETS
-from cu_core.run import Hooks, fresh_model, open_reader, open_split, run_unlearn
+from cu_core.run import Hooks, fresh_model, run_unlearn
 from cu_core.types import RequestKind
+from cu_core.workspace import Workspace
 from tests.conftest import knows, small
 
 GRAY = Preprocess(16, (0.5,), (0.25,))
@@ -76,8 +77,8 @@ def test_every_metric_is_computed_finite_and_in_range(
     kind: RequestKind, digits: Path, storage: Path, class_request: Path, sample_request: Path
 ) -> None:
     config = small(digits, storage)
-    reader = open_reader(config)
-    split = open_split(config, reader, class_request if kind == "class" else sample_request)
+    reader = Workspace(config).reader
+    split = Workspace(config, class_request if kind == "class" else sample_request).split
     subjects = [Subject(fresh_model(config, reader, seed), split, config.audit, 0) for seed in (0, 1)]
     answers = [answers_of(subject) for subject in subjects]
     alone = audit_alone(subjects[0])
@@ -129,5 +130,5 @@ def test_every_batch_norm_mode_runs(
     from cu_core.run import run_train
 
     config = small(digits, storage, batch_norm=mode, stop={"max_steps": 2, "rule": "none"}, train={"epochs": 0.2})
-    run_train(config, tmp_path / "original", Hooks())
-    assert run_unlearn(config, tmp_path / "original", class_request, tmp_path / "out", Hooks()).steps == 2
+    run_train(Workspace(config), tmp_path / "original", Hooks())
+    assert run_unlearn(Workspace(config, class_request), tmp_path / "original", tmp_path / "out", Hooks()).steps == 2

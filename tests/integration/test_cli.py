@@ -14,6 +14,7 @@ from mlflow.tracking import MlflowClient
 
 from cu_core.config_io import dump_config
 from cu_core.unlearn.loop import Loop
+from cu_core.workspace import Workspace
 from pipelines.cli import main as cli
 from pipelines.run import unlearning
 from pipelines.run.folder import RunFolder
@@ -170,7 +171,7 @@ def test_careless_input_is_one_line_and_status_2(
         shard.write_bytes(shard.read_bytes()[:-1])
     if "OTHER" in " ".join(words):
         other = small(digits, storage, model={"name": "resnet10", "width": 4}, train={"epochs": 0.1})
-        run_train(other, tmp_path / "other", Hooks())
+        run_train(Workspace(other), tmp_path / "other", Hooks())
     places = {"CONFIG": config_file, "IDS": tmp_path / "ids.txt", "CORRUPT": tmp_path / "corrupt",
               "OTHER": tmp_path / "other", "FILE": tmp_path / "file"}  # fmt: skip
     for name, place in places.items():

@@ -18,7 +18,8 @@ from transformers import AutoModel
 from cu_core.config_io import dump_config
 from cu_core.data.requests import resolve_request, save_forget_set
 from cu_core.models.image_text import ImageTextClassifier
-from cu_core.run import Hooks, load_model, open_reader, run_train, run_unlearn
+from cu_core.run import Hooks, load_model, run_train, run_unlearn
+from cu_core.workspace import Workspace
 from pipelines.run.export import export
 from tests.conftest import small_clip
 from tests.unit.cu_core.models.test_towers import saved
@@ -43,10 +44,10 @@ def test_a_model_goes_back_to_the_library_it_came_from(
         trainable={"tune": tune, "blocks": 1},
         stop={"max_steps": 3, "rule": "none"},
     )
-    reader = open_reader(config)
+    reader = Workspace(config).reader
     request = save_forget_set(tmp_path / "requests", resolve_request(config.request, reader, pairs=True))
-    run_train(config, tmp_path / "original", Hooks())
-    run_unlearn(config, tmp_path / "original", request, tmp_path / "unlearned", Hooks())
+    run_train(Workspace(config), tmp_path / "original", Hooks())
+    run_unlearn(Workspace(config, request), tmp_path / "original", tmp_path / "unlearned", Hooks())
     model = load_model(config, reader, tmp_path / "unlearned").eval()
     assert isinstance(model, ImageTextClassifier)
     export(config, str(tmp_path / "unlearned"), tmp_path / "out", adapter=False)
@@ -92,7 +93,7 @@ def test_the_command_exports_a_run_and_refuses_what_is_not_there(
     captions: Path, clip_file: Path, tmp_path: Path
 ) -> None:
     config = small_clip(captions, tmp_path / "storage", clip_file)
-    run_train(config, tmp_path / "run" / "unlearned", Hooks())
+    run_train(Workspace(config), tmp_path / "run" / "unlearned", Hooks())
     (tmp_path / "run" / "config.yaml").write_text(dump_config(config))
 
     def cu(*arguments: str) -> subprocess.CompletedProcess[str]:

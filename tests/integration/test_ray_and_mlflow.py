@@ -31,9 +31,10 @@ from safetensors.torch import load_file
 from cu_core.config import RunConfig
 from cu_core.errors import ConfigError
 from cu_core.models.towers import open_clip_towers
-from cu_core.run import Hooks, import_original, load_model, open_reader, run_train
+from cu_core.run import Hooks, import_original, load_model, run_train
 from cu_core.types import StepReport
 from cu_core.workers import TrainWorkers, WorkersConfig
+from cu_core.workspace import Workspace
 from pipelines.bench.scaling import measure
 from pipelines.cluster.session import check_room, ray_session
 from pipelines.run.job import JobResult, run_job
@@ -146,7 +147,7 @@ def test_the_registered_model_is_the_unlearned_one(undisturbed: JobResult) -> No
                 ("original", "oracle", "unlearned")}  # fmt: skip
     assert versions["unlearned"].tags["verdict"] == undisturbed.report.verdict.word
     loaded = mlflow.pytorch.load_model("models:/digits-resnet10@unlearned")
-    reader = open_reader(config)
+    reader = Workspace(config).reader
     images = reader.images("test", np.arange(5))
     ours = load_model(config, reader, undisturbed.folder.unlearned).eval()
     torch.testing.assert_close(loaded(images.float()), ours(images).logits, rtol=1e-4, atol=1e-4)
@@ -158,7 +159,7 @@ def test_a_registered_model_is_an_original_to_begin_from(
     monkeypatch.setenv("MLFLOW_TRACKING_URI", tracking_uri(config))
     weights = replace(config.model, weights="models:/digits-resnet10@original")
     plan = make_plan(replace(config, model=weights))
-    import_original(plan.config, plan.original.folder)
+    import_original(Workspace(plan.config), plan.original.folder)
     ours = load_file(make_plan(config).original.folder / "model.safetensors")
     taken = load_file(plan.original.folder / "model.safetensors")
     assert ours.keys() == taken.keys()
@@ -181,7 +182,7 @@ def test_the_registered_model_can_be_served(undisturbed: JobResult) -> None:
     environment = os.environ | {"MLFLOW_TRACKING_URI": tracking_uri(config), "PATH": programs}
     server = subprocess.Popen(words, env=environment, start_new_session=True, stderr=subprocess.DEVNULL)
     try:
-        reader = open_reader(config)
+        reader = Workspace(config).reader
         images = reader.images("test", np.arange(3)).float()
         answer = ask(f"http://127.0.0.1:{port}/invocations", {"inputs": images.tolist()})
         ours = load_model(config, reader, undisturbed.folder.unlearned).eval()(images).logits
@@ -250,7 +251,7 @@ def test_an_oracle_of_two_workers_survives_a_killed_one_and_is_that_of_one(sessi
     """In float64 and of one epoch, since differences of rounding grow."""
     alone = replace(config, workers=replace(config.workers, precision="float64"), storage=f"{config.storage}/together")
     plan = make_plan(replace(alone, train=replace(alone.train, epochs=1)))
-    run_train(plan.config, plan.config.store / "one", Hooks(), forget_file=plan.forget_file)
+    run_train(Workspace(plan.config, plan.forget_file), plan.config.store / "one", Hooks())
     together = replace(plan.config, train=replace(plan.config.train, workers=TrainWorkers(count=2)))
     killed: list[int] = []
     folder = plan.config.store / "training" / plan.oracles[0].folder.name

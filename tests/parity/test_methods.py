@@ -13,6 +13,7 @@ from cu_core.config import RunConfig
 from cu_core.dist import data_parallel
 from cu_core.methods.table import METHODS
 from cu_core.run import Hooks, run_train, run_unlearn
+from cu_core.workspace import Workspace
 from tests.conftest import small
 from tests.parity.ranks import on_ranks
 
@@ -39,7 +40,7 @@ def unlearn_all(
     hooks = Hooks(wrap=lambda m: data_parallel(m, broadcast_buffers=False))
     for name in CLASSIFIERS:
         config = config_of(digits, storage, name, "float64", forget_batch)
-        run_unlearn(config, original, request, out / name, hooks)
+        run_unlearn(Workspace(config, request), original, out / name, hooks)
     return {name: load_file(out / name / "model.safetensors") for name in CLASSIFIERS if (out / name).is_dir()}
 
 
@@ -47,7 +48,7 @@ def unlearn_all(
 def originals(digits: Path, storage: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     place = tmp_path_factory.mktemp("originals")
     for precision in ("float32", "float64"):
-        run_train(config_of(digits, storage, "finetune", precision), place / precision, Hooks())
+        run_train(Workspace(config_of(digits, storage, "finetune", precision)), place / precision, Hooks())
     return {p: place / p for p in ("float32", "float64")}
 
 
@@ -82,9 +83,9 @@ def test_every_method_resumed_ends_with_the_same_weights(
     def save(state: TrainState) -> None:
         save_state(tmp_path / "checkpoint", state, "digest")
 
-    run_unlearn(config, original, class_request, tmp_path / "straight", Hooks(save=save))
+    run_unlearn(Workspace(config, class_request), original, tmp_path / "straight", Hooks(save=save))
     resume = Hooks(latest=lambda: load_state(tmp_path / "checkpoint", "digest"))
-    result = run_unlearn(config, original, class_request, tmp_path / "resumed", resume)
+    result = run_unlearn(Workspace(config, class_request), original, tmp_path / "resumed", resume)
     want, have = (load_file(tmp_path / n / "model.safetensors") for n in ("straight", "resumed"))
     assert all(torch.equal(have[n], want[n]) for n in want)
     assert result.steps == STEPS

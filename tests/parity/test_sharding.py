@@ -18,11 +18,12 @@ from cu_core.data.requests import resolve_request, save_forget_set
 from cu_core.dist import rank, world_size
 from cu_core.models.classifier import Classifier
 from cu_core.models.towers import hugging_face_towers, open_clip_towers
-from cu_core.run import Hooks, open_reader, run_train, run_unlearn
+from cu_core.run import Hooks, run_train, run_unlearn
 from cu_core.sharding import gathered, shard, whole
 from cu_core.traffic import TRAFFIC
 from cu_core.types import StepReport
 from cu_core.unlearn.stopping import Stopper
+from cu_core.workspace import Workspace
 from tests.conftest import small_clip
 from tests.parity.ranks import on_ranks
 from tests.unit.cu_core.models.test_towers import make
@@ -59,8 +60,8 @@ def job(
 ) -> tuple[RunConfig, Path, Path, Path]:
     place = tmp_path_factory.mktemp("sharding")
     config = config_of(captions, place, clip_file, str(request.param))
-    run_train(config, place / "original", Hooks())
-    forget = save_forget_set(place / "requests", resolve_request(config.request, open_reader(config), pairs=True))
+    run_train(Workspace(config), place / "original", Hooks())
+    forget = save_forget_set(place / "requests", resolve_request(config.request, Workspace(config).reader, pairs=True))
     return config, place / "original", forget, place
 
 
@@ -87,9 +88,8 @@ def unlearn(config: RunConfig, original: Path, request: Path, out: Path, resume:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Stopper, "judge", judge)
         run_unlearn(
-            config,
+            Workspace(config, request),
             original,
-            request,
             out / "unlearned",
             Hooks(
                 on_step=on_step,

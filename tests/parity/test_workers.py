@@ -16,6 +16,7 @@ from cu_core.config import RunConfig
 from cu_core.dist import data_parallel, rank
 from cu_core.run import Hooks, run_train, run_unlearn
 from cu_core.types import StepReport
+from cu_core.workspace import Workspace
 from tests.conftest import small
 from tests.parity.ranks import on_ranks
 
@@ -48,7 +49,7 @@ def unlearn_steps(config: RunConfig, original: Path, request: Path, out: Path) -
         steps.append(dict(report.values))
 
     hooks = Hooks(on_step=on_step, wrap=lambda m: data_parallel(m, broadcast_buffers=False))
-    run_unlearn(config, original, request, out, hooks)
+    run_unlearn(Workspace(config, request), original, out, hooks)
     if rank() == 0:
         weights = load_file(out / "model.safetensors")
         steps.append({n: float(w.double().norm()) for n, w in weights.items()})
@@ -66,7 +67,7 @@ def job(
     model, precision = request.param
     config = config_of(digits, storage, model, precision)
     place = tmp_path_factory.mktemp("parity")
-    run_train(config, place / "original", Hooks())
+    run_train(Workspace(config), place / "original", Hooks())
     return precision, config, place / "original", class_request, place
 
 
@@ -88,7 +89,7 @@ def train_steps(config: RunConfig, request: Path | None, out: Path) -> list[dict
         on_step=lambda report: steps.append({"loss": report.values["loss"]}),
         wrap=lambda m: data_parallel(m, broadcast_buffers=False),
     )
-    run_train(config, out, hooks, forget_file=request)
+    run_train(Workspace(config, request), out, hooks)
     if rank() == 0:
         weights = load_file(out / "model.safetensors")
         steps.append({f"{n} {i}": float(x) for n, w in weights.items() for i, x in enumerate(w.double().flatten()[:9])})
@@ -134,16 +135,20 @@ def test_a_resumed_run_ends_with_the_same_weights(
     digits: Path, storage: Path, class_request: Path, tmp_path: Path, method: dict[str, Any]
 ) -> None:
     config = config_of(digits, storage, "synced", "float32", method=method, optimizer={"name": "adamw", "lr": 1e-3})
-    run_train(config, tmp_path / "original", Hooks())
+    run_train(Workspace(config), tmp_path / "original", Hooks())
     saved = train_states(
-        lambda hooks: run_unlearn(config, tmp_path / "original", class_request, tmp_path / "straight", hooks),
+        lambda hooks: run_unlearn(
+            Workspace(config, class_request), tmp_path / "original", tmp_path / "straight", hooks
+        ),
         tmp_path,
     )
     want = load_file(tmp_path / "straight" / "model.safetensors")
     assert [p.name for p in saved] == ["step-2", "step-4"]
     for checkpoint in saved:
         hooks = Hooks(latest=lambda c=checkpoint: load_state(c, "digest"))  # type: ignore[misc]
-        result = run_unlearn(config, tmp_path / "original", class_request, tmp_path / checkpoint.name / "out", hooks)
+        result = run_unlearn(
+            Workspace(config, class_request), tmp_path / "original", tmp_path / checkpoint.name / "out", hooks
+        )
         have = load_file(tmp_path / checkpoint.name / "out" / "model.safetensors")
         assert all(torch.equal(have[n], want[n]) for n in want)
         assert result.steps == STEPS
@@ -153,7 +158,8 @@ def test_a_resumed_run_ends_with_the_same_weights(
 def test_a_checkpoint_of_another_configuration_is_refused(digits: Path, storage: Path, tmp_path: Path) -> None:
     config = config_of(digits, storage, "vit", "float32")
     saved = train_states(
-        lambda hooks: run_train(config, tmp_path / "m", replace(hooks, wants_checkpoint=lambda: True)), tmp_path
+        lambda hooks: run_train(Workspace(config), tmp_path / "m", replace(hooks, wants_checkpoint=lambda: True)),
+        tmp_path,
     )
     with pytest.raises(ValueError, match="belongs to another configuration"):
         load_state(saved[0], "another")

@@ -10,8 +10,9 @@ import pytest
 import torch
 
 from cu_core.environment import differences, environment, say, tell_other
-from cu_core.run import Hooks, load_model, open_reader, run_train, run_unlearn
+from cu_core.run import Hooks, load_model, run_train, run_unlearn
 from cu_core.run_audit import ELSEWHERE, run_audit
+from cu_core.workspace import Workspace
 from tests.conftest import small
 
 
@@ -47,14 +48,14 @@ def test_models_and_audits_of_another_environment_are_told(
     quick = {"oracles": 0, "audits": ["accuracy", "membership"]}
     config = small(digits, tmp_path, train={"epochs": 0.1}, stop={"max_steps": 1, "rule": "none"}, audit=quick)
     original, unlearned = tmp_path / "original", tmp_path / "unlearned"
-    run_train(config, original, Hooks())
-    run_unlearn(config, original, class_request, unlearned, Hooks())
+    run_train(Workspace(config), original, Hooks())
+    run_unlearn(Workspace(config, class_request), original, unlearned, Hooks())
     for folder in (original, unlearned):
         assert json.loads((folder / "meta.json").read_text())["environment"] == environment("cpu")
 
     def audited() -> dict[str, str]:
         folders = {"original": original, "unlearned": unlearned}
-        report, _ = run_audit(config, class_request, folders, [], torch.device("cpu"), samples=False)
+        report, _ = run_audit(Workspace(config, class_request), folders, [], torch.device("cpu"), samples=False)
         return dict(report.versions)
 
     versions = audited()
@@ -68,5 +69,5 @@ def test_models_and_audits_of_another_environment_are_told(
     lines = audited()[ELSEWHERE].splitlines()
     assert len(lines) == 3, "the original, and the figures of both"
     assert f"{original} was made with torch 1.13 (here " in lines[0]
-    load_model(config, open_reader(config), original)
+    load_model(config, Workspace(config).reader, original)
     assert sorted(record.getMessage() for record in caplog.records) == sorted(lines)

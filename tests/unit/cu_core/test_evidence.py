@@ -7,7 +7,8 @@ import torch
 
 from cu_core import evidence
 from cu_core.evidence import gather, measure_alone
-from cu_core.run import Hooks, open_reader, open_split, run_train
+from cu_core.run import Hooks, run_train
+from cu_core.workspace import Workspace
 from tests.conftest import small
 
 
@@ -18,16 +19,16 @@ def test_what_was_measured_alone_is_found(
     audit = {"oracles": 1, "audits": ["accuracy", "membership"], "max_rows": 60}
     config = small(digits, tmp_path / "one", train={"epochs": 0.2, "batch": 64}, audit=audit)
     folders = {"original": tmp_path / "original", "oracle_0": tmp_path / "oracle"}
-    run_train(config, folders["original"], Hooks())
-    run_train(config, folders["oracle_0"], Hooks(), forget_file=class_request)
+    run_train(Workspace(config), folders["original"], Hooks())
+    run_train(Workspace(config, class_request), folders["oracle_0"], Hooks())
     device = torch.device("cpu")
-    split = open_split(config, open_reader(config), class_request)
-    want = gather(config, split, folders, device)
+    want = gather(Workspace(config, class_request), folders, device)
 
     other = small(digits, tmp_path / "other", train={"epochs": 0.2, "batch": 64}, audit=audit)
+    asked = Workspace(other, class_request)
     for folder in folders.values():
-        measure_alone(other, class_request, folder, device)
+        measure_alone(asked, folder, device)
     monkeypatch.setattr(evidence, "audit_alone", lambda subject: pytest.fail("it was measured again"))
-    have = gather(other, split, folders, device)
+    have = gather(asked, folders, device)
     assert have.alone == want.alone
     assert have.figures("original", ["oracle_0"]) == want.figures("original", ["oracle_0"])

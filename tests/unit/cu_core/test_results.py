@@ -16,7 +16,8 @@ from cu_core.config_io import as_plain, config_from, split_internal
 from cu_core.data.schema import read_manifest, write_manifest
 from cu_core.data.shard_reader import ShardReader
 from cu_core.evidence import gather
-from cu_core.run import Hooks, import_original, load_model, open_reader, open_split, run_train, run_unlearn
+from cu_core.run import Hooks, import_original, load_model, run_train, run_unlearn
+from cu_core.workspace import Workspace
 from cu_core.yaml_io import overridden
 from tests.conftest import small
 
@@ -53,13 +54,13 @@ def config(digits: Path, tmp_path_factory: pytest.TempPathFactory) -> RunConfig:
 
 @pytest.fixture(scope="module")
 def original(config: RunConfig) -> Path:
-    run_train(config, config.store / "original", Hooks())
+    run_train(Workspace(config), config.store / "original", Hooks())
     return config.store / "original"
 
 
 @pytest.fixture(scope="module")
 def unlearned(config: RunConfig, original: Path, class_request: Path) -> Path:
-    run_unlearn(config, original, class_request, config.store / "unlearned", Hooks())
+    run_unlearn(Workspace(config, class_request), original, config.store / "unlearned", Hooks())
     return config.store / "unlearned"
 
 
@@ -77,7 +78,7 @@ def same(one: Path, other: Path) -> bool:
 @pytest.mark.parametrize("setting", [*TRAINED, *IDLE, "batch_norm=per_rank", "audit.max_rows=20", "optimizer.lr=0.5"])
 def test_a_trained_model_changes_with_its_key(setting: str, config: RunConfig, original: Path, tmp_path: Path) -> None:
     other = flipped(config, setting)
-    run_train(other, tmp_path / "other", Hooks())
+    run_train(Workspace(other), tmp_path / "other", Hooks())
     changed = config.original_key("d") != other.original_key("d")
     assert changed == (setting in TRAINED)
     assert changed != same(original, tmp_path / "other")
@@ -88,7 +89,7 @@ def test_an_unlearned_model_changes_with_its_key(
     setting: str, config: RunConfig, original: Path, unlearned: Path, class_request: Path, tmp_path: Path
 ) -> None:
     other = flipped(config, setting)
-    run_unlearn(other, original, class_request, tmp_path / "other", Hooks())
+    run_unlearn(Workspace(other, class_request), original, tmp_path / "other", Hooks())
     changed = config.result_digest("d", "f") != other.result_digest("d", "f")
     assert changed == (setting in UNLEARNED)
     assert changed != same(unlearned, tmp_path / "other")
@@ -101,8 +102,7 @@ def test_figures_change_with_their_key(
     other = flipped(config, setting)
 
     def figures(settings: RunConfig) -> Any:
-        split = open_split(settings, open_reader(settings), class_request)
-        return gather(settings, split, {"model": original}, torch.device("cpu")).alone
+        return gather(Workspace(settings, class_request), {"model": original}, torch.device("cpu")).alone
 
     figures(config)
     before, stored = figures(config), len(list((config.store / "audits").glob("*.json")))  # as they are stored
@@ -122,5 +122,5 @@ def test_weights_from_a_file_are_normalised_as_the_data_that_they_are_used_on(
         own = ShardReader(folder).manifest
         kept = tmp_path / "models" / run.original_key(own.digest)
         if not kept.exists():  # as every command looks for it
-            import_original(run, kept)
-        assert load_model(run, open_reader(run), kept).preprocess.mean == own.pixel_mean
+            import_original(Workspace(run), kept)
+        assert load_model(run, Workspace(run).reader, kept).preprocess.mean == own.pixel_mean

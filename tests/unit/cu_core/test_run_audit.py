@@ -17,8 +17,9 @@ from cu_core.data.requests import ForgetSet, load_forget_set
 from cu_core.data.shard_reader import ShardReader
 from cu_core.errors import UserError
 from cu_core.files import write_text
-from cu_core.run import Hooks, open_split, run_train, run_unlearn
+from cu_core.run import Hooks, run_train, run_unlearn
 from cu_core.run_audit import LIMITS, _cost, _curves, _sizes, limits_file, read_limits, run_audit
+from cu_core.workspace import Workspace
 from tests.conftest import small
 
 UNLEARNED = {"steps": 5, "forget_rows": 30, "retain_rows": 70, "seconds": 2.5, "stop": {"rows": 11}}
@@ -30,11 +31,11 @@ def test_a_report_states_the_limits_that_were_measured_for_such_requests(
     quick = {"oracles": 0, "audits": ["accuracy", "membership"], "max_rows": 60}
     config = small(digits, tmp_path, train={"epochs": 0.1}, stop={"max_steps": 1, "rule": "none"}, audit=quick)
     folders = {"original": tmp_path / "original", "unlearned": tmp_path / "unlearned"}
-    run_train(config, folders["original"], Hooks())
-    run_unlearn(config, folders["original"], class_request, folders["unlearned"], Hooks())
+    run_train(Workspace(config), folders["original"], Hooks())
+    run_unlearn(Workspace(config, class_request), folders["original"], folders["unlearned"], Hooks())
 
     def stated() -> Limits | None:
-        report, _ = run_audit(config, class_request, folders, [], torch.device("cpu"), samples=False)
+        report, _ = run_audit(Workspace(config, class_request), folders, [], torch.device("cpu"), samples=False)
         return report.limits
 
     assert stated() is None
@@ -104,7 +105,7 @@ def test_curves_are_by_metric_and_role_with_that_of_a_model_that_was_not_trained
 def test_sizes_of_the_sets_are_those_of_the_split(
     class_config: RunConfig, reader: ShardReader, class_request: Path
 ) -> None:
-    split = open_split(class_config, reader, class_request)
+    split = Workspace(class_config, class_request).split
     sizes = _sizes(split)
     labels = reader.labels("train", np.arange(reader.num_rows("train")))
     assert sizes["forget_set"] == int((labels == 5).sum())

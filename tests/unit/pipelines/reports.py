@@ -13,6 +13,7 @@ from cu_core.audit.verdict import AuditVerdict, Verdict, Word
 from cu_core.config import RunConfig
 from cu_core.config_io import as_plain
 from cu_core.data.requests import ForgetSet
+from cu_core.workspace import Workspace
 from pipelines.compare.config import Comparison, Sizes, read_comparison
 from pipelines.compare.run import ComparisonResult, RequestAndSeed, Result
 from pipelines.grid.cells import Cell, Outcome
@@ -85,7 +86,7 @@ def _result(comparison: Comparison, label: str, seed: int, made: Any, folder: Pa
     config = comparison.cell_config(label, {}, request, seed, tuning=False, sizes=SIZES)
     config = replace(config, storage=str(folder / "out"))
     job = TrainJob("original", folder, None)
-    plan = Plan(config, None, ForgetSet.__new__(ForgetSet), folder, job, ())  # type: ignore[arg-type]
+    plan = Plan(Workspace(config, folder), ForgetSet.__new__(ForgetSet), job, ())
     plan.__dict__["digest"] = f"{label} {seed}"
     cell = Cell(f"{label} class 1 seed {seed}", plan)
     cell.__dict__["digest"] = f"{label}-{seed}"

@@ -14,9 +14,10 @@ from cu_core.audit.table import Claim
 from cu_core.audit.verdict import Rule, judge
 from cu_core.data.requests import resolve_request, save_forget_set
 from cu_core.models.image_text import ImageTextClassifier
-from cu_core.run import fresh_model, open_reader, open_split
+from cu_core.run import fresh_model
 from cu_core.types import MetricResult
 from cu_core.unlearn.evaluate import Predictions, shared_recall
+from cu_core.workspace import Workspace
 from tests.conftest import small_clip
 
 
@@ -54,9 +55,9 @@ def test_a_model_that_knows_every_pair_is_found_out(
     paraphrases = ["the digit 5"] if kind == "class" else []
     audit = {"oracles": 0, "paraphrases": paraphrases, "other_data": [str(captions)]}
     config = small_clip(captions, storage, clip_file, request=request, audit=audit)
-    reader = open_reader(config)
+    reader = Workspace(config).reader
     file = save_forget_set(tmp_path / "requests", resolve_request(config.request, reader, pairs=True))
-    split = open_split(config, reader, file)
+    split = Workspace(config, file).split
     model = fresh_model(config, reader, 0)
     assert isinstance(model, ImageTextClassifier)
     directions = torch.eye(16)

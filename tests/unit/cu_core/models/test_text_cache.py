@@ -8,7 +8,8 @@ import torch
 from cu_core.models.image_text import ImageTextClassifier
 from cu_core.models.text_cache import recall_texts, store_texts
 from cu_core.models.trainable import Trainable, choose_trainable
-from cu_core.run import fresh_model, open_reader
+from cu_core.run import fresh_model
+from cu_core.workspace import Workspace
 from tests.conftest import small_clip
 
 
@@ -16,7 +17,7 @@ def test_captions_embedded_by_the_same_weights_are_not_embedded_again(
     captions: Path, storage: Path, clip_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = small_clip(captions, storage, clip_file)
-    reader = open_reader(config)
+    reader = Workspace(config).reader
 
     def frozen_text(seed: int) -> ImageTextClassifier:
         model = fresh_model(config, reader, seed)
@@ -47,6 +48,6 @@ def test_a_text_tower_that_trains_leaves_nothing(
     captions: Path, storage: Path, clip_file: Path, tmp_path: Path
 ) -> None:
     config = small_clip(captions, storage, clip_file)
-    model = fresh_model(config, open_reader(config), 0)
+    model = fresh_model(config, Workspace(config).reader, 0)
     store_texts(model, tmp_path, "mini")
     assert not list(tmp_path.iterdir())

@@ -9,6 +9,7 @@ from cu_core.config import RunConfig
 from cu_core.errors import NonFiniteError
 from cu_core.run import Hooks, run_train
 from cu_core.unlearn.optim import OptimizerConfig, learning_rate
+from cu_core.workspace import Workspace
 from tests.conftest import small
 
 
@@ -25,13 +26,13 @@ def test_cosine_rises_then_falls_to_zero() -> None:
 def test_non_finite_values_stop_before_the_update(digits: Path, storage: Path, tmp_path: Path) -> None:
     config: RunConfig = small(digits, storage, train={"epochs": 2, "optimizer": {"lr": 1e9}})
     with pytest.raises(NonFiniteError, match="the weights were not updated"):
-        run_train(config, tmp_path / "model", Hooks())
+        run_train(Workspace(config), tmp_path / "model", Hooks())
     assert not (tmp_path / "model").exists()
 
 
 def test_training_counts_rows_and_is_reproducible(digits: Path, storage: Path, tmp_path: Path) -> None:
     config = small(digits, storage, train={"epochs": 2, "batch": 100})
-    first, again = (run_train(config, tmp_path / name, Hooks()) for name in "ab")
+    first, again = (run_train(Workspace(config), tmp_path / name, Hooks()) for name in "ab")
     assert first.steps == again.steps == round(2 * 1079 / 100)
     assert first.retain_rows == first.retain_ids_checked == first.steps * 100
     assert first.forget_rows == 0

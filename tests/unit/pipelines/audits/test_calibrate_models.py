@@ -3,7 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from cu_core.data.requests import load_forget_set
-from cu_core.run import open_reader
+from cu_core.workspace import Workspace
 from pipelines.audits.calibrate_models import Amounts, _partly_trained
 from pipelines.run.plan import make_plan
 from tests.conftest import small
@@ -20,7 +20,7 @@ def test_what_is_left_in_and_lost_is_what_was_asked_for(digits: Path, storage: P
         ("retain rows lost", 10, 2),
     ]
     unseen = [[load_forget_set(j.forget_file, plan.forget.data_digest).rows for j in jobs] for _, _, jobs in found]
-    num_retain = open_reader(plan.config).num_rows("train") - 40
+    num_retain = Workspace(plan.config).reader.num_rows("train") - 40
     for (quarter, half), lost in zip(zip(unseen[0], unseen[1], strict=True), unseen[2], strict=True):
         assert (len(quarter), len(half)) == (30, 20)
         assert set(half) < set(quarter) < set(asked)  # more is left of the same rows

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from cu_core import workspace
 from cu_core.config_io import as_plain, config_from
 from cu_core.data.forget_split import RowSet
 from cu_core.data.shard_reader import ShardReader
@@ -97,6 +98,6 @@ def test_pairs_without_classes_are_refused(
     scoring: Scoring, reader: ShardReader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one = SimpleNamespace(manifest=replace(reader.manifest, class_names=("",)))
-    monkeypatch.setattr(memorisation, "open_reader", lambda config: one)
+    monkeypatch.setattr(workspace, "ShardReader", lambda *where, half: one)
     with pytest.raises(ConfigError, match="cu score needs classes: .* has none"):
         plan_scoring(scoring.config)

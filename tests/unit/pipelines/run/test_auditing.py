@@ -72,11 +72,9 @@ def test_in_this_process_the_bar_counts_original_unlearned_and_oracles(
     def bars() -> Iterator[Any]:
         yield SimpleNamespace(update=lambda *given: drawn.append(given))
 
-    def run_audit(
-        config: Any, request: Any, folders: Any, oracles: Any, device: Any, progress: Any, samples: bool
-    ) -> Any:
+    def run_audit(workspace: Any, folders: Any, oracles: Any, device: Any, progress: Any, samples: bool) -> Any:
         assert folders == {"original": plan.original.folder, "unlearned": unlearned}
-        assert (list(oracles), request) == ([plan.oracles[0].folder], plan.forget_file)
+        assert (list(oracles), workspace) == ([plan.oracles[0].folder], plan.workspace)
         for role in ("original", "unlearned", "oracle_0"):
             progress(role)
         return report(plan.config), SAMPLES if samples else None

@@ -2,14 +2,16 @@ from __future__ import annotations
 
 import pickle
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from cu_core import workspace
 from cu_core.data.forget_split import RowSet
 from cu_core.data.set_hashes import told_sets
+from cu_core.data.shard_reader import ShardReader
 from cu_core.errors import ConfigError
-from pipelines.run import plan as plans
-from pipelines.run.plan import about_request, make_plan
+from pipelines.run.plan import _check_sets, about_request, make_plan
 from tests.conftest import small
 
 
@@ -17,13 +19,17 @@ def test_data_are_opened_once_in_a_process_and_do_not_travel(
     digits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     opened = []
-    real = plans.open_reader
-    monkeypatch.setattr(plans, "open_reader", lambda config: opened.append(config) or real(config))  # type: ignore[func-returns-value]
+
+    def read(*where: Any, half: int | None) -> ShardReader:
+        opened.append(where)
+        return ShardReader(*where, half=half)
+
+    monkeypatch.setattr(workspace, "ShardReader", read)
     plan = make_plan(small(digits, tmp_path))
     assert plan.split.reader is plan.reader
     assert len(opened) == 1
     there = pickle.loads(pickle.dumps(plan))
-    assert not {"reader", "split"} & set(vars(there))
+    assert not {"reader", "split"} & set(vars(there.workspace))
     assert (there.config, there.digest) == (plan.config, plan.digest)
     assert there.split.num_retain == plan.split.num_retain
     assert len(opened) == 2
@@ -58,4 +64,4 @@ def test_each_forgotten_class_needs_rows_that_were_not_trained_on(
     keep = split.reader.labels(split.stop_forget.split, split.stop_forget.rows) != 3
     split.__dict__["stop_forget"] = RowSet(split.stop_forget.split, split.stop_forget.rows[keep])
     with pytest.raises(ConfigError, match="the stop set of the forgotten class '3' is empty"):
-        plans._check_sets(split)
+        _check_sets(split)

@@ -12,6 +12,7 @@ from mlflow.exceptions import MlflowException
 from cu_core.config import RunConfig
 from cu_core.config_io import dump_config
 from cu_core.errors import ConfigError
+from cu_core.workspace import Workspace
 from pipelines.run import saved_models
 from pipelines.run.plan import make_plan
 from pipelines.run.saved_models import config_of, find_model
@@ -94,8 +95,8 @@ def test_a_weights_file_is_taken_into_the_store_once(
 ) -> None:
     taken: list[Path] = []
 
-    def import_original(made: RunConfig, folder: Path) -> None:
-        assert made.model.weights == str(tmp_path / "weights.safetensors")
+    def import_original(made: Workspace, folder: Path) -> None:
+        assert made.config.model.weights == str(tmp_path / "weights.safetensors")
         taken.append(folder)
         folder.mkdir(parents=True)
         (folder / "meta.json").write_text("{}")

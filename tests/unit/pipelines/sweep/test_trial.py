@@ -42,7 +42,7 @@ def test_checks_are_reported_and_a_trial_that_runs_again_only_audits(
     told: list[dict[str, float]] = []
     runs: list[Path] = []
 
-    def run_unlearn(config: Any, original: Path, request: Path, out: Path, hooks: Hooks) -> None:
+    def run_unlearn(workspace: Any, original: Path, out: Path, hooks: Hooks) -> None:
         runs.append(out)
         for step in (1, 10, 20, 21):
             hooks.on_step(StepReport(step, 40, CHECK if step % 10 == 0 else {"loss": 1.0}))
