@@ -159,7 +159,7 @@ def test_a_registered_model_is_an_original_to_begin_from(
     monkeypatch.setenv("MLFLOW_TRACKING_URI", tracking_uri(config))
     weights = replace(config.model, weights="models:/digits-resnet10@original")
     plan = make_plan(replace(config, model=weights))
-    import_original(Workspace(plan.config), plan.original.folder)
+    import_original(plan.workspace, plan.original.folder)
     ours = load_file(make_plan(config).original.folder / "model.safetensors")
     taken = load_file(plan.original.folder / "model.safetensors")
     assert ours.keys() == taken.keys()
@@ -251,13 +251,13 @@ def test_an_oracle_of_two_workers_survives_a_killed_one_and_is_that_of_one(sessi
     """In float64 and of one epoch, since differences of rounding grow."""
     alone = replace(config, workers=replace(config.workers, precision="float64"), storage=f"{config.storage}/together")
     plan = make_plan(replace(alone, train=replace(alone.train, epochs=1)))
-    run_train(Workspace(plan.config, plan.forget_file), plan.config.store / "one", Hooks())
+    run_train(plan.workspace, plan.config.store / "one", Hooks())
     together = replace(plan.config, train=replace(plan.config.train, workers=TrainWorkers(count=2)))
     killed: list[int] = []
     folder = plan.config.store / "training" / plan.oracles[0].folder.name
     thread = threading.Thread(target=kill_a_worker, args=(folder, killed, 0))
     thread.start()
-    train_side_by_side([(together, plan.oracles[0])])
+    train_side_by_side([(plan.workspace.with_config(together), plan.oracles[0])])
     thread.join()
     assert killed, "no worker was found to kill before the training ended"
     want, have = (load_file(f / "model.safetensors") for f in (plan.config.store / "one", plan.oracles[0].folder))

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from cu_core.config import RunConfig
+from cu_core.workspace import Workspace
 from pipelines.compare.config import read_comparison
 from pipelines.compare.digests import check_unmixed, settings_digest
 from pipelines.compare.page import write_files
@@ -34,7 +35,7 @@ def test_cells_of_two_settings_do_not_stand_in_one_page(finished: ComparisonResu
     result = finished.results[1]
     config = result.cell.plan.config
     other = replace(config, optimizer=replace(config.optimizer, lr=0.77))
-    cell = replace(result.cell, plan=replace(result.cell.plan, config=other))
+    cell = replace(result.cell, plan=replace(result.cell.plan, workspace=Workspace(other)))
     mixed = [*finished.results[:1], replace(result, cell=cell, outcome=report(other)), *finished.results[2:]]
     with pytest.raises(ValueError, match="methods.finetune: .* have different settings"):
         write_files(replace(finished, results=mixed), "cu compare c.yaml", tmp_path / "page")
@@ -56,7 +57,7 @@ def test_steps_may_follow_from_the_size_of_a_request_and_other_settings_may_not(
     def changed(**stop: object) -> ComparisonResult:
         config = second.cell.plan.config
         config = replace(config, stop=replace(config.stop, **stop))  # type: ignore[arg-type]
-        cell = replace(second.cell, plan=replace(second.cell.plan, config=config))
+        cell = replace(second.cell, plan=replace(second.cell.plan, workspace=Workspace(config)))
         return replace(finished, results=[first, replace(second, cell=cell, outcome=Failure("step 1"))])
 
     check_unmixed(changed(max_steps=7, check_every=3, further_steps=2))

@@ -79,8 +79,8 @@ def test_a_training_that_was_cut_off_ends_as_a_straight_one(
 
         if last:
             with pytest.raises(KeyboardInterrupt):
-                training._train(plan.config, plan.original, on_step)
-        training._train(plan.config, plan.original, lambda step, steps=steps: steps.append(step.step))
+                training._train(plan.workspace, plan.original, on_step)
+        training._train(plan.workspace, plan.original, lambda step, steps=steps: steps.append(step.step))
         taken = list(range(1, steps[-1] + 1))
         assert steps == taken if last is None else [*taken[:last], *taken[last - 1 :]]
         assert steps[-1] > 40

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from cu_core.config_io import config_from
+from cu_core.workspace import Workspace
 from pipelines.run import training_together
 from pipelines.run.plan import TrainJob
 
@@ -39,6 +40,6 @@ def test_as_many_trainings_run_side_by_side_as_fit(
     started: list[Any] = []
     for number in range(4):
         job = TrainJob(f"oracle {number}", Path("models") / str(number), None)
-        started.append(training_together.start_together(config, job, None, job.label, started))
+        started.append(training_together.start_together(Workspace(config), job, None, job.label, started))
     assert task.waits_for == waits_for
     assert task.asked == {"num_cpus": 0, "max_retries": 3}

@@ -66,7 +66,7 @@ def test_checks_are_reported_and_a_trial_that_runs_again_only_audits(
 
 def test_an_audit_that_is_there_is_not_made_again_and_a_failure_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
     made = report(config_from({}), gap=4.5)
-    plan = SimpleNamespace(config=config_from({}), forget_file=Path("f"), original=SimpleNamespace(folder=Path("o")))
+    plan = SimpleNamespace(config=config_from({}), workspace=None, original=SimpleNamespace(folder=Path("o")))
     cell: Any = SimpleNamespace(plan=plan, folder=Path("cell"), outcome=made)
     parts = {"forget_accuracy": 1.0, "utility": 3.0}
     monkeypatch.setattr(trial, "run_proxy", lambda *given: parts)
