@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any
 
-from cu_core.config_io import RUN_CONFIG, as_plain, config_from, dump_config
+from cu_core.config_io import as_plain, config_from, dump_config, run_config
 from cu_core.errors import UserError
 from cu_core.yaml_io import overridden, parse_yaml
 from tests.hostile.until import run_until
@@ -40,7 +40,7 @@ TEXTS = (
 @cache
 def settings() -> tuple[tuple[str, Mapping[str, Any]], ...]:
     """Dotted path and schema of every setting and part, from the schema of the configuration."""
-    schema = RUN_CONFIG.json_schema()
+    schema = run_config().json_schema()
     return tuple(_walk(schema, schema["$defs"], ""))
 
 

@@ -12,11 +12,13 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 from PIL import Image
 
 from cu_core.data.convert import SplitPlan, pack
 from cu_core.data.shard_reader import ShardReader
 from cu_core.data.sources import SourceOptions
+from cu_core.errors import DataError
 
 PLAN = SplitPlan(val_frac=0.25, test_frac=0.25)
 
@@ -97,3 +99,18 @@ def classes_by_pixel(reader: ShardReader) -> dict[int, str]:
             names = [reader.manifest.class_names[label] for label in reader.labels(split, rows)]
             found |= dict(zip(pixels, names, strict=True))
     return found
+
+
+COUNT = 8
+
+
+def columns(**more: Any) -> dict[str, Any]:
+    return {"image": pngs(COUNT), "label": [number % 2 for number in range(COUNT)], **more}
+
+
+def refused(spec: str, out: Path, match: str, **options: Any) -> None:
+    with pytest.raises(DataError, match=match) as caught:
+        packed(spec, out, **options)
+    assert len(str(caught.value)) < 2000
+    assert not out.exists()
+    assert not list(out.parent.glob(".*partial"))

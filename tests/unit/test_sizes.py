@@ -36,3 +36,7 @@ def test_files_and_functions_stay_small(file: Path) -> None:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             assert command_line or parameters(node) <= PARAMETERS, node.name
             assert lines(node, command_line) <= FUNCTION, node.name
+
+
+def test_files_of_tests_stay_small() -> None:
+    assert not [file for file in (ROOT / "tests").rglob("*.py") if len(file.read_text().splitlines()) > LINES]

@@ -7,14 +7,14 @@ import pytest
 from pydantic import TypeAdapter
 
 from cu_core.bounds import plain_name
-from cu_core.config_io import RUN_CONFIG, load_config
+from cu_core.config_io import load_config, run_config
 from cu_core.errors import ConfigError
 from pipelines.cluster.address import ClusterConfig
 from pipelines.compare.config import CompareConfig
 from pipelines.sweep.config import SweepConfig
 
 FILES: dict[str, TypeAdapter[Any]] = {
-    "run": RUN_CONFIG,
+    "run": run_config(),
     **{kind.__name__: TypeAdapter(kind) for kind in (CompareConfig, SweepConfig, ClusterConfig)},
 }
 LOW, HIGH = {"ge", "gt", "minimum", "exclusiveMinimum"}, {"le", "lt", "maximum", "exclusiveMaximum"}
