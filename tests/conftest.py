@@ -13,6 +13,7 @@ os.environ.setdefault("RAY_TRAIN_ENABLE_PRINT_PATCH", "0")
 os.environ.setdefault("RAY_worker_niceness", "0")  # Ray gives 15: workers then wait for every other test
 
 import numpy as np
+import psutil
 import pytest
 import torch
 from hypothesis import settings
@@ -40,6 +41,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker("fashion_mnist"):
             item.add_marker(pytest.mark.skip(reason=reason))
+
+
+def title(process: psutil.Process) -> str:
+    """What a process calls itself; Ray's workers tell what they run."""
+    try:
+        return " ".join(process.cmdline()[:1])
+    except psutil.NoSuchProcess:  # zombies too
+        return ""
 
 
 def pack_quietly(source: str, out: Path, plan: SplitPlan | None = None) -> Path:

@@ -25,7 +25,6 @@ import pytest
 import ray
 import torch
 from mlflow.tracking import MlflowClient
-from ray.util.state import list_actors
 from safetensors.torch import load_file
 
 from cu_core.config import RunConfig
@@ -42,7 +41,7 @@ from pipelines.run.plan import make_plan
 from pipelines.run.training import train_side_by_side
 from pipelines.tracking.mlflow_runs import tracking_uri
 from pipelines.tracking.prometheus import GAUGES, StepMetrics
-from tests.conftest import small, small_clip
+from tests.conftest import small, small_clip, title
 
 STEPS = 120
 
@@ -224,12 +223,10 @@ def kill_a_worker(folder: Path, killed: list[int], checkpoints: int = 2) -> None
     while time.monotonic() < deadline and not killed:
         time.sleep(0.02)
         if len(list((folder / "ray").glob("checkpoint_*"))) >= checkpoints:
-            here = ray.get_runtime_context().gcs_address  # there may be other clusters on this machine
-            wanted = [("class_name", "=", "RayTrainWorker"), ("state", "=", "ALIVE")]
-            actors = list_actors(here, filters=wanted, detail=True)
-            for actor in actors[:1]:
-                psutil.Process(actor.pid).kill()
-                killed.append(actor.pid)
+            family = psutil.Process().children(recursive=True)
+            for worker in [p for p in family if "RayTrainWorker" in title(p)][:1]:
+                worker.kill()
+                killed.append(worker.pid)
 
 
 def test_a_killed_worker_changes_nothing(undisturbed: JobResult, config: RunConfig) -> None:

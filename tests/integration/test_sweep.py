@@ -16,6 +16,7 @@ import yaml
 from mlflow.tracking import MlflowClient
 
 from cu_core.config_io import load_config
+from tests.conftest import title
 
 CU = [sys.executable, "-m", "pipelines.cli.entry", "sweep"]
 PARENT = "tags.`mlflow.parentRunId` = '{}'"
@@ -97,13 +98,6 @@ def wait_for(found: Any, process: subprocess.Popen[str]) -> None:
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < deadline
         time.sleep(0.2)
-
-
-def title(process: psutil.Process) -> str:
-    try:
-        return " ".join(process.cmdline()[:1])
-    except psutil.NoSuchProcess:  # zombies too
-        return ""
 
 
 def finished_cells(place: Path) -> int:
