@@ -11,11 +11,11 @@ def limits_line(report: AuditReport) -> str:
     """Describe the limits of the verdict, if they were measured for such requests on this data."""
     limits = report.limits
     if limits is None:
-        return "The limit of this verdict was not measured on this data; `cu calibrate` measures it."
+        return "The limit of this verdict was not measured on this data; cu calibrate measures it."
     told, count = limits.false_alarms
     alarms = f"false alarms with {limits.oracles} oracles: {told} of {count} judgements"
     if not limits.left:
-        return f"The detection limit was not measured on this data; `cu calibrate --left` measures it; {alarms}."
+        return f"The detection limit was not measured on this data; cu calibrate --left measures it; {alarms}."
     tried = ", ".join(f"{percent:g}" for percent in sorted(limits.left))
     found = f"none of {tried}%" if limits.detected is None else f"{limits.detected:g}%"
     return f"Detection limit: {found} of the forget rows left in training is found in 80% of judgements; {alarms}."

@@ -140,9 +140,9 @@ def trial_frame(trials: list[TrialResult]) -> pd.DataFrame:
 def _clear(swept: SweepResult) -> bool:
     """Return whether winner and base differ by more than the spread of their difference over seeds.
 
-    A run that diverged has an infinite figure, which is a difference.
+    A run that diverged has an infinite figure, which is a difference, unless both diverged.
     """
-    apart = pd.Series(swept.again[DEFAULT]) - pd.Series(swept.again[WINNER])
+    apart = (pd.Series(swept.again[DEFAULT]) - pd.Series(swept.again[WINNER])).fillna(0)
     return len(apart) > 1 and not abs(apart.mean()) < apart.std()
 
 

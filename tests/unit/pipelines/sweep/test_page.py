@@ -37,6 +37,13 @@ def test_a_base_that_diverged_is_a_difference(tmp_path: Path) -> None:
     assert "smaller than its spread" not in told
 
 
+def test_runs_of_one_seed_that_both_diverged_are_equal(tmp_path: Path) -> None:
+    told = conclusion(result(tmp_path, [trial(0)], [float("inf"), 1.0, 3.0], [float("inf"), 2.0, 4.0]))
+    assert "smaller than its spread" not in told  # differences 0, -1, -1
+    told = conclusion(result(tmp_path, [trial(0)], [float("inf"), 1.0], [float("inf"), 2.0]))
+    assert "smaller than its spread" in told  # differences 0, -1
+
+
 def test_trials_are_a_study_of_optuna_with_short_names(tmp_path: Path) -> None:
     trials = [trial(0, objective=2.0), trial(1, "stopped", rate=0.05), trial(2, "failed")]
     study = study_of(result(tmp_path, trials, [1.0], [1.0]))
