@@ -11,7 +11,7 @@ quickstart: $(STAMP)
 	$(BIN)/cu quickstart
 
 test: $(STAMP)
-	$(BIN)/pytest -q -n 2 --dist loadfile tests/integration tests
+	$(BIN)/pytest -q -n 2 --dist loadfile tests/integration tests/parity tests/contract tests/hostile tests/golden tests/unit
 
 lint: $(STAMP)
 	$(BIN)/ruff format --check .
