@@ -8,12 +8,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import open_clip
 import pytest
 import torch
 from peft import PeftModel
+from PIL import Image
 from safetensors.torch import load_file
-from transformers import AutoModel
+from transformers import AutoImageProcessor, AutoModel
 
 from cu_core.config_io import dump_config
 from cu_core.data.requests import resolve_request, save_forget_set
@@ -51,6 +53,7 @@ def test_a_model_goes_back_to_the_library_it_came_from(
     model = load_model(config, reader, tmp_path / "unlearned").eval()
     assert isinstance(model, ImageTextClassifier)
     export(config, str(tmp_path / "unlearned"), tmp_path / "out", adapter=False)
+    check_pixels(kind, tmp_path / "out", model)
 
     images = reader.images("test", reader_rows := torch.arange(4).numpy())
     with torch.no_grad():
@@ -66,6 +69,18 @@ def test_a_model_goes_back_to_the_library_it_came_from(
             adapted = PeftModel.from_pretrained(base, str(tmp_path / "adapter"))
             found = unit(adapted.get_image_features(pixel_values=pixels))
             torch.testing.assert_close(ours[0], found, rtol=0, atol=1e-5)
+
+
+def check_pixels(kind: str, folder: Path, model: ImageTextClassifier) -> None:
+    """The library prepares a wide image as the model was trained, but for the rounding of what it resizes."""
+    image = np.random.default_rng(0).integers(0, 256, (32, 64, 3), dtype=np.uint8)
+    if kind == "open_clip":
+        their = open_clip.create_model_and_transforms(f"local-dir:{folder}")[2](Image.fromarray(image))[None]
+    else:
+        their = AutoImageProcessor.from_pretrained(folder)(Image.fromarray(image), return_tensors="pt")["pixel_values"]
+    own = model.preprocess(torch.from_numpy(image.transpose(2, 0, 1))[None])
+    apart = (own - their).abs() * torch.tensor(model.preprocess.std).view(1, 3, 1, 1)
+    assert apart.max() <= 1.01 / 255
 
 
 def load_original(config: Any, reader: Any, place: Path) -> Any:
