@@ -19,6 +19,8 @@ _SHAPES = re.compile(
 )
 """Tokens that are known by how they begin."""
 _SECRET_NAME = re.compile(_NAME, re.IGNORECASE)
+FOLDER = "PWD"
+"""The one variable of such a name that is none: the folder in which the shell stands."""
 LEAST = 6
 """Letters that the value of a variable must have to be looked for in a text."""
 
@@ -36,7 +38,7 @@ def masked_address(text: str) -> str:
 def masked(text: str) -> str:
     """Hide secrets in a text for people: of addresses, ``password=...``, tokens, and values of secret variables."""
     for name, value in os.environ.items():
-        if len(value) >= LEAST and names_secret(name) and value in text:
+        if len(value) >= LEAST and name != FOLDER and names_secret(name) and value in text:
             text = text.replace(value, MASK)
     text = _PAIR.sub(rf"\1{MASK}", masked_address(text))
     return _SHAPES.sub(MASK, _BEARER.sub(rf"\1{MASK}", text))

@@ -52,6 +52,11 @@ def test_the_value_of_a_secret_variable_is_hidden_wherever_it_stands(monkeypatch
     assert masked(f"cannot log in as me with {SECRET}") == "cannot log in as me with ***"
 
 
+def test_the_folder_of_the_shell_is_no_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PWD", "/home/me/project")
+    assert masked("the disk is full: /home/me/project/outputs") == "the disk is full: /home/me/project/outputs"
+
+
 def test_a_setting_loses_nothing_but_what_its_address_holds() -> None:
     settings = {"uri": f"http://u:{SECRET}@h/a", "where": "token = 5", "list": [f"s3://k:{SECRET}@b/x", 1, None]}
     assert masked_settings(settings) == {
