@@ -13,13 +13,12 @@ if TYPE_CHECKING:
         Audit,
         audit_models,
         load_model,
-        open_data,
         save_model,
-        select,
         train_model,
         unlearn_model,
         wrap,
     )
+    from cu_core.api_data import open_data, select
     from cu_core.errors import UserError
 
 __version__ = "0.1.0"
@@ -46,5 +45,5 @@ def __getattr__(name: str) -> Any:
     if name in __all__:
         from importlib import import_module
 
-        return getattr(import_module("cu_core.api"), name)
+        return getattr(import_module("cu_core.api_data" if name in ("open_data", "select") else "cu_core.api"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from safetensors import torch as safetensors
 from torch import nn
 
@@ -20,14 +21,10 @@ from cu_core.audit.table import audit_alone
 from cu_core.audit.verdict import Rule, Verdict
 from cu_core.config import RunConfig
 from cu_core.config_io import config_from
-from cu_core.data.convert import SplitPlan, assign_splits
-from cu_core.data.datasets import Rows, dataset_source
 from cu_core.data.forget_split import ForgetSplit, RowLimits
 from cu_core.data.loader import Batches, UnlearnStream
-from cu_core.data.requests import ForgetSet, resolve_request
-from cu_core.data.schema import SPLITS, Split
+from cu_core.data.requests import ForgetSet
 from cu_core.data.shard_reader import ShardReader
-from cu_core.data.shard_writer import write_shards
 from cu_core.dist import seed_everything
 from cu_core.errors import UserError
 from cu_core.evidence import Evidence, claim_of
@@ -55,76 +52,6 @@ class Audit:
     """Mean distance to the oracles; absent without oracles."""
 
 
-def open_data(
-    source: str | Path | Rows,
-    folder: str | Path | None = None,
-    *,
-    test: Rows | None = None,
-    class_names: Sequence[str] | None = None,
-    val_frac: float = 0.1,
-    test_frac: float = 0.2,
-) -> ShardReader:
-    """Open a packed data set, or pack a map-style ``torch.utils.data.Dataset`` first.
-
-    Args:
-        source: Folder of a packed data set, or a data set whose rows are ``(image, label)``. The image is a PIL image
-            or uint8 ``(channels, height, width)``, all of one size; the label is a whole number.
-        folder: Folder to pack the data set into. If it exists, it is opened and nothing is packed.
-        test: Rows for the final figures. Default: ``test_frac`` of ``source``.
-        class_names: Names of the classes. Default: ``source.classes``, or the numbers up to the largest label in
-            ``source.targets``.
-        val_frac: Fraction of ``source`` that is set aside to decide when to stop.
-        test_frac: Fraction of ``source`` that is set aside for the final figures if ``test`` is not given.
-
-    Returns:
-        A reader of the packed data set.
-
-    Raises:
-        UserError: An image or label cannot be used (the message names the row), or ``folder`` or the class names are
-            missing.
-    """
-    if isinstance(source, str | Path):
-        return ShardReader(source)
-    if folder is None:
-        raise UserError("open_data(dataset, folder): name the folder to pack the data set into.")
-    if not Path(folder).exists():
-        names = class_names if class_names is not None else _numbered(source)
-        parts: dict[Split, Rows] = {"train": source} if test is None else {"train": source, "test": test}
-        packed = dataset_source(type(source).__name__, parts, names)
-        plan = SplitPlan(val_frac, test_frac)
-        write_shards(Path(folder), packed.name, packed.class_names, "a data set", assign_splits(packed, plan))
-    reader = ShardReader(folder)
-    rows = sum(reader.num_rows(split) for split in SPLITS)
-    if rows != len(source) + (len(test) if test is not None else 0):
-        raise UserError(f"open_data: {folder} holds {rows} rows of another data set; name another folder.")
-    return reader
-
-
-def _numbered(source: Rows) -> list[str]:
-    if names := getattr(source, "classes", None):
-        return [str(name) for name in names]
-    targets = getattr(source, "targets", None)
-    if targets is None or not len(targets):
-        raise UserError("open_data: the data set has neither classes nor targets; give class_names.")
-    return [str(number) for number in range(1 + max(int(label) for label in targets))]
-
-
-def select(data: ShardReader, **request: Any) -> ForgetSet:
-    """Resolve a forget request, e.g. ``select(data, classes=[3])`` or ``select(data, kind="by_id", path="ids.csv")``.
-
-    Args:
-        data: The packed data set.
-        **request: The section ``request`` of a run's configuration; ``kind`` defaults to ``by_class``.
-
-    Returns:
-        The forget set.
-
-    Raises:
-        UserError: The request names something that does not exist, selects no row, or selects every row.
-    """
-    return resolve_request(config_from({"request": request}).request, data)
-
-
 def wrap(module: nn.Module, data: ShardReader, *, embedding_layer: str, hidden_layer: str | None = None) -> Classifier:
     """Wrap a plain module for the library; its weights are shared, not copied.
 
@@ -138,14 +65,25 @@ def wrap(module: nn.Module, data: ShardReader, *, embedding_layer: str, hidden_l
         A classifier that takes raw images.
 
     Raises:
-        UserError: There is no layer of that name, or the images of the data set are stored encoded.
+        UserError: There is no layer of that name, the module gives another number of logits than the data set has
+            classes, or the images of the data set are stored encoded.
     """
     manifest = data.manifest
     if manifest.image_shape is None:
         raise UserError("wrap: the images of this data set are encoded; pack them at one size.")
     preprocess = Preprocess(manifest.image_shape[1], manifest.pixel_mean, manifest.pixel_std)
     choose_memory_format(module, preprocess.channels)
-    return Classifier(module, embedding_layer, hidden_layer or embedding_layer, preprocess)
+    model = Classifier(module, embedding_layer, hidden_layer or embedding_layer, preprocess)
+    training = module.training
+    with torch.no_grad():
+        logits = model.eval()(torch.zeros(2, *manifest.image_shape, dtype=torch.uint8)).logits
+    module.train(training)
+    if logits.shape != (2, manifest.num_classes):
+        raise UserError(
+            f"wrap: the module must map 2 images to logits (2, {manifest.num_classes}), one a class of the data set; "
+            f"it gives {tuple(logits.shape)}."
+        )
+    return model
 
 
 def train_model(
@@ -170,6 +108,7 @@ def train_model(
     Returns:
         The result of the training loop.
     """
+    _check_wrapped(model)
     config = config_from(_only(settings, "train", "batch_norm"))
     empty = np.empty(0, np.int64)
     split = _split(config, data, without or ForgetSet("sample", (), empty, empty, data.manifest.digest), seed)
@@ -219,6 +158,7 @@ def unlearn_model(
         NonFiniteError: The run diverged.
     """
     config = _config(forget, _only(settings, "method", "optimizer", "batches", "stop", "batch_norm", "preset", "audit"))
+    _check_wrapped(original)
     config.method.check(forget.kind)
     needs = config.method.needs()
     if "untrained model" in needs and untrained is None:
@@ -267,6 +207,7 @@ def audit_models(
     Returns:
         The verdict, every metric, and the distance to the oracles.
     """
+    _check_wrapped(original, unlearned, *oracles)
     config = _config(forget, _only(settings, "audit"))
     split = _split(config, data, forget, seed)
     others = [f"oracle_{number}" for number in range(len(oracles))]
@@ -285,7 +226,13 @@ def audit_models(
 
 
 def save_model(model: Classifier, file: str | Path) -> None:
-    """Write the weights of the plain module as safetensors."""
+    """Write the weights of the plain module as safetensors; missing folders are made.
+
+    Raises:
+        UserError: The model is not wrapped.
+    """
+    _check_wrapped(model)
+    Path(file).parent.mkdir(parents=True, exist_ok=True)
     safetensors.save_model(model.body, str(file))
 
 
@@ -300,13 +247,22 @@ def load_model(model: Classifier, file: str | Path) -> Classifier:
         ``model``.
 
     Raises:
-        UserError: The weights belong to another architecture.
+        UserError: There is no such file, or the weights belong to another architecture.
     """
+    _check_wrapped(model)
+    if not Path(file).is_file():
+        raise UserError(f"{file}: no such file.")
     try:
         safetensors.load_model(model.body, str(file))
     except RuntimeError as error:
-        raise UserError(f"{file}: {str(error).splitlines()[0]}") from error
+        raise UserError(f"{file}: {' '.join(str(error).split())}") from error
     return model
+
+
+def _check_wrapped(*models: Classifier) -> None:
+    for model in models:
+        if not isinstance(model, Classifier):
+            raise UserError(f"a {type(model).__name__} is a plain module; give wrap(module, data, ...).")
 
 
 def _only(settings: Mapping[str, Any], *parts: str) -> Mapping[str, Any]:

@@ -113,6 +113,8 @@ def one_line(error: ValidationError, members: Collection[str] = ()) -> str:
     items = sorted(error.errors(), key=lambda e: e["type"] in ("literal_error", "missing", "dataclass_type"))
     first = items[0]
     message = str(first["msg"]).removeprefix("Value error, ").rstrip(".")
+    if first["type"] == "tuple_type":
+        message = "must be a list in brackets"
     path = path_of(first)
     came = first["input"]
     shown = f", got {shown_value(came)}" if not isinstance(came, Mapping | ArgsKwargs) else ""

@@ -13,6 +13,9 @@ from cu_core.data.shard_writer import Chunk
 from cu_core.data.sources import CHUNK_ROWS, Source
 from cu_core.errors import DataError
 
+BANDS = (1, 3, 4)
+"""Numbers of channels that images have."""
+
 
 class Rows(Protocol):
     """A map-style ``torch.utils.data.Dataset``, or any object with its two methods."""
@@ -74,5 +77,10 @@ def _row(rows: Rows, number: int, split: Split, num_classes: int) -> tuple[NDArr
         )
     if pixels.ndim == 2:
         return pixels[None], label
+    if not hasattr(image, "getbands") and pixels.shape[-1] in BANDS and pixels.shape[0] not in BANDS:
+        raise DataError(
+            f"{split} row {number}: the image must be uint8 of (channels, height, width), got {pixels.shape}, which "
+            f"looks like (height, width, channels); return image.transpose(2, 0, 1), or a PIL image."
+        )
     is_picture = hasattr(image, "getbands")  # of Pillow: channels last
     return (pixels.transpose(2, 0, 1) if is_picture else pixels), label

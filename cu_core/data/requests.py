@@ -129,6 +129,18 @@ def _by_random(request: ByRandom, reader: ShardReader) -> Rows:
     return np.sort(EpochOrder(total, request.seed).at(0, count))
 
 
+def _elsewhere(reader: ShardReader, column: str, ids: pa.Array, source: str) -> str:
+    """Say how many of the ids are held-out rows."""
+    held = []
+    for split in ("val", "test"):
+        shards = reader.manifest.split_shards(split)
+        own = [batch.column(column) for shard in shards for batch in reader.batches(shard)]
+        kind = reader.schema.field(column).type
+        found = pc.is_in(ids, value_set=as_stored(pa.chunked_array(own, kind), ids.type, source))
+        held.append(f"{pc.sum(found, min_count=0).as_py()} are in {split}")
+    return f"Of those, {' and '.join(held)}, which is held out from training."
+
+
 def _by_ids(request: ByIds, reader: ShardReader) -> Resolved:
     own = _id_column(request, reader)
     ids = read_ids(named_file(request.path), [request.column] if request.column else ["sample_id", own, "id"])
@@ -138,8 +150,10 @@ def _by_ids(request: ByIds, reader: ShardReader) -> Resolved:
     missing = pc.filter(wanted.unique(), pc.invert(pc.is_in(wanted.unique(), value_set=found)))
     if len(missing):
         shown = shown_some(missing.to_pylist())
+        counted = f"{len(missing)} of {len(wanted.unique())} ids are not in the training split"
+        held = _elsewhere(reader, own, missing, request.path)
         raise UserError(
-            f"{request.path}: {len(missing)} of {len(wanted.unique())} ids are not in the training split, e.g. {shown}."
+            f"{request.path}: {counted}, e.g. {shown}. {held} Take out of the list what the model was not trained on."
         )
     if request.column is None and (twice := repeated(found)):
         counts = found.value_counts()

@@ -11,6 +11,11 @@ from cu_core.storage import shown
 from pipelines.cli.arguments import Config, Local, Model, ModelConfig, Overrides, PrintConfig, out_option, settings_of
 from pipelines.console import console
 
+INCONCLUSIVE = (
+    "inconclusive: the audits cannot tell. More oracles (audit.oracles), an original that knows its forget rows better "
+    "(train.epochs), or more forget rows give them power; docs/concepts/verdict.md says more."
+)
+
 
 def quickstart(
     data: Annotated[str, typer.Option(help="`digits` (shipped with scikit-learn) or `fashion-mnist:DIR`.")] = "digits",
@@ -61,6 +66,9 @@ def unlearn(
 
     finished = run_job(settings, local=local, resume=resume)
     console.print(end_table(finished.report))
+    if finished.report.verdict.word == "inconclusive":
+        console.print(INCONCLUSIVE, soft_wrap=True, highlight=False)
+    console.print(f"model   {shown(finished.folder.unlearned)}", soft_wrap=True, highlight=False)
     console.print(f"report  {shown(finished.folder.path / 'report.html')}", soft_wrap=True, highlight=False)
 
 

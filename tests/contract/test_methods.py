@@ -98,9 +98,7 @@ def test_settings_and_sources_are_stated_and_checked(name: str) -> None:
     assert method.source
     assert method().name == name
     for field in fields(method):  # type: ignore[arg-type]
-        if field.type in ("float", "int"):
-            with pytest.raises(ValueError):
-                method(**{field.name: -1.0})
+        assert field.type not in ("float", "int"), f"{field.name}: its type must name its range; see cu_core/bounds.py"
 
 
 @pytest.mark.parametrize("name", [n for n, m in CLASSIFIERS.items() if "sample" not in m.kinds])

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 import cu_core
-from cu_core import UserError, load_model, open_data, save_model, select, unlearn_model, wrap
+from cu_core import UserError, load_model, open_data, save_model, select, train_model, unlearn_model, wrap
 
 
 def net(width: int = 8) -> nn.Module:
@@ -51,3 +51,10 @@ def test_mistakes_are_named(digits: Path) -> None:
         wrap(net(), data, embedding_layer="avgpool")
     with pytest.raises(UserError, match="did you mean"):
         unlearn_model(model, data, forget, methd={})
+    with pytest.raises(UserError, match=r"logits \(2, 10\), one a class of the data set; it gives \(2, 5\)"):
+        wrap(nn.Sequential(nn.Flatten(), nn.Linear(64, 8), nn.Linear(8, 5)), data, embedding_layer="1")
+    for use in (unlearn_model, train_model):
+        with pytest.raises(UserError, match="a Sequential is a plain module; give wrap"):
+            use(net(), data, forget)  # type: ignore[operator]
+    with pytest.raises(UserError, match="absent.safetensors: no such file"):
+        load_model(model, "absent.safetensors")

@@ -66,6 +66,11 @@ def test_a_row_that_cannot_be_used_is_named(row: Any, message: str) -> None:
         read([(grey(0), 0), row])
 
 
+def test_channels_that_stand_last_are_told() -> None:
+    with pytest.raises(UserError, match=r"row 0: .* got \(8, 8, 3\), which looks like \(height, width, channels\)"):
+        read([(np.zeros((8, 8, 3), np.uint8), 0)])
+
+
 def test_a_folder_of_another_data_set_is_not_opened(tmp_path: Path) -> None:
     open_data(Listed([(grey(i), 0) for i in range(40)]), tmp_path / "packed", class_names=["a"])
     with pytest.raises(UserError, match="holds 40 rows of another data set"):

@@ -157,8 +157,9 @@ def test_ids_are_looked_for_among_training_rows_and_named_once(reader: ShardRead
     train, test = (reader.sample_ids(split, np.array([4])) for split in ("train", "test"))
     (tmp_path / "ids.txt").write_text(f"{train[0]}\n{train[0]}\n")
     np.testing.assert_array_equal(resolve_request(ByIds(path=str(tmp_path / "ids.txt")), reader).rows, [4])
-    (tmp_path / "ids.txt").write_text(f"{train[0]}\n{test[0]}\n")
-    with pytest.raises(ValueError, match=f"1 of 2 ids are not in the training split, e.g. {test[0]}"):
+    (tmp_path / "ids.txt").write_text(f"{train[0]}\n{test[0]}\n999999\n")
+    told = f"2 of 3 ids are not in the training split, e.g. {test[0]}, 999999. Of those, 0 are in val and 1 are in test"
+    with pytest.raises(ValueError, match=told):
         resolve_request(ByIds(path=str(tmp_path / "ids.txt")), reader)
 
 

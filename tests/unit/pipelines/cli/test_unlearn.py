@@ -8,12 +8,16 @@ from unittest.mock import Mock, patch
 import pytest
 import yaml
 
+from pipelines.cli.unlearn import INCONCLUSIVE
 from tests.unit.pipelines.commands import Cu
 
 
 @pytest.fixture
 def run_job() -> Iterator[Mock]:
-    finished = SimpleNamespace(report="the report", folder=SimpleNamespace(path=Path("/runs/a")))
+    report = SimpleNamespace(verdict=SimpleNamespace(word="inconclusive"))
+    finished = SimpleNamespace(
+        report=report, folder=SimpleNamespace(path=Path("/runs/a"), unlearned=Path("/runs/a/unlearned"))
+    )
     with (
         patch("pipelines.run.job.run_job", autospec=True, return_value=finished) as run,
         patch("pipelines.report.terminal.end_table", autospec=True, return_value="the table"),
@@ -33,7 +37,8 @@ def test_a_run_starts_with_what_is_given(
     words: list[str], expected: dict[str, object], run_job: Mock, cu: Cu, run_file: Path
 ) -> None:
     ran = cu("unlearn", run_file, "train.epochs=2", *words)
-    assert (ran.status, ran.err) == (0, "the table\nreport  /runs/a/report.html\n")
+    told = f"the table\n{INCONCLUSIVE}\nmodel   /runs/a/unlearned\nreport  /runs/a/report.html\n"
+    assert (ran.status, ran.err) == (0, told)
     (settings,) = run_job.call_args.args
     assert (settings.seed, settings.train.epochs, settings.workers.profile) == (3, 2, False)
     assert run_job.call_args.kwargs == expected
