@@ -122,3 +122,10 @@ def test_a_train_state_replaces_an_earlier_one_whole(tmp_path: Path) -> None:
     save_state(tmp_path / "s", replace(state(kept=False), step=9), "digest")
     found = load_state(tmp_path / "s", "digest")
     assert (found.step, found.kept) == (9, None)
+
+
+def test_copied_weights_are_no_part_of_a_graph() -> None:
+    weight = torch.ones(2, requires_grad=True)
+    copied = copy_weights({"w": weight})["w"]
+    assert not copied.requires_grad
+    assert copied.data_ptr() != weight.data_ptr()

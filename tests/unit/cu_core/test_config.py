@@ -192,3 +192,6 @@ def test_limits_depend_on_the_shape_of_a_request_and_not_on_seed_or_oracles() ->
     assert base.limits_key("d", ["class", 6]) != key
     assert base.limits_key("e", ["class", 5]) != key
     assert load_config(None, ["train.epochs=3"]).limits_key("d", ["class", 5]) != key
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("cu_core.config.source_digest", lambda *parts: f"another {parts}")
+        assert base.limits_key("d", ["class", 5]) != key

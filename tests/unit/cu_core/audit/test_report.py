@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
-from cu_core.audit.report import absent_metrics, compare_models, figure_rows, per_class_test_accuracy, sample_table
+from cu_core.audit.report import (
+    _prompts,
+    absent_metrics,
+    compare_models,
+    figure_rows,
+    per_class_test_accuracy,
+    sample_table,
+)
 from cu_core.audit.subject import AuditConfig
 from cu_core.audit.table import Claim, metrics_of
 from cu_core.audit.verdict import Rule
@@ -162,3 +172,13 @@ def test_test_rows_have_a_place_on_the_map(monkeypatch: pytest.MonkeyPatch) -> N
         i for i, x, y in zip(table["sample_id"], table["x"], table["y"], strict=True) if np.isfinite([x, y]).all()
     ]
     assert placed == [*range(40, 49), *range(60, 63)]
+
+
+def test_prompts_have_a_row_for_each_class_and_ids_of_their_own() -> None:
+    model: Any = SimpleNamespace(prompts=torch.zeros(2, 3, 4))  # templates, classes, numbers of an embedding
+    assert _prompts("original", model).to_pydict() == {
+        "role": ["original"] * 3,
+        "set": ["prompt"] * 3,
+        "sample_id": [-1, -2, -3],
+        "label": [0, 1, 2],
+    }
