@@ -72,7 +72,7 @@ def _quoted(name: str) -> str:
 
 def _near(one: int | str, names: Sequence[str]) -> str:
     near = difflib.get_close_matches(str(one)[:200], names, 1)
-    there = ", ".join(f"{i} {n[:40]}" for i, n in enumerate(names[:MOST_TOLD])) + (
+    there = ", ".join(str(i) if n == str(i) else f"{i} {n[:40]}" for i, n in enumerate(names[:MOST_TOLD])) + (
         ", ..." if len(names) > MOST_TOLD else ""
     )
     hint = f"did you mean {shown_value(near[0])}? " if near and isinstance(one, str) else ""

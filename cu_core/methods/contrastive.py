@@ -72,8 +72,8 @@ class Contrastive(Method):
     the classifier's rows as prototypes. The head forgets too, not the embedding alone."""
     lambda_cosine: Weight = 0.0
     """Weight of the kept cosine: the squared difference between the mean cosine among forget rows of the batch and
-    the value expected of a model that never learned them, a little less than the original's (``LOOSENED``;
-    docs/results/targets.md)."""
+    the value expected of a model that never learned them, which is a little less than the original's
+    (docs/results/targets.md)."""
     feature: Literal["embedding", "hidden"] = "embedding"
     """Layer whose output is contrasted."""
 

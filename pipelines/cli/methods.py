@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import json
+from collections.abc import Mapping
 from dataclasses import is_dataclass
 from pathlib import Path
 from typing import Any
@@ -43,9 +44,10 @@ def show_methods(name: str | None) -> None:
         facts.add_row("source", method["source"])
         console.print(Padding(facts, (0, 0, 0 if name else 1, 2)), highlight=False)
         if name is not None and method["settings"]:
-            table = Table("setting", *method["kinds"], "meaning", title="settings, by default", title_justify="left")
+            table = Table("setting", *method["kinds"], "values", "meaning", title_justify="left")
+            table.title = "settings and their defaults by kind of request"
             for setting, told in method["settings"].items():
-                table.add_row(f"method.{setting}", *told["defaults"], told["meaning"])
+                table.add_row(f"method.{setting}", *told["defaults"], told["values"], told["meaning"])
             console.print(table)
 
 
@@ -65,24 +67,38 @@ def described() -> dict[str, Any]:
             "settings": {
                 setting: {
                     "defaults": [str(preset.get(setting, getattr(method, setting))) for preset in presets],
-                    "meaning": " ".join(meaning.split()),
+                    "values": _values(schema),
+                    "meaning": " ".join(schema["description"].split()),
                 }
-                for setting, meaning in _meanings(kind).items()
+                for setting, schema in _settings(kind).items()
             },
         }
     return found
 
 
-def _meanings(method: type) -> dict[str, str]:
-    """Return the docstring of every setting, including inherited ones."""
+def _settings(method: type) -> dict[str, Any]:
+    """Return the JSON schema of every setting, including inherited ones, with its docstring."""
     from pydantic import TypeAdapter
 
-    meanings: dict[str, str] = {}
+    settings: dict[str, Any] = {}
     for kind in reversed(method.__mro__):
         if is_dataclass(kind):
             found = TypeAdapter(kind).json_schema()["properties"]
-            meanings |= {n: s["description"] for n, s in found.items() if "description" in s}
-    return meanings
+            settings |= {name: schema for name, schema in found.items() if "description" in schema}
+    return settings
+
+
+def _values(schema: Mapping[str, Any]) -> str:
+    """Describe the values that a setting takes."""
+    if "anyOf" in schema:
+        return " or ".join(_values(one) for one in schema["anyOf"])
+    if "enum" in schema:
+        return ", ".join(str(value) for value in schema["enum"])
+    if schema.get("type") in ("number", "integer"):
+        low, high = (schema.get(name, schema.get(f"exclusive{name.title()}")) for name in ("minimum", "maximum"))
+        above, below = "above " * ("exclusiveMinimum" in schema), "below " * ("exclusiveMaximum" in schema)
+        return f"{above}{low:g} to {below}{high:g}"
+    return {"boolean": "true, false"}.get(schema.get("type", ""), str(schema.get("type", schema.get("const", ""))))
 
 
 if __name__ == "__main__":

@@ -136,7 +136,7 @@ CARELESS: list[tuple[list[str], str]] = [
     (["unlearn", "absent.yaml"], "no configuration file absent.yaml"),
     (["unlearn", "CONFIG", "method.temprature=1"], "did you mean method.temperature?"),
     (["unlearn", "CONFIG", "seed=many"], "seed: Input should be a valid integer"),
-    (["unlearn", "CONFIG", "request.classes=[12]"], "class 12 does not exist; classes: 0 0"),
+    (["unlearn", "CONFIG", "request.classes=[12]"], "class 12 does not exist; classes: 0, 1"),
     (["unlearn", "CONFIG", "request.classes=[0,1,2,3,4,5,6,7,8,9]"], "forgets all 1079 training rows"),
     (["unlearn", "CONFIG", "request.kind=by_predicate", "request.where=label == 11"], "forgets nothing"),
     (["unlearn", "CONFIG", "request.kind=by_id", "request.path=IDS"], "ids are not in the training split, e.g. 999999"),
