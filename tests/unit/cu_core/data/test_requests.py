@@ -73,7 +73,7 @@ def test_by_predicate_is_evaluated_on_columns(reader: ShardReader) -> None:
 @pytest.mark.parametrize(
     ("request_", "message"),
     [
-        (ByClass(classes=(12,)), "class 12 does not exist; classes: 0 0, 1 1"),
+        (ByClass(classes=(12,)), "class 12 does not exist; classes: 0, 1"),
         (ByClass(classes=("33",)), "class 33 does not exist; did you mean '3'"),
         (ByClass(classes=tuple(range(10))), "forgets all 1079 training rows"),
         (ByPredicate(where="label == 77"), "forgets nothing"),
