@@ -143,7 +143,8 @@ def _elsewhere(reader: ShardReader, column: str, ids: pa.Array, source: str) -> 
 
 def _by_ids(request: ByIds, reader: ShardReader) -> Resolved:
     own = _id_column(request, reader)
-    ids = read_ids(named_file(request.path), [request.column] if request.column else ["sample_id", own, "id"])
+    headers = [request.column] if request.column else list(dict.fromkeys(["sample_id", own, "id"]))
+    ids = read_ids(named_file(request.path), headers)
     wanted = as_stored(ids, reader.schema.field(own).type, request.path)
     rows = reader.rows_where(is_in(own, reader.schema.field(own).type, wanted))
     found = as_stored(pa.chunked_array([reader.column(own, rows)]), wanted.type, request.path)
