@@ -107,6 +107,9 @@ class ForgetSet:
     notes: tuple[str, ...] = ()
     """What whoever asks must know of how the rows were found; not kept in files."""
 
+    def __repr__(self) -> str:
+        return f"ForgetSet(kind={self.kind!r}, classes={self.classes}, {len(self.rows)} rows, digest={self.digest!r})"
+
     @property
     def digest(self) -> str:
         """Hash of kind, classes, sample_ids and data."""

@@ -15,4 +15,4 @@ def test_a_data_set_is_packed_once_and_its_rows_are_asked_for_by_index(tmp_path:
     assert open_data(tmp_path / "packed").manifest.digest == data.manifest.digest
     forget = select(data, classes=["odd"])
     assert (forget.sample_ids % 2 == 1).all()
-    assert (forget.kind, forget.classes) == ("class", (1,))
+    assert repr(forget) == f"ForgetSet(kind='class', classes=(1,), {len(forget.rows)} rows, digest='{forget.digest}')"
