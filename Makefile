@@ -11,7 +11,8 @@ quickstart: $(STAMP)
 	$(BIN)/cu quickstart
 
 test: $(STAMP)
-	$(BIN)/pytest -q -n 2 --dist loadfile tests/integration tests/parity tests/contract tests/hostile tests/golden tests/unit
+	$(BIN)/pytest -q -n 2 --dist loadfile tests/parity tests/contract tests/hostile tests/golden tests/unit
+	$(BIN)/pytest -q -n 2 --dist loadfile tests/integration
 
 lint: $(STAMP)
 	$(BIN)/ruff format --check .

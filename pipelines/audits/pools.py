@@ -14,7 +14,6 @@ import ray
 
 from cu_core.audit.strong import TARGETS, Margins, margins_of, spread
 from cu_core.checkpoint import read_meta
-from cu_core.config import RunConfig
 from cu_core.data.forget_split import RowSet
 from cu_core.data.requests import ForgetSet, save_forget_set
 from cu_core.errors import ConfigError
@@ -149,14 +148,14 @@ def run_members(members: Sequence[Member]) -> None:
                 board.update.remote("pools", total - len(pending), total, member.label)
 
 
-def announce(members: Sequence[Member], todo: Sequence[Member], jobs: Sequence[tuple[RunConfig, TrainJob]]) -> int:
+def announce(members: Sequence[Member], todo: Sequence[Member], jobs: Sequence[tuple[Workspace, TrainJob]]) -> int:
     """Print the work, the expected time and the memory before the start; return the bytes per task."""
     config = todo[0].plan.config
     rows = config.batches.forget_batch + config.batches.retain_batch
     speed, growth = rows_per_second(todo[0].plan, rows)
     memory = psutil.Process().memory_info().rss + 2 * growth
     train_rows = config.train.epochs * todo[0].plan.manifest.num_rows("train")
-    shares = [0.5 if settings.data.half is not None else 1.0 for settings, _ in jobs]
+    shares = [0.5 if workspace.config.data.half is not None else 1.0 for workspace, _ in jobs]
     seconds = sum(shares) * _training_seconds(members, train_rows / speed)
     seconds += len(todo) * config.stop.max_steps * rows / speed
     have = resources()
