@@ -173,7 +173,7 @@ def test_killed_and_started_again_it_gives_the_same_table(
     done = compare(path, *piece)
     assert done.returncode == 0, done.stderr
     assert {file: file.stat().st_mtime_ns for file in written} == written
-    (folder,) = (tmp_path / "out" / "compare").glob("tiny *")
+    (folder,) = (tmp_path / "out" / "compare").glob("tiny_*")
     want, have = (
         pd.read_csv(p / "cells.csv").drop(columns=TIMES).set_index("method")
         for p in (undisturbed[0] / "out" / "compare" / "tiny", folder)

@@ -101,7 +101,7 @@ def test_the_work_is_told_before_it_starts(
     base: Plan, measured: dict[str, float], capsys: pytest.CaptureFixture[str]
 ) -> None:
     (whole,), (half,) = pool_a(base, 1), pool_b(base, 1)
-    jobs = [(whole.plan.config, whole.plan.original), (half.plan.config, half.plan.original)]
+    jobs = [(whole.plan.workspace, whole.plan.original), (half.plan.workspace, half.plan.original)]
     assert announce([whole, half, half], [whole, half], jobs) == 2 * 2**30
     config = base.config
     # A whole training and half a one, and two unlearnings of max_steps; memory holds two models at a time.
