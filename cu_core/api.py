@@ -74,10 +74,12 @@ def wrap(module: nn.Module, data: ShardReader, *, embedding_layer: str, hidden_l
     preprocess = Preprocess(manifest.image_shape[1], manifest.pixel_mean, manifest.pixel_std)
     choose_memory_format(module, preprocess.channels)
     model = Classifier(module, embedding_layer, hidden_layer or embedding_layer, preprocess)
-    training = module.training
+    modes = [(part, part.training) for part in module.modules()]
+    device = next(module.parameters(), torch.empty(0)).device
     with torch.no_grad():
-        logits = model.eval()(torch.zeros(2, *manifest.image_shape, dtype=torch.uint8)).logits
-    module.train(training)
+        logits = model.eval()(torch.zeros(2, *manifest.image_shape, dtype=torch.uint8, device=device)).logits
+    for part, training in modes:
+        part.training = training
     if logits.shape != (2, manifest.num_classes):
         raise UserError(
             f"wrap: the module must map 2 images to logits (2, {manifest.num_classes}), one a class of the data set; "

@@ -58,3 +58,10 @@ def test_mistakes_are_named(digits: Path) -> None:
             use(net(), data, forget)  # type: ignore[operator]
     with pytest.raises(UserError, match="absent.safetensors: no such file"):
         load_model(model, "absent.safetensors")
+
+
+def test_wrapping_leaves_the_mode_of_every_layer(digits: Path) -> None:
+    module = net()
+    module[2].eval()  # type: ignore[index]
+    wrap(module, open_data(digits), embedding_layer="2")
+    assert [part.training for part in module] == [True, True, False, True]  # type: ignore[attr-defined]
