@@ -12,7 +12,8 @@ from pathlib import Path
 import torch
 import torch.distributed as dist
 
-from cu_core.checkpoint import load_state, save_state
+from cu_core.audit.queries import check_columns
+from cu_core.checkpoint import load_state
 from cu_core.config import RunConfig
 from cu_core.config_io import load_config
 from cu_core.data.requests import ForgetSet, resolve_request, save_forget_set
@@ -21,7 +22,10 @@ from cu_core.dist import data_parallel, rank, world_size
 from cu_core.errors import UserError
 from cu_core.run import Hooks, import_original, run_train, run_unlearn
 from cu_core.run_audit import run_audit
+from cu_core.sharded_state import StateSaver
+from cu_core.weights_file import META
 from cu_core.workspace import Workspace
+from cu_core.yaml_io import config_file
 
 ELSEWHERE = ("name", "workers.min_count", "workers.cpus", "workers.placement", "workers.models_per_gpu",
              "workers.max_failures", "train.workers.count", "train.workers.min_count", "train.workers.cpus",
@@ -49,6 +53,7 @@ def _request(config: RunConfig, reader: ShardReader) -> tuple[ForgetSet, Path]:
     """Return the forget set and the path of its file, which rank 0 writes."""
     forget = resolve_request(config.request, reader, config.model.reads_captions)
     if rank() == 0:
+        sys.stdout.writelines(f"{note}\n" for note in forget.notes)
         save_forget_set(config.store / "requests", forget)
     _wait()
     return forget, config.store / "requests" / forget.digest / "forget.arrow"
@@ -74,6 +79,7 @@ def _train(workspace: Workspace, folder: Path, hooks: Hooks, number: int = 0) ->
 def _run(config: RunConfig, out: Path) -> None:
     _check(config)
     reader = Workspace(config).reader
+    check_columns(config.audit, reader)
     digest, gpu = reader.manifest.digest, config.workers.gpu
     device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0))) if gpu else torch.device("cpu")
     forget, request = _request(config, reader)
@@ -87,13 +93,14 @@ def _run(config: RunConfig, out: Path) -> None:
         _train(asked, models / config.oracle_key(digest, forget.digest, number), hooks, number)
         for number in range(config.audit.oracles)
     ]
-    checkpoints = sorted((out / "checkpoints").glob("step-*"))
+    checkpoints = sorted(f for f in (out / "checkpoints").glob("step-*") if (f / META).is_file())
+    saver = StateSaver()
     config = replace(config, workers=replace(config.workers, count=world_size(), min_count=None))
     asked = asked.with_config(config)
     key = config.result_digest(digest, forget.digest)
     hooks = replace(
         hooks,
-        save=lambda s: save_state(out / "checkpoints" / f"step-{s.step:08d}", s, key) if rank() == 0 else None,
+        save=lambda state: saver.save(out / "checkpoints" / f"step-{state.step:08d}", state, key),
         latest=lambda: load_state(checkpoints[-1], key) if checkpoints else None,
     )
     result = run_unlearn(asked, original, out / "unlearned", hooks)
@@ -102,7 +109,7 @@ def _run(config: RunConfig, out: Path) -> None:
         dist.destroy_process_group()
     if first:  # the audit is the work of one process
         roles = {"original": original, "unlearned": out / "unlearned"}
-        report, _ = run_audit(asked, roles, oracles, device, samples=False)
+        report = run_audit(asked, roles, oracles, device)
         sys.stdout.write(f"{result.steps} steps, model in {out / 'unlearned'}\n")
         for row in report.rows:
             others = f"  oracles {sum(row.oracles) / len(row.oracles):6.1f}" if row.oracles else ""
@@ -113,7 +120,7 @@ def _run(config: RunConfig, out: Path) -> None:
 def main() -> None:
     """Run the command line; a ``UserError`` becomes one line and exit status 2."""
     parser = argparse.ArgumentParser(prog="torchrun -m cu_core", description=__doc__)
-    parser.add_argument("config", type=Path)
+    parser.add_argument("config", type=config_file)
     parser.add_argument("overrides", nargs="*", metavar="key.path=value")
     parser.add_argument("--out", type=Path, required=True, help="folder for checkpoints and the unlearned model")
     arguments = parser.parse_args()

@@ -166,6 +166,7 @@ def unlearn_model(
     if "untrained model" in needs and untrained is None:
         raise UserError(f"{config.method.name} needs an untrained model: give untrained=MODEL.")
     split = _split(config, data, forget, seed)
+    batches = config.batches_for(data.manifest.num_classes)
     model = copy.deepcopy(original)
     set_batch_norm(model, config.batch_norm)
     seed_everything(seed)
@@ -174,7 +175,7 @@ def unlearn_model(
         forward=JointForward(model),
         method=config.method,
         optimizer=config.optimizer,
-        stream=UnlearnStream(split, config.batches, seed + Salt.UNLEARN_ORDER, model.tokenize),
+        stream=UnlearnStream(split, batches, seed + Salt.UNLEARN_ORDER, model.tokenize),
         max_steps=config.stop.max_steps,
         stopper=Stopper(config.stop, split) if config.stop.rule != "none" else None,
         reference=frozen(copy.deepcopy(original)) if "frozen original" in needs else None,

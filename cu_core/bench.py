@@ -80,10 +80,10 @@ def fresh_loop(config: RunConfig, hooks: Hooks, steps: int) -> Loop:
     model.to(hooks.device)
     return Loop(
         model=model,
-        forward=over_workers(model, config, hooks),
+        forward=over_workers(model, config.workers.shard, hooks),
         method=config.method,
         optimizer=config.optimizer,
-        stream=UnlearnStream(split, config.batches, config.seed, model.tokenize),
+        stream=UnlearnStream(split, config.batches_for(reader.manifest.num_classes), config.seed, model.tokenize),
         max_steps=steps,
         reference=reference,
         untrained=untrained,
@@ -105,11 +105,11 @@ def speeds(config: RunConfig, hooks: Hooks, steps: int) -> tuple[list[dict[str, 
         before there was a model.
     """
     found: list[dict[str, float]] = []
-    before = _peak(hooks.device, reset=True)
+    before = peak_memory(hooks.device, reset=True)
     loop = fresh_loop(config, replace(hooks, on_step=lambda report: found.append(dict(report.speed))), steps + 1)
-    _peak(hooks.device, reset=True)
+    peak_memory(hooks.device, reset=True)
     run_loop(loop)
-    return found[1:], _peak(hooks.device) - before
+    return found[1:], peak_memory(hooks.device) - before
 
 
 def measure(config: RunConfig, steps: int) -> StepCost:
@@ -140,7 +140,7 @@ def measure(config: RunConfig, steps: int) -> StepCost:
         began = time.perf_counter()
 
     loop = fresh_loop(config, Hooks(device=device, on_step=on_step), steps + 1)
-    before = _peak(device, reset=True)
+    before = peak_memory(device, reset=True)
     done = run_loop(loop)
     name = torch.cuda.get_device_name() if device.type == "cuda" else "CPU"
     return StepCost(
@@ -148,7 +148,7 @@ def measure(config: RunConfig, steps: int) -> StepCost:
         rows=done.trained_rows // done.steps,
         seconds=median(times[1:]),
         plain=median(ratios[1:]) if ratios else None,
-        peak_bytes=_peak(device) - before,
+        peak_bytes=peak_memory(device) - before,
         threads=torch.get_num_threads(),
         device=name,
     )
@@ -184,7 +184,13 @@ class _PlainTraining:
         self.optimizer.zero_grad(set_to_none=True)
 
 
-def _peak(device: torch.device, reset: bool = False) -> int:
+def peak_memory(device: torch.device, reset: bool = False) -> int:
+    """Return the most memory (bytes) used so far: of tensors on a GPU, else of this process.
+
+    Args:
+        device: The device.
+        reset: Whether measuring begins anew.
+    """
     if device.type == "cuda":
         if reset:
             torch.cuda.reset_peak_memory_stats()

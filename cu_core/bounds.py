@@ -83,6 +83,8 @@ Width = Annotated[int, Field(ge=1, le=2**16), _NUMBER]
 WidthOrNone = Annotated[int, Field(ge=0, le=2**16), _NUMBER]
 Pixels = Annotated[int, Field(ge=1, le=4096), _NUMBER]
 """Side of an image."""
+Levels = Annotated[float, Field(gt=0, le=255, allow_inf_nan=False), _NUMBER]
+"""A difference of pixels, of 255 levels."""
 Rate = Annotated[float, Field(gt=0, le=10**9, allow_inf_nan=False), _NUMBER]
 """A learning rate."""
 Weight = Annotated[float, Field(ge=0, le=10**9, allow_inf_nan=False), _NUMBER]

@@ -15,12 +15,14 @@ from torch import Tensor
 
 from cu_core.errors import DamagedFile, UserError
 from cu_core.files import atomic_folder, file_sha256
-from cu_core.sharding import whole
+from cu_core.sharding import OptimizerState, is_part, whole
 from cu_core.storage import fetched
 from cu_core.stored import damaged
 from cu_core.weights_file import META, WeightsFile, read_json_object, read_weights
 
 Weights = dict[str, Tensor]
+REST, PARTS = "state.pt", ".metadata"
+"""Files of a train state: what is neither weights nor, in a sharded one, moments; the index of a sharded one."""
 ADAPTER = ("adapter_model.safetensors", "adapter_config.json")
 
 
@@ -65,6 +67,7 @@ def save_model(
     weights: Mapping[str, Tensor],
     meta: Mapping[str, Any],
     adapter: tuple[Mapping[str, Tensor], Mapping[str, Any]] | None = None,
+    replaces: bool | None = None,
 ) -> None:
     """Write ``model.safetensors`` and ``meta.json``; the folder appears only when it is complete.
 
@@ -73,8 +76,10 @@ def save_model(
         weights: Name -> tensor.
         meta: Content of ``meta.json``; checksums of the files are added.
         adapter: Adapter weights and settings, written in peft's format.
+        replaces: Whether a folder of that name is replaced; by default it is. ``False`` where there was none when the
+            training began: one that is there now was made by another process, and stays.
     """
-    with atomic_folder(folder) as partial:
+    with atomic_folder(folder, replaces) as partial:
         save_file(copy_weights(weights), partial / "model.safetensors")
         if adapter is not None:
             save_file(copy_weights(adapter[0]), partial / ADAPTER[0])
@@ -112,13 +117,20 @@ class TrainState:
 
     step: int
     model: Weights
-    optimizer: dict[str, Any]
+    optimizer: OptimizerState
     method: Weights
     rng: Tensor
     progress: dict[str, Any] = field(default_factory=dict)
     """Counters and stop-rule state (numbers, strings, lists only)."""
     kept: Weights | None = None
     """Weights of the best state so far, where a stop rule keeps one."""
+    parts: Path | None = None
+    """Folder of a sharded state, from which ``model``, ``optimizer`` and ``kept`` are still to be read."""
+
+    @property
+    def sharded(self) -> bool:
+        """Whether the weights are spread over workers."""
+        return any(map(is_part, self.model.values()))
 
 
 def save_state(folder: Path, state: TrainState, config_digest: str) -> None:
@@ -134,7 +146,7 @@ def save_state(folder: Path, state: TrainState, config_digest: str) -> None:
         if state.kept is not None:
             save_file(copy_weights(state.kept), partial / "kept.safetensors")
         rest = {"optimizer": state.optimizer, "method": copy_weights(state.method), "rng": state.rng}
-        torch.save(rest, partial / "state.pt")
+        torch.save(rest, partial / REST)
         _seal(partial, {"step": state.step, "progress": state.progress, "config_digest": config_digest})
 
 
@@ -142,7 +154,7 @@ def load_state(folder: Path, config_digest: str) -> TrainState:
     """Read a train state.
 
     Args:
-        folder: Folder that ``save_state`` wrote.
+        folder: Folder that ``save_state`` wrote, or ``StateSaver`` of ``cu_core.sharded_state``.
         config_digest: Digest of the configuration of this run.
 
     Returns:
@@ -155,16 +167,16 @@ def load_state(folder: Path, config_digest: str) -> TrainState:
     meta = read_meta(folder)
     if meta["config_digest"] != config_digest:
         raise UserError(f"checkpoint {folder} belongs to another configuration; start a run with a new name.")
+    sharded = PARTS in meta["files"]
     try:
-        rest = torch.load(folder / "state.pt", map_location="cpu", weights_only=True)
-        found = {name: rest[name] for name in ("optimizer", "method", "rng")}
+        rest = torch.load(folder / REST, map_location="cpu", weights_only=True)
+        found = {name: rest[name] for name in ("method", "rng", *(() if sharded else ("optimizer",)))}
     except (UnpicklingError, RuntimeError, EOFError, LookupError, TypeError, ValueError) as error:
-        raise damaged(folder / "state.pt", error, "use an earlier copy") from error
+        raise damaged(folder / REST, error, "use an earlier copy") from error
+    about = {"step": meta["step"], "progress": meta["progress"], **found}
+    if sharded:
+        return TrainState(model={}, optimizer={}, parts=folder, **about)
     kept = folder / "kept.safetensors"
     return TrainState(
-        step=meta["step"],
-        model=load_file(folder / "model.safetensors"),
-        **found,
-        progress=meta["progress"],
-        kept=load_file(kept) if kept.is_file() else None,
+        model=load_file(folder / "model.safetensors"), kept=load_file(kept) if kept.is_file() else None, **about
     )

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from cu_core.audit.subject import AuditConfig
+from cu_core.audit.subject import FOR_PAIRS, OF_AUDITS, OF_CLASSES, AuditConfig
 from cu_core.bounds import BatchRows, Epochs, Name, RowCount, Seed
 from cu_core.data.concepts import ByConcept
 from cu_core.data.loader import Batches
@@ -17,6 +17,7 @@ from cu_core.errors import UserError
 from cu_core.files import digest_of, file_sha256
 from cu_core.keys import Product, settings_of
 from cu_core.methods.contrastive import Contrastive
+from cu_core.methods.objectives import Contrast, ObjectiveName
 from cu_core.methods.table import METHODS, MethodConfig
 from cu_core.models.batch_norm import BatchNormMode
 from cu_core.models.build import ModelConfig
@@ -64,6 +65,11 @@ class TrainConfig:
     """Rows per step, over all workers."""
     augment: Augment = "none"
     """Augmentation of training rows: ``crop_flip`` is a random crop and a horizontal flip."""
+    objective: ObjectiveName = "cross_entropy"
+    """Classifiers: what is minimised. ``supcon``, ``simclr`` and ``moco`` train an encoder on two random views of each
+    row; the head is then fitted on the frozen encoder (a linear probe)."""
+    contrast: Contrast = field(default_factory=Contrast)
+    """Of the objectives other than cross_entropy."""
     trainable: Trainable = field(default_factory=lambda: Trainable(towers="both", scale=True))
     """Image-text models: which weights are trained."""
     optimizer: OptimizerConfig = field(
@@ -74,6 +80,13 @@ class TrainConfig:
     def __post_init__(self) -> None:
         if self.epochs <= 0 or self.batch < 1:
             raise UserError("epochs must be positive and batch at least 1")
+        self.contrast.check(self.objective)
+        if self.objective in ("supcon", "simclr") and self.batch < 2:
+            raise UserError(
+                f"train.objective={self.objective} contrasts the rows of a batch; train.batch must be at least 2"
+            )
+        if self.objective != "cross_entropy" and self.augment != "none":
+            raise UserError(f"train.augment has no effect with train.objective={self.objective}, which draws views")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,6 +126,10 @@ class RunConfig:
         concept = isinstance(self.request, ByConcept) and self.model.reads_captions
         return "class" if isinstance(self.request, ByClass) or concept else "sample"
 
+    def batches_for(self, num_classes: int) -> Batches:
+        """Return the batches of the run on data with this number of classes."""
+        return self.batches.resolved(num_classes, self.method.needs_positives(self.asked))
+
     @property
     def halves_forget_rows(self) -> bool:
         """Whether only half of a sample request's rows are reported."""
@@ -127,7 +144,7 @@ class RunConfig:
     @property
     def while_training(self) -> RunConfig:
         """The same run with ``train.workers`` in place of the workers that unlearn."""
-        together = replace(self.workers, **asdict(self.train.workers), shard=False, profile=False)
+        together = replace(self.workers, **{**asdict(self.train.workers), "shard": False}, profile=False)
         return replace(self, workers=together)
 
     def original_key(self, data_digest: str) -> str:
@@ -221,6 +238,9 @@ class RunConfig:
             model["name"] = [library, held]
         elif place and not self.model.reads_captions and not self.model.library:
             model["name"] = [self.model.name, own_source_digest(library)]
+        for tower in ("image_tower", "text_tower"):
+            if place := getattr(self.model, tower):
+                model[tower] = [file_sha256(file) for file in sorted(Path(place).glob("*")) if file.is_file()]
         if self.model.start:
             start = Path(self.model.start)
             start = weights_within(start) if start.is_dir() else start
@@ -250,34 +270,52 @@ class RunConfig:
         self.method.check(self.asked)
         if not self.model.reads_captions:
             self._check_classifier()
-        if self.workers.shard:
+        if self.workers.shard or self.train.workers.shard:
             self._check_shard()
         if self.workers.profile:
             self._check_profile()
         if self.audit.paraphrases and self.asked != "class":
             raise UserError("audit.paraphrases is for requests of a class or concept")
-        if (self.audit.paraphrases or self.audit.other_data) and "retrieval" not in (
-            self.audit.audits or ["retrieval"]
-        ):
-            raise UserError(
-                "audit.paraphrases and audit.other_data belong to the audit retrieval; name it in audit.audits"
-            )
+        if self.asked != "class" and (given := [name for name in self.audit.more_audits if name in OF_CLASSES]):
+            raise UserError(f"audit.more_audits={given[0]} is for requests of a class or concept")
+        for setting, audit in OF_AUDITS.items():
+            if getattr(self.audit, setting) and audit not in (self.audit.audits or [audit]):
+                raise UserError(f"audit.{setting} belongs to the audit {audit}; name it in audit.audits")
+        if self.model.reads_captions:
+            self._check_pairs()
         if self.batches.forget_batch < 1:
             raise UserError("batches.forget_batch must be at least 1")
 
     def _check_classifier(self) -> None:
+        if "views" in (self.audit.audits or ()) and self.train.objective == "cross_entropy":
+            raise UserError("the audit views is for train.objective=supcon, simclr or moco; it is cross_entropy")
+        if self.model.projection and self.train.objective != "cross_entropy":
+            raise UserError(
+                f"model.projection is for train.objective=cross_entropy; {self.train.objective} has its own "
+                f"(train.contrast.projection)"
+            )
         if (
             self.trainable != Trainable()
             or self.train.trainable != TrainConfig().trainable
             or self.workers.rows_at_once is not None
             or self.workers.recompute
-            or self.workers.shard
-            or self.audit.paraphrases
-            or self.audit.other_data
+            or any(getattr(self.audit, setting) for setting in FOR_PAIRS)
         ):
             raise UserError(
-                "trainable, train.trainable, workers.rows_at_once, workers.recompute, workers.shard, audit.paraphrases "
-                f"and audit.other_data are for image-text models; model.name {self.model.name} is none"
+                "trainable, train.trainable, workers.rows_at_once, workers.recompute and audit."
+                f"{', audit.'.join(FOR_PAIRS)} are for image-text models; model.name {self.model.name} is none"
+            )
+
+    def _check_pairs(self) -> None:
+        if self.train.objective != "cross_entropy":
+            raise UserError(
+                f"train.objective={self.train.objective} is for classifiers; model.name {self.model.name} is an "
+                f"image-text model"
+            )
+        if {"noise", "views"} & {*(self.audit.audits or ())} or self.audit.noise_levels != AuditConfig().noise_levels:
+            raise UserError(
+                f"the audits noise and views and audit.noise_levels are for classifiers; model.name {self.model.name} "
+                f"is an image-text model"
             )
 
     def _check_profile(self) -> None:
@@ -288,12 +326,18 @@ class RunConfig:
             )
 
     def _check_shard(self) -> None:
-        if self.trainable.towers != "image" or self.trainable.tune in ("lora", "head"):
-            raise UserError(
-                "workers.shard spreads an image tower that trains: set trainable.towers=image and trainable.tune=full "
-                f"or last_blocks, got {self.trainable.towers} and {self.trainable.tune}"
-            )
-        if self.method.whole_weights:
-            raise UserError(
-                f"workers.shard: {self.method.name} looks at weights one by one and needs them whole on every worker"
-            )
+        for part, shard, trainable in (
+            ("", self.workers.shard, self.trainable),
+            ("train.", self.train.workers.shard, self.train.trainable),
+        ):
+            if shard and trainable.tune in ("lora", "head"):
+                raise UserError(
+                    f"{part}workers.shard spreads towers that train: set {part}trainable.tune=full or last_blocks, got "
+                    f"{trainable.tune}"
+                )
+        if self.batch_norm == "per_rank":
+            raise UserError("batch_norm=per_rank gives every worker its own statistics; shard needs equal ones")
+        if self.workers.rows_at_once is not None:
+            raise UserError("shard and rows_at_once cannot be had together; recompute saves memory beside shard")
+        if self.workers.shard and self.method.whole_weights:
+            raise UserError(f"workers.shard: {self.method.name} needs whole weights on every worker")

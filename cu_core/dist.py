@@ -53,7 +53,9 @@ def sum_over_ranks(value: Tensor) -> Tensor:
 
 
 def global_counts(*counts: int, device: torch.device) -> list[int]:
-    """Sum each count over ranks, in one collective."""
+    """Sum each count over ranks, in one collective; without one, and without waiting for the device, on one process."""
+    if world_size() == 1:
+        return [*counts]
     total = sum_over_ranks(torch.tensor(counts, dtype=torch.int64, device=device))
     return [int(c) for c in total.tolist()]
 

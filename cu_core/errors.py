@@ -20,6 +20,10 @@ class DataError(UserError):
     """Stored data that cannot be used; the message names the shard and, where known, the row."""
 
 
+class NotInTraining(UserError):
+    """A request names rows that are not in the training split, or none at all."""
+
+
 class DamagedFile(UserError):
     """A stored file is missing, truncated or does not match its checksum."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ from cu_core.audit.answers import Answers, answers_of
 from cu_core.audit.oracle_gap import Figures
 from cu_core.audit.relearning import relearning
 from cu_core.audit.report import ModelFigures, per_class_test_accuracy
-from cu_core.audit.subject import AuditConfig, Subject
+from cu_core.audit.subject import AuditConfig, Part, Subject, predict_part
 from cu_core.audit.table import Claim, audit_against, audit_alone, audits_of
 from cu_core.audit.zero_shot import digests_of
 from cu_core.checkpoint import read_meta
@@ -42,14 +43,27 @@ KEPT = TypeAdapter(Kept)
 AGAIN = "delete it, and it is made again"
 
 
-def figures_of(config: RunConfig, subject: Subject, meta: Mapping[str, Any]) -> tuple[ModelFigures, Answers, str]:
+def figures_file(config: RunConfig, split: ForgetSplit, meta: Mapping[str, Any]) -> Path:
+    """Return the file of the figures of one model; its answers lie beside it, as npz."""
+    halved = split.halve and split.forget.kind == "sample"
+    model = [meta["files"], meta["preprocess"], halved, *digests_of(config.audit.other_data)]
+    return config.store / "audits" / f"{config.figures_key(model, split.forget.digest)}.json"
+
+
+def figures_of(
+    config: RunConfig, split: ForgetSplit, meta: Mapping[str, Any], open_subject: Callable[[], Subject]
+) -> tuple[ModelFigures, Answers, str]:
     """Return the figures and answers of one model alone, and a line if another environment made them.
 
     They are stored, so the original and the oracles are audited once per request.
+
+    Args:
+        config: Configuration of the run.
+        split: Sets of the request.
+        meta: Record of the model.
+        open_subject: Called if nothing is stored.
     """
-    halved = subject.split.halve and subject.split.forget.kind == "sample"
-    model = [meta["files"], meta["preprocess"], halved, *digests_of(config.audit.other_data)]
-    kept = config.store / "audits" / f"{config.figures_key(model, subject.split.forget.digest)}.json"
+    kept = figures_file(config, split, meta)
     kept_answers, here = kept.with_suffix(".npz"), environment(config.workers.device)
     if fetched(kept) and fetched(kept_answers):
         try:
@@ -57,6 +71,7 @@ def figures_of(config: RunConfig, subject: Subject, meta: Mapping[str, Any]) -> 
             return found.figures, answers, tell_other(shown(kept), found.environment, here)
         except DamagedFile as error:
             say(f"{error} The figures are computed again.")
+    subject = open_subject()
     alone, answers = audit_alone(subject), answers_of(subject)
     figures = ModelFigures(alone.metrics, per_class_test_accuracy(subject), alone.curves)
     answers.save(kept_answers)
@@ -112,7 +127,7 @@ def gather(
     folders: Mapping[str, Path],
     device: torch.device,
     progress: Callable[[str], None] = lambda role: None,
-    keep: Callable[[str, Subject], None] = lambda role, subject: None,
+    keep: Callable[[str, Callable[[], Subject]], None] = lambda role, open_subject: None,
 ) -> Evidence:
     """Audit every model alone.
 
@@ -121,7 +136,8 @@ def gather(
         folders: Role -> folder of the model.
         device: Device of the models.
         progress: Called with the role before each model.
-        keep: Called with the role and each model's predictions.
+        keep: Called with the role of each model, and a function that returns the model with its predictions. Without
+            such a call, a model whose figures are stored is not loaded.
 
     Returns:
         Figures and answers of all models.
@@ -132,27 +148,71 @@ def gather(
     elsewhere = []
     for role, folder in folders.items():
         progress(role)
-        subject = Subject(load_model(config, split.reader, folder).to(device), split, config.audit, config.seed)
-        alone[role], answers[role], told = figures_of(config, subject, read_meta(folder))
+        subject = subject_of(workspace, folder, device)
+        alone[role], answers[role], told = figures_of(config, split, read_meta(folder), subject)
         elsewhere += [line for line in (made_elsewhere(config, folder), told) if line]
         keep(role, subject)
     return Evidence(claim_of(config, split), config.audit, alone, answers, elsewhere)
 
 
-def measure_alone(workspace: Workspace, folder: Path, device: torch.device) -> None:
+def subject_of(
+    workspace: Workspace, folder: Path, device: torch.device, parts: Sequence[Part] = ()
+) -> Callable[[], Subject]:
+    """Return a function that loads a model for its audit, once."""
+    config, split = workspace.config, workspace.split
+
+    @functools.cache
+    def load() -> Subject:
+        model = load_model(config, split.reader, folder).to(device)
+        return Subject(model, split, config.audit, config.seed, parts)
+
+    return load
+
+
+def is_measured(workspace: Workspace, folder: Path) -> bool:
+    """Return whether the figures of a model are stored."""
+    kept = figures_file(workspace.config, workspace.split, read_meta(folder, verify=False))
+    return fetched(kept) and fetched(kept.with_suffix(".npz"))
+
+
+def measure_part(workspace: Workspace, folder: Path, device: torch.device, number: int, count: int) -> Part:
+    """Predict one part of the rows that the audit of a model needs.
+
+    Args:
+        workspace: Configuration, data and request.
+        folder: Folder of the model.
+        device: Device of the model.
+        number: Number of the part, from 0.
+        count: Number of parts.
+
+    Returns:
+        The predictions, for ``measure_alone``.
+    """
+    model = load_model(workspace.config, workspace.reader, folder).to(device)
+    return predict_part(model, workspace.split, number, count)
+
+
+def measure_alone(
+    workspace: Workspace, folder: Path, device: torch.device, parts: Sequence[Part] = ()
+) -> Callable[[], Subject]:
     """Audit one model alone and store its figures, which ``run_audit`` with the same settings then finds.
 
     Args:
         workspace: Configuration, data and request.
         folder: Folder of the model.
         device: Device of the model.
+        parts: What ``measure_part`` returned for every part; without them, everything is predicted here.
+
+    Returns:
+        A function that returns the model with its predictions.
     """
-    config, split = workspace.config, workspace.split
-    subject = Subject(load_model(config, split.reader, folder).to(device), split, config.audit, config.seed)
-    figures_of(config, subject, read_meta(folder))
+    subject = subject_of(workspace, folder, device, parts)
+    figures_of(workspace.config, workspace.split, read_meta(folder), subject)
+    return subject
 
 
 def claim_of(config: RunConfig, split: ForgetSplit) -> Claim:
     """Describe what the verdict is about."""
     forget = split.forget
-    return Claim(forget.kind, forget.classes, config.model.reads_captions, split.reader.manifest.num_classes > 1)
+    labelled = split.reader.manifest.num_classes > 1
+    return Claim(forget.kind, forget.classes, config.model.reads_captions, labelled, config.audit.more_audits)

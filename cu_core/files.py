@@ -82,21 +82,30 @@ def new_folder(target: Path) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def atomic_folder(target: Path) -> Iterator[Path]:
-    """Context manager: as ``new_folder``, but a folder of that name is replaced.
+def atomic_folder(target: Path, replaces: bool | None = None) -> Iterator[Path]:
+    """Context manager: as ``new_folder``, but a folder that has that name when the block begins is replaced.
 
-    Another process that makes the same folder meanwhile is not an error: folders are named by what they hold or by
-    their run.
+    ``replaces`` says whether there was one when the work on it began, if that was before the block.
+
+    Another process that makes the same folder meanwhile is not an error, and its folder stays: folders are named by
+    what they hold or by their run, and others may be reading it.
     """
+    replaces = target.exists() if replaces is None else replaces
+    old = partial_name(target.with_name(f"{target.name}.old"))
     try:
         with new_folder(target) as partial:
             yield partial
-            if target.exists():
-                shutil.rmtree(target)
+            if replaces:
+                with contextlib.suppress(FileNotFoundError):
+                    target.rename(old)  # whole until the new one has its name: a reader never sees a part of it
     except FileExistsError as error:
         if error.filename != str(target):
             raise
         publish(target)
+    finally:
+        if old.exists() and not target.exists():  # the new one could not be named
+            old.rename(target)
+        shutil.rmtree(old, ignore_errors=True)
 
 
 @contextlib.contextmanager

@@ -34,7 +34,8 @@ def partial_name(target: Path) -> Path:
     return target.with_name(f".{target.name}.{machine()}-{os.getpid()}.partial")
 
 
-def _lives(pid: int) -> bool:
+def lives(pid: int) -> bool:
+    """Return whether a process of this machine runs."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -50,7 +51,7 @@ def _is_left(path: Path) -> bool:
     if found is None:
         return False
     if found[1] == machine():
-        return not _lives(int(found[2]))
+        return not lives(int(found[2]))
     newest = max((p.lstat().st_mtime for p in [path, *path.rglob("*")]), default=0.0)
     return time.time() - newest > DAY
 

@@ -18,6 +18,8 @@ CGROUP = Path("/sys/fs/cgroup/memory.max")
 FLOAT_BYTES = 4
 COPIES = 4
 """Weights, gradients, the optimizer's momentum, and the original beside the model."""
+PAIR_BYTES = 24
+"""Of a pair of views: its similarity and its place in the lists of pairs, and the former's gradient."""
 GIB = 2**30
 
 
@@ -39,13 +41,14 @@ def needed_bytes(config: RunConfig, reader: ShardReader) -> Mapping[str, int]:
     Returns:
         The settings that ask for it -> bytes. Activations are not counted.
     """
-    manifest, batches = reader.manifest, config.batches
+    from cu_core.losses.blocks import AT_ONCE
+
+    manifest, batches = reader.manifest, config.batches_for(reader.manifest.num_classes)
     size = config.model.image_size or (manifest.image_shape[1] if manifest.image_shape else 1)
     image = reader.image_channels * size**2 * FLOAT_BYTES
     workers = config.workers.count
     forget = min(batches.forget_batch, reader.num_rows("train"))
-    added = batches.positives_per_class * min(manifest.num_classes, forget)
-    retain = batches.retain_batch + (added if batches.retain_sampling == "class_aware" else 0)
+    retain = batches.retain_batch + batches.added(manifest.num_classes, forget)
     found = {
         "model": COPIES * weight_count(config, reader) * FLOAT_BYTES,
         "train.batch": min(config.train.batch, reader.num_rows("train")) * image,
@@ -53,10 +56,22 @@ def needed_bytes(config: RunConfig, reader: ShardReader) -> Mapping[str, int]:
         "audit.rebound_batch": config.audit.rebound_batch * image,
     }
     if config.method.name.startswith("contrastive"):
-        found["batches (similarity of each forget row with each retain row)"] = forget * retain * FLOAT_BYTES // workers
+        similarities = min(forget * retain // workers, max(AT_ONCE, retain))
+        found["batches (similarities of forget rows with retain rows)"] = similarities * FLOAT_BYTES
     if rows := getattr(config.method, "noise_rows", 0):
         found["method.noise_rows"] = rows * image
-    return found
+    return found | _encoder_bytes(config, reader)
+
+
+def _encoder_bytes(config: RunConfig, reader: ShardReader) -> dict[str, int]:
+    """Estimate what training by contrast needs beside the model: pairs of views, or a queue."""
+    train = config.train
+    if train.objective == "cross_entropy":
+        return {}
+    if train.objective == "moco":
+        return {"train.contrast.queue": train.contrast.queue * train.contrast.projection * FLOAT_BYTES}
+    views = 2 * min(train.batch, reader.num_rows("train"))
+    return {"train.batch (pairs of views)": views * views // train.workers.count * PAIR_BYTES}
 
 
 def weight_count(config: RunConfig, reader: ShardReader) -> int:

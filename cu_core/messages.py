@@ -22,3 +22,9 @@ def shown_some(values: Iterable[object]) -> str:
     found = list(values)
     more = f" and {len(found) - MOST_SHOWN} more" if len(found) > MOST_SHOWN else ""
     return ", ".join(shown_value(v) for v in found[:MOST_SHOWN]) + more
+
+
+def reason_of(error: BaseException, most: int = 200) -> str:
+    """Return the first line of what an error says, or its class if it says nothing."""
+    said = str(error).strip() or type(error).__name__
+    return said.partition("\n")[0][:most]

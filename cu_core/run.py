@@ -17,9 +17,12 @@ from cu_core.config import RunConfig
 from cu_core.data.forget_split import ForgetSplit
 from cu_core.data.loader import Batches, UnlearnStream
 from cu_core.data.shard_reader import ShardReader
+from cu_core.data.views import ViewStream
 from cu_core.dist import rank, seed_everything, world_size
 from cu_core.environment import environment, say, tell_other
-from cu_core.methods.finetune import FineTune
+from cu_core.methods.base import Preparation
+from cu_core.methods.encoder import head_name, put_head, put_projection
+from cu_core.methods.objectives import objective_method
 from cu_core.models.batch_norm import set_batch_norm
 from cu_core.models.build import ModelConfig, build_model, preprocess_for
 from cu_core.models.classifier import Classifier, Forward, JointForward
@@ -30,7 +33,6 @@ from cu_core.models.text_cache import recall_texts, store_texts
 from cu_core.models.trainable import Trainable, adapter_of, choose_trainable, merge_adapters, recompute_blocks
 from cu_core.models.transformers_classifier import folder_of_transformers, weights_of_transformers
 from cu_core.salts import Salt
-from cu_core.sharding import shard
 from cu_core.source import source_digest
 from cu_core.storage import shown
 from cu_core.types import StepReport, Tokenize
@@ -63,6 +65,7 @@ def fresh_model(config: RunConfig, reader: ShardReader, seed: int) -> Classifier
         else preprocess_for(config.model, manifest.image_shape, manifest.pixel_mean, manifest.pixel_std)
     )
     model = build_model(config.model, manifest.class_names, preprocess, seed)
+    model.objective = config.train.objective
     if isinstance(model, ImageTextClassifier):
         model.rows_at_once = config.workers.rows_at_once
     if start := _start_of(config.model):
@@ -147,10 +150,13 @@ def check_model(config: RunConfig, reader: ShardReader) -> None:
     Raises:
         UserError: The model is unknown, or the weights belong to another.
     """
-    model = config.model
-    as_it_is = model.weights == "pretrained" or (":" in model.name and not model.reads_captions)
+    wanted = config.model
+    as_it_is = wanted.weights == "pretrained" or (":" in wanted.name and not wanted.reads_captions)
+    as_it_is = as_it_is or wanted.image_tower is not None
     with contextlib.nullcontext() if as_it_is else torch.device("meta"):
-        foreign_model(config, reader) if config.weights_file else fresh_model(config, reader, config.seed)
+        model = foreign_model(config, reader) if config.weights_file else fresh_model(config, reader, config.seed)
+        if config.train.objective != "cross_entropy":
+            head_name(model)
 
 
 def tokenizer_of(config: RunConfig, reader: ShardReader) -> Tokenize | None:
@@ -161,7 +167,9 @@ def tokenizer_of(config: RunConfig, reader: ShardReader) -> Tokenize | None:
         return fresh_model(replace(config, model=replace(config.model, weights=None, start=None)), reader, 0).tokenize
 
 
-def _save(folder: Path, model: Classifier, config: RunConfig, device: str, meta: Mapping[str, Any]) -> None:
+def _save(
+    folder: Path, model: Classifier, config: RunConfig, device: str, meta: Mapping[str, Any], replaces: bool
+) -> None:
     adapter = adapter_of(model)
     merge_adapters(model)
     weights = copy_weights(model.state_dict())
@@ -172,7 +180,7 @@ def _save(folder: Path, model: Classifier, config: RunConfig, device: str, meta:
             "environment": environment(device),
             **meta,
         }
-        save_model(folder, weights, record, adapter)
+        save_model(folder, weights, record, adapter, replaces)
 
 
 def run_train(workspace: Workspace, folder: Path, hooks: Hooks, number: int = 0) -> LoopResult:
@@ -188,23 +196,27 @@ def run_train(workspace: Workspace, folder: Path, hooks: Hooks, number: int = 0)
         The result of the loop.
     """
     config, reader = workspace.config, workspace.reader
+    replaces = folder.exists()
     seed = config.seed + Salt.ORACLE * number
     split = workspace.with_config(replace(config, data=replace(config.data, retain_shards=None))).split
     model = fresh_model(config, reader, seed)
     set_batch_norm(model, "per_rank" if config.batch_norm == "per_rank" else "synced")
     train = config.train
     prepare_towers(model, train.trainable, config.workers.recompute)
+    encoder = train.objective != "cross_entropy"
+    head = put_projection(model, train.contrast.projection, seed) if encoder else None
     model.to(hooks.device)
     batch = min(train.batch, split.num_retain)
     batches = Batches(forget_batch=0, retain_batch=batch, omega=1, augment=train.augment)
+    stream = (ViewStream if encoder else UnlearnStream)(split, batches, seed, model.tokenize)
     seed_everything(seed)
     result = run_loop(
         Loop(
             model=model,
-            forward=hooks.wrap(JointForward(model)),
-            method=FineTune(),
+            forward=over_workers(model, train.workers.shard, hooks),
+            method=objective_method(train.objective, train.contrast),
             optimizer=train.optimizer,
-            stream=UnlearnStream(split, batches, seed, model.tokenize),
+            stream=stream,
             max_steps=max(1, round(train.epochs * split.num_retain / batch)),
             autocast=config.workers.precision == "bfloat16",
             on_step=hooks.on_step,
@@ -213,7 +225,11 @@ def run_train(workspace: Workspace, folder: Path, hooks: Hooks, number: int = 0)
         ),
         hooks.latest(),
     )
-    _save(folder, model, config, hooks.device.type, {"result": asdict(result), "data_digest": reader.manifest.digest})
+    record: dict[str, Any] = {"result": asdict(result), "data_digest": reader.manifest.digest}
+    if head is not None:
+        prep = Preparation(model, None, split, seed, {})
+        record["probe"] = put_head(model, head, prep, train.contrast.probe_rows)
+    _save(folder, model, config, hooks.device.type, record, replaces)
     return result
 
 
@@ -225,11 +241,16 @@ def prepare_towers(model: Classifier, trainable: Trainable, recompute: bool) -> 
             recompute_blocks(model)
 
 
-def over_workers(model: Classifier, config: RunConfig, hooks: Hooks) -> Forward:
-    """Build the forward pass of the model, already on its device, whose gradient is that of all workers together."""
-    if config.workers.shard and world_size() > 1:
-        assert isinstance(model, ImageTextClassifier)
-        shard(model.body.units())
+def over_workers(model: Classifier, spread: bool, hooks: Hooks) -> Forward:
+    """Build the forward pass of the model, already on its device, whose gradient is that of all workers together.
+
+    Args:
+        model: The model.
+        spread: Whether its weights are spread over the workers; on one process they are not.
+        hooks: Wrapping of a model that is not spread.
+    """
+    if spread and world_size() > 1:
+        model.spread()
         return JointForward(model)
     return hooks.wrap(JointForward(model))
 
@@ -237,8 +258,9 @@ def over_workers(model: Classifier, config: RunConfig, hooks: Hooks) -> Forward:
 def import_original(workspace: Workspace, folder: Path) -> None:
     """Save the weights that ``model.weights`` names as the original."""
     config, reader = workspace.config, workspace.reader
-    model = foreign_model(config, reader)
-    _save(folder, model, config, "cpu", {"result": asdict(LoopResult()), "data_digest": reader.manifest.digest})
+    replaces, model = folder.exists(), foreign_model(config, reader)
+    meta = {"result": asdict(LoopResult()), "data_digest": reader.manifest.digest}
+    _save(folder, model, config, "cpu", meta, replaces)
 
 
 def run_unlearn(workspace: Workspace, original: Path, folder: Path, hooks: Hooks) -> LoopResult:
@@ -269,10 +291,11 @@ def run_unlearn(workspace: Workspace, original: Path, folder: Path, hooks: Hooks
     model.to(hooks.device)
     texts = [config.model_by_content(), config.workers.precision, source_digest("trained")]
     recall_texts(model, config.store / "texts", texts)
-    stream = UnlearnStream(split, config.batches, config.seed + Salt.UNLEARN_ORDER, model.tokenize)
+    batches = config.batches_for(reader.manifest.num_classes)
+    stream = UnlearnStream(split, batches, config.seed + Salt.UNLEARN_ORDER, model.tokenize)
     loop = Loop(
         model=model,
-        forward=over_workers(model, config, hooks),
+        forward=over_workers(model, config.workers.shard, hooks),
         method=method,
         optimizer=config.optimizer,
         stream=stream,
@@ -288,7 +311,8 @@ def run_unlearn(workspace: Workspace, original: Path, folder: Path, hooks: Hooks
     )
     result = run_traced(loop, hooks.latest(), folder.parent if config.workers.profile else None)
     store_texts(model, config.store / "texts", texts)
-    _save(folder, model, config, hooks.device.type, {"result": asdict(result), "data_digest": reader.manifest.digest})
+    meta = {"result": asdict(result), "data_digest": reader.manifest.digest}
+    _save(folder, model, config, hooks.device.type, meta, replaces=True)
     return result
 
 

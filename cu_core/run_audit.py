@@ -24,7 +24,7 @@ from cu_core.audit.report import (
     absent_metrics,
     compare_models,
     figure_rows,
-    sample_table,
+    sample_parts,
 )
 from cu_core.audit.subject import Subject
 from cu_core.audit.verdict import Rule
@@ -41,6 +41,8 @@ from cu_core.workspace import Workspace
 
 LIMITS = TypeAdapter(Limits)
 PACKAGES = ("torchvision", "numpy", "scikit-learn")
+SAMPLED = ("original", "unlearned", "oracle_0")
+"""Roles whose samples are in the table of samples."""
 ELSEWHERE = "made elsewhere"
 """Among a report's versions, where there is something to say: lines."""
 
@@ -51,8 +53,8 @@ def run_audit(
     oracles: Sequence[Path],
     device: torch.device,
     progress: Callable[[str], None] = lambda role: None,
-    samples: bool = True,
-) -> tuple[AuditReport, pa.Table | None]:
+    samples: Callable[[pa.Table], None] | None = None,
+) -> AuditReport:
     """Audit the original and the unlearned model against the oracles.
 
     Args:
@@ -61,22 +63,21 @@ def run_audit(
         oracles: Folders of the oracles.
         device: Device of the models.
         progress: Called with the role before each model.
-        samples: Whether a table of samples is made.
+        samples: Called with parts of a table that has one row per evaluated sample of each of ``SAMPLED``.
 
     Returns:
-        The report and, with ``samples``, a table with one row per evaluated sample of each model.
+        The report.
     """
     config, split = workspace.config, workspace.split
     roles = {**folders, **{f"oracle_{i}": path for i, path in enumerate(oracles)}}
-    tables = []
 
-    def keep(role: str, subject: Subject) -> None:
-        if samples and role in ("original", "unlearned", "oracle_0"):
-            tables.append(sample_table(role, subject))
+    def keep(role: str, subject: Callable[[], Subject]) -> None:
+        if samples and role in SAMPLED:
+            for part in sample_parts(role, subject()):
+                samples(part)
 
     evidence = gather(workspace, roles, device, progress, keep)
-    report = _report(config, split, roles, evidence, untrained_curves(config, split, device))
-    return report, pa.concat_tables(tables) if tables else None
+    return _report(config, split, roles, evidence, untrained_curves(config, split, device))
 
 
 def limits_file(config: RunConfig, forget: ForgetSet, oracles: int) -> Path:
@@ -161,6 +162,7 @@ def _curves(
 def _sizes(split: ForgetSplit) -> dict[str, int]:
     names = (
         "forget_set",
+        "forget_measured",
         "forget_reported",
         "forget_stop",
         "stop_forget",
@@ -170,7 +172,7 @@ def _sizes(split: ForgetSplit) -> dict[str, int]:
         "forget_test",
         "retain_test",
     )
-    retained = split.num_train - len(split.forget.rows)
+    retained = split.num_train - len(split.forget.gone)
     return {
         "retain_set": retained,
         "retain_pool": split.num_retain,

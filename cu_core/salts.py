@@ -22,6 +22,8 @@ class Salt(IntEnum):
     """Half of the training rows that a model of memorisation scores is trained on."""
     RETAIN_SHARDS = 55
     """Shards from which retain rows are drawn."""
+    COPY_SAMPLE = 58
+    """Rows on which it is measured how alike different rows are."""
     LEFT_IN_ROWS = 61
     LOST_ROWS = 62
     WEIGHT_NOISE = 63
@@ -33,9 +35,15 @@ class Salt(IntEnum):
     DATA_HALF = 93
     """Half of the training rows of a model of a strong audit."""
     MEASURED_ROWS = 101
+    MEASURED_FORGET = 103
+    """Forget rows on which figures are measured, if there are too many for all."""
+    UNSEEN_ROWS = 104
+    """Rows of val that are used, if there are too many for all and the data has many classes."""
     TEST_ROWS = 202
     REBOUND_ORDER = 303
     RELEARN_ORDER = 404
+    RELEARN_CLASSES = 405
+    """Classes from which an image-text model of many classes chooses."""
     UNTRAINED_MODEL = 500
     """Of a method that needs one."""
     CAPTION = 505
@@ -44,5 +52,13 @@ class Salt(IntEnum):
     """Retain rows from which targets are made."""
     UNTRAINED_FIGURES = 700
     """Untrained model beside which features are judged."""
+    NOISE = 801
+    """Forget rows that are perturbed, and the perturbations."""
+    VIEW = 802
+    """Random views of images."""
+    AUDIT_VIEWS = 803
+    """Rows, and views of them, by which an encoder is audited."""
+    PROMPT_SEARCH = 804
+    """Halves of the images for which a text is searched, and the search."""
     ORACLE = 1000
     """Times the number of an oracle."""

@@ -1,16 +1,17 @@
 """Weights spread over workers (FSDP2): each holds a part of every weight, its gradient and its optimizer state.
 
-A block's weights are gathered while a worker computes with them (Zhao et al. 2023, arXiv 2304.11277). Saved weights are
-whole, so that a run can continue with any number of workers. On modules that are not spread these functions do nothing.
+A block's weights are gathered while a worker computes with them (Zhao et al. 2023, arXiv 2304.11277). Saved models are
+whole; checkpoints hold the parts (``cu_core.sharded_state``), and a run can continue from them with any number of
+workers. On modules that are not spread these functions do nothing.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import Any
+from typing import Any, TypeGuard
 
 import torch
 import torch.distributed as dist
@@ -33,15 +34,16 @@ def _loaded(module: str, name: str) -> Any:
 def shard(units: Sequence[nn.Module]) -> None:
     """Spread these modules over workers, inner ones first; each is gathered as one piece.
 
-    Gradients are averaged over workers, as data-parallel wrappers do.
+    Gradients are averaged over workers, as data-parallel wrappers do. Single numbers stay whole on every worker.
     """
     from torch.distributed.fsdp import fully_shard
 
     mesh = init_device_mesh(next(units[-1].parameters()).device.type, (dist.get_world_size(),))
     spread: set[int] = set()
     for unit in units:
-        own = [p for p in unit.parameters() if id(p) not in spread]
-        fully_shard(unit, mesh=mesh)
+        own = [p for p in unit.parameters() if id(p) not in spread and p.dim()]
+        single = {p for p in unit.parameters() if not p.dim()}
+        fully_shard(unit, mesh=mesh, reshard_after_forward=True, ignored_params=single)
         spread |= {id(p) for p in unit.parameters()}
         unit.register_forward_pre_hook(partial(_count, _handed_over(own)))
 
@@ -76,12 +78,12 @@ def gathered(module: nn.Module) -> Iterator[None]:
 
 def whole(value: Tensor) -> Tensor:
     """Return the whole tensor; every worker must call it."""
-    return value.full_tensor() if isinstance(value, _loaded(*DTENSOR)) else value
+    return value.full_tensor() if is_part(value) else value
 
 
-def _like(value: Tensor, target: Tensor | None) -> Tensor:
+def _like(value: Tensor, target: Any) -> Tensor:
     """Return this worker's part of a whole tensor if ``target`` is spread."""
-    if not isinstance(target, _loaded(*DTENSOR)) or value.shape != target.shape:
+    if not is_part(target) or is_part(value) or value.shape != target.shape:
         return value
     from torch.distributed.tensor import distribute_tensor
 
@@ -94,21 +96,69 @@ def load_whole(module: nn.Module, weights: Mapping[str, Tensor]) -> None:
     module.load_state_dict({name: _like(value, own.get(name)) for name, value in weights.items()})
 
 
-def optimizer_state(optimizer: torch.optim.Optimizer) -> dict[str, Any]:
-    """Return ``state_dict`` with whole tensors; every worker must call it."""
-    return _each(optimizer.state_dict(), lambda number, value: whole(value))
+def is_part(value: object) -> TypeGuard[Any]:
+    """Return whether a tensor is spread over workers."""
+    return isinstance(value, _loaded(*DTENSOR))
 
 
-def load_optimizer(optimizer: torch.optim.Optimizer, state: Mapping[str, Any]) -> None:
-    """Load what ``optimizer_state`` returned."""
-    trained = [p for group in optimizer.param_groups for p in group["params"]]
-    optimizer.load_state_dict(_each(state, lambda number, value: _like(value, trained[number])))
+def address_of(value: Any) -> int:
+    """Return where a tensor lies in memory; of one that is spread, this worker's part."""
+    address: int = (value.to_local() if is_part(value) else value).data_ptr()
+    return address
 
 
-def _each(state: Mapping[str, Any], change: Any) -> dict[str, Any]:
-    """Change the tensors of each parameter's state by a function of (the parameter's number, tensor)."""
-    kept = {
-        number: {key: change(number, value) if isinstance(value, Tensor) else value for key, value in held.items()}
-        for number, held in state["state"].items()
+def by_kind(parameters: Iterable[nn.Parameter]) -> list[list[nn.Parameter]]:
+    """Return the parameters that are spread and those that are not, without empty lists.
+
+    One operation on a list of tensors cannot take both.
+    """
+    both: tuple[list[nn.Parameter], list[nn.Parameter]] = [], []
+    for p in parameters:
+        both[is_part(p)].append(p)
+    return [kind for kind in both if kind]
+
+
+def average_whole_gradients(parameters: Iterable[nn.Parameter]) -> None:
+    """Average over workers the gradients of parameters that are not spread, beside others that are.
+
+    No wrapper does that for them. Every worker must call it. A parameter without a gradient on all workers gets none.
+    """
+    trained = by_kind(p for p in parameters if p.requires_grad)
+    if len(trained) < 2:
+        return
+    alone = trained[0]
+    flat = [(torch.zeros_like(p) if p.grad is None else p.grad).reshape(-1) for p in alone]
+    there = torch.tensor([float(p.grad is not None) for p in alone]).to(flat[0])
+    total = torch.cat([*flat, there])
+    dist.all_reduce(total)
+    TRAFFIC.bytes += total.numel() * total.element_size()
+    *gradients, counts = torch.split(total, [*(p.numel() for p in alone), len(alone)])
+    for p, gradient, count in zip(alone, gradients, counts.tolist(), strict=True):
+        p.grad = gradient.view_as(p) / dist.get_world_size() if count else None
+
+
+OptimizerState = dict[str, dict[str, Tensor]]
+"""State of each parameter by its name in the model: name -> kind (``exp_avg``) -> tensor."""
+
+
+def optimizer_state(module: nn.Module, optimizer: torch.optim.Optimizer) -> OptimizerState:
+    """Return the state of each parameter of the module; what is spread stays so. Settings are not part of it."""
+    names = {id(p): name for name, p in module.named_parameters()}
+    return {
+        names[id(p)]: {key: value for key, value in held.items() if isinstance(value, Tensor)}
+        for p, held in optimizer.state.items()
     }
-    return {**state, "state": kept}
+
+
+def load_optimizer(
+    module: nn.Module, optimizer: torch.optim.Optimizer, state: Mapping[str, Mapping[str, Tensor]]
+) -> None:
+    """Load what ``optimizer_state`` returned, on any number of workers."""
+    names = {id(p): name for name, p in module.named_parameters()}
+    numbered = [p for group in optimizer.param_groups for p in group["params"]]
+    own = {
+        number: {key: _like(value, p) for key, value in state[names[id(p)]].items()}
+        for number, p in enumerate(numbered)
+        if names[id(p)] in state
+    }
+    optimizer.load_state_dict({**optimizer.state_dict(), "state": own})

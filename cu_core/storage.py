@@ -182,17 +182,23 @@ def names(folder: Path) -> list[str]:
     return sorted(name for name in found if not name.startswith("."))
 
 
-def remove(folder: Path) -> None:
-    """Delete a folder here and at its address.
+def remove(path: Path) -> None:
+    """Delete a folder or a file here and at its address; nothing happens if there is none.
 
     Raises:
         OSError: The address does not answer.
     """
-    if remote := _remote(folder):
+    if remote := _remote(path):
         filesystem, key = remote
-        if filesystem.get_file_info(key).type == fs.FileType.Directory:
+        kind = filesystem.get_file_info(key).type
+        if kind == fs.FileType.Directory:
             filesystem.delete_dir(key)
-    shutil.rmtree(folder, ignore_errors=True)
+        elif kind == fs.FileType.File:
+            filesystem.delete_file(key)
+    if path.is_file():
+        path.unlink(missing_ok=True)
+    else:
+        shutil.rmtree(path, ignore_errors=True)
 
 
 def _files(folder: Path) -> list[Path]:

@@ -14,6 +14,8 @@ if TYPE_CHECKING:  # seconds to import, which commands that only read need not p
     from torch import Tensor
 
 RequestKind = Literal["class", "sample"]
+Interpolation = Literal["bilinear", "bicubic"]
+"""Filter with which images are resized."""
 Tokenize = Callable[[Sequence[str]], "Tensor"]
 """Texts -> int64 (M, L), padded or cut to the model's length."""
 TEXTS = "texts"

@@ -67,7 +67,7 @@ def _names(kind: Any) -> list[str]:
 def _unknown_key(path: str, key: object, names: Sequence[str], of: str = "") -> None:
     text = key if isinstance(key, str) and key.isprintable() else shown_value(key)
     text = text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}..."
-    near = difflib.get_close_matches(text, names, 1, cutoff=0.4)
+    near = difflib.get_close_matches(text, names, 1, cutoff=0.45)
     hint = f"did you mean {path}{near[0]}?" if near else f"keys{of} there: {', '.join(names)}."
     raise ConfigError(f"{path}{text}: unknown key; {hint}")
 

@@ -11,11 +11,13 @@ from cu_core.errors import UserError
 Placement = Literal["PACK", "SPREAD", "STRICT_PACK", "STRICT_SPREAD"]
 
 
-def _check_count(count: int, min_count: int | None, cpus: float) -> None:
+def _check_count(count: int, min_count: int | None, cpus: float, shard: bool) -> None:
     if count < 1 or cpus <= 0:
         raise UserError(f"count must be at least 1 and cpus more than 0, got {count} and {cpus}")
     if min_count is not None and not 2 <= min_count <= count:
         raise UserError(f"min_count must be between 2 and count, {count}, got {min_count}")
+    if shard and count < 2:
+        raise UserError("shard spreads weights over workers: count must be at least 2, got 1")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,9 +33,11 @@ class TrainWorkers:
     """CPUs of a worker, if there are several, and its number of threads."""
     placement: Placement = "PACK"
     """As ``workers.placement``."""
+    shard: bool = False
+    """As ``workers.shard``, while originals and oracles are trained."""
 
     def __post_init__(self) -> None:
-        _check_count(self.count, self.min_count, self.cpus)
+        _check_count(self.count, self.min_count, self.cpus, self.shard)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,8 +68,8 @@ class WorkersConfig:
     """Image-text models: keep only the inputs of transformer blocks, and compute the rest again in the backward
     pass."""
     shard: bool = False
-    """Image-text models: spread weights, gradients and optimizer state of the image tower over the workers (FSDP2). It
-    is for towers that exceed a worker's memory. The result is the same."""
+    """Spread weights, gradients and optimizer state over the workers (FSDP2); of an image-text model, those of the
+    towers that train. It is for models that exceed a worker's memory. The result is the same."""
     checkpoint_every: StepsOrNone = 100
     """Steps between two checkpoints of a run; 0: no checkpoints, so a restart begins at step 0. Originals and oracles
     save every five minutes."""
@@ -80,11 +84,7 @@ class WorkersConfig:
         return "cuda" if self.gpu else "cpu"
 
     def __post_init__(self) -> None:
-        _check_count(self.count, self.min_count, self.cpus)
-        if self.shard and self.count < 2:
-            raise UserError("shard spreads weights over workers: count must be at least 2, got 1")
-        if self.shard and self.rows_at_once is not None:
-            raise UserError("shard and rows_at_once cannot be had together; recompute saves memory beside shard")
+        _check_count(self.count, self.min_count, self.cpus, self.shard)
         if (
             min(self.models_per_gpu, 1 if self.rows_at_once is None else self.rows_at_once) < 1
             or self.checkpoint_every < 0

@@ -34,10 +34,14 @@ class Workspace:
     def reader(self) -> ShardReader:
         """The data set."""
         config = self.config
-        size = config.model.image_size
-        if config.model.library:  # encoded images are decoded at the size from which the model's own crop is taken
-            size = published_preprocess(config.model.name, size).resized
-        return ShardReader(config.data.path, size, half=config.data.half)
+        size, half = config.model.image_size, config.data.half
+        if not config.model.library:
+            return ShardReader(config.data.path, size, half=half)
+        # Encoded images are resized as the library does, to the size from which the model's own crop is taken.
+        own = published_preprocess(config.model.name, size)
+        return ShardReader(
+            config.data.path, own.resized, half=half, interpolation=own.interpolation, keep_ratio=own.keep_ratio
+        )
 
     @cached_property
     def split(self) -> ForgetSplit:

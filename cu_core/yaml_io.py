@@ -13,10 +13,20 @@ from cu_core.storage import named_file
 from cu_core.text_file import read_text
 from cu_core.yaml_loader import DEEPEST, load_yaml
 
+SHIPPED = Path(__file__).parents[1]
+"""Folder that holds ``tune_configs``: a checkout, or the packages of an installation."""
+
 
 def config_file(text: str) -> Path:
-    """Return the path of a configuration file that a user names; it is fetched if it lies at an address."""
-    return named_file(text) if "://" in text else Path(text)
+    """Return the path of a configuration file that a user names; it is fetched if it lies at an address.
+
+    A path that begins with ``tune_configs`` and does not exist here is that of the installed package.
+    """
+    if "://" in text:
+        return named_file(text)
+    path = Path(text)
+    shipped = SHIPPED / path
+    return shipped if path.parts[:1] == ("tune_configs",) and not path.is_file() and shipped.is_file() else path
 
 
 def read_yaml(path: Path, folder: str = "base") -> dict[str, Any]:
@@ -32,6 +42,8 @@ def read_yaml(path: Path, folder: str = "base") -> dict[str, Any]:
     Raises:
         ConfigError: The file does not exist, is no text, or is not YAML of keys and values.
     """
+    if path.is_dir():
+        raise ConfigError(f"{path} is a folder; name a configuration file, as in tune_configs/{folder}/.")
     if not path.is_file():
         raise ConfigError(f"no configuration file {path}; complete ones are in tune_configs/{folder}/.")
     return parse_yaml(read_text(path), str(path))

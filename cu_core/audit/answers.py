@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +11,8 @@ from scipy.special import softmax
 
 from cu_core.audit.subject import Subject
 from cu_core.files import load_arrays, save_arrays
+from cu_core.metrics.representation import unit
+from cu_core.models.image_text import ImageTextClassifier
 from cu_core.stored import damaged
 
 
@@ -22,6 +24,10 @@ class Answers:
     forget_labels: NDArray[np.int64]
     unseen: NDArray[np.float32]
     test: NDArray[np.float32]
+    test_labels: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
+    """Of the rows of ``test``; with the audit ``near_concepts`` only."""
+    prompts: NDArray[np.float32] = field(default_factory=lambda: np.zeros((0, 0), np.float32))
+    """Embeddings of the prompts of the classes, (C, D) at length one; with the audit ``near_concepts`` only."""
 
     def save(self, path: Path) -> None:
         """Write the arrays to one file."""
@@ -49,4 +55,7 @@ def answers_of(subject: Subject) -> Answers:
     forget, test = subject.forget_train, subject.retain_test
     is_class = subject.split.forget.kind == "class"
     unseen = subject.forget_test.logits if is_class else forget.logits[:0]
-    return Answers(probabilities(forget.logits), forget.labels, probabilities(unseen), probabilities(test.logits))
+    made = Answers(probabilities(forget.logits), forget.labels, probabilities(unseen), probabilities(test.logits))
+    if "near_concepts" not in subject.config.more_audits or not isinstance(subject.model, ImageTextClassifier):
+        return made
+    return replace(made, test_labels=test.labels, prompts=unit(subject.model.class_features().mean(0).cpu().numpy()))

@@ -5,16 +5,15 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping
 
+from cu_core.audit.explain_more import MORE
+from cu_core.audit.explain_probes import CLASS_MATCHED, PROBES
+from cu_core.audit.explain_search import SEARCH
 from cu_core.audit.explain_strong import STRONG
 from cu_core.audit.explanation import Explanation
 from cu_core.audit.table import METRICS
 from cu_core.errors import UserError
 
 _SONG = "Song and Mittal 2021, USENIX Security, sec. 4"
-_CLASS_MATCHED = (
-    "Members are forget rows. Non-members are holdout rows, weighted to the same class frequencies. Below 0.5, the "
-    "model knows the forget rows less than unseen rows. A retrained model does not show this either: over-forgotten."
-)
 EXPLANATIONS: Mapping[str, Explanation] = {
     "forget_accuracy": Explanation(
         "Accuracy on forget rows that the stop rule did not use (class requests: all forget rows).",
@@ -52,7 +51,7 @@ EXPLANATIONS: Mapping[str, Explanation] = {
         "of the rows, and therefore the same value.",
         "P(loss of a forget row < loss of a holdout row), ties count half",
         "Yeom et al. 2018, arXiv 1709.01604",
-        _CLASS_MATCHED,
+        CLASS_MATCHED,
     ),
     "mia_tpr_low_fpr": Explanation(
         "Fraction of forget rows that the loss threshold detects at a low false-positive rate (audit.low_fpr).",
@@ -64,13 +63,13 @@ EXPLANATIONS: Mapping[str, Explanation] = {
         "The attack of mia_auc with the entropy of the answer, which needs no label.",
         "entropy = -sum_c p_c log p_c",
         _SONG,
-        _CLASS_MATCHED,
+        CLASS_MATCHED,
     ),
     "mia_modified_entropy_auc": Explanation(
         "The attack of mia_auc with an entropy that uses the label.",
         "-(1 - p_y) log p_y - sum_{c != y} p_c log(1 - p_c)",
         f"{_SONG}, eq. 6",
-        f"A widely used implementation indexes columns instead of rows. {_CLASS_MATCHED}",
+        f"A widely used implementation indexes columns instead of rows. {CLASS_MATCHED}",
     ),
     "mia_correct_auc": Explanation(
         "The attack of mia_auc that only uses whether the answer is correct.",
@@ -186,7 +185,8 @@ EXPLANATIONS: Mapping[str, Explanation] = {
         "Accuracy on other rows while the model is fine-tuned on 5 forget rows and retain rows; mean over the steps.",
         "mean of the curve over audit.relearn_steps steps",
         "Golatkar et al. 2020, arXiv 1911.04933 (relearn time)",
-        "It depends on the learning rate. The plot also shows the oracles and an untrained model.",
+        "It depends on the learning rate. The plot also shows the oracles and an untrained model. An image-text model "
+        "of more than 200 classes whose text tower trains chooses from 200 of them.",
     ),
     "relearn_50": Explanation("As relearn_5, with 50 forget rows.", "as relearn_5", "as relearn_5", "as relearn_5"),
     "relearn_5_steps": Explanation(
@@ -205,6 +205,7 @@ EXPLANATIONS: Mapping[str, Explanation] = {
         "this project; relearning without the data",
         "If it rises, the unlearning was shallow: ordinary training reverses it.",
     ),
+    **PROBES,
     **{
         f"{part}_{way}_r{top}": Explanation(
             f"Fraction of {words} with a match among the {top} nearest; {rows}.",
@@ -274,7 +275,7 @@ EXPLANATIONS: Mapping[str, Explanation] = {
         "How well a threshold on forget_margin separates forget rows from holdout rows.",
         "P(margin of a forget row > margin of a holdout row), ties count half",
         "Ko et al. 2023, arXiv 2310.00108, sec. 3 (cosine attack on CLIP)",
-        _CLASS_MATCHED,
+        CLASS_MATCHED,
     ),
     "forget_margin": Explanation(
         "Mean cosine of forgotten images with their own captions, minus that with retained captions.",
@@ -282,6 +283,8 @@ EXPLANATIONS: Mapping[str, Explanation] = {
         "Liang et al. 2022, arXiv 2203.02053 (the gap between modalities cancels)",
         "Below the oracle, the pair was pushed apart further than in a model that never saw it.",
     ),
+    **SEARCH,
+    **MORE,
 }
 
 

@@ -43,7 +43,8 @@ def membership(subject: Subject) -> Findings:
 
     Threshold attacks fit nothing and use the whole holdout set. Confidence orders rows as the loss does. The logistic
     attack is fitted on retain rows against one half of the holdout set and scored on forget rows against the other
-    half. Holdout rows are weighted to the class shares of the forget set.
+    half. Holdout rows are weighted to the class shares of the forget set. If no holdout row has a class of the forget
+    rows, there is no attack. If none of the half has one, the logistic attack has no AUC.
     """
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
@@ -51,6 +52,8 @@ def membership(subject: Subject) -> Findings:
 
     target, holdout = subject.forget_train, subject.holdout
     weights = class_match_weights(holdout.labels, target.labels)
+    if not weights.any():
+        return Findings({})
     inside, outside = (attack_features(p.logits, p.labels) for p in (target, holdout))
     metrics = {name: _auc(sign * inside[f], sign * outside[f], weights) for name, (f, sign) in THRESHOLDS.items()}
     tpr = 100 * tpr_at_fpr(-inside["loss"], -outside["loss"], weights, subject.config.low_fpr)
@@ -63,11 +66,10 @@ def membership(subject: Subject) -> Findings:
     truth = np.r_[np.ones(len(subject.retain_train)), np.zeros(len(fit))]
     attack.fit(np.concatenate([_features(subject.retain_train), _features(fit)]), truth)
     metrics["member_prediction_rate"] = accuracy(attack.predict(_features(target)) == 1)
-    metrics["mia_logistic_auc"] = _auc(
-        attack.decision_function(_features(target)),
-        attack.decision_function(_features(score)),
-        class_match_weights(score.labels, target.labels),
-    )
+    matched = class_match_weights(score.labels, target.labels)
+    if matched.any():
+        own, other = (attack.decision_function(_features(part)) for part in (target, score))
+        metrics["mia_logistic_auc"] = _auc(own, other, matched)
     return Findings(metrics)
 
 

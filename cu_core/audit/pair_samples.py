@@ -65,11 +65,11 @@ def _search(subject: Subject, sets: Mapping[str, Predictions]) -> dict[str, pa.A
         places[where[order]] = 1 + np.arange(len(order))
         images = split.reader.images(split.retain_test.split, rows[order[:SHOWN]]).numpy()
         for position, image in zip(where[order[:SHOWN]].tolist(), images, strict=True):
-            pictures[position] = _png(image)
+            pictures[position] = small_png(image)
     return {"place": pa.array(places, mask=places == 0), "picture": pa.array(pictures, pa.binary())}
 
 
-def _png(image: NDArray[np.uint8]) -> bytes:
+def small_png(image: NDArray[np.uint8]) -> bytes:
     """Encode uint8 (channels, H, W) as a small PNG file."""
     pixels = image[0] if len(image) == 1 else image.transpose(1, 2, 0)
     buffer = io.BytesIO()

@@ -38,9 +38,10 @@ def proxy(
         return METRICS[name].points(figures[name])
 
     names = CLASSIFIED if CLASSIFIED[0] in unlearned else PAIRED
-    unseen, own, attack = (points(name) for name in names)
+    unseen = points(names[0])
     found = {"utility": max(0.0, points(names[0], original) - unseen)}
     if kind == "sample":
+        own, attack = points(names[1]), points(names[2])
         back = max(0.0, points("rebound_accuracy") - unseen)
         return found | {"forget": abs(own - unseen), "output": abs(attack - 50), "rebound": back}
     without = before.unseen.astype(np.float64)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -11,21 +12,25 @@ import numpy as np
 from cu_core.audit.subject import Findings, Subject
 from cu_core.data.forget_split import ForgetSplit, RowSet
 from cu_core.data.loader import Batches, UnlearnStream
-from cu_core.data.order import Rows
+from cu_core.data.order import EpochOrder, Rows
 from cu_core.dist import global_counts
 from cu_core.methods.base import Method, StepContext, share
 from cu_core.methods.fit import fit_share
 from cu_core.metrics.accuracy import accuracy
 from cu_core.models.batch_norm import set_batch_norm
-from cu_core.models.classifier import JointForward
+from cu_core.models.classifier import Classifier, JointForward
+from cu_core.models.image_text import ImageTextClassifier
 from cu_core.salts import Salt
 from cu_core.types import Losses, MetricResult, Tokenize, UnlearnBatch
-from cu_core.unlearn.evaluate import right_answers
+from cu_core.unlearn.evaluate import predict, right_answers
 from cu_core.unlearn.loop import Loop, run_loop
 from cu_core.unlearn.optim import OptimizerConfig
 
 SHOTS = (5, 50)
 MAX_ROWS = 300
+MOST_CLASSES = 200
+"""Most classes from which an image-text model chooses, if its text tower trains: their prompts are embedded again after
+each step."""
 LEARNED = 50.0
 
 
@@ -64,6 +69,9 @@ def relearning(subject: Subject) -> Findings:
     requests: on the other forget rows). Two metrics: its mean over the steps, and the number of steps until 50%, which
     is one more than the number of steps if 50% is not reached. There is no metric where twice the shots exceed the
     forget rows.
+
+    An image-text model of more than ``MOST_CLASSES`` classes whose text tower trains chooses from so many: those of the
+    measured rows, and others drawn at random.
     """
     metrics: dict[str, MetricResult] = {}
     curves = {}
@@ -97,20 +105,44 @@ def _relearn(subject: Subject, count: int) -> tuple[list[float], int]:
     model = copy.deepcopy(subject.model)
     set_batch_norm(model, "per_rank")
 
-    def measure() -> float:
-        return accuracy(right_answers(model, split.reader, judged)).value
+    classes = _chosen_from(model, split.reader.labels(judged.split, judged.rows))
 
-    curve = [measure()]
+    def measure() -> float:
+        if classes is None:
+            return accuracy(right_answers(model, split.reader, judged)).value
+        found = predict(model, split.reader, judged)
+        return accuracy(classes[found.logits.argmax(1)] == found.labels).value
+
     batches = Batches(forget_batch=len(shots), retain_batch=min(config.rebound_batch, split.num_retain), omega=1)
-    run_loop(
-        Loop(
-            model=model,
-            forward=JointForward(model),
-            method=Relearn(),
-            max_steps=config.relearn_steps,
-            stream=ShotStream(split, batches, subject.seed + Salt.RELEARN_ORDER, shots, model.tokenize),
-            optimizer=OptimizerConfig(name=config.optimizer, lr=config.relearn_lr),
-            on_step=lambda report: curve.append(measure()),
+    with _only(model, classes):
+        curve = [measure()]
+        run_loop(
+            Loop(
+                model=model,
+                forward=JointForward(model),
+                method=Relearn(),
+                max_steps=config.relearn_steps,
+                stream=ShotStream(split, batches, subject.seed + Salt.RELEARN_ORDER, shots, model.tokenize),
+                optimizer=OptimizerConfig(name=config.optimizer, lr=config.relearn_lr),
+                on_step=lambda report: curve.append(measure()),
+            )
         )
-    )
     return curve, len(judged)
+
+
+def _only(model: Classifier, classes: Rows | None) -> AbstractContextManager[None]:
+    if classes is None or not isinstance(model, ImageTextClassifier):
+        return nullcontext()
+    return model.among(classes.tolist())
+
+
+def _chosen_from(model: Classifier, own: Rows) -> Rows | None:
+    """Return the classes from which a model chooses, if they are not all."""
+    if not isinstance(model, ImageTextClassifier) or model.prompts.shape[1] <= MOST_CLASSES:
+        return None
+    if not any(weight.requires_grad for weight in model.body.parameters_of("text")):
+        return None  # the prompts are embedded once
+    own = np.unique(own)
+    drawn = EpochOrder(model.prompts.shape[1], Salt.RELEARN_CLASSES).at(0, model.prompts.shape[1])
+    others = drawn[~np.isin(drawn, own)][: max(0, MOST_CLASSES - len(own))]
+    return np.sort(np.concatenate([own, others]))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,11 +10,14 @@ import numpy as np
 import pyarrow as pa
 
 from cu_core.audit.limits import Limits
+from cu_core.audit.more_audits import MISSING
 from cu_core.audit.oracle_gap import Band, Figures, OracleGap, difference, oracle_gap
 from cu_core.audit.pair_samples import pair_columns
+from cu_core.audit.searches import search_rows
 from cu_core.audit.subject import AuditConfig, Subject
 from cu_core.audit.table import AUDITS, METRICS, metrics_of
 from cu_core.audit.verdict import Others, Rule, Verdict, judge
+from cu_core.data.forget_split import MANY_CLASSES
 from cu_core.metrics.accuracy import per_class_accuracy
 from cu_core.metrics.membership import attack_features
 from cu_core.models.image_text import ImageTextClassifier
@@ -22,11 +25,25 @@ from cu_core.types import MetricResult, RequestKind
 
 MAP_ROWS = 400
 """Most rows of the map of embeddings."""
+SAMPLES_AT_ONCE = 2**16
+"""Most rows of a part of the table of samples."""
+LEAST_SPREAD = 1e-6
+"""Least standard deviation of normalised embeddings, in their widest direction, that a map can show."""
 MAP_STEPS = 500
 """Most iterations for the map of embeddings."""
-REPORT_VERSION = 9
+REPORT_VERSION = 10
 """Version of the format of ``audit.json``: raised when its content changes."""
-GIVEN = {"best_paraphrase_accuracy": "paraphrases", "other_data_accuracy": "other_data"}
+GIVEN = {
+    "best_paraphrase_accuracy": "paraphrases",
+    "wording_synonym": "paraphrases",
+    "other_data_accuracy": "other_data",
+    "language_precision": "languages",
+    "language_retain_precision": "languages",
+    "unseen_style_accuracy": "style_column",
+    "unseen_style_precision": "style_column",
+    "unseen_style_retain_accuracy": "style_column",
+    "unseen_style_retain_precision": "style_column",
+}
 """Metrics that there are only with a setting of the audit."""
 
 
@@ -97,6 +114,10 @@ class AuditReport:
     version: int = REPORT_VERSION
 
 
+ATTACKS = ("mia_cosine_auc", "mia_view_auc")
+"""Attacks of other audits than that of membership."""
+
+
 def figure_rows(original: Figures, unlearned: Figures, oracles: Sequence[Figures], rule: Rule) -> tuple[Row, ...]:
     """Build one row for each metric that both models have, in points.
 
@@ -149,14 +170,40 @@ def absent_metrics(kind: RequestKind, unlearned: Figures, oracles: int, config: 
     """
     made = metrics_of(kind, config)
     pairs = {n for n, m in METRICS.items() if AUDITS[m.audit].pairs_only}
-    pairs = set() if pairs & unlearned.keys() else pairs  # of a classifier nobody misses them
-    reasons = {n: "its audit was not asked for (audit.audits)" for n, m in METRICS.items() if kind in m.kinds}
+    encoders = {n for n, m in METRICS.items() if AUDITS[m.audit].encoders_only}
+    encoders = set() if encoders & unlearned.keys() else encoders
+    reads_captions = bool(pairs & unlearned.keys())
+    pairs = set() if reads_captions else pairs  # of a classifier nobody misses them
+    usual = (n for n, m in METRICS.items() if kind in m.kinds and not AUDITS[m.audit].on_request)
+    reasons = dict.fromkeys(usual, "its audit was not asked for (audit.audits)")
     reasons |= dict.fromkeys(made, f"it compares with oracles, there {'is 1' if oracles == 1 else f'are {oracles}'}")
-    reasons |= {n: f"none given (audit.{setting})" for n, setting in GIVEN.items() if n in made}
+    reasons |= {n: "there is no such wording of what is forgotten" for n, m in made.items() if m.audit == "wordings"}
+    bases = {n: n.partition("/")[0] for n in made}
+    reasons |= {n: _not_given(GIVEN[base], config) for n, base in bases.items() if base in GIVEN}
+    reasons |= {n: MISSING[m.audit] for n, m in made.items() if m.audit in MISSING}
     reasons |= {n: "too few forget rows to learn from" for n, m in made.items() if m.audit == "relearning"}
+    reasons |= dict.fromkeys(
+        (n for n, m in made.items() if m.audit == "membership" or n in ATTACKS),
+        "no held-out row has a class of the forget rows",
+    )
+    asked = {*(config.audits or ()), *config.more_audits}
+    reasons |= {
+        n: "it is for requests of whole classes"
+        for n, m in METRICS.items()
+        if m.audit in asked and kind not in AUDITS[m.audit].kinds
+    }
+    if reads_captions:
+        reasons |= {n: "it is for classifiers" for n, m in made.items() if AUDITS[m.audit].classifiers_only}
     if "forget_accuracy" not in unlearned:
         reasons |= {n: "the pairs have no classes" for n, m in made.items() if AUDITS[m.audit].needs_classes}
-    return {name: reason for name, reason in reasons.items() if name not in {*unlearned, *pairs}}
+    return {name: reason for name, reason in reasons.items() if name not in {*unlearned, *pairs, *encoders}}
+
+
+def _not_given(setting: str, config: AuditConfig) -> str:
+    """Explain why a metric that needs a setting is missing."""
+    if getattr(config, setting):
+        return f"no measured row fits (audit.{setting})"
+    return f"none given (audit.{setting})"
 
 
 def compare_models(
@@ -186,11 +233,19 @@ def per_class_test_accuracy(subject: Subject) -> dict[int, MetricResult]:
     return per_class_accuracy(correct, labels)
 
 
+def sample_parts(role: str, subject: Subject) -> Iterator[pa.Table]:
+    """Yield the rows of ``sample_table``, ``SAMPLES_AT_ONCE`` at a time."""
+    table = sample_table(role, subject)
+    for first in range(0, len(table), SAMPLES_AT_ONCE):
+        yield table.slice(first, SAMPLES_AT_ONCE)
+
+
 def sample_table(role: str, subject: Subject) -> pa.Table:
     """Build one row per evaluated sample: role, set, sample_id, label, predicted, loss, x and y.
 
     x and y are the position on a 2-d map of the embeddings (t-SNE, van der Maaten and Hinton 2008), for up to 400 test
-    rows. Image-text models also have the columns of ``pair_columns``, and their class prompts are on the map.
+    rows. Image-text models also have the rows of ``search_rows`` and the columns of ``pair_columns``, and their class
+    prompts are on the map (of many classes, those of the forgotten ones).
     """
     sets = {
         "forget": subject.forget_train,
@@ -215,7 +270,8 @@ def sample_table(role: str, subject: Subject) -> pa.Table:
     if isinstance(subject.model, ImageTextClassifier):
         for column, values in pair_columns(subject, sets).items():
             table = table.append_column(column, values)
-        table = pa.concat_tables([table, _prompts(role, subject.model)], promote_options="default")
+        more = [_prompts(role, subject.model), search_rows(role, subject)]
+        table = pa.concat_tables([table, *more], promote_options="default")
     places = _map(subject, sorted({"test", "forget_test"} & sets.keys()), sets)
     ids = table["sample_id"].to_numpy()
     xy = np.array([places.get(int(i), (np.nan, np.nan)) for i in ids], dtype=np.float32)
@@ -240,11 +296,16 @@ def _map(subject: Subject, names: Sequence[str], sets: Mapping[str, Any]) -> dic
     ]
     if isinstance(subject.model, ImageTextClassifier):
         prompts = subject.model.class_features().mean(0).float().cpu().numpy()
-        parts.append((prompts, -1 - np.arange(len(prompts))))
+        few = len(prompts) < MANY_CLASSES
+        drawn = np.arange(len(prompts)) if few else np.array(subject.split.forget.classes, np.int64)
+        parts.append((prompts[drawn], -1 - drawn))
     embedding, ids = (np.concatenate([p[i] for p in parts]) for i in range(2))
     if len(ids) < 10:
         return {}
     unit = embedding / np.maximum(np.linalg.norm(embedding, axis=1, keepdims=True), 1e-12)
+    # Of rows that all lie in one place, scikit-learn's t-SNE divides by a variance of 0 and crashes.
+    if not unit.std(0).max() > LEAST_SPREAD:  # false for NaN too
+        return {}
     places = TSNE(
         2, init="pca", max_iter=MAP_STEPS, random_state=subject.seed, perplexity=min(30.0, len(ids) / 4)
     ).fit_transform(unit)

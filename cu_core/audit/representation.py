@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cu_core.audit.subject import Findings, Subject
-from cu_core.metrics.accuracy import accuracy, wilson_interval
+from cu_core.metrics.accuracy import accuracy, mean_rate
+from cu_core.metrics.imprinting import Known, imprinted_recovery
 from cu_core.metrics.representation import linear_probe, mean_cosine, nearest_neighbours, prototype_recovery
 from cu_core.types import MetricResult
 from cu_core.unlearn.evaluate import Predictions
@@ -22,8 +23,8 @@ def representation(subject: Subject) -> Findings:
     """Measure how much of a forgotten class the features keep.
 
     Linear probes on the embedding and on the hidden feature, nearest neighbours, and 5-shot prototypes: all are fitted
-    on train rows and scored on unseen rows of the forgotten class (percent). Also the mean cosine among these rows
-    (-1..1).
+    on train rows and scored on unseen rows of the forgotten class (percent). So is the head, with a row for the class
+    that is made of 5 shots. Also the mean cosine among these rows (-1..1).
     """
     forget, retain, test = subject.forget_all, subject.retain_train, subject.forget_test
     labels = np.concatenate([forget.labels, retain.labels])
@@ -57,21 +58,23 @@ def representation(subject: Subject) -> Findings:
         seed=subject.seed,
     )
     for suffix, rows in _parts(test.labels, subject.split.forget.classes).items():
-        found[f"prototype_recovery{suffix}"] = _share(recovered[rows])
+        found[f"prototype_recovery{suffix}"] = mean_rate(recovered[rows])
         found[f"within_class_cosine{suffix}"] = _cosine(test.where(rows))
+    found["imprinted_accuracy"] = _imprinted(subject)
     return Findings(found)
+
+
+def _imprinted(subject: Subject) -> MetricResult:
+    forget = subject.forget_all
+    retain, test = (Known(p.embedding, p.logits, p.labels) for p in (subject.retain_train, subject.forget_test))
+    few = (forget.embedding, forget.labels)
+    return mean_rate(imprinted_recovery(few, retain, test, shots=SHOTS, draws=DRAWS, seed=subject.seed))
 
 
 def _parts(labels: NDArray[np.int64], classes: Sequence[int]) -> dict[str, NDArray[np.bool_]]:
     """Map the suffix of a metric's name to its rows: all rows, and each class if several are forgotten."""
     by_class = {f"/{c}": labels == c for c in classes} if len(classes) > 1 else {}
     return {"": np.ones(len(labels), dtype=np.bool_), **by_class}
-
-
-def _share(recovered: NDArray[np.float64]) -> MetricResult:
-    share, count = float(recovered.mean()), len(recovered)
-    low, high = wilson_interval(round(share * count), count)
-    return MetricResult(100 * share, count, 100 * low, 100 * high)
 
 
 def _cosine(test: Predictions) -> MetricResult:

@@ -11,11 +11,12 @@ from cu_core.audit.subject import Findings, Subject
 from cu_core.audit.zero_shot import zero_shot
 from cu_core.metrics.accuracy import accuracy, wilson_interval
 from cu_core.metrics.membership import attack_auc, auc_interval, class_match_weights
-from cu_core.metrics.retrieval import found_within, r_precision
+from cu_core.metrics.retrieval import Features, blocks, found_within, r_precision
 from cu_core.models.image_text import ImageTextClassifier
 from cu_core.types import MetricResult
 from cu_core.unlearn.evaluate import Predictions, embed_texts
 
+Numbers = NDArray[np.int64]
 TOPS = (1, 5, 10)
 UNSEEN = ("unseen_i2t_r1", "unseen_t2i_r1")
 
@@ -61,7 +62,8 @@ def retrieval(subject: Subject) -> Findings:
     half = 1.96 * float(margin.std(ddof=1)) / np.sqrt(len(margin)) if len(margin) > 1 else 2.0
     mean = float(margin.mean())
     found["forget_margin"] = MetricResult(mean, len(margin), mean - half, mean + half)
-    found["mia_cosine_auc"] = _attack(subject, retain)
+    if (attack := _attack(subject, retain)) is not None:
+        found["mia_cosine_auc"] = attack
     return Findings(found)
 
 
@@ -90,27 +92,38 @@ def _recalls(name: str, queries: Pairs, gallery: list[Pairs]) -> dict[str, Metri
     )
     _, first = np.unique(captions, return_index=True)
     _, own = np.unique(queries.captions, return_index=True)
-    share = float(r_precision(queries.texts[own], images, queries.keys[own, None] == keys).mean())
+    parts = [own[b] for b in blocks(len(own), len(keys))]
+    precise = [r_precision(queries.texts[part], images, queries.keys[part, None] == keys) for part in parts]
+    share = float(np.concatenate(precise).mean())
     low, high = wilson_interval(round(share * len(queries.rows)), len(queries.rows))
     found = {f"{name}_t2i_precision": MetricResult(100 * share, len(queries.rows), 100 * low, 100 * high)}
     for top in TOPS:
-        to_text = found_within(queries.rows.embedding, texts[first], queries.keys[:, None] == keys[first], top)
-        to_image = found_within(queries.texts[own], images, queries.keys[own, None] == keys, top)
+        to_text = _found(queries.rows.embedding, texts[first], queries.keys, keys[first], top)
+        to_image = _found(queries.texts[own], images, queries.keys[own], keys, top)
         found |= {f"{name}_i2t_r{top}": accuracy(to_text), f"{name}_t2i_r{top}": accuracy(to_image)}
     return found
+
+
+def _found(queries_QD: Features, keys_KD: Features, own_Q: Numbers, all_K: Numbers, top: int) -> NDArray[np.bool_]:
+    """Return whether each query finds one of the keys with its number among the ``top`` nearest, (Q,)."""
+    parts = blocks(len(queries_QD), len(keys_KD))
+    return np.concatenate([found_within(queries_QD[b], keys_KD, own_Q[b, None] == all_K, top) for b in parts])
 
 
 def _margins(pairs: Pairs, retain: Pairs) -> NDArray[np.float64]:
     """Compute the cosine of each pair minus the mean of its image with retained captions, (N,)."""
     matched = (pairs.rows.embedding * pairs.texts).sum(1)
-    unmatched = (pairs.rows.embedding @ retain.texts.T).mean(1)
+    parts = blocks(len(matched), len(retain.texts))
+    unmatched = np.concatenate([(pairs.rows.embedding[b] @ retain.texts.T).mean(1) for b in parts])
     return (matched - unmatched).astype(np.float64)  # type: ignore[no-any-return]
 
 
-def _attack(subject: Subject, retain: Pairs) -> MetricResult:
-    """Compute the AUC of a threshold on the margin, forget rows against holdout rows of the same classes."""
+def _attack(subject: Subject, retain: Pairs) -> MetricResult | None:
+    """Compute the AUC of a threshold on the margin, forget rows against holdout rows of the same classes, if any."""
     members, others = _pairs(subject, [("forget_train", None), ("holdout", None)])
     weights = class_match_weights(others.rows.labels, members.rows.labels)
+    if not weights.any():
+        return None
     auc = attack_auc(_margins(members, retain), _margins(others, retain), weights)
     matched = int((weights > 0).sum())
     return MetricResult(auc, len(members.rows) + matched, *auc_interval(auc, len(members.rows), matched))

@@ -2,48 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
 from cu_core.audit.accuracy import accuracies
 from cu_core.audit.answers import Answers
+from cu_core.audit.languages import languages
 from cu_core.audit.membership import membership
 from cu_core.audit.memorisation import memorisation
+from cu_core.audit.more_audits import MORE_AUDITS, MORE_METRICS
 from cu_core.audit.neighbours import neighbours
+from cu_core.audit.noise import noise
 from cu_core.audit.output_distance import output_distance
 from cu_core.audit.rebound import rebound
 from cu_core.audit.relearning import relearning
 from cu_core.audit.representation import representation
 from cu_core.audit.retrieval import retrieval
 from cu_core.audit.subject import AuditConfig, AuditName, Findings, Subject
+from cu_core.audit.table_rows import ALL, CLASS, SAMPLE, Audit, Metric
+from cu_core.audit.unseen_style import unseen_style
+from cu_core.audit.views import views
+from cu_core.audit.wordings import wordings
 from cu_core.types import MetricResult, RequestKind
-
-Alone = Callable[[Subject], Findings]
-Against = Callable[[Answers, Sequence[Answers]], dict[str, MetricResult]]
-"""Answers of a model and of the oracles it is compared with."""
-Between = Callable[[Answers, Sequence[Answers], Answers], dict[str, MetricResult]]
-"""The same, and answers of the original."""
-CLASS: tuple[RequestKind, ...] = ("class",)
-SAMPLE: tuple[RequestKind, ...] = ("sample",)
-ALL: tuple[RequestKind, ...] = ("class", "sample")
-
-
-@dataclass(frozen=True)
-class Audit:
-    """A row of the AUDITS table; at least one of ``alone``, ``against`` and ``between`` is given."""
-
-    title: str
-    question: str
-    alone: Alone | None = None
-    against: Against | None = None
-    between: Between | None = None
-    kinds: tuple[RequestKind, ...] = ALL
-    pairs_only: bool = False
-    """Whether it finds something in image-text models only."""
-    needs_classes: bool = True
-    """Whether pairs without classes have nothing that it could measure."""
-
 
 AUDITS: Mapping[AuditName, Audit] = {
     "accuracy": Audit("Accuracy", "Does it answer as a retrained model does?", accuracies),
@@ -64,40 +45,27 @@ AUDITS: Mapping[AuditName, Audit] = {
         "Relearning", "Is it learned again faster than by a retrained model?", relearning, needs_classes=False
     ),
     "rebound": Audit("Rebound", "Does it come back by training on retain rows alone?", rebound, needs_classes=False),
+    "noise": Audit(
+        "Noise", "Do small changes of the pixels bring forget rows back to their class?", noise, classifiers_only=True
+    ),
+    "views": Audit(
+        "Views of encoders", "Are views of a forget row as alike as those of an unseen row?", views, encoders_only=True
+    ),
     "retrieval": Audit(
         "Retrieval", "Is it still found by search, in any wording?", retrieval, pairs_only=True, needs_classes=False
     ),
+    "wordings": Audit("Wordings", "Is it still found in other words?", wordings, pairs_only=True, needs_classes=False),
+    "languages": Audit(
+        "Languages", "Is it still found in other languages?", languages, pairs_only=True, needs_classes=False
+    ),
+    "unseen_style": Audit(
+        "Unseen style",
+        "Is it still recognised in images of a style that was not trained on?",
+        unseen_style,
+        pairs_only=True,
+    ),
+    **MORE_AUDITS,
 }
-
-
-@dataclass(frozen=True)
-class Metric:
-    """A row of the METRICS table."""
-
-    audit: AuditName
-    """The audit that computes it."""
-    title: str
-    side: Literal["forget", "projection", "utility", "distance", "damage"]
-    """``forget``: lower means that more was forgotten; ``projection``: the same, measured from the other oracles;
-    ``utility``: lower means that more was damaged; ``damage``: higher means so; ``distance``: from the oracles, only
-    too large is wrong."""
-    kinds: tuple[RequestKind, ...] = ALL
-    scale: float = 1.0
-    """Factor to points (0..100)."""
-    in_gap: bool = False
-    """Whether it enters the mean oracle gap."""
-    judged: tuple[RequestKind, ...] = ()
-    """Requests whose verdict it enters; the others describe. Fixed before any figure is seen."""
-    weight: float = 1.0
-    """Relative share of the family error among the primary metrics; larger for the most sensitive metric."""
-    towards: str | None = None
-    """A distance has no direction. If this metric also lies above the oracles', the distance points to the original."""
-    by_class: bool = False
-    """Whether it is also made for each forgotten class by itself, and then judged by class, where there are several."""
-
-    def points(self, result: MetricResult) -> float:
-        """Convert a result to points."""
-        return self.scale * result.value
 
 
 NATS = 100 / 0.6931471805599453
@@ -109,10 +77,15 @@ _SIDES: tuple[tuple[str, str, Literal["forget", "utility"]], ...] = (
 
 
 class _Metrics(dict[str, Metric]):
-    """Table of metrics that also knows parts: ``name/c`` is the metric ``name`` of the forgotten class ``c`` alone."""
+    """Table of metrics that also knows parts.
+
+    ``name/c`` is the metric ``name`` of the forgotten class ``c`` alone, or in the language ``c`` alone.
+    """
 
     def __missing__(self, name: str) -> Metric:
         base, _, number = name.partition("/")
+        if number and self[base].by_language:
+            return replace(self[base], title=f"{self[base].title}, {number}", by_language=False, judged=())
         if not number or not self[base].by_class:
             raise KeyError(name)
         return replace(self[base], title=f"{self[base].title}, class {number}", in_gap=False, by_class=False)
@@ -159,6 +132,7 @@ METRICS: Mapping[str, Metric] = _Metrics(
         "prototype_recovery": Metric(
             "representation", "5-shot recovery, forgotten class (%)", "forget", CLASS, judged=CLASS, by_class=True
         ),
+        "imprinted_accuracy": Metric("representation", "5-shot row of the head, forgotten class (%)", "forget", CLASS),
         "within_class_cosine": Metric(
             "representation", "cosine within the class (x100)", "forget", CLASS, scale=100, judged=CLASS, by_class=True
         ),
@@ -167,6 +141,11 @@ METRICS: Mapping[str, Metric] = _Metrics(
         "relearn_5_steps": Metric("relearning", "steps to half, 5 rows", "utility"),
         "relearn_50_steps": Metric("relearning", "steps to half, 50 rows", "utility"),
         "rebound_accuracy": Metric("rebound", "rebound on retain data (%)", "forget"),
+        "noise_random": Metric("noise", "forget rows back under random noise (%)", "forget"),
+        "noise_pgd": Metric("noise", "forget rows back under PGD (%)", "forget"),
+        "forget_alignment": Metric("views", "distance of views of a forget row (x100)", "damage", scale=100),
+        "forget_uniformity": Metric("views", "uniformity of forget rows (x100)", "damage", scale=100),
+        "mia_view_auc": Metric("views", "MIA AUC, views (x100)", "forget", scale=100),
         "forget_i2t_r1": Metric("retrieval", "forgotten, image to caption R@1 (%)", "forget", in_gap=True, judged=ALL),
         "forget_t2i_precision": Metric(
             "retrieval", "forgotten, caption to image precision (%)", "forget", in_gap=True, judged=ALL
@@ -192,13 +171,29 @@ METRICS: Mapping[str, Metric] = _Metrics(
         "hub_rate": Metric("retrieval", "retained images given to it (%)", "damage", CLASS, judged=CLASS),
         "mia_cosine_auc": Metric("retrieval", "MIA AUC, cosine of the pair (x100)", "forget", scale=100, judged=SAMPLE),
         "forget_margin": Metric("retrieval", "cosine matched - unmatched (x100)", "forget", scale=100),
+        "wording_best": Metric("wordings", "found by the most telling wording (%)", "forget", judged=ALL),
+        "wording_precision": Metric("wordings", "found in other words, mean (%)", "forget"),
+        "wording_template": Metric("wordings", "found by other sentences (%)", "forget"),
+        "wording_plural": Metric("wordings", "found by the plural (%)", "forget", CLASS),
+        "wording_misspelling": Metric("wordings", "found by misspellings (%)", "forget"),
+        "wording_synonym": Metric("wordings", "found by synonyms (%)", "forget"),
+        "language_precision": Metric(
+            "languages", "found in other languages (%)", "forget", judged=ALL, by_language=True
+        ),
+        "language_retain_precision": Metric("languages", "retained, found in other languages (%)", "utility"),
+        "unseen_style_accuracy": Metric("unseen_style", "forgotten, zero-shot (%)", "forget", judged=ALL),
+        "unseen_style_precision": Metric("unseen_style", "forgotten, caption to image precision (%)", "forget"),
+        "unseen_style_retain_accuracy": Metric("unseen_style", "retained, zero-shot (%)", "utility"),
+        "unseen_style_retain_precision": Metric("unseen_style", "retained, caption to image precision (%)", "utility"),
+        **MORE_METRICS,
     }
 )
 
 
 def audits_of(kind: RequestKind, config: AuditConfig) -> dict[AuditName, Audit]:
     """Return the audits that are run for this kind of request."""
-    wanted = AUDITS if config.audits is None else config.audits
+    usual = [name for name, audit in AUDITS.items() if not audit.on_request]
+    wanted = {*(usual if config.audits is None else config.audits), *config.more_audits}
     return {name: audit for name, audit in AUDITS.items() if name in wanted and kind in audit.kinds}
 
 
@@ -215,12 +210,17 @@ def metrics_of(kind: RequestKind, config: AuditConfig, classes: Sequence[int] = 
     """
     audits = audits_of(kind, config)
     names = [name for name, metric in METRICS.items() if kind in metric.kinds and metric.audit in audits]
-    return {part: METRICS[part] for name in names for part in (name, *parts_of(name, classes))}
+    parts = {name: [*parts_of(name, classes), *_languages_of(name, config)] for name in names}
+    return {part: METRICS[part] for name in names for part in (name, *parts[name])}
 
 
 def parts_of(name: str, classes: Sequence[int]) -> list[str]:
     """Return the names of a metric for each forgotten class; empty if there is only one class."""
     return [f"{name}/{c}" for c in classes] if METRICS[name].by_class and len(classes) > 1 else []
+
+
+def _languages_of(name: str, config: AuditConfig) -> list[str]:
+    return [f"{name}/{tag}" for tag in config.languages] if METRICS[name].by_language else []
 
 
 @dataclass(frozen=True)
@@ -234,17 +234,32 @@ class Claim:
     """Of an image-text model."""
     labelled: bool = True
     """Whether the data has classes."""
+    more: tuple[AuditName, ...] = ()
+    """Audits that were asked for by ``audit.more_audits``."""
 
     @property
     def judged(self) -> tuple[str, ...]:
-        """Names of the primary metrics; they do not depend on which audits were run."""
+        """Names of the primary metrics; they do not depend on which audits were run, except for those of ``more``."""
+        usual, further = self._primary(False), self._primary(True)
+        return (*usual, *(name for name in further if METRICS[name].audit in self.more))
+
+    def error_share(self, name: str) -> float:
+        """Return the share of the family error that belongs to a metric.
+
+        All audits that are made on request share a second family error, whether they were run or not. So no tolerance
+        depends on which of them were asked for.
+        """
+        family = self._primary(AUDITS[METRICS[name].audit].on_request)
+        return METRICS[name].weight / sum(METRICS[other].weight for other in family)
+
+    def _primary(self, on_request: bool) -> list[str]:
         found = []
         for name, metric in METRICS.items():
             audit = AUDITS[metric.audit]
             fits = (self.pairs or not audit.pairs_only) and (self.labelled or not audit.needs_classes)
-            if self.kind in metric.judged and fits:
+            if self.kind in metric.judged and fits and audit.on_request == on_request:
                 found += parts_of(name, self.classes) or [name]
-        return tuple(found)
+        return found
 
     @property
     def audits(self) -> tuple[AuditName, ...]:

@@ -3,15 +3,16 @@
 1. The request determines what is judged before any figure is seen: a few primary metrics (``Claim.judged``). All other
    metrics only describe. The tolerance of a figure is the larger of the equivalence margin and the prediction interval
    of one more oracle (``oracle_gap.band``). The primary metrics share ``family_error`` by their weights (Bonferroni): a
-   further oracle fails on any metric with probability ``family_error`` at most; `cu calibrate` measures it.
+   further oracle fails on any metric with probability ``family_error`` at most; `cu calibrate` measures it. The audits
+   of ``audit.more_audits`` share a second family error (``Claim.error_share``): with them it is twice that at most.
 2. Controls: held-out oracles must pass an audit, each judged by the others without the margin (at most a fifth may
    fail). The original must fail it at a margin of ``POWER_MARGIN`` points, else the audit has no power. An audit is not
    trusted if its held-out oracles fail or if there are fewer than three oracles.
 3. An audit says ``under-forgotten`` if a forget metric lies above its tolerance, or a distance whose direction
    (``Metric.towards``) is that of the original. Else it says ``over-forgotten`` if any metric lies outside (too much
    forgotten, too much damaged, or answers that no oracle gives; more useful than the oracles is no fault). Else it says
-   ``indistinguishable`` if it is trusted and has power, else ``inconclusive``. An audit that is not trusted never says
-   more than ``inconclusive``, but its figures outside are kept.
+   ``indistinguishable`` if it is trusted and has power, or measures damage alone; else ``inconclusive``. An audit that
+   is not trusted never says more than ``inconclusive``, but its figures outside are kept.
 4. Overall: ``under-forgotten`` if an audit says so; else ``over-forgotten`` if one says so; else ``inconclusive`` if an
    audit that is not trusted has a figure outside, or if an audit of the request's own claim (``Claim.audits``) is
    missing, not trusted or without power; else ``indistinguishable``.
@@ -29,7 +30,7 @@ from typing import Literal
 
 from cu_core.audit.oracle_gap import Band, Figures, band, difference
 from cu_core.audit.subject import POWER_MARGIN, AuditConfig, AuditName
-from cu_core.audit.table import METRICS, Claim
+from cu_core.audit.table import AUDITS, METRICS, Claim
 
 Word = Literal["indistinguishable", "under-forgotten", "over-forgotten", "inconclusive"]
 MOST_FAILED = 0.2
@@ -89,8 +90,7 @@ class Rule:
         """
         if not all(name in oracle for oracle in self.oracles):
             return None
-        whole = sum(METRICS[judged].weight for judged in self.claim.judged)
-        error = self.config.family_error * METRICS[name].weight / whole
+        error = self.config.family_error * self.claim.error_share(name)
         wide = self.config.margin_points if margin is None else margin
         return band(name, self.oracles, wide, error)
 
@@ -115,6 +115,17 @@ class Rule:
                 if too_high or too_low:
                     found[name] = off
         return found
+
+    def measures_damage_alone(self, audit: AuditName) -> bool:
+        """Return whether no primary metric of an audit could show that something was not forgotten."""
+        sides = {METRICS[name].side for name in self.claim.judged if METRICS[name].audit == audit}
+        return sides <= {"utility", "damage"}
+
+    @property
+    def error(self) -> float:
+        """Largest probability that a new oracle fails on a primary metric."""
+        further = [name for name in self.claim.judged if AUDITS[METRICS[name].audit].on_request]
+        return self.config.family_error * (1 + sum(map(self.claim.error_share, further)))
 
     def still_known(self, model: Figures, name: str, off: float) -> bool:
         """Return whether a figure outside its tolerance shows that something was not forgotten."""
@@ -153,7 +164,7 @@ def judge(original: Figures, unlearned: Figures, rule: Rule, others: Others | No
         passed = sum(not other.outside(oracle, audit, margin=0.0) for oracle, other in held_out)
         audits[audit] = _one(rule, audit, original, unlearned, passed)
     word, reason = _overall(claim, audits)
-    return Verdict(word, reason, audits, rule.config.family_error, len(claim.judged))
+    return Verdict(word, reason, audits, rule.error, len(claim.judged))
 
 
 def _one(rule: Rule, audit: AuditName, original: Figures, unlearned: Figures, passed: int) -> AuditVerdict:
@@ -172,6 +183,9 @@ def _one(rule: Rule, audit: AuditName, original: Figures, unlearned: Figures, pa
         under = any(rule.still_known(unlearned, name, off) for name, off in outside.items())
         word: Word = "under-forgotten" if under else "over-forgotten"
         return AuditVerdict(word, f"outside the tolerance: {named}", outside, power, passed)
+    if rule.measures_damage_alone(audit):
+        reason = "within the tolerance; it measures damage, which the original does not have"
+        return AuditVerdict("indistinguishable", reason, outside, power, passed)
     if not power:
         return AuditVerdict("inconclusive", "no power, because the original passes too", outside, power, passed)
     return AuditVerdict("indistinguishable", "within the tolerance; the original is outside", outside, power, passed)

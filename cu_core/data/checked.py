@@ -8,7 +8,8 @@ from pathlib import Path
 
 from cu_core.data.schema import ShardInfo
 from cu_core.errors import DataError
-from cu_core.files import digest_of, sha256_of, write_text
+from cu_core.files import digest_of, sha256_of
+from cu_core.leftovers import partial_name
 from cu_core.storage import cache, shown
 
 
@@ -43,7 +44,10 @@ def check_shard(path: Path, shard: ShardInfo, copy: Path | None = None, anew: bo
             f"packing); pack the data again."
         )
     with contextlib.suppress(OSError):  # without a place for the record it is checked by every process
-        write_text(record, json.dumps(state))
+        record.parent.mkdir(parents=True, exist_ok=True)
+        partial = partial_name(record)  # not synced: a record that is lost or cut off costs one more reading
+        partial.write_text(json.dumps(state))
+        partial.replace(record)
 
 
 def _recorded(record: Path) -> object:

@@ -12,6 +12,7 @@ from typing import Literal
 
 import numpy as np
 
+from cu_core.data.copies_setting import CopiesSetting
 from cu_core.data.order import Rows
 from cu_core.data.shard_reader import ShardReader
 from cu_core.errors import UserError
@@ -27,7 +28,7 @@ WORD = re.compile(r"[^\W_]+(?:['-][^\W_]+)*")
 
 
 @dataclass(frozen=True, kw_only=True)
-class ByConcept:
+class ByConcept(CopiesSetting):
     """Training rows of a class of this name, and those with a caption that names the concept."""
 
     kind: Literal["by_concept"] = "by_concept"
@@ -114,7 +115,8 @@ def find_concept(
     if not reader.has_captions:
         raise UserError(
             f"request.kind by_concept matches captions, {reader.folder} has none; for a class of labels: "
-            f"request={{kind: by_class, classes: [{(classes or [0])[0]}]}}."
+            f"request={{kind: by_class, classes: [{(classes or [0])[0]}]}} "
+            f"(cu requests add: --class)."
         )
     labelled = reader.integers_in("label", classes)
     matched, shown, near, unread = [], list[str](), Counter[str](), 0

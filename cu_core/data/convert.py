@@ -11,7 +11,9 @@ import numpy as np
 from cu_core.data.captions import captioned
 from cu_core.data.coco_source import coco
 from cu_core.data.csv_source import csv
+from cu_core.data.emoji_source import emoji
 from cu_core.data.folder_source import folder
+from cu_core.data.held_out import held_out
 from cu_core.data.hf_source import hugging_face
 from cu_core.data.image_check import checked, decoded
 from cu_core.data.order import EpochOrder
@@ -20,6 +22,7 @@ from cu_core.data.registered import register_arrow
 from cu_core.data.schema import Manifest, Split
 from cu_core.data.shard_writer import SHARD_ROWS, Chunk, ShardWriter, refuse_existing
 from cu_core.data.sources import Source, SourceOptions, digits, fashion_mnist, torchvision_set
+from cu_core.data.stamps_source import stamps
 from cu_core.data.webdataset_source import webdataset
 from cu_core.errors import DataError
 
@@ -33,7 +36,11 @@ SOURCES: dict[str, Callable[[str, SourceOptions], Source]] = {
     "coco": coco,
     "csv": csv,
     "hf": hugging_face,
+    "emoji": emoji,
+    "stamps": stamps,
 }
+IN_LANGUAGES = ("emoji", "stamps")
+"""Sources with captions in several languages."""
 Progress = Callable[[int, int], None]
 """Called with rows done and rows in all."""
 
@@ -135,13 +142,17 @@ def pack(
     if kind == "arrow":
         return register_arrow(argument, out, options, progress, say)
     if kind not in SOURCES:
-        raise DataError(f"unknown source {kind!r}; sources: {', '.join([*SOURCES, 'arrow'])}.")
+        hint = f" Say how to read it, e.g. folder:{kind}." if Path(kind).exists() else ""
+        raise DataError(f"unknown source {kind!r}; sources: {', '.join([*SOURCES, 'arrow'])}.{hint}")
+    if options.languages and kind not in IN_LANGUAGES:
+        raise DataError(f"--language is for {' and '.join(f'{k}:' for k in IN_LANGUAGES)}, not {kind}:.")
     refuse_existing(out)
     source = SOURCES[kind](argument, options)
     say(source.notes)
     source = checked(source, options, check_progress) if options.check else source
     source = captioned(source, options.captions) if options.captions else source
     source = decoded(source, options.decode_size, options.max_pixels) if options.decode_size else source
+    source = held_out(source, options.test_where) if options.test_where else source
     total = sum(plan.sizes(source.counts)) + sum(n for s, n in source.counts.items() if s != "train")
     say(source.notes)
     shard_rows = options.shard_rows or SHARD_ROWS

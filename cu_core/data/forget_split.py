@@ -18,6 +18,9 @@ from cu_core.errors import DataError
 from cu_core.salts import Salt
 
 FEWEST_HALVED = 20
+MANY_CLASSES = 50
+"""Number of classes from which on a set that is cut to its limit is drawn at random. The rows of val lie in the order
+of the source, which may be by class: the first rows would then be of a few classes."""
 MEASURED_SHARDS = 10
 """Number of shards on which retain figures are measured if retain rows are drawn from only some of the shards."""
 
@@ -39,7 +42,8 @@ class RowLimits(NamedTuple):
     stop: int
     """Of each part of the stop set."""
     measured: int
-    """Of retain rows and of holdout rows that are evaluated; of test rows, five times as many."""
+    """Of retain rows and of holdout rows that are evaluated; of test rows, of forget rows and of holdout rows of a
+    forgotten class, five times as many."""
 
 
 class ForgetSplit:
@@ -53,8 +57,11 @@ class ForgetSplit:
 
     At most ``limits`` rows of a set are evaluated, drawn without looking at the data.
 
+    Rows that were forgotten before (``ForgetSet.before``) are in no set; neither are rows of val and test whose class
+    was forgotten before.
+
     With ``tuning``, the stop set is reported instead: test and holdout rows are not used, and of a sample request only
-    the half that decides. The one exception is ``forget_set``, all rows of the request.
+    the half that decides. The one exception is ``forget_measured``, rows of the whole request.
 
     With ``retain_shards``, retain rows are drawn from that many training shards, chosen with ``seed``. No other shard
     is opened for them, except a few whose rows are measured, since rows that were trained on repeatedly do not
@@ -87,11 +94,11 @@ class ForgetSplit:
         self.retain_shards = retain_shards
         self.num_train = reader.num_rows("train")
         if retain_shards is None:
-            self.pool = retain_pool(np.zeros(1, np.int64), np.array([self.num_train]), forget.rows)
+            self.pool = retain_pool(np.zeros(1, np.int64), np.array([self.num_train]), forget.gone)
             self.measured = self.pool
         else:
             spans = reader.shard_spans()
-            self.pool, self.measured = two_pools(*spans, forget.rows, retain_shards, MEASURED_SHARDS, seed)
+            self.pool, self.measured = two_pools(*spans, forget.gone, retain_shards, MEASURED_SHARDS, seed)
 
     @property
     def num_retain(self) -> int:
@@ -103,8 +110,8 @@ class ForgetSplit:
         return self.pool.rows(ordinals)
 
     def count_leaks(self, sample_ids: Rows) -> int:
-        """Count the ids that belong to the forget set; uses ids only, independently of how the rows were drawn."""
-        return int(np.isin(sample_ids, self.forget.sample_ids).sum())
+        """Count the ids of rows that are forgotten now or were before; uses ids only, not how the rows were drawn."""
+        return int(np.isin(sample_ids, self.forget.gone_ids).sum())
 
     @cached_property
     def forget_set(self) -> RowSet:
@@ -121,20 +128,38 @@ class ForgetSplit:
         return chosen
 
     @cached_property
-    def forget_stop(self) -> RowSet:
-        """Forget rows that decide when to stop: half of a sample request, none of a class request."""
-        if self.forget.kind == "class" or not self.halve:
-            return RowSet("train", self.forget.rows[:0])
+    def _deciding(self) -> Rows:
+        """Forget rows that may decide when to stop: half of a sample request, none of a class request."""
         rows = self.forget.rows
-        return RowSet("train", self._half(0, rows, self.forget.sample_ids) if self.halved else rows)
+        if self.forget.kind == "class" or not self.halve:
+            return rows[:0]
+        return self._half(0, rows, self.forget.sample_ids) if self.halved else rows
+
+    @cached_property
+    def forget_stop(self) -> RowSet:
+        """Forget rows that decide when to stop; empty for a class request."""
+        return RowSet("train", self._drawn(self._deciding, self.limits.stop))
+
+    @cached_property
+    def forget_measured(self) -> RowSet:
+        """Rows of the whole request on which figures are measured."""
+        return RowSet("train", self._drawn(self.forget.rows, 5 * self.limits.measured))
 
     @cached_property
     def forget_reported(self) -> RowSet:
-        """Forget rows that did not decide when to stop."""
+        """Forget rows that did not decide when to stop, on which figures are measured."""
         if self.forget.kind == "sample" and self.halve and (self.tuning or not self.halved):
-            return self.forget_stop
-        rows = np.setdiff1d(self.forget.rows, self.forget_stop.rows)
-        return RowSet("train", rows)
+            rows = self._deciding
+        else:
+            rows = np.setdiff1d(self.forget.rows, self._deciding)
+        return RowSet("train", self._drawn(rows, 5 * self.limits.measured))
+
+    def _drawn(self, rows: Rows, most: int) -> Rows:
+        """Return the rows, or ``most`` of them in their order, drawn with the seed."""
+        if len(rows) <= most:
+            return rows
+        order = EpochOrder(len(rows), self.seed + Salt.MEASURED_FORGET).at(0, most)
+        return np.sort(rows[order])
 
     @cached_property
     def retain_train(self) -> RowSet:
@@ -149,6 +174,13 @@ class ForgetSplit:
 
     def _unseen(self, split: Split) -> Rows:
         """Return the rows of val or test that may be used."""
+        rows, before = self._all_unseen(split), self.forget.before
+        if before is None or not before.classes:
+            return rows
+        kept: Rows = rows[~np.isin(self.reader.labels(split, rows), before.classes)]
+        return kept
+
+    def _all_unseen(self, split: Split) -> Rows:
         if self.retain_shards is None:
             return np.arange(self.reader.num_rows(split), dtype=np.int64)
         firsts, counts = self.reader.shard_spans(split)
@@ -169,25 +201,32 @@ class ForgetSplit:
     def stop_forget(self) -> RowSet:
         """Unseen rows of the forgotten class (class request); empty for samples."""
         half = self._val_halves[0]
-        return RowSet("val", half.rows[self._in_class(half)][: self.limits.stop])
+        return RowSet("val", self._first(half.rows[self._in_class(half)], self.limits.stop))
 
     @cached_property
     def stop_retain(self) -> RowSet:
         """Unseen rows of what is retained: the guard of utility, and the target of a sample request."""
         half = self._val_halves[0]
-        return RowSet("val", half.rows[~self._in_class(half)][: self.limits.stop])
+        return RowSet("val", self._first(half.rows[~self._in_class(half)], self.limits.stop))
+
+    def _first(self, rows: Rows, most: int) -> Rows:
+        """Return the first rows; of data with many classes, that many in their order, the same for every seed."""
+        if len(rows) <= most or self.reader.manifest.num_classes < MANY_CLASSES:
+            return rows[:most]
+        return np.sort(rows[EpochOrder(len(rows), Salt.UNSEEN_ROWS).at(0, most)])
 
     @cached_property
     def holdout(self) -> RowSet:
-        """Rows never trained on that decide nothing: non-members for attacks; has all rows of a forgotten class."""
+        """Rows never trained on that decide nothing: non-members for attacks, more of them of a forgotten class."""
         half = self._val_halves[0 if self.tuning else 1]
-        inside = self._in_class(half)
-        return RowSet("val", np.sort(np.concatenate([half.rows[inside], half.rows[~inside][: self.limits.measured]])))
+        inside, most = self._in_class(half), self.limits.measured
+        parts = self._first(half.rows[inside], 5 * most), self._first(half.rows[~inside], most)
+        return RowSet("val", np.sort(np.concatenate(parts)))
 
     @cached_property
     def _test(self) -> RowSet:
         if self.tuning:
-            return RowSet("val", self._val_halves[0].rows[: 5 * self.limits.measured])
+            return RowSet("val", self._first(self._val_halves[0].rows, 5 * self.limits.measured))
         rows = self._unseen("test")
         order = EpochOrder(len(rows), self.seed + Salt.TEST_ROWS).at(0, min(len(rows), 5 * self.limits.measured))
         return RowSet("test", rows[np.sort(order)])

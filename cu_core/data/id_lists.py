@@ -1,4 +1,4 @@
-"""Lists of ids that a user brings: text, CSV, JSON lines or Parquet, told apart by content and read by Arrow.
+"""Lists of ids that a user brings: text, CSV, JSON lines, Parquet or Arrow, told apart by content and read by Arrow.
 
 The ids come as they stand there, as text or whole numbers; ``as_stored`` converts them to the type of the data's id
 column, by value: ``7`` and ``"7"`` and ``007`` are the number 7, but of a column of texts each is another text.
@@ -18,7 +18,7 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 
 from cu_core.errors import UserError
-from cu_core.messages import shown_some, shown_value
+from cu_core.messages import reason_of, shown_some, shown_value
 from cu_core.text_file import decoded
 
 LARGEST_BYTES = 2**28
@@ -42,6 +42,8 @@ def read_ids(path: Path, columns: Sequence[str]) -> pa.ChunkedArray:
     Raises:
         UserError: The file does not exist, cannot be read, or has no such column or an empty cell.
     """
+    if path.is_dir():
+        raise UserError(f"request.path: {path} is a folder; name the file of the list.")
     if not path.is_file():
         raise UserError(f"request.path: no file {path}.")
     if (size := path.stat().st_size) > LARGEST_BYTES:
@@ -50,6 +52,9 @@ def read_ids(path: Path, columns: Sequence[str]) -> pa.ChunkedArray:
         with path.open("rb") as file:
             if file.read(4) == b"PAR1":
                 return _column(pq.ParquetFile(path), columns, path)
+        if is_arrow(path):
+            table = pa.ipc.open_file(pa.memory_map(str(path))).read_all()
+            return _whole(table[_named(table.column_names, columns, path)], path)
         text = decoded(path.read_bytes(), str(path))
         if text.lstrip().startswith("{"):
             return _json_lines(text, columns, path)
@@ -57,6 +62,14 @@ def read_ids(path: Path, columns: Sequence[str]) -> pa.ChunkedArray:
     except (pa.ArrowException, OSError, UnicodeEncodeError) as error:
         reason = str(error).splitlines()[0][:200]
         raise UserError(f"request.path: {path} cannot be read: {reason}.") from error
+
+
+def is_arrow(path: Path) -> bool:
+    """Return whether a file is an Arrow IPC file, such as the forget set of a run."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return file.read(6) == b"ARROW1"
 
 
 def _named(present: Sequence[str], wanted: Sequence[str], path: Path) -> str:
@@ -126,6 +139,8 @@ def _from_text(text: str, columns: Sequence[str], path: Path) -> pa.ChunkedArray
     heads = [cell.strip(' "') for cell in used[0].split(delimiter)]
     if {name.casefold() for name in columns} & {head.casefold() for head in heads}:
         name = _named(heads, columns, path)
+        if len(used) == 1:
+            raise UserError(f"request.path: {path} holds no id, only the header.")
         return _cells(_csv(used, delimiter, heads, 1)[name], path)
     if len(used) > 1 and len(heads) > 1 and not any(re.match(WHOLE, cell) for cell in heads):
         _named(heads, columns, path)  # a table whose header names other columns
@@ -180,7 +195,7 @@ def as_stored(ids: pa.ChunkedArray, kind: pa.DataType, source: str) -> pa.Chunke
         try:
             return ids.cast(pa.int64())
         except pa.ArrowInvalid as error:  # beyond 64 bits
-            raise UserError(f"{source}: ids must be whole numbers of 64 bits: {str(error)[:200]}.") from error
+            raise UserError(f"{source}: ids must be whole numbers of 64 bits: {reason_of(error)}.") from error
     shown = f"{shown_some(wrong.unique().to_pylist())} (a header is called sample_id, or named by request.column)"
     must = "the ids of this data are whole numbers of 64 bits"
     raise UserError(f"{source}: {must}, {len(wrong)} of {len(ids)} in the list are none: {shown}.")

@@ -14,9 +14,9 @@ from typing import TypeVar
 import numpy as np
 import pyarrow as pa
 
+from cu_core.data.column_views import encoded_view
 from cu_core.data.images import LARGEST_MAX_PIXELS, Encoded, decode, is_animated, pixels
 from cu_core.data.schema import Split
-from cu_core.data.shard_reader import encoded_view
 from cu_core.data.shard_writer import Chunk
 from cu_core.data.sources import Source, SourceOptions
 from cu_core.errors import DataError, listed

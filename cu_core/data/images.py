@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from cu_core.errors import DataError
+from cu_core.types import Interpolation
 
 if TYPE_CHECKING:  # seconds to import, which a check of image files need not pay
     from torch import Tensor
@@ -74,7 +75,7 @@ def max_file_bytes(max_pixels: int) -> int:
     return 8 * max_pixels + 2**24
 
 
-def _open(data: Encoded, max_pixels: int) -> Image.Image:
+def open_image(data: Encoded, max_pixels: int) -> Image.Image:
     """Read the header of an image file, and check it against the bounds."""
     if not data:
         raise DataError("the image does not decode: the file is empty.")
@@ -140,7 +141,7 @@ def pixels(data: Encoded, channels: int = 3, max_pixels: int = LARGEST_MAX_PIXEL
     Raises:
         DataError: The bytes are not an image, or exceed a bound.
     """
-    image = _open(data, max_pixels)
+    image = open_image(data, max_pixels)
     try:
         if channels == 1 and image.format in JPEG:
             image.draft("L", image.size)  # the file's own brightness, without a way through RGB
@@ -190,21 +191,30 @@ def is_animated(data: Encoded, max_pixels: int = LARGEST_MAX_PIXELS) -> bool:
     Raises:
         DataError: The bytes are not an image, or exceed a bound.
     """
-    image = _open(data, max_pixels)
+    image = open_image(data, max_pixels)
     try:
         return image.format != "MPO" and bool(getattr(image, "is_animated", False))
     except PILLOW_ERRORS:  # what follows the first frame is damaged, and is not read
         return False
 
 
-def decode(data: Encoded, channels: int, size: int, max_pixels: int = LARGEST_MAX_PIXELS) -> Tensor:
-    """Decode an image file to a square: the shorter side is resized, then the centre is cropped.
+def decode(
+    data: Encoded,
+    channels: int,
+    size: int,
+    max_pixels: int = LARGEST_MAX_PIXELS,
+    interpolation: Interpolation = "bilinear",
+    keep_ratio: bool = True,
+) -> Tensor:
+    """Decode an image file to a square.
 
     Args:
         data: Bytes of the file.
         channels: 1 for grey, 3 for RGB.
         size: Side of the result in pixels.
         max_pixels: Largest number of pixels in the file.
+        interpolation: Filter of the resizing, always with antialiasing.
+        keep_ratio: Resize the shorter side and crop the centre; if not, both sides are resized.
 
     Returns:
         uint8 (channels, size, size).
@@ -218,7 +228,8 @@ def decode(data: Encoded, channels: int, size: int, max_pixels: int = LARGEST_MA
     array = _centre(pixels(data, channels, max_pixels))
     image = torch.from_numpy(np.array(array)).permute(2, 0, 1)
     if image.shape[-2:] != (size, size):
-        image = image_ops.resize(image, [size], antialias=True)
+        sides = [size] if keep_ratio else [size, size]
+        image = image_ops.resize(image, sides, image_ops.InterpolationMode(interpolation), antialias=True)
         image = image_ops.center_crop(image, [size, size])
     return image
 

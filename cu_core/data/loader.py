@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
 
 from cu_core.bounds import BatchRows, BatchRowsOrNone, Times
-from cu_core.data.forget_split import ForgetSplit
+from cu_core.data.forget_split import MANY_CLASSES, ForgetSplit
 from cu_core.data.order import EpochOrder, Rows
 from cu_core.data.texts import load_batch
 from cu_core.data.transforms import Augment, augment
@@ -20,6 +21,10 @@ from cu_core.salts import Salt
 from cu_core.types import Batch, Tokenize, UnlearnBatch
 
 DRAW_ROUNDS = 16
+SCANNED = 2**18
+"""Rows whose labels are read at once where a rare class is looked up."""
+LOOKED_UP = 256
+"""Most rows of a class that are looked up."""
 
 
 class LeakError(RuntimeError):
@@ -36,8 +41,10 @@ class Batches:
     """Retain rows of a step, over all workers."""
     omega: Times = 4
     """Retain batches (steps) for each forget batch, 1 to 4 in the paper."""
-    retain_sampling: Literal["uniform", "class_aware"] = "uniform"
-    """``class_aware`` adds ``positives_per_class`` retain rows of every class among the step's forget rows."""
+    retain_sampling: Literal["auto", "uniform", "class_aware"] = "auto"
+    """``class_aware`` adds ``positives_per_class`` retain rows of every class among the step's forget rows. ``auto``:
+    so, for a sample request on data with 50 classes or more, if the method pushes forget rows away from retain rows of
+    their class; else ``uniform``."""
     positives_per_class: Times = 2
     """Rows of each class that ``class_aware`` adds."""
     augment: Augment = "none"
@@ -46,6 +53,23 @@ class Batches:
     def __post_init__(self) -> None:
         if self.retain_batch < 1 or self.forget_batch < 0 or self.omega < 1 or self.positives_per_class < 1:
             raise UserError("retain_batch, omega and positives_per_class must be at least 1, forget_batch at least 0")
+
+    def resolved(self, num_classes: int, needs_positives: bool) -> Batches:
+        """Return the batches with ``auto`` resolved.
+
+        Args:
+            num_classes: Number of classes of the data.
+            needs_positives: Whether the method compares forget rows with retain rows of their class.
+        """
+        if self.retain_sampling != "auto":
+            return self
+        return replace(
+            self, retain_sampling="class_aware" if needs_positives and num_classes >= MANY_CLASSES else "uniform"
+        )
+
+    def added(self, num_classes: int, forget: int) -> int:
+        """Return the largest number of retain rows that ``class_aware`` adds to a step with ``forget`` forget rows."""
+        return self.positives_per_class * min(num_classes, forget) if self.retain_sampling == "class_aware" else 0
 
 
 class UnlearnStream:
@@ -57,6 +81,12 @@ class UnlearnStream:
         self.forget_order = EpochOrder(max(len(split.forget.rows), 1), seed + Salt.FORGET_ORDER)
         self.leaks = 0
         self.retain_served = 0
+
+    @property
+    def same_ids(self) -> Rows:
+        """Ids of the forget rows that are the same whenever they are served: all, or with augmentation none."""
+        ids = self.split.forget.sample_ids
+        return ids if self.batches.augment == "none" else ids[:0]
 
     def rows(self, step: int) -> tuple[Rows, Rows]:
         """Return the (forget rows, retain rows) of the train split over all ranks."""
@@ -71,7 +101,7 @@ class UnlearnStream:
     def _positives(self, step: int, forget: Rows) -> Rows:
         """Draw retain rows of each class among the forget rows, without an index over the data set.
 
-        A class too rare for ``DRAW_ROUNDS`` rounds gets fewer rows; the logged share without positives shows this.
+        A class too rare for ``DRAW_ROUNDS`` rounds is looked up. A class of which fewer rows are retained gets these.
         """
         rng = np.random.default_rng([self.seed, step])
         reader, count = self.split.reader, self.batches.positives_per_class
@@ -83,9 +113,31 @@ class UnlearnStream:
             )
             rows = np.concatenate([rows, drawn])
             labels = np.concatenate([labels, reader.labels("train", drawn)])
-            if all((labels == c).sum() >= count for c in wanted):
+            if (np.bincount(labels, minlength=reader.manifest.num_classes)[wanted] >= count).all():
                 break
-        return np.concatenate([rows[labels == c][:count] for c in wanted])
+        drawn_of = {int(c): rows[labels == c][:count] for c in wanted}
+        return np.concatenate([found if len(found) == count else self._rare(step, c) for c, found in drawn_of.items()])
+
+    def _rare(self, step: int, label: int) -> Rows:
+        """Draw retain rows of a class among those that were looked up."""
+        rows, count = self._looked_up.get(label, np.empty(0, np.int64)), self.batches.positives_per_class
+        if len(rows) <= count:
+            return rows
+        return np.sort(np.random.default_rng([self.seed, step, label]).choice(rows, count, replace=False))
+
+    @cached_property
+    def _looked_up(self) -> dict[int, Rows]:
+        """Find the first ``LOOKED_UP`` retain rows of each class among all forget rows, in one pass over labels."""
+        reader, split = self.split.reader, self.split
+        found = {int(c): np.empty(0, np.int64) for c in np.unique(reader.labels("train", split.forget.rows))}
+        for first in range(0, split.num_retain, SCANNED):
+            rows = split.retain_rows(np.arange(first, min(first + SCANNED, split.num_retain)))
+            labels = reader.labels("train", rows)
+            lacking = [c for c, known in found.items() if len(known) < LOOKED_UP]
+            here = np.isin(labels, lacking)
+            for c in np.unique(labels[here]).tolist():
+                found[c] = np.concatenate([found[c], rows[here][labels[here] == c]])[:LOOKED_UP]
+        return found
 
     def _load(self, rows: Rows, step: int) -> Batch:
         mine = rows[rank_slice(len(rows))]

@@ -53,6 +53,9 @@ def _problems(manifest: Manifest, folder: Path) -> Iterator[str]:
             yield f"shard {shard.path!r}: {problem}"
     if any(value not in _INT64 for value in manifest.label_values):
         yield "label_values must be whole numbers of 64 bits"
+    for name in (name for step in manifest.dropped for name in step.files):
+        if "/" in name or [*_path(name, "")]:
+            yield f"the dropped file {name!r} must be a plain name in the folder of the manifest"
     total = sum(shard.rows for shard in manifest.shards)
     if total > MAX_ROWS:
         yield f"{total} rows; at most {MAX_ROWS} are possible"

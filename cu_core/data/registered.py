@@ -64,6 +64,8 @@ def register_arrow(
         "--image-root": options.image_root,
         "--skip-bad": options.skip_bad,
         "--decode": options.decode_size,
+        "--test-where": options.test_where,
+        "--language": options.languages,
     }
     for flag, given in needs_rows.items():
         if given:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -15,23 +14,25 @@ from pydantic import Discriminator
 from cu_core.bounds import ClassNumber, Inside, RowCount, Seed
 from cu_core.data.class_names import class_numbers
 from cu_core.data.concepts import ByConcept, resolve_concept
-from cu_core.data.id_lists import as_stored, is_in, read_ids, repeated
+from cu_core.data.copies_setting import CopiesSetting
+from cu_core.data.forget_sets import ForgetSet as ForgetSet
+from cu_core.data.forget_sets import load_forget_set as load_forget_set
+from cu_core.data.forget_sets import save_forget_set as save_forget_set
+from cu_core.data.id_lists import as_stored, is_arrow, is_in, read_ids, repeated
 from cu_core.data.order import EpochOrder, Rows
-from cu_core.data.predicate import parse_predicate, without_value
+from cu_core.data.predicate import Predicate, parse_predicate, without_value
+from cu_core.data.request_copies import FoundCopies, copies_of
 from cu_core.data.sample_ids import OWN_ID
 from cu_core.data.schema import Manifest
 from cu_core.data.selections import ByNeighbours, ByScore, resolve_neighbours, resolve_score
 from cu_core.data.shard_reader import ShardReader
-from cu_core.errors import DataError, UserError
-from cu_core.files import atomic_folder, digest_of, for_owner
+from cu_core.errors import NotInTraining, UserError
 from cu_core.messages import shown_some, shown_value
-from cu_core.storage import fetch, fetched, named_file
-from cu_core.stored import damaged
-from cu_core.types import RequestKind
+from cu_core.storage import named_file
 
 
 @dataclass(frozen=True, kw_only=True)
-class ByClass:
+class ByClass(CopiesSetting):
     """Every training row of some classes."""
 
     kind: Literal["by_class"] = "by_class"
@@ -44,7 +45,7 @@ class ByClass:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ByRandom:
+class ByRandom(CopiesSetting):
     """Training rows drawn at random."""
 
     kind: Literal["by_random"] = "by_random"
@@ -63,19 +64,22 @@ class ByRandom:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ByIds:
+class ByIds(CopiesSetting):
     """Training rows named by their ids."""
 
     kind: Literal["by_id"] = "by_id"
     path: str
-    """List of ids: text, or CSV, JSON lines or Parquet with a column ``sample_id`` or ``id``."""
+    """List of ids: text, or CSV, JSON lines or Parquet with a column ``sample_id`` or ``id``; also the ``forget.arrow``
+    of a run."""
     column: str | None = None
     """Column of the ids, in the file and in the data, e.g. a user's number that many rows have; ``null``: the ids of
     the rows."""
+    missing: Literal["refuse", "note"] = "refuse"
+    """Ids that are not in the training split: refuse the request, or count them and go on with the others."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class ByPredicate:
+class ByPredicate(CopiesSetting):
     """Training rows for which a column expression holds."""
 
     kind: Literal["by_predicate"] = "by_predicate"
@@ -90,30 +94,6 @@ ForgetRequest = Annotated[
 
 Resolved = tuple[Rows, tuple[str, ...]]
 """Rows, and lines that the run prints."""
-
-
-@dataclass(frozen=True)
-class ForgetSet:
-    """A resolved request: the rows to forget, sorted."""
-
-    kind: RequestKind
-    classes: tuple[int, ...]
-    """Classes of a class request; empty for samples."""
-    rows: Rows
-    """Rows of the train split, ascending."""
-    sample_ids: Rows
-    """Their ids, in the order of ``rows``."""
-    data_digest: str
-    notes: tuple[str, ...] = ()
-    """What whoever asks must know of how the rows were found; not kept in files."""
-
-    def __repr__(self) -> str:
-        return f"ForgetSet(kind={self.kind!r}, classes={self.classes}, {len(self.rows)} rows, digest={self.digest!r})"
-
-    @property
-    def digest(self) -> str:
-        """Hash of kind, classes, sample_ids and data."""
-        return digest_of([self.kind, self.classes, sorted(self.sample_ids.tolist()), self.data_digest])
 
 
 def _by_class(request: ByClass, reader: ShardReader) -> Rows:
@@ -144,27 +124,45 @@ def _elsewhere(reader: ShardReader, column: str, ids: pa.Array, source: str) -> 
     return f"Of those, {' and '.join(held)}, which is held out from training."
 
 
-def _by_ids(request: ByIds, reader: ShardReader) -> Resolved:
+def named_ids(request: ByIds, reader: ShardReader) -> tuple[str, pa.ChunkedArray]:
+    """Return the column of the shards that the ids of a list are compared with, and the ids, of its type.
+
+    Raises:
+        UserError: The list or the column does not exist, or holds other values.
+    """
+    path = named_file(request.path)
+    if request.column is None and is_arrow(path):  # the forget set of a run
+        request = replace(request, column="sample_id")
     own = _id_column(request, reader)
     headers = [request.column] if request.column else list(dict.fromkeys(["sample_id", own, "id"]))
-    ids = read_ids(named_file(request.path), headers)
-    wanted = as_stored(ids, reader.schema.field(own).type, request.path)
+    ids = read_ids(path, headers)
+    return own, as_stored(ids, reader.schema.field(own).type, request.path)
+
+
+def _by_ids(request: ByIds, reader: ShardReader) -> Resolved:
+    own, wanted = named_ids(request, reader)
     rows = reader.rows_where(is_in(own, reader.schema.field(own).type, wanted))
     found = as_stored(pa.chunked_array([reader.column(own, rows)]), wanted.type, request.path)
     missing = pc.filter(wanted.unique(), pc.invert(pc.is_in(wanted.unique(), value_set=found)))
+    notes = []
     if len(missing):
         shown = shown_some(missing.to_pylist())
         counted = f"{len(missing)} of {len(wanted.unique())} ids are not in the training split"
         held = _elsewhere(reader, own, missing, request.path)
-        raise UserError(
-            f"{request.path}: {counted}, e.g. {shown}. {held} Take out of the list what the model was not trained on."
-        )
+        if request.missing == "refuse":
+            raise NotInTraining(
+                f"{request.path}: {counted}, e.g. {shown}. {held} Take out of the list what the model was not trained "
+                f"on, or set request.missing to note (cu requests add: --missing note)."
+            )
+        notes.append(f"{request.path}: {counted}: {shown}. {held}")
     if request.column is None and (twice := repeated(found)):
         counts = found.value_counts()
         shown = shown_some([c["values"].as_py() for c in counts if c["counts"].as_py() > 1])
         raise UserError(f"{request.path}: {twice} ids are found twice in the training split: {shown}; mend the data.")
     again = repeated(wanted)
-    return rows, ((f"{again} ids of {request.path} stand there before: each is taken once",) if again else ())
+    if again:
+        notes.append(f"{again} ids of {request.path} stand there before: each is taken once")
+    return rows, tuple(notes)
 
 
 def _id_column(request: ByIds, reader: ShardReader) -> str:
@@ -182,10 +180,19 @@ def _id_column(request: ByIds, reader: ShardReader) -> str:
     return manifest.column(request.column)
 
 
-def _by_predicate(request: ByPredicate, reader: ShardReader) -> Resolved:
+def predicate_of(where: str, reader: ShardReader) -> Predicate:
+    """Translate an expression over the columns of the data.
+
+    Raises:
+        UserError: It is not understood.
+    """
     manifest = reader.manifest
     names = [manifest.column("sample_id"), manifest.column("label"), *manifest.extra_columns]
-    predicate = parse_predicate(request.where, pa.schema([reader.schema.field(name) for name in names]))
+    return parse_predicate(where, pa.schema([reader.schema.field(name) for name in names]))
+
+
+def _by_predicate(request: ByPredicate, reader: ShardReader) -> Resolved:
+    predicate = predicate_of(request.where, reader)
     try:
         rows = reader.rows_where(predicate.expression)
         absent = [(name, len(reader.rows_where(left))) for name, left in without_value(predicate)]
@@ -195,7 +202,7 @@ def _by_predicate(request: ByPredicate, reader: ShardReader) -> Resolved:
         raise UserError(f"request.where: {where} does not fit the columns: {reason}.") from error
     notes = [f"{count} rows have no {name}: not matched" for name, count in absent]
     if not len(rows):
-        raise UserError(
+        raise NotInTraining(
             f"the request forgets nothing: no training row matches {shown_value(request.where)}; "
             + "; ".join(notes)
             + "."
@@ -233,12 +240,23 @@ def resolve_request(request: ForgetRequest, reader: ShardReader, pairs: bool = F
     rows, notes = found if isinstance(found, tuple) else (found, ())
     total = reader.num_rows("train")
     if len(rows) == 0:
-        raise UserError(f"the request forgets nothing: none of {total} training rows matches {str(request)[:300]}.")
-    if len(rows) == total:
+        raise NotInTraining(f"the request forgets nothing: none of {total} training rows matches {str(request)[:300]}.")
+    copies = copies_of(reader, rows) if request.duplicates != "ignore" and len(rows) < total else None
+    if len(rows) + (len(copies.rows) if copies and request.duplicates == "include" else 0) == total:
         raise UserError(f"the request forgets all {total} training rows; nothing would be left to retain.")
     classes = _classes(request, rows, reader, pairs)
+    if copies:
+        notes = (*notes, _told(copies, request.duplicates), *copies.notes)
+        rows = np.union1d(rows, copies.rows) if request.duplicates == "include" else rows
     ids = reader.sample_ids("train", rows)
-    return ForgetSet("class" if classes else "sample", classes, rows, ids, reader.manifest.digest, notes)
+    return ForgetSet("class" if classes else "sample", classes, rows, ids, reader.manifest.digest, notes, copies)
+
+
+def _told(copies: FoundCopies, duplicates: str) -> str:
+    if duplicates == "include":
+        return f"copies of forget rows that are forgotten too: {copies.told}"
+    hint = "; request.duplicates=include forgets them too" if len(copies.rows) else ""
+    return f"copies of forget rows that stay in the retain set: {copies.told}{hint}"
 
 
 def _classes(request: ForgetRequest, rows: Rows, reader: ShardReader, pairs: bool) -> tuple[int, ...]:
@@ -249,49 +267,3 @@ def _classes(request: ForgetRequest, rows: Rows, reader: ShardReader, pairs: boo
     found = np.unique(reader.labels("train", rows))
     whole = reader.integers_in("label", found)
     return tuple(int(c) for c in found) if len(whole) == len(rows) else ()
-
-
-def save_forget_set(folder: Path, forget: ForgetSet) -> Path:
-    """Write ``folder/<digest>/forget.arrow`` unless it exists, and return the file."""
-    target = folder / forget.digest
-    if not fetched(target / "forget.arrow"):
-        meta = {
-            "kind": forget.kind,
-            "classes": ",".join(map(str, forget.classes)),
-            "data": forget.data_digest,
-            "digest": forget.digest,
-        }
-        table = pa.table({"sample_id": forget.sample_ids, "row": forget.rows}).replace_schema_metadata(meta)
-        with (
-            atomic_folder(target) as partial,
-            pa.ipc.new_file(str(for_owner(partial / "forget.arrow")), table.schema) as out,
-        ):
-            out.write_table(table)
-    return target / "forget.arrow"
-
-
-def load_forget_set(path: Path, data_digest: str) -> ForgetSet:
-    """Read a saved forget set.
-
-    Args:
-        path: The file that ``save_forget_set`` wrote.
-        data_digest: Digest of the data set in use.
-
-    Returns:
-        The forget set.
-
-    Raises:
-        DataError: The file is damaged, or the request was resolved on other data.
-    """
-    fetch(path)
-    try:
-        table = pa.ipc.open_file(pa.memory_map(str(path))).read_all()
-        meta = {k.decode(): v.decode() for k, v in (table.schema.metadata or {}).items()}
-        classes = tuple(int(c) for c in meta["classes"].split(",") if c)
-        kind: RequestKind = "class" if meta["kind"] == "class" else "sample"
-        forget = ForgetSet(kind, classes, table["row"].to_numpy(), table["sample_id"].to_numpy(), meta["data"])
-    except (pa.ArrowException, OSError, ValueError, KeyError) as error:
-        raise damaged(path, error, f"delete {path.parent}, and the request is resolved again") from error
-    if forget.data_digest != data_digest or forget.digest != meta["digest"]:
-        raise DataError(f"{path} was resolved on other data or is damaged; resolve the request again.")
-    return forget

@@ -48,6 +48,20 @@ class ShardInfo:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Dropped:
+    """Rows that were taken out of a packed data set."""
+
+    parent: str
+    """Digest of the data before."""
+    rows: Mapping[Split, int]
+    """Number of rows that were dropped, by split."""
+    files: tuple[str, ...] = ()
+    """Shards of the parent that held them; deleted."""
+    requests: tuple[str, ...] = ()
+    """Deletion requests for which they were dropped, as `cu requests` calls them."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Manifest:
     """Index of a shard set."""
 
@@ -73,6 +87,8 @@ class Manifest:
     """Read only a random half of the training rows, drawn by a hash of the sample_id with this key."""
     label_values: tuple[int, ...] = ()
     """Label in the source of each class, where it is another number."""
+    dropped: tuple[Dropped, ...] = ()
+    """Versions of the data before this one, the oldest first; empty for data as they were packed."""
 
     def column(self, name: str) -> str:
         """Return the name in the shards of a column."""
@@ -96,7 +112,7 @@ class Manifest:
         """Hash of the data; changes with any byte of any shard, and does not depend on where the shards lie."""
         content = asdict(self)
         content["shards"] = [{k: v for k, v in s.items() if k not in ("path", "ranges")} for s in content["shards"]]
-        left_out = {"source", "name", "label_values", "notes"} | ({"half"} if self.half is None else set())
+        left_out = {"source", "name", "label_values", "notes", "dropped"} | ({"half"} if self.half is None else set())
         return digest_of({k: v for k, v in content.items() if k not in left_out})
 
 

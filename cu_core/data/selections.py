@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from cu_core.bounds import RowCount, Seed
+from cu_core.data.copies_setting import CopiesSetting
 from cu_core.data.order import EpochOrder, Rows
 from cu_core.data.shard_reader import ShardReader
 from cu_core.errors import UserError
@@ -19,7 +20,7 @@ ROWS_AT_ONCE = 1024
 
 
 @dataclass(frozen=True, kw_only=True)
-class ByScore:
+class ByScore(CopiesSetting):
     """Training rows from the top, the middle or the bottom of a score."""
 
     kind: Literal["by_score"] = "by_score"
@@ -34,7 +35,7 @@ class ByScore:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ByNeighbours:
+class ByNeighbours(CopiesSetting):
     """A row drawn at random and the rows most like it (smallest squared pixel distance)."""
 
     kind: Literal["by_neighbours"] = "by_neighbours"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import cached_property
@@ -18,8 +18,9 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from cu_core.data.checked import check_shard
-from cu_core.data.image_column import to_pixels
+from cu_core.data.column_views import caption_lists, encoded_view, take_pixels, tensor_view
 from cu_core.data.images import Encoded, decode
+from cu_core.data.joined_tables import ROWS_AT_ONCE, joined
 from cu_core.data.opened_shard import check_labels, check_opened, open_shard
 from cu_core.data.order import Rows, hash64
 from cu_core.data.ranges import may_hold
@@ -27,6 +28,7 @@ from cu_core.data.schema import CAPTION, Manifest, ShardInfo, Split, read_manife
 from cu_core.errors import DataError, UserError
 from cu_core.salts import Salt
 from cu_core.storage import address, fetch, make_room, place
+from cu_core.types import Interpolation
 
 if TYPE_CHECKING:  # seconds to import, which commands that read no image need not pay
     from torch import Tensor
@@ -38,7 +40,15 @@ ROW = "its number among the training rows"
 class ShardReader:
     """Reads columns of a packed data set; opens a shard when one of its rows is first read."""
 
-    def __init__(self, folder: Path | str, image_size: int | None = None, channels: int = 3, half: int | None = None):
+    def __init__(
+        self,
+        folder: Path | str,
+        image_size: int | None = None,
+        channels: int = 3,
+        half: int | None = None,
+        interpolation: Interpolation = "bilinear",
+        keep_ratio: bool = True,
+    ):
         """Open a packed data set.
 
         Args:
@@ -46,18 +56,36 @@ class ShardReader:
             image_size: Side of the images in pixels. Applies to encoded images only.
             channels: Number of channels. Applies to encoded images only.
             half: If given, training rows are those of a random half, drawn with this key.
+            interpolation: Filter with which encoded images are resized.
+            keep_ratio: Whether encoded images are cropped to a square after resizing, or squeezed.
         """
         self.folder = place(folder)
         self.manifest: Manifest = replace(read_manifest(self.folder), half=half)
         self.image_size = image_size
         self.channels = channels
+        self.interpolation: Interpolation = interpolation
+        self.keep_ratio = keep_ratio
         self._batches: dict[str, list[pa.RecordBatch]] = {}
+        self._views: dict[int, NDArray[np.generic]] = {}
 
     @property
     def image_channels(self) -> int:
         """Number of channels of the images."""
         shape = self.manifest.image_shape
         return shape[0] if shape else self.channels
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """Channels, height and width of the images that are read.
+
+        Raises:
+            UserError: The images are encoded and no ``image_size`` was given.
+        """
+        if self.manifest.image_shape is not None:
+            return self.manifest.image_shape
+        if self.image_size is None:
+            raise UserError("encoded images need model.image_size, the side in pixels that the model reads.")
+        return self.channels, self.image_size, self.image_size
 
     def num_rows(self, split: Split) -> int:
         """Return the number of rows of a split; of ``train``, those in the half."""
@@ -122,24 +150,33 @@ class ShardReader:
             index[split] = (chunks, starts)
         return index
 
-    def _parts(self, split: Split, rows: Rows) -> Iterator[tuple[pa.RecordBatch, ShardInfo, Rows, Rows]]:
-        """Yield (record batch, shard, positions in ``rows``, rows inside the batch) for each batch with a row."""
+    def parts(self, split: Split, rows: Rows) -> Iterator[tuple[pa.RecordBatch, ShardInfo, Rows, Rows]]:
+        """Yield (record batch, shard, positions in ``rows``, rows inside the batch) for each batch with a row.
+
+        Raises:
+            UserError: A row lies outside the split.
+        """
         chunks, starts = self._index[split]
         kept = self._kept if split == "train" else None
         count = starts[-1] if kept is None else len(kept)
         if len(outside := rows[(rows < 0) | (rows >= count)]):
             raise UserError(f"row {outside[0]} is outside the {split} split of {count} rows.")
         rows = rows if kept is None else kept[rows]
-        owner = np.searchsorted(starts, rows, side="right") - 1
-        for chunk in np.unique(owner):
-            shard, number = chunks[chunk]
-            where = np.flatnonzero(owner == chunk)
-            yield self.batches(shard)[number], shard, where, rows[where] - starts[chunk]
+        owner = starts.searchsorted(rows, side="right") - 1
+        if len(owner) and owner[0] == owner.min() == owner.max():  # small sets are one batch, and need no sorting
+            order, ends = np.arange(len(rows)), [len(rows)]
+        else:
+            order = owner.argsort(kind="stable")
+            ends = [*(np.flatnonzero(np.diff(owner[order])) + 1).tolist(), len(rows)][: len(rows)]
+        inside = (rows - starts[owner])[order]
+        for first, end in zip([0, *ends], ends, strict=False):
+            shard, number = chunks[owner[order[first]]]
+            yield self.batches(shard)[number], shard, order[first:end], inside[first:end]
 
     def _integers(self, column: str, split: Split, rows: Rows) -> Rows:
         out = np.empty(len(rows), dtype=np.int64)
         name = self.manifest.column(column)
-        for batch, shard, where, inside in self._parts(split, rows):
+        for batch, shard, where, inside in self.parts(split, rows):
             out[where] = batch.column(name).to_numpy(zero_copy_only=False)[inside]
             if column == "label":
                 check_labels(out[where], self.manifest.num_classes, shard.path, inside)
@@ -171,7 +208,7 @@ class ShardReader:
                 f"caption=NAME), or labels with --caption 'a photo of a {{class}}.'."
             )
         out: list[list[str]] = [[]] * len(rows)
-        for batch, shard, where, inside in self._parts(split, rows):
+        for batch, shard, where, inside in self.parts(split, rows):
             for position, row, texts in zip(where, inside, caption_lists(batch.column(name).take(inside)), strict=True):
                 if not texts:
                     raise DataError(f"shard {shard.path}, row {row}: no caption.")
@@ -189,30 +226,39 @@ class ShardReader:
             return self._decoded(split, rows)
         import torch
 
-        out = np.empty((len(rows), *self.manifest.image_shape), dtype=np.uint8)
-        for batch, _, where, inside in self._parts(split, rows):
-            out[where] = to_pixels(tensor_view(batch.column(self.manifest.column("image")))[inside])
-        return torch.from_numpy(out)
+        found = np.empty((len(rows), *self.manifest.image_shape), dtype=np.uint8)
+        places, first = list[Rows](), 0
+        for batch, _, where, inside in self.parts(split, rows):
+            take_pixels(self._view(batch), inside, found[first : first + len(where)])
+            places.append(where)
+            first += len(where)
+        if len(places) > 1:  # of one batch they lie in order
+            found[np.concatenate(places)] = found.copy()
+        return torch.from_numpy(found)
+
+    def _view(self, batch: pa.RecordBatch) -> NDArray[np.generic]:
+        """Return the tensors of a record batch of this reader, not copied; Arrow takes longer than a few rows."""
+        if id(batch) not in self._views:  # batches stay open as long as the reader
+            self._views[id(batch)] = tensor_view(batch.column(self.manifest.column("image")))
+        return self._views[id(batch)]
 
     def _decoded(self, split: Split, rows: Rows) -> Tensor:
-        if self.image_size is None:
-            raise UserError("encoded images need model.image_size, the side in pixels that the model reads.")
         import torch
 
-        size = self.image_size
-
-        out = np.empty((len(rows), self.channels, size, size), dtype=np.uint8)
+        channels, size, _ = self.image_shape
+        out = np.empty((len(rows), channels, size, size), dtype=np.uint8)
 
         def put(position: int, data: Encoded, where: str) -> None:
             try:
-                out[position] = decode(data, self.channels, size).numpy()
+                got = decode(data, channels, size, interpolation=self.interpolation, keep_ratio=self.keep_ratio)
+                out[position] = got.numpy()
             except DataError as error:
                 raise DataError(f"{where}: {error}") from error
 
         # As many threads as CPUs were given to this process; each resizes with one.
         with ThreadPoolExecutor(torch.get_num_threads(), initializer=lambda: torch.set_num_threads(1)) as pool:
             waiting = []
-            for batch, shard, places, inside in self._parts(split, rows):
+            for batch, shard, places, inside in self.parts(split, rows):
                 get = encoded_view(batch.column(self.manifest.column("image")))
                 for position, row in zip(places, inside, strict=True):
                     where = f"shard {shard.path}, row {row}"
@@ -230,16 +276,17 @@ class ShardReader:
             pyarrow.ArrowException: The expression does not fit the columns.
         """
         chunks, starts = self._index["train"]
-        image = self.manifest.column("image")
         possible = {s.path for s in may_hold(self.manifest.split_shards("train"), self._train_schema, expression)}
-        found = [np.empty(0, np.int64)]
-        for (shard, number), start in zip(chunks, starts, strict=False):
-            if shard.path in possible:
-                batch = self.batches(shard)[number]
-                columns = {name: batch.column(name) for name in batch.schema.names if name != image}
-                numbered = pa.table(columns | {ROW: np.arange(start, start + batch.num_rows)})
-                found.append(numbered.filter(expression)[ROW].to_numpy())
-        rows = np.concatenate(found)
+
+        def numbered() -> Iterator[pa.Table]:
+            for (shard, number), start in zip(chunks, starts, strict=False):
+                if shard.path in possible:
+                    batch = self.batches(shard)[number]
+                    columns = {n: batch.column(n) for n in batch.schema.names if n != self.manifest.column("image")}
+                    yield pa.table(columns | {ROW: np.arange(start, start + batch.num_rows)})
+
+        parts = [table.filter(expression)[ROW].to_numpy() for table in joined(numbered(), ROWS_AT_ONCE)]
+        rows = np.concatenate([np.empty(0, np.int64), *parts])
         if self._kept is None:
             return rows
         where: Rows = np.flatnonzero(np.isin(self._kept, rows))
@@ -264,9 +311,9 @@ class ShardReader:
         """Columns of the training shards and their types."""
         return self._train_schema
 
-    def column(self, name: str, rows: Rows) -> pa.Array:
-        """Return the values of a column of the shards in training rows, in the order of ``rows``."""
-        parts = [(where, batch.column(name).take(inside)) for batch, _, where, inside in self._parts("train", rows)]
+    def column(self, name: str, rows: Rows, split: Split = "train") -> pa.Array:
+        """Return the values of a column of the shards in rows of a split, in the order of ``rows``."""
+        parts = [(where, batch.column(name).take(inside)) for batch, _, where, inside in self.parts(split, rows)]
         if not parts:
             return pa.array([], self.schema.field(name).type)
         order = np.argsort(np.concatenate([where for where, _ in parts]))
@@ -301,20 +348,3 @@ class ShardReader:
                 rows = range(sum(shard.batch_rows[:number]), shard.rows)
                 check_labels(values, self.manifest.num_classes, shard.path, rows)
             yield int(start), values.astype(np.int64, copy=False)
-
-
-def caption_lists(column: pa.Array) -> list[list[str]]:
-    """Convert a column of one caption or of several to a list for each row; empty captions are dropped."""
-    values = column.to_pylist()
-    return [[text for text in ([v] if isinstance(v, str) else v or []) if text and text.strip()] for v in values]
-
-
-def tensor_view(column: pa.Array) -> NDArray[np.generic]:
-    """Return a zero-copy (N, channels, H, W) view of a fixed-shape tensor column."""
-    return column.to_numpy_ndarray()  # type: ignore[no-any-return]
-
-
-def encoded_view(column: pa.Array) -> Callable[[int], memoryview]:
-    """Return a function row -> image file, not copied, for a binary column or a struct with a ``bytes`` field."""
-    data = column.field("bytes") if pa.types.is_struct(column.type) else column
-    return lambda row: memoryview(data[row].as_buffer() or b"")

@@ -17,6 +17,7 @@ from cu_core.data.sample_ids import OWN_ID, repeated
 from cu_core.data.schema import MANIFEST, Manifest, ShardInfo, Split, write_manifest
 from cu_core.errors import DataError
 from cu_core.files import file_sha256, new_folder
+from cu_core.leftovers import sweep
 from cu_core.storage import fetched, shown
 
 SHARD_ROWS = 8192
@@ -66,11 +67,12 @@ class Chunk:
 
 
 def refuse_existing(out: Path) -> None:
-    """Refuse a folder that exists, here or at its address.
+    """Refuse a folder that exists, here or at its address. What killed packs left beside it is deleted.
 
     Raises:
         DataError: It exists.
     """
+    sweep(out.parent)
     if out.exists() or fetched(out / MANIFEST):
         raise DataError(f"{shown(out)} already exists; choose another folder or delete it first.")
 

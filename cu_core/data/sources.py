@@ -78,6 +78,10 @@ class SourceOptions:
     """Size in MiB of the largest image, tar member, table of text or JSON file that is read into memory."""
     skip_empty_captions: bool = False
     """Whether rows of image-text data without a caption are left out instead of refused."""
+    languages: tuple[str, ...] = ()
+    """Sources with captions in several languages: that of the captions, then those of further columns; absent: en."""
+    test_where: str | None = None
+    """Expression over the columns: training rows for which it holds become the test split."""
 
 
 def _arrays(split: Split, images: NDArray[np.uint8], labels: NDArray[np.int64], first_id: int) -> Iterator[Chunk]:

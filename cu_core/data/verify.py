@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from cu_core.data.checked import check_shard
+from cu_core.data.drop import leftovers
 from cu_core.data.image_check import bad_images
 from cu_core.data.opened_shard import check_pixels
 from cu_core.data.order import hash64
@@ -42,10 +43,14 @@ def verify(folder: Path, progress: Callable[[int, int], None]) -> list[str]:
             problems.append(str(error))
             readable = False
         progress(number + 1, len(shards))
+    left = [
+        f"{path.name} is left of an earlier version and may hold rows that were dropped: drop them again, or delete it."
+        for path in leftovers(reader.folder, reader.manifest)
+    ]
     if readable:
-        return [*problems, *_duplicate_ids(reader)]
+        return [*problems, *left, *_duplicate_ids(reader)]
     problems[-1] += " Duplicate ids were not looked for: first mend the shards."
-    return problems
+    return [*problems, *left]
 
 
 def _opened(reader: ShardReader, shard: ShardInfo) -> list[pa.RecordBatch]:

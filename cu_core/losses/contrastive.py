@@ -13,6 +13,7 @@ from torch import Tensor
 
 from cu_core.dist import gather_rows, rank, sum_over_ranks, world_size
 from cu_core.errors import UserError
+from cu_core.losses.blocks import sum_by_rows
 
 
 class Embedded(NamedTuple):
@@ -96,7 +97,8 @@ def _masked_logsumexp(scores_NM: Tensor, mask_NM: Tensor) -> Tensor:
 
 def class_weights(shares_NC: Tensor, retain_labels_M: Tensor) -> Tensor:
     """Distribute each class's share of an anchor evenly over the batch's rows of the class, (N, M)."""
-    per_class = torch.bincount(retain_labels_M, minlength=shares_NC.shape[1])
+    per_class = retain_labels_M.new_zeros(shares_NC.shape[1])  # torch.bincount waits for the device
+    per_class.index_add_(0, retain_labels_M, torch.ones_like(retain_labels_M))
     return shares_NC[:, retain_labels_M] / per_class[retain_labels_M].clamp_min(1)
 
 
@@ -121,8 +123,14 @@ def without_classes(probs_NC: Tensor, labels_N: Tensor, forget_classes: Sequence
 def dispersion_share(anchors_ND: Tensor, num_anchors: int) -> Tensor:
     """Compute this rank's share of the mean cosine over all ordered pairs of distinct anchors of all ranks."""
     everyone = gather_rows(anchors_ND)
-    sizes = gather_rows(torch.tensor([len(anchors_ND)], device=anchors_ND.device)).tolist()
-    return dispersion_sum(anchors_ND, everyone, sum(sizes[: rank()])) / max(num_anchors * (num_anchors - 1), 1)
+    first = 0
+    if world_size() > 1:
+        sizes = gather_rows(torch.tensor([len(anchors_ND)], device=anchors_ND.device)).tolist()
+        first = sum(sizes[: rank()])
+    total = sum_by_rows(
+        len(anchors_ND), len(everyone), lambda b: dispersion_sum(anchors_ND[b], everyone, first + b.start)
+    )
+    return total / max(num_anchors * (num_anchors - 1), 1)
 
 
 def kept_cosine_share(anchors_ND: Tensor, num_anchors: int, target: Tensor) -> Tensor:

@@ -37,11 +37,21 @@ def info_nce_sum(local_nD: Tensor, all_MD: Tensor, same_nM: Tensor, scale: Tenso
     Raises:
         UserError: A row matches nothing; its own caption must be among ``all_MD``.
     """
-    if len(same_nM) and not bool(same_nM.any(1).all()):
-        raise UserError("a row has no match among the gathered rows; its own must be one of them.")
+    if len(same_nM):
+        _check_matches(same_nM)
     targets = same_nM.to(local_nD.dtype)
     targets = targets / targets.sum(1, keepdim=True).clamp_min(1)
     return -(targets * (scale * local_nD @ all_MD.T).log_softmax(1)).sum()
+
+
+def _check_matches(same_nM: Tensor) -> None:
+    """Check that every row has a match; on a GPU without waiting for it."""
+    told = "a row has no match among the gathered rows; its own must be one of them."
+    found = same_nM.any(1).all()
+    if found.is_cuda:
+        torch._assert_async(found, told)
+    elif not bool(found):
+        raise UserError(told)
 
 
 def sigmoid_sum(
@@ -71,7 +81,7 @@ def drift_sum(new_nD: Tensor, frozen_nD: Tensor) -> Tensor:
     return (1 - (new_nD * frozen_nD).sum(1)).sum()
 
 
-def push_to_floor(similarity_nM: Tensor, push_nM: Tensor, floor: float, temperature: float) -> Tensor:
+def push_to_floor(similarity_nM: Tensor, push_nM: Tensor, floor: Tensor | float, temperature: float) -> Tensor:
     """Compute the log-sum-exp over the push set of similarity / temperature, with similarities held at ``floor``.
 
     A similarity at the floor, that of unmatched pairs, is not pushed further down: the goal is *unmatched*, not
@@ -96,7 +106,7 @@ def push_to_floor(similarity_nM: Tensor, push_nM: Tensor, floor: float, temperat
     return torch.where(any_row, torch.logsumexp(held, 1), 0)
 
 
-def pull_to_ceiling(similarity_nM: Tensor, weights_nM: Tensor, ceiling: float, temperature: float) -> Tensor:
+def pull_to_ceiling(similarity_nM: Tensor, weights_nM: Tensor, ceiling: Tensor | float, temperature: float) -> Tensor:
     """Compute minus the weighted mean of similarity / temperature, with similarities held at ``ceiling``.
 
     The ceiling is the mean similarity of matched pairs.

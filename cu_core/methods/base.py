@@ -105,7 +105,8 @@ class Method(ABC):
     image_tower_only: ClassVar[bool] = False
     """Whether it has no gradient for the text tower of an image-text model."""
     whole_weights: ClassVar[bool] = False
-    """Whether it reads or changes weights or their gradients one by one; they then cannot be spread over workers."""
+    """Whether it reads or changes weights or their gradients one by one, or has a backward pass of its own before the
+    first step; weights then cannot be spread over workers."""
     control: ClassVar[bool] = False
     """Whether it is a control: not meant to unlearn, it shows in a comparison what a figure cannot detect, and never
     ranks best."""
@@ -125,6 +126,10 @@ class Method(ABC):
         if request_kind not in self.kinds:
             asked = "a class" if request_kind == "class" else "samples"
             raise UserError(f"method.name={self.name} cannot forget {asked}; `cu methods` says what each can.")
+
+    def needs_positives(self, request_kind: RequestKind) -> bool:
+        """Return whether forget rows are compared with retain rows of their own class, which then must be there."""
+        return False
 
     def rows_per_step(self, forget: int, retain: int) -> float:
         """Return the number of rows that a step forwards through any model, on average over the run.

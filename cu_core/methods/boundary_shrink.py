@@ -25,6 +25,7 @@ class BoundaryShrink(Method):
 
     name: Literal["boundary_shrink"] = "boundary_shrink"
     source: ClassVar[str] = "Chen et al. 2023, arXiv 2303.11570, eq. 5 and 6"
+    whole_weights: ClassVar[bool] = True
     epsilon: Positive = 0.1
     """Size of the adversarial step, as a share of the pixel range; positive."""
 

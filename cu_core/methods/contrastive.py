@@ -15,8 +15,10 @@ from cu_core.bounds import BankRows, Positive, Weight
 from cu_core.data.order import EpochOrder
 from cu_core.dist import gather_rows, global_counts
 from cu_core.errors import UserError
+from cu_core.losses.blocks import by_rows
 from cu_core.losses.classification import cross_entropy_share, soft_cross_entropy_share
 from cu_core.losses.contrastive import (
+    AnchorTerms,
     Embedded,
     anchor_terms,
     class_weights,
@@ -89,6 +91,10 @@ class Contrastive(Method):
         """Also the frozen original for ``tilted``."""
         own: set[Need] = {"frozen original"} if self.pull_weights == "tilted" else set()
         return super().needs() | own
+
+    def needs_positives(self, request_kind: RequestKind) -> bool:
+        """For the push of a sample request."""
+        return request_kind == "sample" and self.terms != "pull" and self.lambda_ul > 0
 
     @property
     def looks_up(self) -> bool:
@@ -183,14 +189,17 @@ class Contrastive(Method):
         keys, key_labels = self._keys(out["retain"], batch.retain.labels)
         shares = self._shares(context, batch.forget)
 
-        parts = anchor_terms(
-            Embedded(anchors, forget_labels),
-            Embedded(keys, key_labels),
-            temperature=self.temperature,
-            pull_weights_NM=None if shares is None else class_weights(shares, key_labels),
-            own_class_pulls=self.looks_up,
-            softmax_pull=self.pull_form == "softmax",
-        )
+        def terms_of(rows: slice) -> AnchorTerms:
+            return anchor_terms(
+                Embedded(anchors[rows], forget_labels[rows]),
+                Embedded(keys, key_labels),
+                temperature=self.temperature,
+                pull_weights_NM=None if shares is None else class_weights(shares[rows], key_labels),
+                own_class_pulls=self.looks_up,
+                softmax_pull=self.pull_form == "softmax",
+            )
+
+        parts = AnchorTerms(*by_rows(len(anchors), len(keys), terms_of))
         push = parts.push * self._push_weights(context, batch.forget).to(parts.push)
         terms = {
             "pull_loss": parts.pull.sum() / max(num_forget, 1),

@@ -16,11 +16,12 @@ from torch import Tensor
 from cu_core.bounds import Positive, Share, Weight
 from cu_core.dist import global_counts
 from cu_core.errors import UserError
+from cu_core.losses.blocks import by_rows
 from cu_core.losses.contrastive import dispersion_share
 from cu_core.losses.image_text import drift_sum, pull_to_ceiling, push_to_floor, same_text
 from cu_core.methods.bank import bank_rows, gather_measured
 from cu_core.methods.base import Method, ModelKind, Need, Preparation, StepContext, detached, require
-from cu_core.methods.fit import Sets, caption_numbers, fit_share, gather_embeddings, in_full, scale_of
+from cu_core.methods.fit import Numbers, Sets, caption_numbers, fit_share, gather_embeddings, in_full, scale_of
 from cu_core.models.classifier import Classifier
 from cu_core.models.image_text import ImageTextClassifier
 from cu_core.types import TEXTS, Batch, Losses, UnlearnBatch
@@ -115,38 +116,44 @@ class ContrastiveClip(Method):
         self, context: StepContext, batch: UnlearnBatch, out: Sets, frozen: Sets, num_forget: int
     ) -> tuple[Tensor, Tensor]:
         """Return (pull, push): sums over local forget images, and over their captions if the text tower is trained."""
-        same = same_text(*caption_numbers(batch.forget, [batch.forget, batch.retain]))
-        if context.request_kind == "class":  # every caption of the concept is pushed from
-            same[:, :num_forget] = True
+        numbers = caption_numbers(batch.forget, [batch.forget, batch.retain])
         prompts = _prompts(context.model, context.forget_classes)
         names = ("forget", f"forget {TEXTS}", f"retain {TEXTS}")
-        pull, push = self._one_side(context, out, frozen, same, names, prompts)
+        pull, push = self._one_side(context, out, frozen, numbers, names, prompts)
         if out[f"forget {TEXTS}"].embedding.requires_grad:
             mirrored = (f"forget {TEXTS}", "forget", "retain")
-            more = self._one_side(context, out, frozen, same, mirrored, prompts[:0])
+            more = self._one_side(context, out, frozen, numbers, mirrored, prompts[:0])
             pull, push = (pull + more[0]) / 2, (push + more[1]) / 2
         return pull, push
 
     def _one_side(
-        self, context: StepContext, out: Sets, frozen: Sets, same: Tensor, names: tuple[str, str, str], more: Tensor
+        self, context: StepContext, out: Sets, frozen: Sets, numbers: Numbers, names: tuple[str, str, str], more: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Contrast anchors with forget and retain rows of the other modality of all ranks; ``more`` (P, D) push too."""
         anchor, forget_keys, retain_keys = names
         anchors, retained = in_full(out[anchor].embedding), gather_embeddings(out, [retain_keys])
         forgotten = torch.cat([gather_embeddings(out, [forget_keys]), more.to(retained)])
-        own, others = torch.split(same, [same.shape[1] - len(retained), len(retained)], 1)
-        pushes = torch.cat([own, own.new_ones(len(own), len(more)), others], 1)
-        floor, ceiling = (float(context.state[bound]) for bound in ("floor", "ceiling"))
+        keys = torch.cat([forgotten, retained])
+        scale, (was, were) = scale_of(frozen[anchor]), _frozen(frozen, anchor, retain_keys)
+        floor, ceiling = (context.state[bound].to(keys) for bound in ("floor", "ceiling"))
         if len(more):  # of a class, where retain images lie from its prompts now: they move with the forgotten ones
-            floor = float((gather_embeddings(out, ["retain"]).detach() @ more.to(retained).T).mean())
-        push = push_to_floor(anchors @ torch.cat([forgotten, retained]).T, pushes, floor, self.temperature)
-        weights = self._weights(frozen, anchor, retain_keys, ~others)
-        pull = pull_to_ceiling(anchors @ retained.T, weights, ceiling, self.temperature)
+            floor = (gather_embeddings(out, ["retain"]).detach() @ more.to(retained).T).mean()
+
+        def part(rows: slice) -> tuple[Tensor, Tensor]:
+            same = same_text(numbers[0][rows], numbers[1])
+            own, others = torch.split(same, [same.shape[1] - len(retained), len(retained)], 1)
+            if context.request_kind == "class":  # every caption of the concept is pushed from
+                own = torch.ones_like(own)
+            pushes = torch.cat([own, own.new_ones(len(own), len(more)), others], 1)
+            push = push_to_floor(anchors[rows] @ keys.T, pushes, floor, self.temperature)
+            weights = self._weights(scale * was[rows] @ were.T, ~others)
+            return pull_to_ceiling(anchors[rows] @ retained.T, weights, ceiling, self.temperature), push
+
+        pull, push = by_rows(len(anchors), len(keys), part)
         return pull.sum(), push.sum()
 
-    def _weights(self, frozen: Sets, name: str, keys: str, allowed: Tensor) -> Tensor:
+    def _weights(self, answers: Tensor, allowed: Tensor) -> Tensor:
         """Return the weights of the retain rows that may pull, (n, M): the original's answer, mixed with uniform."""
-        answers = scale_of(frozen[name]) * in_full(frozen[name].embedding) @ gather_embeddings(frozen, [keys]).T
         answered = answers.masked_fill(~allowed, -torch.inf).softmax(1).nan_to_num(0)
         uniform = allowed.to(answered) / allowed.sum(1, keepdim=True).clamp_min(1)
         return (1 - self.uniform_pull) * answered + self.uniform_pull * uniform
@@ -156,6 +163,11 @@ def _prompts(model: Classifier, classes: Sequence[int]) -> Tensor:
     """Return the embeddings of these classes' prompts in every template, (P, D); none for sample requests."""
     assert isinstance(model, ImageTextClassifier)
     return model.class_features()[:, list(classes)].flatten(0, 1)
+
+
+def _frozen(frozen: Sets, anchor: str, keys: str) -> tuple[Tensor, Tensor]:
+    """Return what the original makes of the local anchors, (n, D), and of the keys of all ranks, (M, D)."""
+    return in_full(frozen[anchor].embedding), gather_embeddings(frozen, [keys])
 
 
 def _drift(out: Sets, frozen: Sets) -> Tensor:

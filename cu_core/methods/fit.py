@@ -8,11 +8,14 @@ import torch
 from torch import Tensor
 
 from cu_core.dist import gather_rows
+from cu_core.losses.blocks import sum_by_rows
 from cu_core.losses.classification import cross_entropy_share
 from cu_core.losses.image_text import info_nce_sum, same_text, sigmoid_sum
 from cu_core.types import TEXTS, Batch, Outputs
 
 Sets = Mapping[str, Outputs]
+Numbers = tuple[Tensor, Tensor]
+"""Of local rows, (n,), and of a gallery over all ranks, (M,): rows of the same number match."""
 
 
 def in_full(x: Tensor) -> Tensor:
@@ -36,10 +39,10 @@ def fit_share(out: Sets, parts: Mapping[str, Batch], name: str, count: int, agai
     if parts[name].tokens is None:
         return cross_entropy_share(out[name].logits, parts[name].labels, count)
     gallery = [name, *against]
-    return pair_share(out, name, gallery, same_text(*caption_numbers(parts[name], [parts[g] for g in gallery])), count)
+    return pair_share(out, name, gallery, caption_numbers(parts[name], [parts[g] for g in gallery]), count)
 
 
-def pair_share(out: Sets, name: str, gallery: Sequence[str], same_nM: Tensor, count: int) -> Tensor:
+def pair_share(out: Sets, name: str, gallery: Sequence[str], numbers: Numbers, count: int) -> Tensor:
     """Compute this rank's share of the mean loss of pairs for given matches.
 
     It is the half of the sum of two directions; the sigmoid loss has only one direction.
@@ -48,27 +51,37 @@ def pair_share(out: Sets, name: str, gallery: Sequence[str], same_nM: Tensor, co
         out: Outputs of the local rows, by set.
         name: The set.
         gallery: Sets that it is contrasted with.
-        same_nM: Which rows of the gathered ``gallery`` match a local row, bool (n, M).
+        numbers: A local row matches the rows of the gathered ``gallery`` that have its number.
         count: Number of rows of the set over all ranks.
 
     Returns:
         Scalar.
     """
-    forward = image_to_text_sum(out, name, gallery, same_nM)
+    forward = image_to_text_sum(out, name, gallery, numbers)
     if out[name].bias is not None:
         return forward / max(count, 1)
-    texts = in_full(out[f"{name} {TEXTS}"].embedding)
-    backward = info_nce_sum(texts, gather_embeddings(out, gallery), same_nM, scale_of(out[name]))
+    texts, images = in_full(out[f"{name} {TEXTS}"].embedding), gather_embeddings(out, gallery)
+    backward = _contrast(texts, images, numbers, scale_of(out[name]), None)
     return (forward + backward) / 2 / max(count, 1)
 
 
-def image_to_text_sum(out: Sets, name: str, gallery: Sequence[str], same_nM: Tensor) -> Tensor:
+def image_to_text_sum(out: Sets, name: str, gallery: Sequence[str], numbers: Numbers) -> Tensor:
     """Compute the sum over local images of their contrast with the captions of the gathered ``gallery``."""
-    images, scale, bias = in_full(out[name].embedding), scale_of(out[name]), out[name].bias
     texts = gather_embeddings(out, [f"{g} {TEXTS}" for g in gallery])
-    if bias is not None:
-        return sigmoid_sum(images, texts, same_nM, scale, bias)
-    return info_nce_sum(images, texts, same_nM, scale)
+    return _contrast(in_full(out[name].embedding), texts, numbers, scale_of(out[name]), out[name].bias)
+
+
+def _contrast(local_nD: Tensor, all_MD: Tensor, numbers: Numbers, scale: Tensor, bias: Tensor | None) -> Tensor:
+    """Sum the contrast of local rows with all keys, in blocks of rows."""
+    own_n, all_M = numbers
+
+    def part(rows: slice) -> Tensor:
+        same = same_text(own_n[rows], all_M)
+        if bias is not None:
+            return sigmoid_sum(local_nD[rows], all_MD, same, scale, bias)
+        return info_nce_sum(local_nD[rows], all_MD, same, scale)
+
+    return sum_by_rows(len(local_nD), len(all_MD), part)
 
 
 def scale_of(out: Outputs) -> Tensor:
@@ -82,7 +95,7 @@ def gather_embeddings(out: Sets, names: Sequence[str]) -> Tensor:
     return torch.cat([gather_rows(in_full(out[name].embedding)) for name in names])
 
 
-def caption_numbers(part: Batch, gallery: Sequence[Batch]) -> tuple[Tensor, Tensor]:
+def caption_numbers(part: Batch, gallery: Sequence[Batch]) -> Numbers:
     """Number the captions, equal captions alike: (n,) of the local rows and (M,) of the gallery's over all ranks."""
     tokens = [_tokens(part), *(gather_rows(_tokens(g)) for g in gallery)]
     _, numbers = torch.unique(torch.cat(tokens), dim=0, return_inverse=True)

@@ -24,6 +24,7 @@ class L1Sparse(Method):
 
     name: Literal["l1_sparse"] = "l1_sparse"
     source: ClassVar[str] = "Jia et al. 2023, arXiv 2304.04934, eq. 3 and sec. 4"
+    whole_weights: ClassVar[bool] = True
     gamma: Positive = 5e-4
     """Weight of the l1 norm at the first step; positive."""
 

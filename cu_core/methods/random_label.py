@@ -13,10 +13,11 @@ from cu_core.bounds import Weight
 from cu_core.data.order import hash64
 from cu_core.dist import global_counts
 from cu_core.errors import UserError
+from cu_core.losses.blocks import by_rows
 from cu_core.losses.classification import cross_entropy_share
 from cu_core.losses.image_text import same_text
 from cu_core.methods.base import EVERY_MODEL, Method, StepContext, share
-from cu_core.methods.fit import caption_numbers, fit_share, image_to_text_sum
+from cu_core.methods.fit import Numbers, caption_numbers, fit_share, image_to_text_sum
 from cu_core.salts import Salt
 from cu_core.types import Batch, Losses, UnlearnBatch
 
@@ -37,9 +38,9 @@ def wrong_labels(batch: Batch, num_classes: int, seed: int, forget_classes: tupl
         UserError: No class is left.
     """
     gone = {*forget_classes}
-    allowed = [[(c + k) % num_classes for k in range(1, num_classes)] for c in range(num_classes)]
-    allowed = [[other for other in row if other not in gone] for row in allowed]
     labels = batch.labels.tolist()
+    others = {c: [(c + k) % num_classes for k in range(1, num_classes)] for c in set(labels)}
+    allowed = {c: [other for other in row if other not in gone] for c, row in others.items()}
     if not all(allowed[label] for label in labels):
         raise UserError("random labels need a class that is neither the row's own nor forgotten.")
     drawn = hash64(batch.sample_ids.cpu().numpy(), seed, Salt.RANDOM_LABEL).tolist()
@@ -47,7 +48,7 @@ def wrong_labels(batch: Batch, num_classes: int, seed: int, forget_classes: tupl
     return torch.tensor(chosen, dtype=torch.int64, device=batch.labels.device)
 
 
-def wrong_captions(batch: UnlearnBatch, seed: int) -> Tensor:
+def wrong_captions(batch: UnlearnBatch, seed: int) -> Numbers:
     """Draw a wrong caption for each forget row, among those of the retain rows.
 
     A retain row with another caption than the row's own is drawn by (seed, sample_id); if there is none, the first
@@ -58,15 +59,20 @@ def wrong_captions(batch: UnlearnBatch, seed: int) -> Tensor:
         seed: Seed of the draw.
 
     Returns:
-        bool (n, M), for each forget row which retain rows of all ranks have the drawn caption.
+        The number of the caption drawn for each forget row, (n,), and those of the retain rows of all ranks, (M,).
     """
     own, theirs = caption_numbers(batch.forget, [batch.retain])
-    other = ~same_text(own, theirs)
     numbers = hash64(batch.forget.sample_ids.cpu().numpy(), seed, Salt.RANDOM_CAPTION) % np.uint64(2**31)
-    counts = other.sum(1)
-    nth = torch.from_numpy(numbers.astype(np.int64)).to(counts) % counts.clamp_min(1)
-    drawn = ((other.cumsum(1) == nth[:, None] + 1) & other).to(torch.int64).argmax(1)
-    return same_text(theirs[drawn], theirs)
+    drawn = torch.from_numpy(numbers.astype(np.int64)).to(own.device)
+
+    def part(rows: slice) -> tuple[Tensor]:
+        other = ~same_text(own[rows], theirs)
+        nth = drawn[rows] % other.sum(1).clamp_min(1)
+        return (((other.cumsum(1) == nth[:, None] + 1) & other).to(torch.int64).argmax(1),)
+
+    with torch.no_grad():
+        (places,) = by_rows(len(own), len(theirs), part)
+    return theirs[places], theirs
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,8 +103,8 @@ class RandomLabel(Method):
             wrong = wrong_labels(batch.forget, context.num_classes, context.seed, context.forget_classes)
             forget = cross_entropy_share(out["forget"].logits, wrong, num_forget)
         else:
-            wrong = wrong_captions(batch, context.seed)
-            wrong = torch.cat([wrong.new_zeros(len(wrong), num_forget), wrong], 1)  # captions to forget match nothing
-            forget = image_to_text_sum(out, "forget", ["forget", "retain"], wrong) / max(num_forget, 1)
+            drawn, theirs = wrong_captions(batch, context.seed)
+            everyone = torch.cat([theirs.new_full((num_forget,), -1), theirs])  # captions to forget match nothing
+            forget = image_to_text_sum(out, "forget", ["forget", "retain"], (drawn, everyone)) / max(num_forget, 1)
         retain = fit_share(out, batch.parts, "retain", num_retain)
         return share(forget + self.lambda_retain * retain, retain_loss=retain, relabel_loss=forget)

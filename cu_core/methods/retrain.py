@@ -7,6 +7,7 @@ from typing import ClassVar, Literal
 
 from cu_core.methods.base import Method, Need, Preparation, StepContext
 from cu_core.methods.finetune import FineTune
+from cu_core.sharding import load_whole
 from cu_core.types import Losses, UnlearnBatch
 
 
@@ -31,7 +32,7 @@ class Retrain(Method):
     def prepare(self, prep: Preparation) -> int:
         """Load the untrained weights; no row is forwarded."""
         assert prep.untrained is not None
-        prep.model.load_state_dict(prep.untrained.state_dict())
+        load_whole(prep.model, prep.untrained.state_dict())
         return 0
 
     def losses(self, context: StepContext, batch: UnlearnBatch) -> Losses:

@@ -29,6 +29,7 @@ class Unsir(Method):
     name: Literal["unsir"] = "unsir"
     source: ClassVar[str] = "Tarun et al. 2023, arXiv 2111.08947, eq. 2, algorithm 1"
     kinds: ClassVar[tuple[RequestKind, ...]] = ("class",)
+    whole_weights: ClassVar[bool] = True
     noise_rows: BatchRows = 64
     """Noise images a class."""
     noise_steps: Steps = 20

@@ -41,6 +41,19 @@ def accuracy(correct: NDArray[np.bool_]) -> MetricResult:
     return MetricResult(100 * float(correct.mean()), len(correct), 100 * low, 100 * high)
 
 
+def mean_rate(rates: NDArray[np.floating]) -> MetricResult:
+    """Compute the mean of rates (0 to 1, one for each row) in percent, with the interval of a share of rows.
+
+    Raises:
+        ValueError: There are no rows.
+    """
+    if len(rates) == 0:
+        raise ValueError("a rate of no rows is not defined.")
+    share, count = float(rates.mean()), len(rates)
+    low, high = wilson_interval(round(share * count), count)
+    return MetricResult(100 * share, count, 100 * low, 100 * high)
+
+
 def per_class_accuracy(correct: NDArray[np.bool_], labels: NDArray[np.int64]) -> dict[int, MetricResult]:
     """Compute the accuracy of every class that occurs."""
     return {int(c): accuracy(correct[labels == c]) for c in np.unique(labels)}

@@ -107,7 +107,7 @@ def prototype_recovery(
     rng = np.random.default_rng(seed)
     found = []
     for _ in range(draws):
-        few = [_draw(rng, np.nonzero(forget[1] == own)[0], shots) for own in classes]
+        few = [draw_rows(rng, np.nonzero(forget[1] == own)[0], shots) for own in classes]
         chosen = np.concatenate(few)
         similarity = points @ _prototypes(forget[0][chosen], forget[1][chosen]).T
         nearest = classes[similarity.argmax(1)] == test[1]
@@ -115,7 +115,8 @@ def prototype_recovery(
     return np.asarray(np.mean(found, axis=0), dtype=np.float64)
 
 
-def _draw(rng: np.random.Generator, rows: NDArray[np.int64], count: int) -> NDArray[np.int64]:
+def draw_rows(rng: np.random.Generator, rows: NDArray[np.int64], count: int) -> NDArray[np.int64]:
+    """Draw at most ``count`` of these rows, each at most once."""
     return rng.choice(rows, size=min(count, len(rows)), replace=False)
 
 

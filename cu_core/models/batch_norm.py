@@ -79,12 +79,48 @@ class RowBatchNorm(nn.BatchNorm2d):
         return (x - mean.view(shape).to(x.dtype)) * scale.view(shape).to(x.dtype) + self.bias.view(shape)
 
 
+class RowBatchNormAct(RowBatchNorm):
+    """The same for timm's batch norm that is followed by dropout and an activation within the layer."""
+
+    drop: nn.Module
+    act: nn.Module
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Normalise, drop, activate."""
+        found: Tensor = self.act(self.drop(super().forward(input)))
+        return found
+
+
+PLAIN = (_BatchNorm.forward, nn.SyncBatchNorm.forward, RowBatchNorm.forward)
+"""Forward passes that normalise and do nothing else."""
+WITH_ACTIVATION = "timm.layers.norm_act"
+"""Module of layers that normalise, drop and activate."""
+
+
 def set_batch_norm(model: nn.Module, mode: BatchNormMode) -> None:
-    """Convert every batch-norm layer to ``mode``, in place; parameters and names stay."""
-    for module in model.modules():
+    """Convert every batch-norm layer to ``mode``, in place; parameters, names and what a layer does beside it stay.
+
+    Raises:
+        UserError: A layer is a batch norm with a forward pass of its own.
+    """
+    for name, module in model.named_modules():
         if isinstance(module, _BatchNorm):
-            module.__class__ = RowBatchNorm
+            module.__class__ = _row_class(name, module)
             module.mode = mode  # type: ignore[assignment]
+
+
+def _row_class(name: str, module: _BatchNorm) -> type[RowBatchNorm]:
+    kind = type(module)
+    if isinstance(module, RowBatchNorm):
+        return kind  # type: ignore[return-value]
+    if kind.forward in PLAIN:
+        return RowBatchNorm
+    if kind.__module__ == WITH_ACTIVATION:
+        return RowBatchNormAct
+    raise UserError(
+        f"{name or 'the model'} is a {kind.__module__}.{kind.__qualname__}, a batch norm with a forward pass of its "
+        f"own; those of torch and timm are supported."
+    )
 
 
 def set_first_row(model: nn.Module, first_row: int | None) -> None:

@@ -22,7 +22,9 @@ from cu_core.models.layer_rule import find_layers, heads_of
 from cu_core.models.memory_format import choose_memory_format
 from cu_core.models.preprocess import Preprocess
 from cu_core.models.published import library_of, published_body, published_preprocess
-from cu_core.models.towers import Towers, hugging_face_towers, open_clip_towers
+from cu_core.models.published_towers import published_towers
+from cu_core.models.towers import Towers, open_clip_towers
+from cu_core.models.transformers_towers import hugging_face_towers
 
 IMAGE_TEXT: Mapping[str, Callable[[str, bool], Towers]] = {
     "open_clip:": open_clip_towers,
@@ -69,6 +71,10 @@ class ModelConfig:
     ones have a rule."""
     hidden_layer: str | None = None
     """The same: an earlier layer, for the probe at a second depth; ``null``: own models' embedding layer."""
+    image_tower: str | None = None
+    """``open_clip:FILE.json``: folder of a published image tower that timm loads. The projection is fresh."""
+    text_tower: str | None = None
+    """The same: folder of a published text tower of transformers, with its tokenizer."""
     templates: tuple[str, ...] = ("a photo of a {class}.",)
     """Image-text models: captions that represent a class in zero-shot answers. Several are combined into one answer."""
     start: str | None = None
@@ -84,6 +90,14 @@ class ModelConfig:
             raise UserError("new_head is for training that begins at model.start=FILE or model.weights=pretrained")
         if self.new_head and self.reads_captions:
             raise UserError("new_head is for classifiers; an image-text model has no head")
+        if (self.image_tower is None) != (self.text_tower is None):
+            raise UserError("image_tower and text_tower must be given together")
+        if self.image_tower and not (self.name.startswith("open_clip:") and self.name.endswith(".json")):
+            raise UserError(f"image_tower and text_tower are for open_clip:FILE.json, not {self.name}")
+        if self.image_tower and self.weights == "pretrained":
+            raise UserError(
+                "weights=pretrained has no effect beside image_tower and text_tower, whose weights are loaded"
+            )
         layers = (self.embedding_layer, self.hidden_layer)
         if any(layers) and ":" not in self.name:
             raise UserError(f"embedding_layer and hidden_layer are for own and published classifiers, not {self.name}")
@@ -314,6 +328,10 @@ def _published(config: ModelConfig, class_names: Sequence[str], preprocess: Prep
 
 def _image_text(config: ModelConfig, class_names: Sequence[str]) -> ImageTextClassifier:
     prefix, _, rest = config.name.partition(":")
+    if config.image_tower and config.text_tower:
+        return ImageTextClassifier(
+            published_towers(rest, config.image_tower, config.text_tower), class_names, config.templates
+        )
     towers = IMAGE_TEXT[f"{prefix}:"](rest, config.weights == "pretrained")
     return ImageTextClassifier(towers, class_names, config.templates)
 

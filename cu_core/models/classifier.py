@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from cu_core.errors import UserError
 from cu_core.models.batch_norm import set_first_row
 from cu_core.models.preprocess import Preprocess
+from cu_core.sharding import shard
 from cu_core.types import TEXTS, Outputs, Tokenize
 
 ImageSets = Mapping[str, Tensor]
@@ -56,6 +57,8 @@ class Classifier(nn.Module):
     """Of models that read captions."""
     foreign_prefix = "body."
     """Under which names of a checkpoint of the plain model lie."""
+    objective = "cross_entropy"
+    """What an original of its kind is trained with (``train.objective``)."""
     heads: tuple[str, ...] = ()
     """Final layers, one for each class an output, where they are known."""
 
@@ -88,6 +91,10 @@ class Classifier(nn.Module):
         seen, logits = self._read(images, self.depths, _quarters)
         return [seen[name] for name in self.depths], logits
 
+    def features_at(self, images: Tensor, layer: str) -> Tensor:
+        """Compute the pooled output of a layer, (N, D), or with the ending ``:input`` what it reads."""
+        return self._read(images, (layer,), _pooled)[0][layer]
+
     def _read(
         self, images: Tensor, layers: Sequence[str], pool: Callable[[Any], Tensor]
     ) -> tuple[dict[str, Tensor], Tensor]:
@@ -106,6 +113,17 @@ class Classifier(nn.Module):
             for handle in handles:
                 handle.remove()
 
+    def spread(self) -> None:
+        """Spread the weights over workers, in place (FSDP2)."""
+        shard(self.units())
+
+    def units(self) -> list[nn.Module]:
+        """Return the modules that are sharded, each as one piece; inner ones first.
+
+        They are the members of the outermost lists of modules (the blocks of a transformer), and the whole body.
+        """
+        return [*_listed(self.body), self.body]
+
     def program(self) -> nn.Module:
         """Return the module that maps normalised images to logits, for serving."""
         return self.body
@@ -117,6 +135,18 @@ class Classifier(nn.Module):
             TypeError: The model reads no captions.
         """
         raise TypeError(f"{type(self).__name__} reads no captions")
+
+
+def _listed(part: nn.Module) -> list[nn.Module]:
+    """Return the members with weights of the outermost lists of modules in ``part``."""
+    found: list[nn.Module] = []
+    for child in part.children():
+        member = isinstance(part, nn.Sequential | nn.ModuleList) and not isinstance(child, nn.ModuleList)
+        if not member:
+            found += _listed(child)
+        elif any(True for _ in child.parameters()):
+            found.append(child)
+    return found
 
 
 class Predictor(nn.Module):

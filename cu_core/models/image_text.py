@@ -5,7 +5,8 @@ N images, M captions, C classes, T templates, L tokens, D embedding width.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from torch.utils.checkpoint import checkpoint
 from cu_core.models.classifier import Classifier
 from cu_core.models.preprocess import Preprocess
 from cu_core.models.towers import Towers
+from cu_core.sharding import address_of, is_part
 from cu_core.types import Outputs, Tokenize
 
 KEPT_TEXTS = 200_000
@@ -44,6 +46,7 @@ class ImageTextClassifier(Classifier):
         self.body, self.tokenize = towers, towers.tokenize
         self.templates = tuple(templates)
         self.register_buffer("prompts", self._tokens_of(class_names), persistent=False)
+        self._text_parts: list[nn.Parameter] | None = None
         self._classes: tuple[Any, Tensor] | None = None
         self._texts: tuple[Any, dict[bytes, Tensor]] = None, {}
 
@@ -59,9 +62,25 @@ class ImageTextClassifier(Classifier):
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_classes": None, "_texts": (None, {})}
 
+    def spread(self) -> None:
+        """Spread the towers that train over workers, in place (FSDP2)."""
+        super().spread()
+        self._text_parts = self.body.parameters_of("text")
+
+    def units(self) -> list[nn.Module]:
+        """Return the modules of the towers that are sharded."""
+        return self.body.units()
+
     def _text_state(self) -> list[tuple[int, int]]:
-        """Return a value that changes with every weight of the text tower."""
-        return [(p.data_ptr(), p._version) for p in self.body.parameters_of("text")]
+        """Return a value that changes with every weight of the text tower.
+
+        Of sharded weights, this worker's parts decide: whole weights come and go. What was computed while the weights
+        were gathered is not used afterwards, nor the reverse: workers must not differ in what they still have to
+        compute together.
+        """
+        now = self.body.parameters_of("text")
+        kept = now if self._text_parts is None else self._text_parts
+        return [(address_of(p), p._version) for p in kept] + [(0, sum(map(is_part, now)))]
 
     def _tokens_of(self, class_names: Sequence[str]) -> Tensor:
         texts = [t.replace("{class}", name.replace("_", " ")) for t in self.templates for name in class_names]
@@ -77,7 +96,7 @@ class ImageTextClassifier(Classifier):
         return self._features(self._tokens_of(class_names).to(self.prompts.device))
 
     def _features(self, prompts_TCL: Tensor) -> Tensor:
-        with torch.inference_mode(False), torch.no_grad(), self._in_full():
+        with torch.inference_mode(False), torch.no_grad(), self._in_full(), self.without_dropout():
             return self._embed(prompts_TCL.flatten(0, 1).clone()).view(*prompts_TCL.shape[:2], -1)
 
     def class_features(self) -> Tensor:
@@ -89,6 +108,27 @@ class ImageTextClassifier(Classifier):
         if self._classes is None or self._classes[0] != state:
             self._classes = state, self._features(self.prompts)
         return self._classes[1]
+
+    @contextmanager
+    def without_dropout(self) -> Iterator[None]:
+        """Within it, the towers are in evaluation mode; the mode of each module is restored afterwards."""
+        modes = [(module, module.training) for module in self.body.modules()]
+        self.body.eval()
+        try:
+            yield
+        finally:
+            for module, mode in modes:
+                module.training = mode
+
+    @contextmanager
+    def among(self, classes: Sequence[int]) -> Iterator[None]:
+        """Within it, logits are those of some classes only, in their order; the other prompts are not embedded."""
+        prompts, self._classes = self.prompts, None
+        self.prompts = prompts[:, list(classes)]
+        try:
+            yield
+        finally:
+            self.prompts, self._classes = prompts, None
 
     def forward(self, images: Tensor) -> Outputs:
         """Compute the outputs of images, uint8 (N, channels, H, W); ``embedding`` has length one."""
@@ -130,7 +170,8 @@ class ImageTextClassifier(Classifier):
             if len(kept) + len(new) > KEPT_TEXTS:
                 kept.clear()
                 new = list(range(len(names)))
-            with torch.inference_mode(False), self._in_full():  # what is kept may be used in training later
+            # What is kept may be used in training later.
+            with torch.inference_mode(False), self._in_full(), self.without_dropout():
                 kept.update(zip([names[place] for place in new], self._embed(tokens[new].clone()), strict=True))
         return torch.stack([kept[name] for name in names]) if names else self._embed(tokens)
 

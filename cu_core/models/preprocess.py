@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from cu_core.errors import UserError
-
-Interpolation = Literal["bilinear", "bicubic"]
+from cu_core.types import Interpolation
 
 
 def interpolation_of(model: str, wanted: str) -> Interpolation:

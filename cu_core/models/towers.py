@@ -1,4 +1,4 @@
-"""Image-text models behind one interface: open_clip's, and CLIP and SigLIP of transformers.
+"""Image-text models behind one interface, and those of open_clip; CLIP and SigLIP: ``transformers_towers``.
 
 N images, M texts, L tokens, D embedding width.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -78,8 +78,17 @@ class Towers(nn.Module, ABC):
         return [p for name, p in named if name.startswith(self.image_parts) == (tower == "image")]
 
     def units(self) -> list[nn.Module]:
-        """Return the modules of the image tower that are sharded, each as one piece; inner ones first."""
-        return self.blocks("image") + [m for name, m in self.body.named_children() if f"{name}." in self.image_parts]
+        """Return the modules of the towers that train, which are sharded each as one piece; inner ones first.
+
+        A frozen tower is not sharded: workers embed different numbers of captions with it, each on its own.
+        """
+        found: list[nn.Module] = []
+        for tower in ("image", "text"):
+            if any(p.requires_grad for p in self.parameters_of(tower)):
+                named = [(f"{name}.".startswith(self.image_parts), m) for name, m in self.body.named_children()]
+                parts = [m for of_image, m in named if of_image == (tower == "image") and list(m.parameters())]
+                found += [*self.blocks(tower), *parts]
+        return found
 
     @abstractmethod
     def _embed_images(self, pixels: Tensor) -> Tensor: ...
@@ -133,8 +142,7 @@ class OpenClip(Towers):
     """A model of open_clip."""
 
     image_parts = ("visual.",)
-    linear_layers = ("c_fc", "c_proj", "qkv", "proj", "fc1", "fc2")
-    inputs_first = True
+    linear_layers: tuple[str, ...] = ("c_fc", "c_proj", "qkv", "proj", "fc1", "fc2")
 
     def __init__(
         self, body: nn.Module, tokenize: Tokenize, config: Mapping[str, Any], look: Mapping[str, Any] | None = None
@@ -153,6 +161,7 @@ class OpenClip(Towers):
         super().__init__()
         self.body, self.tokenize, self.config = body, tokenize, config
         visual: Any = body.get_submodule("visual")
+        self.inputs_first = not hasattr(visual, "trunk")  # timm's towers end in a linear layer
         size = visual.image_size[0] if isinstance(visual.image_size, tuple) else visual.image_size
         mean, std = ((look or {}).get(n) or getattr(visual, f"image_{n}", None) for n in ("mean", "std"))
         self.preprocess = Preprocess(size, tuple(mean or CLIP_MEAN), tuple(std or CLIP_STD))
@@ -187,72 +196,21 @@ class OpenClip(Towers):
     def _embed_texts(self, tokens: Tensor) -> Tensor:
         return self.body.encode_text(tokens)  # type: ignore[operator, no-any-return]
 
+    @property
+    def exported_config(self) -> Mapping[str, Any]:
+        """The configuration as it is exported."""
+        return self.config
+
     def export(self, folder: Path) -> None:
         """Write a folder that ``open_clip.create_model("local-dir:FOLDER")`` loads, with the state dict as one file."""
         folder.mkdir(parents=True, exist_ok=True)
         look: dict[str, Any] = {"mean": list(self.preprocess.mean), "std": list(self.preprocess.std)}
         look |= {"size": [self.preprocess.size, self.preprocess.size]}
         look |= {"resize_mode": "squash", "interpolation": "bilinear"}
-        about = {"model_cfg": dict(self.config), "preprocess_cfg": look}
+        about = {"model_cfg": dict(self.exported_config), "preprocess_cfg": look}
         (folder / "open_clip_config.json").write_text(json.dumps(about, indent=1))
         state = {k: v.detach().cpu().contiguous() for k, v in self.body.state_dict().items()}
         save_file(state, str(folder / "open_clip_model.safetensors"))
-
-
-class HuggingFace(Towers):
-    """CLIP or SigLIP of transformers."""
-
-    image_parts = ("vision_model.", "visual_projection.")
-    linear_layers = ("q_proj", "k_proj", "v_proj", "out_proj", "fc1", "fc2")
-    inputs_first = False
-
-    def __init__(self, body: Any, tokenizer: Any, preprocess: Preprocess):
-        super().__init__()
-        self.body, self.tokenizer, self.preprocess = body, tokenizer, preprocess
-        self.loss = "sigmoid" if hasattr(body, "logit_bias") else "softmax"
-        self.length = body.config.text_config.max_position_embeddings
-        self.tokenize = self._tokens
-
-    def _tokens(self, texts: Sequence[str]) -> Tensor:
-        found = self.tokenizer(
-            list(texts), padding="max_length", truncation=True, max_length=self.length, return_tensors="pt"
-        )
-        return found["input_ids"]  # type: ignore[no-any-return]
-
-    def blocks(self, tower: Tower) -> list[nn.Module]:
-        """Layers of the encoder."""
-        body: Any = self.body
-        return list((body.vision_model if tower == "image" else body.text_model).encoder.layers)
-
-    def heads(self, tower: Tower) -> list[nn.Parameter]:
-        """The projection of CLIP; the pooling head of SigLIP."""
-        clip = ("visual_projection.",) if tower == "image" else ("text_projection.",)
-        siglip = ("vision_model.head.",) if tower == "image" else ("text_model.head.",)
-        return [p for name, p in self.body.named_parameters() if name.startswith(clip + siglip)]
-
-    def _embed_images(self, pixels: Tensor) -> Tensor:
-        return _pooled(self.body.get_image_features(pixel_values=pixels))  # type: ignore[operator]
-
-    def _embed_texts(self, tokens: Tensor) -> Tensor:
-        return _pooled(self.body.get_text_features(input_ids=tokens))  # type: ignore[operator]
-
-    def export(self, folder: Path) -> None:
-        """Write a folder that ``from_pretrained`` loads."""
-        from transformers import CLIPImageProcessor, SiglipImageProcessor
-
-        self.body.save_pretrained(folder)  # type: ignore[operator]
-        self.tokenizer.save_pretrained(folder)
-        look = self.preprocess
-        size = {"height": look.size, "width": look.size}
-        processor: Any = SiglipImageProcessor if self.loss == "sigmoid" else CLIPImageProcessor
-        shared = {"size": size, "image_mean": list(look.mean), "image_std": list(look.std), "resample": 2}
-        more = {} if self.loss == "sigmoid" else {"crop_size": size, "do_center_crop": False}
-        processor(**shared, **more).save_pretrained(folder)
-
-
-def _pooled(found: Any) -> Tensor:
-    """Return the pooled tensor: transformers 5 returns an output with ``pooler_output``, older versions the tensor."""
-    return found if isinstance(found, Tensor) else found.pooler_output
 
 
 def open_clip_towers(name: str, pretrained: bool = False) -> OpenClip:
@@ -304,47 +262,10 @@ def _own_open_clip(path: Path) -> OpenClip:
     except (OSError, json.JSONDecodeError, TypeError, KeyError) as error:
         raise UserError(f"model.name: {path} is no open_clip model configuration: {error}.") from error
     if "hf_tokenizer_name" in config["text_cfg"]:
-        raise UserError(f"model.name: {path}: text_cfg.hf_tokenizer_name is not supported, only open_clip's own.")
+        raise UserError(f"model.name: {path}: text_cfg.hf_tokenizer_name: name its folder as model.text_tower.")
     tokenizer = open_clip.SimpleTokenizer(context_length=config["text_cfg"].get("context_length", 77))
     if len(tokenizer.encoder) > config["text_cfg"].get("vocab_size", 49408):
         raise UserError(
             f"model.name: {path}: text_cfg.vocab_size must be at least {len(tokenizer.encoder)}, the tokenizer's."
         )
     return OpenClip(body, tokenizer, config, look)
-
-
-def hugging_face_towers(folder: str, pretrained: bool = True) -> HuggingFace:
-    """Load a model of transformers.
-
-    Args:
-        folder: Folder that ``save_pretrained`` wrote, tokenizer included, or a name where there is a network.
-        pretrained: Whether the weights are loaded. If not, they are fresh.
-
-    Returns:
-        The towers.
-
-    Raises:
-        UserError: The folder holds no CLIP or SigLIP, or its tokenizer does not fit.
-    """
-    from transformers import AutoConfig, AutoModel, AutoTokenizer
-
-    try:
-        config = AutoConfig.from_pretrained(folder)
-        if config.model_type not in ("clip", "siglip"):
-            raise UserError(f"model.name: {folder} holds a {config.model_type} model; CLIP or SigLIP is needed.")
-        body = AutoModel.from_pretrained(folder) if pretrained else AutoModel.from_config(config)  # type: ignore[no-untyped-call]
-        tokenizer = AutoTokenizer.from_pretrained(folder)
-    except OSError as error:
-        raise UserError(f"model.name: {folder} cannot be loaded: {str(error).splitlines()[0]}") from error
-    if len(tokenizer) > config.text_config.vocab_size:
-        raise UserError(
-            f"model.name: the tokenizer of {folder} has {len(tokenizer)} tokens, the text tower "
-            f"{config.text_config.vocab_size}: it belongs to another model."
-        )
-    siglip = config.model_type == "siglip"
-    mean, std = ((0.5,) * 3, (0.5,) * 3) if siglip else (CLIP_MEAN, CLIP_STD)
-    stored = Path(folder) / "preprocessor_config.json"
-    if stored.is_file():
-        found = json.loads(stored.read_text())
-        mean, std = tuple(found.get("image_mean", mean)), tuple(found.get("image_std", std))
-    return HuggingFace(body, tokenizer, Preprocess(config.vision_config.image_size, mean, std))

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from cu_core.errors import UserError
+from cu_core.messages import reason_of
 from cu_core.models.preprocess import Preprocess, interpolation_of
 from cu_core.weights_file import FILES, META, read_json_object, read_weights
 
@@ -99,7 +100,7 @@ def transformers_body(name: str, class_names: Sequence[str], size: int) -> nn.Mo
     try:
         model = AutoModelForImageClassification.from_config(config)  # type: ignore[no-untyped-call]
     except (ValueError, TypeError) as error:
-        raise UserError(f"model.name: {name} holds no image classifier: {str(error)[:200]}") from error
+        raise UserError(f"model.name: {name} holds no image classifier: {reason_of(error)}") from error
     side = getattr(config, "image_size", size)
     if size not in (side if isinstance(side, list | tuple) else (side,)) and config.model_type not in ANY_SIZE:
         raise UserError(f"model.image_size={size}: {name} reads images of {side} pixels.")

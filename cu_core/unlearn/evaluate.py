@@ -46,6 +46,11 @@ class Predictions:
         return Predictions(*(values[mask] for values in vars(self).values()))
 
 
+def joined(parts: Sequence[Predictions]) -> Predictions:
+    """Return the rows of all parts, one part after the other."""
+    return Predictions(*(np.concatenate(column) for column in zip(*(vars(p).values() for p in parts), strict=True)))
+
+
 @torch.inference_mode()
 def predict(model: nn.Module, reader: ShardReader, rows: RowSet) -> Predictions:
     """Compute the outputs of a model in evaluation mode; its mode is restored afterwards."""
@@ -65,10 +70,11 @@ def predict(model: nn.Module, reader: ShardReader, rows: RowSet) -> Predictions:
 
 @torch.inference_mode()
 def embed_texts(model: ImageTextClassifier, captions: Sequence[str]) -> NDArray[np.float32]:
-    """Embed captions, (N, D) at length one; equal captions are embedded once."""
+    """Embed captions without dropout, (N, D) at length one; equal captions are embedded once."""
     words = sorted(set(captions))
     tokens = model.tokenize(words or [""]).to(next(model.parameters()).device)
-    parts = [model.body.texts(part).float().cpu() for part in torch.split(tokens, ROWS_AT_ONCE)]
+    with model.without_dropout():
+        parts = [model.body.texts(part).float().cpu() for part in torch.split(tokens, ROWS_AT_ONCE)]
     place = {word: number for number, word in enumerate(words)}
     return torch.cat(parts).numpy()[[place[c] for c in captions]]
 

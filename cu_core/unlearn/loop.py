@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from cu_core.checkpoint import TrainState, copy_weights
 from cu_core.data.loader import UnlearnStream
@@ -15,9 +17,19 @@ from cu_core.dist import global_counts, rank, sum_over_ranks, world_size
 from cu_core.errors import NonFiniteError
 from cu_core.methods.base import Method, MethodState, Preparation, StepContext
 from cu_core.models.classifier import Classifier, Forward, ImageSets, JointForward
-from cu_core.sharding import gathered, load_optimizer, load_whole, optimizer_state, whole
+from cu_core.sharded_state import load_parts
+from cu_core.sharding import (
+    average_whole_gradients,
+    gathered,
+    is_part,
+    load_optimizer,
+    load_whole,
+    optimizer_state,
+    whole,
+)
 from cu_core.types import TEXTS, Losses, Outputs, StepReport, UnlearnBatch
 from cu_core.unlearn.clock import StepClock
+from cu_core.unlearn.kept_answers import KeptAnswers
 from cu_core.unlearn.optim import (
     OptimizerConfig,
     build_optimizer,
@@ -64,9 +76,12 @@ class LoopResult:
     """Forget rows (and what a method puts in their place) forwarded in training steps, over all ranks."""
     retain_rows: int = 0
     frozen_rows: int = 0
-    """Rows forwarded through frozen models in training steps."""
+    """Rows whose answers by frozen models were used in training steps; those of forget rows are computed once."""
     prepare_rows: int = 0
     """Training rows that the method forwarded before the first step."""
+    checkpoints: int = 0
+    checkpoint_seconds: float = 0.0
+    """Time in which training stood still for checkpoints."""
     stop: dict[str, Any] = field(default_factory=dict)
     """State of the stop rule; empty without one."""
     leaks: int = 0
@@ -104,12 +119,14 @@ def run_loop(loop: Loop, resume: TrainState | None = None) -> LoopResult:
     loop.model.train()
     began = time.perf_counter() - result.seconds
     clock = StepClock(device)
+    answers = _frozen_models(loop)
 
     for step, host_batch in enumerate(loop.stream.prefetched(result.steps, max_steps), result.steps):
         batch = _to_device(host_batch, device)
         clock.lap("data")
         before = result.trained_rows
-        values = {} if loop.method.closed_form else _step(loop, optimizer, state, result, batch, clock)
+        answered = {name: one.of(host_batch.forget.sample_ids.numpy()) for name, one in answers.items()}
+        values = {} if loop.method.closed_form else _step(loop, optimizer, (state, answered), result, batch, clock)
         asked = values.pop(WANTED, 0.0) > 0
         result.steps = step + 1
         if loop.stopper is not None and loop.stopper.due(result.steps, max_steps):
@@ -122,7 +139,7 @@ def run_loop(loop: Loop, resume: TrainState | None = None) -> LoopResult:
             break
         due = asked or (loop.checkpoint_every and result.steps % loop.checkpoint_every == 0)
         if due and result.steps < max_steps:
-            loop.save(_snapshot(loop, optimizer, state, result))
+            _checkpoint(loop, optimizer, state, result)
         clock.restart()
     _finish(loop, result)
     return result
@@ -145,44 +162,58 @@ def _prepare(loop: Loop, state: MethodState) -> int:
     return global_counts(rows, device=next(loop.model.parameters()).device)[0]
 
 
+def _frozen_models(loop: Loop) -> dict[str, KeptAnswers]:
+    """Return the models of the run that do not change."""
+    models = {"reference": loop.reference, "untrained": frozen(loop.untrained) if loop.untrained else None}
+    ids = loop.stream.same_ids
+    return {name: KeptAnswers(forward, ids) for name, forward in models.items() if forward is not None}
+
+
 def _step(
     loop: Loop,
     optimizer: torch.optim.Optimizer,
-    state: MethodState,
+    known: tuple[MethodState, Mapping[str, Forward]],
     result: LoopResult,
     batch: UnlearnBatch,
     clock: StepClock,
 ) -> dict[str, float]:
-    """Update the weights once; return the values to report, summed over ranks."""
+    """Update the weights once; return the values to report, summed over ranks.
+
+    The host waits for the device once: after the backward pass, before an update that must be finite.
+    """
     step = result.steps
     set_learning_rate(optimizer, rate := learning_rate(loop.optimizer, step, loop.max_steps))
     rows = dict.fromkeys(("forget_rows", "retain_rows", "frozen_rows"), 0)
-    context = _context(loop, state, step, rate, rows)
+    context = _context(loop, known, step, rate, rows)
     losses = loop.method.losses(context, batch)
     clock.lap("forward")
     # Data-parallel wrappers average gradients over ranks; the share times the world size makes that a sum.
     (losses.total * world_size()).backward()  # type: ignore[no-untyped-call]
+    average_whole_gradients(loop.model.parameters())
     clock.lap("backward")
     loop.method.edit_gradients(context)
     norm = gradient_norm(loop.model.parameters(), loop.optimizer.clip_norm)
-    values = _shared_values(losses, rows | {WANTED: int(loop.wants_checkpoint())})
-    _check_finite(values | {"gradient_norm": float(norm)}, step)
+    values = _shared_values(losses, norm, rows | {WANTED: int(loop.wants_checkpoint())})
+    _check_finite(values, step)
     optimizer.step()
     optimizer.zero_grad(set_to_none=True)
     clock.lap("update")
     for name in rows:
         setattr(result, name, getattr(result, name) + round(values.pop(name)))
-    return values | {"gradient_norm": float(norm), "learning_rate": rate}
+    return values | {"learning_rate": rate}
 
 
-def _context(loop: Loop, state: MethodState, step: int, rate: float, rows: dict[str, int]) -> StepContext:
+def _context(
+    loop: Loop, known: tuple[MethodState, Mapping[str, Forward]], step: int, rate: float, rows: dict[str, int]
+) -> StepContext:
     """Build what the method may read in a step; its forward passes are counted into ``rows``."""
-    split = loop.stream.split
+    split, (state, answers) = loop.stream.split, known
+    models = {name: _counted(loop, forward, rows, "frozen_rows") for name, forward in answers.items()}
     return StepContext(
         forward=_counted(loop, loop.forward, rows),
         model=loop.model,
-        reference=_counted(loop, loop.reference, rows, "frozen_rows") if loop.reference else None,
-        untrained=_counted(loop, frozen(loop.untrained), rows, "frozen_rows") if loop.untrained else None,
+        reference=models.get("reference"),
+        untrained=models.get("untrained"),
         request_kind=split.forget.kind,
         forget_classes=split.forget.classes,
         num_classes=split.reader.manifest.num_classes,
@@ -222,16 +253,19 @@ def _to_device(batch: UnlearnBatch, device: torch.device) -> UnlearnBatch:
     return UnlearnBatch(batch.forget.to(device), batch.retain.to(device))
 
 
-def _shared_values(losses: Losses, rows: Mapping[str, int]) -> dict[str, float]:
-    """Sum terms and row counts over ranks, in one collective."""
-    names = [*losses.terms, *rows]
-    counts = [torch.as_tensor(float(n)).to(losses.total) for n in rows.values()]
-    stacked = torch.stack([t.to(losses.total) for t in losses.terms.values()] + counts)
-    return dict(zip(names, sum_over_ranks(stacked).tolist(), strict=True))
+def _shared_values(losses: Losses, norm: Tensor, rows: Mapping[str, int]) -> dict[str, float]:
+    """Sum terms and row counts over ranks, in one collective, and read them and the norm of the gradient at once."""
+    values = [t.to(losses.total)[None] for t in losses.terms.values()]
+    if world_size() > 1:
+        counts = torch.tensor([float(n) for n in rows.values()]).to(losses.total)
+        values = [sum_over_ranks(torch.cat([*values, counts]))]
+    *found, last = torch.cat([*values, norm.detach().to(losses.total)[None]]).tolist()
+    named = dict(zip([*losses.terms, *rows], found, strict=False))  # on one process the counts are known
+    return {name: float(n) for name, n in rows.items()} | named | {"gradient_norm": last}
 
 
 def _check_finite(values: Mapping[str, float], step: int) -> None:
-    bad = [f"{name} is {value}" for name, value in values.items() if not torch.isfinite(torch.tensor(value))]
+    bad = [f"{name} is {value}" for name, value in values.items() if not math.isfinite(value)]
     if bad:
         raise NonFiniteError(
             f"step {step + 1}: {', '.join(bad)}; the weights were not updated. "
@@ -239,13 +273,22 @@ def _check_finite(values: Mapping[str, float], step: int) -> None:
         )
 
 
+def _checkpoint(loop: Loop, optimizer: torch.optim.Optimizer, state: MethodState, result: LoopResult) -> None:
+    """Save the state, and measure for how long training stands still."""
+    began = time.perf_counter()
+    loop.save(_snapshot(loop, optimizer, state, result))
+    result.checkpoints += 1
+    result.checkpoint_seconds += time.perf_counter() - began
+
+
 def _snapshot(loop: Loop, optimizer: torch.optim.Optimizer, state: MethodState, result: LoopResult) -> TrainState:
     _count_ids(loop, result)
     progress = {"result": vars(result), "stop": loop.stopper.state_dict() if loop.stopper else None}
+    weights = loop.model.state_dict()
     return TrainState(
         step=result.steps,
-        model=copy_weights(loop.model.state_dict()),
-        optimizer=optimizer_state(optimizer),
+        model=weights if any(map(is_part, weights.values())) else copy_weights(weights),
+        optimizer=optimizer_state(loop.model, optimizer),
         method=dict(state),
         rng=torch.get_rng_state(),
         progress=progress,
@@ -256,15 +299,19 @@ def _snapshot(loop: Loop, optimizer: torch.optim.Optimizer, state: MethodState, 
 def _restore(
     loop: Loop, optimizer: torch.optim.Optimizer, state: MethodState, result: LoopResult, saved: TrainState
 ) -> None:
-    load_whole(loop.model, saved.model)
-    load_optimizer(optimizer, saved.optimizer)
+    kept = saved.kept
+    if saved.parts is not None:
+        kept = load_parts(saved.parts, loop.model, optimizer)
+    else:
+        load_whole(loop.model, saved.model)
+        load_optimizer(loop.model, optimizer, saved.optimizer)
     state.update({k: v.to(next(loop.model.parameters()).device) for k, v in saved.method.items()})
     torch.set_rng_state(saved.rng)
     vars(result).update(saved.progress["result"])
     if rank() == 0:
         loop.stream.leaks, loop.stream.retain_served = result.leaks, result.retain_ids_checked
     if loop.stopper is not None:
-        loop.stopper.load_state_dict(saved.progress["stop"], saved.kept)
+        loop.stopper.load_state_dict(saved.progress["stop"], kept)
 
 
 def _count_ids(loop: Loop, result: LoopResult) -> None:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from cu_core.bounds import BelowOne, Positive, Rate, Weight
 from cu_core.errors import UserError
-from cu_core.sharding import whole
+from cu_core.sharding import by_kind, whole
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +45,7 @@ class OptimizerConfig:
 
 def build_optimizer(parameters: Iterable[nn.Parameter], config: OptimizerConfig) -> torch.optim.Optimizer:
     """Build the optimizer of the parameters that need a gradient."""
-    trained = [p for p in parameters if p.requires_grad]
+    trained = [{"params": kind} for kind in by_kind(p for p in parameters if p.requires_grad)]
     if config.name == "adamw":
         return torch.optim.AdamW(trained, lr=config.lr, weight_decay=config.weight_decay)
     return torch.optim.SGD(trained, lr=config.lr, momentum=config.momentum, weight_decay=config.weight_decay)
@@ -70,5 +70,12 @@ def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
 
 def gradient_norm(parameters: Iterable[nn.Parameter], clip_norm: float | None) -> Tensor:
     """Return the norm of the whole gradient; the gradient is then clipped to ``clip_norm``, if given."""
-    trained = [p for p in parameters if p.grad is not None]
-    return whole(nn.utils.clip_grad_norm_(trained, clip_norm if clip_norm is not None else math.inf))
+    kinds = by_kind(p for p in parameters if p.grad is not None)
+    limit = clip_norm if clip_norm is not None else math.inf
+    if len(kinds) < 2:
+        return whole(nn.utils.clip_grad_norm_(kinds[0] if kinds else [], limit))
+    norms = [whole(nn.utils.get_total_norm([p.grad for p in kind if p.grad is not None])) for kind in kinds]
+    norm: Tensor = torch.stack(norms).norm()
+    for kind in kinds:
+        nn.utils.clip_grads_with_norm_(kind, limit, norm)
+    return norm

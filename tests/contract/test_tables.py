@@ -84,8 +84,8 @@ def test_every_metric_is_computed_finite_and_in_range(
     alone = audit_alone(subjects[0])
     results = {**alone.metrics, **audit_against(kind, config.audit, answers[0], answers[1:], knows(answers[0]))}
     too_few = {"relearn_50", "relearn_50_steps"} if kind == "sample" else set()  # of 40 rows, half are reported
-    pairs = {name for name, metric in METRICS.items() if AUDITS[metric.audit].pairs_only}
-    assert set(results) == set(metrics_of(kind, config.audit)) - too_few - pairs
+    others = {n for n, m in METRICS.items() if AUDITS[m.audit].pairs_only or AUDITS[m.audit].encoders_only}
+    assert set(results) == set(metrics_of(kind, config.audit)) - too_few - others
     for curve in alone.curves.values():
         assert len(curve) == config.audit.relearn_steps + 1
         assert all(0 <= value <= 100 for value in curve)
@@ -109,7 +109,8 @@ def test_every_request_has_primary_metrics_in_every_audit_of_its_claim() -> None
             sides = {METRICS[name].side for name in claim.judged if METRICS[name].audit == audit}
             assert sides & {"forget", "projection"}
     bare = Claim("sample", pairs=True, labelled=False)
-    assert {METRICS[name].audit for name in bare.judged} == {"retrieval"} == set(bare.audits)
+    assert {METRICS[name].audit for name in bare.judged} == {"retrieval", "wordings", "languages"}
+    assert set(bare.audits) == {"retrieval"}
     assert len(Claim("class", (3, 5)).judged) == len(Claim("class", (5,)).judged) + 3
 
 

@@ -28,7 +28,7 @@ STEPS = 6
 class Stream:
     """Batches in a fixed order."""
 
-    leaks, retain_served, seed = 0, 0, 17
+    leaks, retain_served, seed, same_ids = 0, 0, 17, np.empty(0, np.int64)
 
     def __init__(self, case: Case):
         self.batches = [Case(1000 + 10 * case.seed + n).batch for n in range(STEPS)]

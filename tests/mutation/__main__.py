@@ -28,7 +28,7 @@ from tests.mutation.seen_by import Seen, digest, record, tests_for
 ROOT = Path(__file__).resolve().parents[2]
 PLACE = ROOT / "build" / "mutation"
 JUDGED = Path(__file__).with_name("equivalent.txt")
-FOLDERS = "tests/unit/cu_core tests/contract tests/parity"
+FOLDERS = "tests/unit/cu_core tests/golden tests/contract tests/parity"
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""Losses and gradients of image-text methods: 1, 2 and 4 ranks, in one chunk and in several."""
+"""Losses and gradients of image-text methods: 1, 2 and 4 ranks, in one chunk and in several, whole and in blocks."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from cu_core.dist import data_parallel, rank, world_size
+from cu_core.losses import blocks
 from cu_core.losses.image_text import same_text
 from cu_core.methods.base import Method, StepContext
 from cu_core.methods.contrastive_clip import ContrastiveClip
@@ -68,6 +69,7 @@ def own(sizes: tuple[int, ...]) -> slice:
 def gradients(
     config: Path, case: int, rows_at_once: int | None, recompute: bool, forget: tuple[int, ...], retain: tuple[int, ...]
 ) -> tuple[dict[str, Tensor], float]:
+    blocks.AT_ONCE = 20 if recompute else 2**24  # 20: one or two rows against all keys
     method, kind, trainable = CASES[case]
     model, frozen = make_model(config, trainable), make_model(config, None).eval()
     model.rows_at_once = rows_at_once

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import torch
 from torch import Tensor, nn
 
@@ -20,9 +21,14 @@ FIRST_ID = 3
 
 
 class PlantedReader:
-    """What a reader of packed data gives, from lists of labels; ``captions`` by sample_id."""
+    """What a reader of packed data gives, from lists of labels; ``captions`` and ``columns`` by sample_id."""
 
-    def __init__(self, captions: dict[int, list[str]] | None = None, **labels: list[int]):
+    def __init__(
+        self,
+        captions: dict[int, list[str]] | None = None,
+        columns: dict[str, dict[int, Any]] | None = None,
+        **labels: list[int],
+    ):
         self.folder = "planted"
         self._labels = {split: np.array(labels.get(split, []), np.int64) for split in ("train", "val", "test")}
         first, self._ids = FIRST_ID, {}
@@ -34,7 +40,7 @@ class PlantedReader:
         self.manifest = SimpleNamespace(
             num_classes=classes, class_names=tuple(str(c) for c in range(classes)), digest="d"
         )
-        self._captions = captions or {}
+        self._captions, self._columns = captions or {}, columns or {}
 
     def num_rows(self, split: str) -> int:
         return len(self._labels[split])
@@ -49,6 +55,12 @@ class PlantedReader:
         """(N, 1, 1, 2): the id in two bytes."""
         ids = self._ids[split][rows]
         return torch.from_numpy(np.stack([ids // 256, ids % 256], 1).astype(np.uint8)).view(-1, 1, 1, 2)
+
+    def column(self, name: str, rows: Any, split: str = "train") -> pa.Array:
+        return pa.array([self._columns[name].get(int(i)) for i in self._ids[split][rows]])
+
+    def integers_in(self, column: str, values: Any) -> np.ndarray:
+        return np.flatnonzero(np.isin(self._labels["train"], values))
 
     def captions(self, split: str, rows: Any) -> list[list[str]]:
         return [self._captions[int(i)] for i in self._ids[split][rows]]

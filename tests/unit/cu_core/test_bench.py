@@ -95,14 +95,14 @@ def test_the_peak_is_that_since_it_was_reset() -> None:
     own: what an allocator gives back depends on what was taken before."""
     code = """
 import torch
-from cu_core.bench import _peak
+from cu_core.bench import peak_memory
 device = torch.device("cpu")
 taken = torch.ones(2**24)
-high = _peak(device)
+high = peak_memory(device)
 del taken
-low = _peak(device, reset=True)
+low = peak_memory(device, reset=True)
 held = torch.ones(2**24)
-print(high - low, _peak(device) - low, held[0])
+print(high - low, peak_memory(device) - low, held[0])
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     given_back, taken = (int(word) for word in done.stdout.split()[:2])

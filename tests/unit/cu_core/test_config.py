@@ -22,10 +22,12 @@ CONCEPT = ["request.kind=by_concept", "request.concept=cat"]
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("trainable.towers=both", "spreads an image tower that trains"),
-        ("trainable.tune=lora", "spreads an image tower that trains"),
-        ("method.name=salun", "salun looks at weights one by one"),
-        ("method.name=null_space", "null_space looks at weights one by one"),
+        ("trainable.tune=lora", "workers.shard spreads towers that train: set trainable.tune=full or last_blocks"),
+        ("train={workers: {count: 2, shard: true}, trainable: {tune: head}}", "set train.trainable.tune=full"),
+        ("train.workers.shard=true", "shard spreads weights over workers: count must be at least 2"),
+        ("method.name=salun", "salun needs whole weights"),
+        ("method.name=null_space", "null_space needs whole weights"),
+        ("batch_norm=per_rank", "shard needs equal ones"),
         ("workers.rows_at_once=8", "shard and rows_at_once cannot be had together"),
     ],
 )
@@ -84,11 +86,27 @@ def test_numbers_that_are_too_small(make: Any, message: str) -> None:
         (["workers.rows_at_once=8"], "are for image-text models"),
         (["audit.other_data=[x]"], "are for image-text models"),
         (["audit.paraphrases=[a dog]"], "are for image-text models"),
+        (["audit.languages=[de]"], "are for image-text models"),
+        (["audit.style_column=style"], "are for image-text models"),
         ([PAIRS, *RANDOM, "audit.paraphrases=[a dog]"], "audit.paraphrases is for requests of a class or concept"),
         (
             [PAIRS, "audit.paraphrases=[a dog]", "audit.audits=[accuracy, membership]"],
-            "belong to the audit retrieval; name it in audit.audits",
+            "belongs to the audit retrieval; name it in audit.audits",
         ),
+        ([PAIRS, "audit.audits=[accuracy, membership, noise]"], "the audits noise .* are for classifiers"),
+        ([PAIRS, "audit.audits=[accuracy, membership, views]"], "the audits noise and views .* are for classifiers"),
+        (["audit.audits=[accuracy, membership, views]"], "the audit views is for train.objective=supcon"),
+        (
+            ["train.objective=simclr", "train.augment=crop_flip"],
+            "train.augment has no effect with train.objective=simclr",
+        ),
+        (["train.objective=moco", "model.projection=8"], "model.projection is for train.objective=cross_entropy"),
+        (["train.contrast.temperature=0.3"], "train.contrast is for train.objective=supcon, simclr or moco"),
+        (["train.objective=simclr", "train.contrast.queue=9"], "queue and momentum are for train.objective=moco"),
+        (["train.objective=simclr", "train.batch=1"], "contrasts the rows of a batch; train.batch must be at least 2"),
+        (["train.objective=byol"], "train.objective: .*'cross_entropy', 'supcon', 'simclr' or 'moco'"),
+        ([PAIRS, "train.objective=simclr"], "train.objective=simclr is for classifiers"),
+        ([PAIRS, "audit.noise_levels=4"], "audit.noise_levels are for classifiers"),
         ([PAIRS, "method.name=null_space", *RANDOM], "null_space cannot forget samples"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
@@ -195,3 +213,21 @@ def test_limits_depend_on_the_shape_of_a_request_and_not_on_seed_or_oracles() ->
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("cu_core.config.source_digest", lambda *parts: f"another {parts}")
         assert base.limits_key("d", ["class", 5]) != key
+
+
+@pytest.mark.parametrize(
+    ("settings", "added"),
+    [
+        ([*RANDOM, "preset=paper"], True),
+        ([*RANDOM, "preset=paper", "method.terms=push"], True),
+        ([*RANDOM, "preset=paper", "method.terms=pull"], False),
+        (RANDOM, False),  # its loss has no push: method.lambda_ul is 0
+        ([*RANDOM, "method.name=finetune"], False),
+        (["request.kind=by_class"], False),
+    ],
+)
+def test_positives_are_added_to_samples_of_many_classes_if_the_method_pushes(settings: list[str], added: bool) -> None:
+    config = load_config(None, settings)
+    assert config.batches.retain_sampling == "auto"
+    assert config.batches_for(49).retain_sampling == "uniform"
+    assert config.batches_for(50).retain_sampling == ("class_aware" if added else "uniform")

@@ -55,7 +55,7 @@ def test_models_and_audits_of_another_environment_are_told(
 
     def audited() -> dict[str, str]:
         folders = {"original": original, "unlearned": unlearned}
-        report, _ = run_audit(Workspace(config, class_request), folders, [], torch.device("cpu"), samples=False)
+        report = run_audit(Workspace(config, class_request), folders, [], torch.device("cpu"))
         return dict(report.versions)
 
     versions = audited()

@@ -31,6 +31,37 @@ def test_a_folder_is_replaced_whole(tmp_path: Path) -> None:
     assert os.listdir(tmp_path / "a") == ["second"]
 
 
+def test_a_folder_that_another_process_made_meanwhile_stays(tmp_path: Path) -> None:
+    """It may be read already."""
+    with atomic_folder(tmp_path / "a") as partial:
+        (partial / "who").write_text("we")
+        (tmp_path / "a").mkdir()
+        (tmp_path / "a" / "who").write_text("they")
+        theirs = (tmp_path / "a" / "who").stat().st_ino
+    assert (tmp_path / "a" / "who").stat().st_ino == theirs
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
+def test_a_folder_that_is_replaced_is_whole_until_then(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is moved away, not emptied; if the new one cannot be named, it comes back."""
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "who").write_text("old")
+    rename, seen = Path.rename, []
+
+    def fails(self: Path, to: Path) -> Path:
+        if to.name == "a" and "old" not in self.name:
+            seen.append(sorted(path.read_text() for path in tmp_path.rglob("who")))
+            raise OSError(5, "no")
+        return rename(self, to)
+
+    monkeypatch.setattr(Path, "rename", fails)
+    with pytest.raises(OSError, match="no"), atomic_folder(tmp_path / "a") as partial:
+        (partial / "who").write_text("new")
+    assert seen == [["new", "old"]]
+    assert (tmp_path / "a" / "who").read_text() == "old"
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
 def test_a_killed_writer_leaves_nothing_for_long(tmp_path: Path) -> None:
     code = (
         "import sys, time; from pathlib import Path; from cu_core.files import atomic_folder\n"

@@ -44,6 +44,7 @@ PLACES_AND_SPEED = {
     *("name", "storage", "preset", "tracking.uri", "tracking.experiment", "tracking.registry_name"),
     *("workers.cpus", "workers.placement", "workers.gpu", "workers.models_per_gpu", "workers.rows_at_once"),
     *("workers.recompute", "workers.shard", "workers.checkpoint_every", "workers.profile", "workers.max_failures"),
+    "audit.tasks",
 }
 
 
@@ -66,7 +67,7 @@ def changed_by(path: str, base: str) -> set[str]:
         return set()
     if path == "model.weights":  # an original that is trained becomes one that is taken from a file
         return {"original", "unlearned", "report"}
-    if path in ("seed", "workers.precision") or part == "model":
+    if path in ("seed", "workers.precision", "train.objective") or part == "model":  # audits look at the objective
         return {"original", "oracle", "unlearned", "figures", "report"}
     if part == "train":
         return {"original", "oracle", "unlearned", "report"}

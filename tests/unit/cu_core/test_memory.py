@@ -32,6 +32,19 @@ def test_a_usual_run_passes(reader: ShardReader) -> None:
     check_memory(load_config(None, ["model={name: resnet10, width: 8}"]), reader)
 
 
+def test_the_pairs_of_views_and_the_queue_are_counted(reader: ShardReader) -> None:
+    def parts(*overrides: str) -> dict[str, int]:
+        return dict(needed_bytes(load_config(None, ["model={name: resnet10, width: 8}", *overrides]), reader))
+
+    plain = parts("train.batch=100")
+    simclr = parts("train.batch=100", "train.objective=simclr")
+    assert {k: v for k, v in simclr.items() if k not in plain} == {"train.batch (pairs of views)": 24 * 200**2}
+    halved = parts("train.batch=100", "train.objective=supcon", "train.workers.count=2")
+    assert halved["train.batch (pairs of views)"] == 24 * 200**2 // 2
+    moco = parts("train={objective: moco, contrast: {queue: 50, projection: 6}}")
+    assert moco["train.contrast.queue"] == 4 * 50 * 6
+
+
 def test_weights_are_counted_without_memory(reader: ShardReader) -> None:
     config = load_config(None, ["model={name: vit_mini, width: 32, depth: 1}"])
     # patches 16*32+32, class token 32, positions 5*32, block, norm 64, head 330

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from cu_core.messages import LONGEST_SHOWN, shown_some, shown_value
+from cu_core.messages import LONGEST_SHOWN, reason_of, shown_some, shown_value
 
 
 @pytest.mark.parametrize(
@@ -23,3 +23,9 @@ def test_short_values_are_shown_whole() -> None:
 def test_the_first_of_many_are_shown_with_the_number_of_the_others() -> None:
     assert shown_some([1, 2]) == "1, 2"
     assert shown_some(range(8)) == "0, 1, 2, 3, 4 and 3 more"
+
+
+def test_the_reason_of_an_error_is_one_line() -> None:
+    assert reason_of(ValueError("first\nsecond")) == "first"
+    assert reason_of(ValueError("x" * 300), 5) == "xxxxx"
+    assert reason_of(ValueError()) == "ValueError"

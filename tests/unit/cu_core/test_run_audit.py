@@ -35,7 +35,7 @@ def test_a_report_states_the_limits_that_were_measured_for_such_requests(
     run_unlearn(Workspace(config, class_request), folders["original"], folders["unlearned"], Hooks())
 
     def stated() -> Limits | None:
-        report, _ = run_audit(Workspace(config, class_request), folders, [], torch.device("cpu"), samples=False)
+        report = run_audit(Workspace(config, class_request), folders, [], torch.device("cpu"))
         return report.limits
 
     assert stated() is None

@@ -10,8 +10,17 @@ import torch.distributed as dist
 from torch import nn
 
 from cu_core import sharding
-from cu_core.sharding import gathered, load_optimizer, load_whole, optimizer_state, shard, whole
+from cu_core.sharding import (
+    average_whole_gradients,
+    gathered,
+    load_optimizer,
+    load_whole,
+    optimizer_state,
+    shard,
+    whole,
+)
 from cu_core.traffic import TRAFFIC
+from cu_core.unlearn.optim import OptimizerConfig, build_optimizer, gradient_norm
 
 
 @pytest.fixture
@@ -51,10 +60,10 @@ def test_on_a_plain_model_nothing_is_changed() -> None:
 
 
 def test_the_state_of_an_optimizer_goes_over_to_another() -> None:
-    one = trained(net(), 2)
-    model = net()
+    first, model = net(), net()
+    one = trained(first, 2)
     other = trained(model, 1)
-    load_optimizer(other, optimizer_state(one))
+    load_optimizer(model, other, optimizer_state(first, one))
     assert str(other.state_dict()) == str(one.state_dict())
     assert other.state[model[0].weight]["step"].item() == 2
 
@@ -90,9 +99,44 @@ def test_the_state_of_a_spread_optimizer_is_whole(group: None) -> None:
     plain, spread = net(), net()
     shard([spread])
     one, other = trained(plain, 2), trained(spread, 1)
-    load_optimizer(other, optimizer_state(one))
+    load_optimizer(spread, other, optimizer_state(plain, one))
     assert type(other.state[spread[0].weight]["exp_avg"]).__name__ == "DTensor"
-    state = optimizer_state(other)["state"]
-    assert {type(value).__name__ for held in state.values() for value in held.values()} == {"Tensor"}
-    for number, held in one.state_dict()["state"].items():
-        assert all(torch.equal(state[number][key], value) for key, value in held.items())
+    for name, held in optimizer_state(spread, other).items():
+        assert {key: type(value).__name__ for key, value in held.items()} == {
+            "step": "Tensor", "exp_avg": "DTensor", "exp_avg_sq": "DTensor",
+        }  # fmt: skip
+        want = one.state[plain.get_parameter(name)]
+        assert all(torch.equal(whole(value), want[key]) for key, value in held.items())
+
+
+class Scaled(nn.Module):
+    """A layer, a number of its own, and a number that no loss reads."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.layer, self.factor, self.unread = (
+            nn.Linear(3, 4),
+            nn.Parameter(torch.tensor(2.0)),
+            nn.Parameter(torch.tensor(1.0)),
+        )
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.factor * self.layer(x)
+
+
+def test_single_numbers_beside_spread_weights_are_trained_and_clipped_as_in_a_plain_model(group: None) -> None:
+    plain, spread = Scaled(), Scaled()
+    shard([spread])
+    assert type(spread.factor).__name__ == "Parameter"
+    for model in (plain, spread):
+        optimizer = build_optimizer(model.parameters(), OptimizerConfig(name="adamw", lr=0.1, weight_decay=0.5))
+        model(torch.ones(2, 3)).square().sum().backward()
+        average_whole_gradients(model.parameters())
+        norm = gradient_norm(model.parameters(), 0.5)
+        assert norm > 1
+        assert model.unread.grad is None
+        optimizer.step()
+    for name, value in plain.named_parameters():
+        assert torch.allclose(whole(spread.get_parameter(name)), value), name
+    assert spread.unread == 1  # not even by weight decay

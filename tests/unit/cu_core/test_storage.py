@@ -175,6 +175,15 @@ def test_a_result_depends_on_what_named_files_hold_not_on_where_they_lie(tmp_pat
     assert digests[0] == digests[1] != digests[2]
 
 
+def test_what_is_removed_is_removed_at_the_address_too(bucket: str, tmp_path: Path) -> None:
+    for name in ("folder/page.html", "page.html"):
+        write_text(place(f"{bucket}/out/{name}"), "pictures")
+    for name in ("folder", "page.html", "absent"):
+        remove(place(f"{bucket}/out/{name}"))
+    assert names(place(f"{bucket}/out")) == []
+    assert [path.name for path in (tmp_path / "bucket").rglob("*.html")] == []
+
+
 def test_arrays_and_names_come_from_the_machine_that_wrote_them(
     bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -111,10 +111,10 @@ def test_figures_that_are_damaged_are_computed_again(tmp_path: Path, monkeypatch
     split = SimpleNamespace(halve=False, forget=SimpleNamespace(kind="class", digest="d"))
     meta = {"files": {}, "preprocess": {}}
     for _ in range(2):
-        evidence.figures_of(config, SimpleNamespace(split=split), meta)  # type: ignore[arg-type]
+        evidence.figures_of(config, split, meta, lambda: SimpleNamespace(split=split))  # type: ignore[arg-type, return-value]
     assert said == []
     (kept,) = (tmp_path / "audits").glob("*.json")
     kept.write_text("[]")
-    evidence.figures_of(config, SimpleNamespace(split=split), meta)  # type: ignore[arg-type]
+    evidence.figures_of(config, split, meta, lambda: SimpleNamespace(split=split))  # type: ignore[arg-type, return-value]
     assert f"{kept} is damaged" in said[0]
     assert kept.read_text() != "[]"

@@ -17,7 +17,6 @@ from cu_core.workers import WorkersConfig
         ({"max_failures": -1}, "max_failures not negative"),
         ({"count": 3, "min_count": 4}, "min_count must be between 2 and count, 3, got 4"),
         ({"shard": True}, "count must be at least 2, got 1"),
-        ({"shard": True, "count": 2, "rows_at_once": 8}, "cannot be had together"),
     ],
 )
 def test_mistakes(settings: dict[str, Any], message: str) -> None:

@@ -5,12 +5,26 @@ from pathlib import Path
 import pytest
 
 from cu_core.errors import ConfigError
-from cu_core.yaml_io import config_file, merge, overridden, parse_override, read_yaml
+from cu_core.yaml_io import SHIPPED, config_file, merge, overridden, parse_override, read_yaml
 
 
 def test_a_file_that_is_not_there_says_where_complete_ones_are(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"complete ones are in tune_configs/sweeps/"):
         read_yaml(tmp_path / "absent.yaml", "sweeps")
+    with pytest.raises(ConfigError, match=r"is a folder; name a configuration file, as in tune_configs/base/"):
+        read_yaml(tmp_path)
+
+
+def test_shipped_configurations_are_found_outside_a_checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    name = "tune_configs/base/digits_class.yaml"
+    assert config_file(name) == SHIPPED / name
+    assert config_file("tune_configs/base/absent.yaml") == Path("tune_configs/base/absent.yaml")
+    assert config_file("digits_class.yaml") == Path("digits_class.yaml")
+    own = tmp_path / name
+    own.parent.mkdir(parents=True)
+    own.write_text("seed: 1")
+    assert config_file(name) == Path(name)
 
 
 @pytest.mark.parametrize(("text", "message"), [("a: [1", "is not valid YAML"), ("- 1", "must hold keys and values")])

@@ -92,3 +92,12 @@ def test_the_logistic_attack_s_scored_half_has_the_class_shares_of_the_forget_se
     metrics = found(forget, holdout, RETAIN)
     assert metrics["mia_logistic_auc"].value == pytest.approx(3 / 4, abs=EXACT)
     assert metrics["mia_logistic_auc"].count == 2 + 2
+
+
+def test_no_attack_without_held_out_rows_of_the_classes() -> None:
+    """Classes of a few rows have none in a small split."""
+    members = answers([0.6, 0.8], [0, 0], 3)
+    assert found(members, answers([0.5, 0.7], [1, 2], 3), RETAIN) == {}
+    half = found(members, answers([0.5, 0.7], [0, 2], 3), answers([0.9, 0.9], [0, 0], 3))
+    assert "mia_logistic_auc" not in half, "the half that is scored has none"
+    assert half["mia_auc"].value == 1.0

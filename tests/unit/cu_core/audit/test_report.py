@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from cu_core.audit.report import (
+    _map,
     _prompts,
     absent_metrics,
     compare_models,
@@ -19,8 +20,9 @@ from cu_core.audit.report import (
     sample_table,
 )
 from cu_core.audit.subject import AuditConfig
-from cu_core.audit.table import Claim, metrics_of
+from cu_core.audit.table import AUDITS, Claim, metrics_of
 from cu_core.audit.verdict import Rule
+from cu_core.models.image_text import ImageTextClassifier
 from cu_core.types import MetricResult
 from cu_core.unlearn.evaluate import Predictions
 from tests.unit.cu_core.planted import predictions, subject
@@ -98,7 +100,11 @@ def without(*names: str) -> dict[str, MetricResult]:
         ("forget_js", 1, "it compares with oracles, there is 1"),
         ("relearn_5", 3, "too few forget rows to learn from"),
         ("other_data_accuracy", 3, "none given (audit.other_data)"),
+        ("mia_auc", 3, "no held-out row has a class of the forget rows"),
+        ("mia_cosine_auc", 3, "no held-out row has a class of the forget rows"),
         ("best_paraphrase_accuracy", 3, "none given (audit.paraphrases)"),
+        ("wording_misspelling", 3, "there is no such wording of what is forgotten"),
+        ("unseen_style_accuracy", 3, "none given (audit.style_column)"),
     ],
 )
 def test_why_a_metric_is_absent(missing: str, oracles: int, reason: str) -> None:
@@ -106,16 +112,45 @@ def test_why_a_metric_is_absent(missing: str, oracles: int, reason: str) -> None
 
 
 def test_metrics_of_the_other_kind_and_of_pairs_are_not_missed() -> None:
-    pairs = [name for name, metric in metrics_of("class", CONFIG).items() if metric.audit == "retrieval"]
+    pairs = [name for name, metric in metrics_of("class", CONFIG).items() if AUDITS[metric.audit].pairs_only]
     assert absent_metrics("class", MADE, 3, CONFIG) == {}
     assert absent_metrics("class", without(*pairs), 3, CONFIG) == {}
     assert set(absent_metrics("class", without(*pairs[1:]), 3, CONFIG)) == set(pairs[1:])
+
+
+def test_an_audit_of_classes_that_a_request_for_rows_asks_for_is_said() -> None:
+    config = AuditConfig(more_audits=("near_concepts",))
+    found = absent_metrics("sample", dict.fromkeys(metrics_of("sample", config), MADE["forget_accuracy"]), 3, config)
+    assert {name: found[name] for name in ("near_accuracy_5", "near_accuracy_rest")} == {
+        "near_accuracy_5": "it is for requests of whole classes",
+        "near_accuracy_rest": "it is for requests of whole classes",
+    }
+
+
+def test_a_language_without_captions_of_what_is_forgotten_is_said() -> None:
+    config = AuditConfig(languages=("de",))
+    found = absent_metrics("class", MADE, 3, config)
+    assert found == {"language_precision/de": "no measured row fits (audit.languages)"}
+
+
+def test_metrics_of_encoders_are_missed_of_encoders_only() -> None:
+    encoders = [name for name, metric in metrics_of("class", CONFIG).items() if metric.audit == "views"]
+    assert len(encoders) == 3
+    assert absent_metrics("class", without(*encoders), 3, CONFIG) == {}
+    assert set(absent_metrics("class", without(*encoders[1:]), 3, CONFIG)) == set(encoders[1:])
 
 
 def test_audits_that_were_not_asked_for() -> None:
     few = AuditConfig(audits=("accuracy", "membership"))
     found = absent_metrics("class", without("rebound_accuracy", "knn_accuracy"), 3, few)
     assert found == dict.fromkeys(("rebound_accuracy", "knn_accuracy"), "its audit was not asked for (audit.audits)")
+
+
+def test_audits_of_classifiers_are_told_of_image_text_models() -> None:
+    found = absent_metrics("class", without("noise_pgd"), 3, CONFIG)
+    assert found == {"noise_pgd": "it is for classifiers"}
+    pairs = [name for name, metric in metrics_of("class", CONFIG).items() if metric.audit == "retrieval"]
+    assert "noise_pgd" in absent_metrics("class", without("noise_pgd", *pairs), 3, CONFIG)
 
 
 def test_pairs_without_classes() -> None:
@@ -167,11 +202,22 @@ def test_test_rows_have_a_place_on_the_map(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr("cu_core.audit.report.MAP_ROWS", 18)
     monkeypatch.setattr("cu_core.audit.report.MAP_STEPS", 250)
     sets = SETS | {"retain_test": rows_of([1, 2] * 6, 40), "forget_test": rows_of([0] * 5, 60)}
-    table = sample_table("original", subject("class", **sets)).to_pydict()
+    made = sample_table("original", subject("class", **sets))
+    assert [str(made.schema.field(name).type) for name in "xy"] == ["float", "float"]  # of 32 bits: as few as can be
+    table = made.to_pydict()
     placed = [
         i for i, x, y in zip(table["sample_id"], table["x"], table["y"], strict=True) if np.isfinite([x, y]).all()
     ]
     assert placed == [*range(40, 49), *range(60, 63)]
+
+
+@pytest.mark.parametrize("lengths", [[0.0] * 12, [1.0] * 12, [np.nan] * 12, [1.0, 2.0, 4.0] * 4])
+def test_embeddings_that_all_lie_in_one_place_have_no_map(lengths: list[float]) -> None:
+    """A collapsed model: t-SNE would end the process by a segmentation fault. Directions are compared, not lengths."""
+    embedding = np.repeat(np.array(lengths, np.float32)[:, None], 4, axis=1)
+    collapsed = SETS | {"retain_test": replace(rows_of([1, 2] * 6, 40), embedding=embedding)}
+    table = sample_table("original", subject("sample", **collapsed)).to_pydict()
+    assert np.isnan(table["x"]).all()
 
 
 def test_prompts_have_a_row_for_each_class_and_ids_of_their_own() -> None:
@@ -182,3 +228,27 @@ def test_prompts_have_a_row_for_each_class_and_ids_of_their_own() -> None:
         "sample_id": [-1, -2, -3],
         "label": [0, 1, 2],
     }
+
+
+class Prompted(ImageTextClassifier):
+    """Knows the features of its class prompts alone."""
+
+    def __init__(self, classes: int):
+        torch.nn.Module.__init__(self)
+        self.features = torch.eye(4).repeat(2, classes // 4 + 1, 1)[:, :classes]
+
+    def class_features(self) -> torch.Tensor:
+        return self.features
+
+
+@pytest.mark.parametrize(("classes", "drawn"), [(3, {-1, -2, -3}), (60, {-6, -8})])
+def test_prompts_on_the_map_have_the_ids_of_their_rows(
+    classes: int, drawn: set[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of many classes, those of the forgotten ones alone."""
+    monkeypatch.setattr("cu_core.audit.report.MAP_STEPS", 250)
+    asked = subject("class", classes=(5, 7))
+    asked.model = Prompted(classes)
+    places = _map(asked, ["test"], {"test": rows_of([1, 2] * 6, 40)})
+    assert {i for i in places if i < 0} == drawn
+    assert len(places) == 12 + len(drawn)

@@ -107,3 +107,15 @@ def test_of_several_forgotten_classes_each_has_its_own_figures() -> None:
     assert (one.low, one.high) == pytest.approx((100 * low, 100 * high), abs=EXACT)
     assert metrics["within_class_cosine/1"].value == pytest.approx(1, abs=0.001)
     assert metrics["within_class_cosine/2"].value == pytest.approx(0.5, abs=0.02)
+
+
+def test_a_row_of_the_head_is_made_of_train_rows_and_scored_on_unseen_ones() -> None:
+    """The logits of the retained classes are along their axes; 1 of 4 unseen rows lies with the train rows."""
+    made = planted(rows([2, 0, 1, 0], [2] * 4))
+    for name, kept in [(n, p) for n, p in vars(made).items() if isinstance(p, Predictions)]:
+        logits = np.where([True, True, False], 4 * kept.embedding, -100)
+        vars(made)[name] = predictions(logits, kept.labels, kept.embedding, kept.hidden)
+    metric = representation(made).metrics["imprinted_accuracy"]
+    low, high = wilson_interval(1, 4)
+    assert (metric.value, metric.count) == (pytest.approx(25, abs=EXACT), 4)
+    assert (metric.low, metric.high) == pytest.approx((100 * low, 100 * high), abs=EXACT)

@@ -9,6 +9,7 @@ import pytest
 
 from cu_core.audit.retrieval import retrieval
 from cu_core.audit.subject import AuditConfig, Subject
+from cu_core.metrics import retrieval as metrics
 from cu_core.metrics.membership import auc_interval
 from cu_core.types import MetricResult
 from tests.unit.cu_core.audit.pairs import PlantedPairs
@@ -44,6 +45,13 @@ def test_other_models_have_nothing_to_find() -> None:
     made = class_subject({}, [0, 1, 2, 3])
     made.model = object()  # type: ignore[assignment]
     assert not values(made)
+
+
+def test_queries_that_are_searched_in_blocks_find_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = class_subject({1: AXES[1], 2: AXES[1]}, [0, 0, 0, 0, 1, 1, 2, 3])
+    whole = values(made)
+    monkeypatch.setattr(metrics, "AT_ONCE", 9)
+    assert values(made) == whole
 
 
 def test_a_class_is_searched_among_the_whole_test_set() -> None:

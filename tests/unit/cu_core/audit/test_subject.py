@@ -5,12 +5,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cu_core.audit.subject import AuditConfig, Subject
+from cu_core.audit import subject
+from cu_core.audit.subject import AuditConfig, Subject, predict_part
 from cu_core.types import RequestKind
 from tests.unit.cu_core.planted import Lookup, PlantedReader, planted_split
 
 PLACES = {
-    "forget_all": "forget_set",
+    "forget_all": "forget_measured",
     "forget_train": "forget_reported",
     "forget_test": "forget_test",
     "retain_train": "retain_train",
@@ -45,6 +46,30 @@ def test_with_samples_the_reported_rows_are_not_those_that_decide() -> None:
     assert not np.isin(made.forget_train.sample_ids, decide).any()
     unseen = np.concatenate([reader.sample_ids("val", split.stop_retain.rows)])
     assert not np.isin(made.holdout.sample_ids, unseen).any()
+
+
+@pytest.mark.parametrize("kind", ["class", "sample"])
+@pytest.mark.parametrize("count", [1, 2, 4, 50])
+def test_predictions_in_parts_are_those_of_one_process(
+    kind: RequestKind, count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Batches of 7 rows; each is forwarded once, by one of the parts, and no more by the subject itself."""
+    monkeypatch.setattr(subject, "ROWS_AT_ONCE", 7)
+    reader = PlantedReader(train=[0] * 30 + [1] * 30, val=[0, 1] * 20, test=[0, 1] * 10)
+    split = planted_split(reader, kind, list(range(30)))
+    logits = np.random.default_rng(0).normal(size=(reader.total, 2))
+    models = [Lookup(logits) for _ in range(count)]
+    parts = [predict_part(model, split, number, count) for number, model in enumerate(models)]  # type: ignore[arg-type]
+    sizes = [len(getattr(split, place)) for name, place in PLACES.items() if kind == "sample" or name != "forget_train"]
+    shared = [len(model.modes) for model in models]
+    assert sum(shared) == sum(max(1, -(-size // 7)) for size in sizes)
+    assert max(shared) - min(shared) <= 1
+    whole = Subject(Lookup(logits), split, AuditConfig(), 0)  # type: ignore[arg-type]
+    never: Any = None
+    made = Subject(never, split, AuditConfig(), 0, parts)
+    for name in PLACES:
+        for have, want in zip(vars(getattr(made, name)).values(), vars(getattr(whole, name)).values(), strict=True):
+            np.testing.assert_array_equal(have, want)
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,17 +12,12 @@ import pytest
 from cu_core.audit import table
 from cu_core.audit.answers import Answers
 from cu_core.audit.subject import AuditConfig, Findings
-from cu_core.audit.table import METRICS, Audit, Claim, audit_against, audit_alone, audits_of, metrics_of, parts_of
+from cu_core.audit.table import AUDITS, METRICS, Claim, audit_against, audit_alone, audits_of, metrics_of, parts_of
+from cu_core.audit.table_rows import Audit
 from cu_core.types import MetricResult
 
 ALL = AuditConfig()
 FEW = AuditConfig(audits=("membership", "accuracy", "representation"))
-
-
-def test_points_are_percent() -> None:
-    assert METRICS["mia_auc"].points(MetricResult(0.5, 10)) == 50
-    assert METRICS["forget_accuracy"].points(MetricResult(70.0, 10)) == 70
-    assert METRICS["forget_js"].points(MetricResult(math.log(2), 10)) == pytest.approx(100)
 
 
 def test_a_metric_of_one_class_is_that_of_all_beside_the_gap() -> None:
@@ -40,8 +35,12 @@ def test_names_that_are_no_metric(name: str) -> None:
 
 def test_audits_are_those_of_the_kind_in_the_order_of_the_table() -> None:
     every = ["accuracy", "membership", "output_distance", "neighbours", "representation"]
-    assert list(audits_of("class", ALL)) == [*every, "relearning", "rebound", "retrieval"]
-    assert list(audits_of("sample", ALL)) == [*every[:3], "relearning", "rebound", "retrieval"]
+    pairs = ["retrieval", "wordings", "languages", "unseen_style"]
+    assert list(audits_of("class", ALL)) == [*every, "relearning", "rebound", "noise", "views", *pairs]
+    assert list(audits_of("sample", ALL)) == [*every[:3], "relearning", "rebound", "noise", "views", *pairs]
+    further = AuditConfig(more_audits=("image_search", "near_concepts"), audits=FEW.audits)
+    assert list(audits_of("class", further)) == [*audits_of("class", FEW), "near_concepts", "image_search"]
+    assert list(audits_of("sample", further)) == [*audits_of("sample", FEW), "image_search"]
     assert list(audits_of("class", FEW)) == ["accuracy", "membership", "representation"]
     assert list(audits_of("sample", FEW)) == ["accuracy", "membership"]
 
@@ -64,6 +63,7 @@ def test_parts_follow_their_metric_where_there_are_several_classes() -> None:
 
 
 OF_CLASS = ("prototype_recovery", "within_class_cosine")
+OF_SEARCH = ("wording_best", "language_precision", "unseen_style_accuracy")
 OF_PAIRS = ("forget_i2t_r1", "forget_t2i_precision", "retain_i2t_r1", "retain_t2i_precision")
 
 
@@ -86,7 +86,16 @@ OF_PAIRS = ("forget_i2t_r1", "forget_t2i_precision", "retain_i2t_r1", "retain_t2
         ),
         (
             Claim("class", (5,), pairs=True),
-            ("forget_test_accuracy", "test_accuracy", "forget_js", *OF_CLASS, "relearn_5", *OF_PAIRS, "hub_rate"),
+            (
+                "forget_test_accuracy",
+                "test_accuracy",
+                "forget_js",
+                *OF_CLASS,
+                "relearn_5",
+                *OF_PAIRS,
+                "hub_rate",
+                *OF_SEARCH,
+            ),
             ("accuracy", "representation", "relearning"),
         ),
         (
@@ -94,13 +103,27 @@ OF_PAIRS = ("forget_i2t_r1", "forget_t2i_precision", "retain_i2t_r1", "retain_t2
             ("forget_accuracy", "test_accuracy", "mia_auc", "memorisation_left", "forget_js"),
             ("membership",),
         ),
-        (Claim("sample", pairs=True, labelled=False), (*OF_PAIRS, "mia_cosine_auc"), ("retrieval",)),
+        (Claim("sample", pairs=True, labelled=False), (*OF_PAIRS, "mia_cosine_auc", *OF_SEARCH[:2]), ("retrieval",)),
     ],
     ids=["class", "two classes", "class of pairs", "samples", "pairs without classes"],
 )
 def test_what_a_verdict_judges(claim: Claim, judged: tuple[str, ...], audits: tuple[str, ...]) -> None:
     assert claim.judged == judged
     assert claim.audits == audits
+
+
+def test_audits_on_request_are_judged_if_named_and_leave_the_tolerance_of_others_as_it_is() -> None:
+    """They share a second error, all of them: it does not matter which were named."""
+    usual = Claim("class", (5,), pairs=True)
+    one = replace(usual, more=("image_search",))
+    both = replace(usual, more=("image_search", "hubness"))
+    assert one.judged == (*usual.judged, "image_search_precision")
+    assert set(both.judged) - set(one.judged) == {"caption_occurrence_max", "image_occurrence_max"}
+    for name in both.judged:
+        assert usual.error_share(name) == both.error_share(name)
+    assert sum(usual.error_share(name) for name in usual.judged) == pytest.approx(1)
+    every = replace(usual, more=tuple(n for n, a in AUDITS.items() if a.on_request))
+    assert sum(every.error_share(name) for name in every.judged) == pytest.approx(2)
 
 
 def result(value: float) -> MetricResult:

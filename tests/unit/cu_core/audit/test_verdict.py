@@ -129,6 +129,19 @@ def test_the_error_is_shared_by_weights() -> None:
         assert limit.tolerance == pytest.approx(quantiles[name] * spread, rel=1e-3)
 
 
+def test_audits_on_request_change_no_tolerance_and_their_error_is_stated() -> None:
+    oracles = [o | figures(image_search_precision=20.0 + i) for i, o in enumerate(drawn(of_class, 1.0, 5))]
+    plain = rule(replace(ONE_CLASS, pairs=True), oracles)
+    more = replace(plain, claim=replace(plain.claim, more=("image_search",)))
+    assert all(plain.band(name) == more.band(name) for name in of_class())
+    share = more.claim.error_share("image_search_precision")
+    assert plain.error == CONFIG.family_error
+    assert more.error == pytest.approx(CONFIG.family_error * (1 + share))
+    model = of_class() | figures(image_search_precision=90.0)
+    assert not plain.outside(model, "image_search")
+    assert set(more.outside(model, "image_search")) == {"image_search_precision"}
+
+
 def test_damage_is_said_also_where_the_original_passes() -> None:
     assert judge(samples(), samples(test_accuracy=70), rule(SAMPLES, ORACLES)).word == "over-forgotten"
 

@@ -126,6 +126,7 @@ def test_fashion_mnist_idx_files_gzipped_or_not(tmp_path: Path) -> None:
     ("source", "message"),
     [
         ("nonsense", "unknown source"),
+        ("/usr", "Say how to read it, e.g. folder:/usr"),
         ("folder:/nowhere", "no such folder"),
         ("fashion-mnist:/nowhere", "dataset-fashion-mnist"),
         ("torchvision:CIFAR11:x", "must be torchvision:NAME:DIR"),

@@ -8,7 +8,7 @@ import pytest
 
 from cu_core.data.forget_split import ForgetSplit, RowLimits
 from cu_core.data.order import EpochOrder
-from cu_core.data.requests import ByRandom, load_forget_set, resolve_request
+from cu_core.data.requests import ByClass, ByRandom, ForgetSet, load_forget_set, resolve_request
 from cu_core.data.shard_reader import ShardReader
 from cu_core.errors import DataError
 from tests.unit.cu_core.data.test_order import split_mix
@@ -113,6 +113,38 @@ def test_what_is_measured_is_cut_to_max_rows_and_drawn_with_the_seed() -> None:
     assert found[0].retain_test.rows.tolist() != found[1].retain_test.rows.tolist()
 
 
+def test_figures_of_forget_rows_are_of_five_times_max_rows_at_most_drawn_with_the_seed() -> None:
+    """40 forget rows: 20 are measured; of samples, 15 of the half that does not decide, and 3 of the other decide."""
+    for seed in (0, 1):
+        split = planted("class", max_rows=4, seed=seed)
+        assert split.forget_measured.rows.tolist() == sorted(EpochOrder(40, seed + 103).at(0, 20))
+        assert split.forget_reported.rows.tolist() == split.forget_measured.rows.tolist()
+        split = planted("sample", max_rows=3, stop_rows=3, seed=seed)
+        even, odd = ([r for r in half if r < 40] for half in halves(split.reader, "train"))
+        assert min(len(even), len(odd)) > 15
+        drawn = sorted(EpochOrder(len(odd), seed + 103).at(0, 15))
+        assert split.forget_reported.rows.tolist() == [odd[n] for n in drawn]
+        drawn = sorted(EpochOrder(len(even), seed + 103).at(0, 3))
+        assert split.forget_stop.rows.tolist() == [even[n] for n in drawn]
+        assert len(split.forget_measured) == 15
+
+
+def test_of_many_classes_sorted_in_val_a_cut_set_has_most_of_them() -> None:
+    """60 classes of 20 rows each, one class after the other: the first 50 rows would be of 5 classes in a half."""
+    labels = [c for c in range(60) for _ in range(20)]
+    reader = PlantedReader(train=labels, val=labels, test=labels)
+    found = {s: planted_split(reader, "sample", [0, 1], max_rows=50, stop_rows=50, seed=s) for s in (0, 1)}
+    for name in ("stop_retain", "holdout"):
+        rows = getattr(found[0], name).rows
+        assert len(rows) == 50
+        assert len(set(reader.labels("val", rows).tolist())) > 25
+        assert rows.tolist() == sorted(rows) == getattr(found[1], name).rows.tolist()
+    tuned = planted_split(reader, "class", list(range(20)), max_rows=10, tuning=True)
+    assert len(set(reader.labels("val", tuned.retain_test.rows).tolist())) > 25
+    inside = planted_split(reader, "class", list(range(20)), max_rows=1).holdout
+    assert sorted(reader.labels("val", inside.rows) == 0)[1:] == [True] * 5
+
+
 def test_while_tuning_test_figures_are_those_of_the_stop_half() -> None:
     split = planted("class", tuning=True, max_rows=4)
     even, _ = halves(split.reader, "val")
@@ -135,3 +167,26 @@ def test_leaks_are_counted_by_id() -> None:
 def test_data_without_unseen_rows_is_refused(gone: str) -> None:
     with pytest.raises(DataError, match=f"no {gone} split"):
         planted_split(PlantedReader(**{**LABELS, gone: []}), "class", list(range(40)))
+
+
+@pytest.mark.parametrize("retain_shards", [None, 1])
+def test_rows_that_were_forgotten_before_are_in_no_set(retain_shards: int | None, reader: ShardReader) -> None:
+    before = resolve_request(ByClass(classes=(3,)), reader)
+    now = resolve_request(ByClass(classes=(5,)), reader)
+    forget = ForgetSet("class", (5,), now.rows, now.sample_ids, now.data_digest, before=before)
+    split = ForgetSplit(reader, forget, seed=0, limits=RowLimits(500, 300), retain_shards=retain_shards)
+    assert split.num_retain == split.num_train - len(before.rows) - len(now.rows)
+    drawn = split.retain_rows(np.arange(split.num_retain))
+    assert not np.isin(drawn, forget.gone).any()
+    assert split.count_leaks(before.sample_ids) == len(before.rows)
+    for name in ("stop_forget", "stop_retain", "holdout", "forget_test", "retain_test", "retain_train"):
+        rows = getattr(split, name)
+        assert not (reader.labels(rows.split, rows.rows) == 3).any()
+
+
+def test_earlier_sample_requests_leave_unseen_rows_as_they_are(reader: ShardReader) -> None:
+    before, now = (resolve_request(ByRandom(count=n, seed=n), reader) for n in (30, 1))
+    forget = ForgetSet("sample", (), now.rows, now.sample_ids, now.data_digest, before=before)
+    with_before, alone = (ForgetSplit(reader, one, seed=0, limits=RowLimits(500, 300)) for one in (forget, now))
+    assert with_before.num_retain == alone.num_retain - 30
+    np.testing.assert_array_equal(with_before.stop_retain.rows, alone.stop_retain.rows)

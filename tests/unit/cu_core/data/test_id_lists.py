@@ -87,6 +87,7 @@ def test_uuids_of_parquet_are_texts(tmp_path: Path) -> None:
     [
         ("", "holds no id"),
         ("# none\n\n", "holds no id"),
+        ("sample_id\n", "holds no id, only the header"),
         ("1,,3", "1 cells are empty where an id must stand"),
         ("sample_id,b\n1,2\n,3", "1 cells are empty"),
         ("user,name\n1,bob\n2,al", "has no column sample_id or id; columns there: 'user', 'name'"),
@@ -154,3 +155,8 @@ def test_damaged_parquet_and_files_that_are_too_large_are_refused(
 
 def test_ids_that_stand_there_again_are_counted() -> None:
     assert [repeated(pa.chunked_array([ids])) for ids in ([1, 2], [1, 1, 2, 1])] == [0, 2]
+
+
+def test_a_folder_is_told_as_such(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="is a folder; name the file of the list"):
+        read_ids(tmp_path, COLUMNS)

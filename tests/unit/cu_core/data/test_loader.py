@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
+from cu_core.data import loader
 from cu_core.data.forget_split import ForgetSplit, RowLimits
 from cu_core.data.loader import Batches, LeakError, UnlearnStream
 from cu_core.data.order import EpochOrder
@@ -125,6 +127,46 @@ def test_a_forget_batch_is_no_larger_than_the_forget_set_and_none_is_none() -> N
     stream = few(Batches(forget_batch=64, retain_batch=8, omega=1))
     assert sorted(stream.rows(0)[0]) == sorted(stream.rows(1)[0]) == list(range(10))
     assert len(few(Batches(forget_batch=0, retain_batch=8)).rows(3)[0]) == 0
+
+
+def test_a_class_too_rare_to_be_drawn_is_looked_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """2,000 rows of 60 classes: of class 0, five rows beside two that are forgotten; of class 1, one beside one; of
+    class 2, none beside one."""
+    monkeypatch.setattr(loader, "DRAW_ROUNDS", 1)
+    monkeypatch.setattr(loader, "SCANNED", 300)
+    labels = np.resize(np.arange(3, 60), 2000)
+    labels[[0, 1, 400, 800, 1200, 1600, 1999]], labels[[2, 500]], labels[3] = 0, 1, 2
+    reader = PlantedReader(train=labels.tolist(), val=[0, 1] * 8, test=[0, 1] * 4)
+    split = planted_split(reader, "sample", [0, 1, 2, 3, 10])
+    batches = Batches(forget_batch=5, retain_batch=4, retain_sampling="class_aware", positives_per_class=2)
+    drawn = set()
+    for step in range(12):
+        stream = UnlearnStream(split, batches, seed=0)  # without what another stream looked up
+        extra = stream.rows(step)[1][4:]
+        counts = np.bincount(labels[extra], minlength=60)
+        assert (counts[0], counts[1], counts[2], counts[labels[10]]) == (2, 1, 0, 2)
+        assert not np.isin(extra, split.forget.rows).any()
+        drawn |= set(extra[labels[extra] == 0].tolist())
+        np.testing.assert_array_equal(stream.rows(step)[1][4:], extra)
+    assert drawn == {400, 800, 1200, 1600, 1999}
+
+
+@pytest.mark.parametrize(
+    ("sampling", "classes", "needed", "found"),
+    [
+        ("auto", 50, True, "class_aware"),
+        ("auto", 49, True, "uniform"),
+        ("auto", 1000, False, "uniform"),
+        ("uniform", 1000, True, "uniform"),
+        ("class_aware", 2, False, "class_aware"),
+    ],
+)
+def test_positives_are_added_by_default_where_chance_would_miss_them(
+    sampling: Any, classes: int, needed: bool, found: str
+) -> None:
+    resolved = Batches(retain_sampling=sampling, positives_per_class=3).resolved(classes, needed)
+    assert resolved.retain_sampling == found
+    assert resolved.added(classes, 7) == (3 * min(classes, 7) if found == "class_aware" else 0)
 
 
 def test_every_forget_class_gets_its_retain_rows_drawn_with_seed_and_step() -> None:

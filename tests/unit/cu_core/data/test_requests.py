@@ -242,3 +242,21 @@ def test_own_ids_that_two_rows_have_are_refused(owned: ShardReader, tmp_path: Pa
 def test_notes_are_no_part_of_what_a_request_is(owned: ShardReader) -> None:
     forget = resolve_request(ByPredicate(where="user != 1"), owned)
     assert replace(forget, notes=()).digest == forget.digest
+
+
+def test_ids_that_are_not_there_can_be_noted(reader: ShardReader, tmp_path: Path) -> None:
+    (tmp_path / "ids.txt").write_text(f"{reader.sample_ids('train', np.array([7]))[0]}\n999999\n")
+    forget = resolve_request(ByIds(path=str(tmp_path / "ids.txt"), missing="note"), reader)
+    assert forget.rows.tolist() == [7]
+    assert "1 of 2 ids are not in the training split: 999999" in forget.notes[0]
+    with pytest.raises(UserError, match=r"e\.g\. 999999.*set request\.missing to note"):
+        resolve_request(ByIds(path=str(tmp_path / "ids.txt")), reader)
+    (tmp_path / "ids.txt").write_text("999999\n")
+    with pytest.raises(UserError, match="forgets nothing"):
+        resolve_request(ByIds(path=str(tmp_path / "ids.txt"), missing="note"), reader)
+
+
+def test_the_file_of_a_forget_set_is_a_list_of_ids(reader: ShardReader, tmp_path: Path) -> None:
+    forget = resolve_request(ByRandom(count=10), reader)
+    path = save_forget_set(tmp_path, forget)
+    assert resolve_request(ByIds(path=str(path)), reader).digest == forget.digest

@@ -12,7 +12,7 @@ import torch
 
 from cu_core.data.order import Rows
 from cu_core.data.requests import ByClass, resolve_request
-from cu_core.data.shard_reader import ShardReader, caption_lists, encoded_view
+from cu_core.data.shard_reader import ShardReader
 from cu_core.data.shard_writer import Chunk, ShardWriter
 from cu_core.errors import DataError, UserError
 from tests.unit.cu_core.data.test_convert import png
@@ -173,12 +173,10 @@ def test_channels_of_stored_pixels_are_their_own(folder: Path) -> None:
     assert ShardReader(folder, channels=3).image_channels == 1
 
 
-def test_captions_that_say_nothing_are_dropped() -> None:
-    assert caption_lists(pa.array(["a", "", None, " \n"])) == [["a"], [], [], []]
-    assert caption_lists(pa.array([["x", "", None, "y "], None, []])) == [["x", "y "], [], []]
-
-
-def test_image_files_of_both_kinds_of_column() -> None:
-    plain = pa.array([b"one", None])
-    for column in (plain, pa.StructArray.from_arrays([plain, pa.array(["p", "q"])], ["bytes", "path"])):
-        assert [bytes(encoded_view(column)(row)) for row in (0, 1)] == [b"one", b""]
+def test_images_of_any_batches_come_in_the_order_of_the_rows(folder: Path) -> None:
+    reader = ShardReader(folder)
+    for rows in ([2, 9, 2, 5, 0, 8], [1, 3, 0], [7], [], list(range(10))[::-1]):
+        images = reader.images("train", np.array(rows, np.int64))
+        assert images.shape == (len(rows), 1, 2, 2)
+        assert images[:, 0, 1, 1].tolist() == IDS[rows].tolist() if rows else True
+        assert reader.sample_ids("train", np.array(rows, np.int64)).tolist() == IDS[rows].tolist() if rows else True

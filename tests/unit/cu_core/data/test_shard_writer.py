@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from cu_core.data.shard_reader import ShardReader
 from cu_core.data.shard_writer import Chunk, ShardWriter, new_data_folder, write_shards
 from cu_core.errors import DataError
 from cu_core.files import sha256_of
+from cu_core.leftovers import machine
 
 
 def chunk(ids: list[int], split: Any = "train", labels: list[int] | None = None, **more: Any) -> Chunk:
@@ -117,8 +119,12 @@ def test_a_folder_that_exists_is_refused_before_anything_is_read(tmp_path: Path)
         yield
 
     (tmp_path / "set").mkdir()
+    killed = subprocess.Popen(["true"])
+    killed.wait()
+    (tmp_path / f".set.{machine()}-{killed.pid}.partial").mkdir()
     with pytest.raises(DataError, match=r"set already exists; choose another folder or delete it first"):
         write_shards(tmp_path / "set", "set", ["a"], "test", unread())
+    assert [path.name for path in tmp_path.iterdir()] == ["set"]  # what a killed pack had left is deleted
 
 
 def test_who_comes_second_leaves_the_data_of_the_first(tmp_path: Path) -> None:

@@ -69,9 +69,9 @@ def test_pairs_are_contrasted_with_other_sets_too() -> None:
 def test_one_direction_is_from_images_to_captions() -> None:
     """Both captions lie at the first image: it cannot tell them apart, and the second is at right angles to both."""
     out = pairs("retain", EYE, EYE[[0, 0]])
-    same = torch.eye(2, dtype=torch.bool)
-    assert image_to_text_sum(out, "retain", ["retain"], same).item() == pytest.approx(2 * math.log(2))
-    both = pair_share(out, "retain", ["retain"], same, 1).item()
+    own = torch.arange(2), torch.arange(2)
+    assert image_to_text_sum(out, "retain", ["retain"], own).item() == pytest.approx(2 * math.log(2))
+    both = pair_share(out, "retain", ["retain"], own, 1).item()
     assert both == pytest.approx((2 * math.log(2) + MATCH + OTHER) / 2)
 
 
@@ -85,7 +85,7 @@ def test_no_rows_have_no_loss_and_a_gradient() -> None:
 
 def test_a_row_without_any_match_is_refused() -> None:
     with pytest.raises(UserError, match="no match among the gathered rows"):
-        pair_share(pairs("retain", EYE, EYE), "retain", ["retain"], torch.zeros(2, 2, dtype=torch.bool), 2)
+        pair_share(pairs("retain", EYE, EYE), "retain", ["retain"], (torch.arange(2), torch.arange(2, 4)), 2)
 
 
 def test_sets_are_gathered_in_the_order_of_their_names() -> None:

@@ -3,7 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from cu_core.metrics.accuracy import accuracy, per_class_accuracy, wilson_interval
+from cu_core.metrics.accuracy import accuracy, mean_rate, per_class_accuracy, wilson_interval
+from cu_core.types import MetricResult
 
 
 def test_wilson_interval_is_its_formula() -> None:
@@ -33,3 +34,10 @@ def test_the_interval_is_of_the_rows_themselves() -> None:
     found = per_class_accuracy(np.array([True, False, True]), np.array([7, 7, 2]))
     assert {c: (m.value, m.count) for c, m in found.items()} == {2: (100, 1), 7: (50, 2)}
     assert found[7].low == pytest.approx(100 * wilson_interval(1, 2)[0], abs=1e-9)
+
+
+def test_mean_rate_is_a_share_of_rows() -> None:
+    low, high = wilson_interval(2, 4)
+    assert mean_rate(np.array([1.0, 0.5, 0.25, 0.0])) == MetricResult(43.75, 4, 100 * low, 100 * high)  # 1.75 rows
+    with pytest.raises(ValueError, match="no rows"):
+        mean_rate(np.array([]))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import pytest
+import timm
 import torch
 from torch import nn
 
@@ -105,3 +107,41 @@ def test_one_row_on_all_ranks_together_has_the_stored_statistics(monkeypatch: py
     norm = layer("synced")
     torch.testing.assert_close(norm(rows(3)), rows(3) / (1 + EPS) ** 0.5)
     assert norm.running_mean.item() == 0
+
+
+@pytest.mark.parametrize(
+    "name", ["test_efficientnet", "test_byobnet", "test_resnet", "efficientnet_lite0", "regnety_002"]
+)
+@pytest.mark.parametrize("training", [False, True])
+def test_what_a_layer_does_beside_it_stays(name: str, training: bool) -> None:
+    """Layers of timm activate too: outputs and statistics are those of the unchanged model."""
+    torch.manual_seed(0)
+    plain = timm.create_model(name, num_classes=3).train(training)
+    ours = copy.deepcopy(plain)
+    set_batch_norm(ours, "synced")
+    set_batch_norm(ours, "retain")  # a second time
+    set_batch_norm(ours, "synced")
+    images = torch.randn(4, 3, 64, 64)
+    torch.testing.assert_close(ours(images), plain(images))
+    for (key, one), other in zip(ours.state_dict().items(), plain.state_dict().values(), strict=True):
+        torch.testing.assert_close(one, other, msg=key)
+
+
+def test_a_layer_that_activates_does_so_in_every_mode() -> None:
+    norm = timm.layers.BatchNormAct2d(1).train()
+    values = torch.tensor([100.0, 1, 3]).view(3, 1, 1, 1)
+    set_batch_norm(norm, "retain")
+    set_first_row(norm, 1)
+    expected = torch.tensor([98.0, 0, 1]) / (1 + EPS) ** 0.5  # -1 before the activation
+    torch.testing.assert_close(norm(values).flatten(), expected)
+    set_batch_norm(norm, "frozen")
+    assert (norm.eval()(torch.full((1, 1, 1, 1), -5.0)) == 0).all()
+
+
+def test_a_batch_norm_with_a_forward_of_its_own_is_refused() -> None:
+    class Doubled(nn.BatchNorm1d):
+        def forward(self, input: torch.Tensor) -> torch.Tensor:
+            return 2 * super().forward(input)
+
+    with pytest.raises(UserError, match=r"^1 is a .*Doubled, a batch norm with a forward pass of its own; those of"):
+        set_batch_norm(nn.Sequential(nn.Linear(1, 1), Doubled(1)), "synced")

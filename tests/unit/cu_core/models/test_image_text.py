@@ -13,6 +13,7 @@ from torch import Tensor
 
 from cu_core.models import image_text
 from cu_core.models.image_text import ImageTextClassifier
+from cu_core.unlearn.evaluate import embed_texts
 from tests.golden.tiny_clip import (
     CLASSES,
     DIM,
@@ -206,3 +207,34 @@ def test_copies_hold_no_embeddings(model: ImageTextClassifier) -> None:
     assert copied._classes is None
     assert copied.kept_texts() == {}
     torch.testing.assert_close(copied(IMAGES).logits, wanted)
+
+
+def test_what_is_kept_or_compared_has_no_dropout(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Captions of a frozen tower and prompts are the same in both modes; each module keeps its own mode."""
+    model = tiny_clip(1, texts_train=False)
+    model.body.dropout = torch.nn.Dropout(0.5)
+    texts = model.body.texts
+    monkeypatch.setattr(model.body, "texts", lambda tokens: model.body.dropout(texts(tokens)))
+    model.train()
+    model.body.body.visual.eval()
+    found = model.class_features(), model.texts(CAPTIONS).embedding, torch.from_numpy(embed_texts(model, ["a red"]))
+    model.eval()
+    wanted = texts(model.prompts.flatten(0, 1)).view_as(found[0]), texts(CAPTIONS), texts(tokenize(["a red"])).float()
+    for one, other in zip(found, wanted, strict=True):
+        torch.testing.assert_close(one, other.detach())
+    model.train()
+    model.body.body.visual.eval()
+    with model.without_dropout():
+        assert not any(module.training for module in model.body.modules())
+    assert model.body.dropout.training
+    assert not model.body.body.visual.training
+
+
+def test_of_some_classes_only_their_prompts_are_embedded(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = tiny_clip(1, texts_train=False)
+    whole = model(IMAGES).logits
+    passes = watched(model, monkeypatch)
+    with model.among([3, 1]):
+        torch.testing.assert_close(model(IMAGES).logits, whole[:, [3, 1]])
+    assert passes == [len(TEMPLATES) * 2]
+    torch.testing.assert_close(model(IMAGES).logits, whole)

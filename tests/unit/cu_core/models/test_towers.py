@@ -8,9 +8,10 @@ import open_clip
 import pytest
 import torch
 from safetensors.torch import load_file
-from transformers import AutoModel, CLIPConfig, CLIPModel, PreTrainedTokenizerFast, SiglipConfig, SiglipModel
+from transformers import CLIPConfig, CLIPModel, PreTrainedTokenizerFast, SiglipConfig, SiglipModel
 
-from cu_core.models.towers import Towers, hugging_face_towers, open_clip_towers
+from cu_core.models.towers import Towers, open_clip_towers
+from cu_core.models.transformers_towers import hugging_face_towers
 
 VISION = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 4, "num_attention_heads": 2}
 VISION |= {"image_size": 32, "patch_size": 8}
@@ -78,23 +79,6 @@ def test_features_of_images_and_texts(kind: str, tmp_path: Path) -> None:
     torch.testing.assert_close(colour.embedding, found.embedding)
 
 
-@pytest.mark.parametrize("kind", ["clip", "siglip"])
-def test_an_exported_folder_loads_with_transformers_alone(kind: str, tmp_path: Path) -> None:
-    towers = make(kind, tmp_path / "model").eval()
-    with torch.no_grad():
-        for weight in towers.parameters():
-            weight.add_(0.01)
-    towers.export(tmp_path / "out")
-    plain = AutoModel.from_pretrained(tmp_path / "out").eval()
-    images = torch.randint(256, (3, 3, 32, 32), dtype=torch.uint8)
-    found = plain.get_image_features(pixel_values=towers.preprocess(images))
-    found = getattr(found, "pooler_output", found)
-    expected = towers.images(images).embedding
-    torch.testing.assert_close(found / found.norm(dim=1, keepdim=True), expected, atol=1e-5, rtol=0)
-    again = hugging_face_towers(str(tmp_path / "out")).eval()
-    torch.testing.assert_close(again.texts(again.tokenize(TEXTS)), towers.texts(towers.tokenize(TEXTS)))
-
-
 def test_an_exported_state_dict_loads_with_open_clip_alone(tmp_path: Path) -> None:
     towers = make("open_clip", tmp_path / "model").eval()
     towers.export(tmp_path / "out")
@@ -112,8 +96,3 @@ def test_what_does_not_fit_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "bad.json").write_text('{"embed_dim": 3}')
     with pytest.raises(ValueError, match="no open_clip model configuration"):
         open_clip_towers(str(tmp_path / "bad.json"))
-    with pytest.raises(ValueError, match="cannot be loaded"):
-        hugging_face_towers(str(tmp_path / "nothing"))
-    large = saved(tmp_path / "large", "clip", [f"w{i}" for i in range(60)])
-    with pytest.raises(ValueError, match="64 tokens, the text tower 40: it belongs to another model"):
-        hugging_face_towers(str(large))

@@ -9,13 +9,17 @@ from typing import Any, Literal
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from cu_core.checkpoint import TrainState, load_state, save_state
 from cu_core.data.loader import Batches, UnlearnStream
+from cu_core.data.texts import load_batch
 from cu_core.errors import NonFiniteError
 from cu_core.methods.base import Method, Need, Preparation, StepContext, share
+from cu_core.methods.contrastive import Contrastive
 from cu_core.models.classifier import JointForward
-from cu_core.types import Losses, StepReport, UnlearnBatch
+from cu_core.types import Losses, RequestKind, StepReport, UnlearnBatch
 from cu_core.unlearn.loop import Loop, LoopResult, frozen, run_loop
 from cu_core.unlearn.optim import OptimizerConfig
 from cu_core.unlearn.stopping import StopCheck, StopConfig, Stopper
@@ -53,9 +57,9 @@ class Ramp(Method):
         return share(loss, steps=torch.tensor(float(context.step)))
 
 
-def planted(seed: int = 0, **parts: Any) -> Loop:
+def planted(seed: int = 0, kind: RequestKind = "class", **parts: Any) -> Loop:
     reader = PlantedReader(train=[0] * 24 + [1] * 30, val=[0, 1] * 20, test=[0, 1] * 10)
-    split = planted_split(reader, "class", list(range(24)))
+    split = planted_split(reader, kind, list(range(24)))
     model: Any = Lookup(np.ones((reader.total, 2)))
     stream = UnlearnStream(split, Batches(forget_batch=4, retain_batch=6, omega=2), seed)
     optimizer = OptimizerConfig(lr=0.1, momentum=0.0)
@@ -95,6 +99,89 @@ def test_frozen_rows_are_counted_apart() -> None:
     loop = replace(loop, reference=frozen(Lookup(np.ones((200, 2)))))  # type: ignore[arg-type]
     result = run_loop(loop)
     assert (result.forget_rows, result.frozen_rows) == (20, 20)
+
+
+@pytest.mark.parametrize(("augment", "calls"), [("none", 3), ("crop_flip", 5)])
+def test_the_original_forwards_a_forget_row_once_unless_rows_change(augment: Any, calls: int) -> None:
+    """Steps 0 and 1, 2 and 3 have one batch each; 4 has a third."""
+    original = Lookup(np.ones((200, 2)))
+    loop = planted(method=Ramp(asks_original=True))
+    loop.stream.batches = replace(loop.stream.batches, augment=augment)
+    loop.stream._load = load_as_stored(loop.stream)  # type: ignore[method-assign]
+    run_loop(replace(loop, reference=frozen(original)))  # type: ignore[arg-type]
+    assert len(original.modes) == calls
+
+
+def load_as_stored(stream: UnlearnStream) -> Any:
+    """The images hold their ids, which no augmentation may change here."""
+    return lambda rows, step: load_batch(stream.split.reader, "train", rows, None)
+
+
+class Waits(TorchDispatchMode):
+    """How often the host waits for what a device computes: a number that is read, or a shape that depends on values."""
+
+    OPERATIONS = ("_local_scalar_dense", "nonzero", "_unique2", "unique_dim", "bincount", "masked_select")
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        super().__init__()
+        self.count = 0
+        for name in ("tolist", "cpu"):
+            real = getattr(torch.Tensor, name)
+
+            def read(tensor: Tensor, *given: Any, real: Any = real) -> Any:
+                self.count += 1
+                return real(tensor, *given)
+
+            monkeypatch.setattr(torch.Tensor, name, read)
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.count += any(func.__name__.startswith(name) for name in self.OPERATIONS)
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("kind", ["class", "sample"])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"pull_weights": "tilted", "pull_form": "softmax", "lambda_prototype": 0.5},
+        {"lambda_cosine": 0.5, "terms": "pull"},
+        {"pull_weights": "forests", "push_weights": "excess"},
+    ],
+    ids=["plain", "tilted", "cosine", "forests"],
+)
+def test_a_step_waits_for_the_device_once(
+    settings: dict[str, Any], kind: RequestKind, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before the update, to know that it is finite."""
+    method, counts = Contrastive(**settings), []
+    loop = planted(method=method, kind=kind)
+    ids = torch.from_numpy(loop.stream.split.forget.sample_ids)
+    state = {"ids": ids, "shares": torch.full((len(ids), 2), 0.5), "excess": torch.ones(len(ids))}
+    state["cosine"] = torch.tensor(0.5)
+    monkeypatch.setattr(Contrastive, "prepare", lambda self, prep: prep.state.update(state) or 0)
+    waits = Waits(monkeypatch)
+    table = np.random.default_rng(0).normal(size=(200, 2))
+    original = frozen(Lookup(table)) if "frozen original" in method.needs() else None  # type: ignore[arg-type]
+    with waits:
+        run_loop(replace(loop, reference=original, on_step=lambda report: counts.append(waits.count)))
+    assert np.diff(counts).tolist() == [1] * 4
+
+
+@pytest.mark.parametrize("sampling", ["uniform", "auto"])
+def test_of_many_classes_no_anchor_is_without_positives_unless_asked_for(sampling: Any) -> None:
+    """60 classes, 8 retain rows a step: by chance most anchors have none."""
+    labels = list(range(60)) * 4
+    reader = PlantedReader(train=labels, val=labels[:120], test=labels[:60])
+    split = planted_split(reader, "sample", list(range(20)))
+    method, missing = Contrastive(), []
+    batches = Batches(forget_batch=6, retain_batch=8, omega=1, retain_sampling=sampling)
+    stream = UnlearnStream(split, batches.resolved(60, method.needs_positives("sample")), 0)
+    model: Any = Lookup(np.random.default_rng(0).normal(size=(reader.total, 60)))
+    loop = planted(model=model, forward=JointForward(model), method=method, stream=stream)
+    run_loop(replace(loop, on_step=lambda report: missing.append(report.values["frac_without_same_class"])))
+    assert len(missing) == 5
+    assert all(share == 0 for share in missing) if sampling == "auto" else all(share > 0.5 for share in missing)
 
 
 def test_the_rate_follows_the_schedule_step_by_step() -> None:

@@ -151,6 +151,19 @@ def test_each_forgotten_class_is_judged_by_itself_with_its_interval(
     assert made.state.rows == len(everything)
 
 
+def test_the_highest_accuracy_is_told_not_the_most_right_answers(
+    reader: ShardReader, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    request = save_forget_set(tmp_path, resolve_request(ByClass(classes=(3, 8)), reader))
+    forget = load_forget_set(request, reader.manifest.digest)
+    made = Stopper(StopConfig(), ForgetSplit(reader, forget, seed=0, limits=RowLimits(99, 50)))
+    counts = iter([(90, 100), (3, 4), (5, 50)])  # unseen retain rows, then each class
+    monkeypatch.setattr(made, "_score", lambda model, rows: next(counts))
+    check = made.look(torch.nn.Module(), 8)  # type: ignore[arg-type]
+    assert (check.forget, check.utility) == (0.75, 0.9)
+    assert (check.forget_low, check.forget_high) == wilson_interval(3, 4)
+
+
 def test_many_rows_may_hold_a_few_right_answers() -> None:
     """45 of 600 are 7.5% with an upper end of 9.9%; 46 reach 10.06%."""
     assert wilson_interval(45, 600)[1] <= 0.1 < wilson_interval(46, 600)[1]

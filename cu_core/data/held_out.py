@@ -1,0 +1,67 @@
+"""Training rows that become the test split by what their columns hold, e.g. all images of one style."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from cu_core.data.predicate import parse_predicate
+from cu_core.data.shard_writer import Chunk
+from cu_core.data.sources import Source
+from cu_core.errors import DataError
+from cu_core.messages import reason_of, shown_value
+
+
+def held_out(source: Source, where: str) -> Source:
+    """Return a source whose training rows become test rows where an expression holds.
+
+    The rows are read once more to count them.
+
+    Args:
+        source: The source.
+        where: Expression, as of ``by_predicate`` requests.
+
+    Returns:
+        The source.
+
+    Raises:
+        DataError: The source has a test split, or no or every training row fits.
+        UserError: The expression does not fit the columns.
+    """
+    if source.counts.get("test"):
+        raise DataError(f"--test-where makes a test split; {source.name} has one ({source.counts['test']} rows).")
+    taken = sum(int(_fits(chunk, where).sum()) for chunk in source.read() if chunk.split == "train")
+    train = source.counts.get("train", 0)
+    if not 0 < taken < train:
+        raise DataError(
+            f"--test-where {shown_value(where)} must fit some of the {train} training rows, it fits {taken}."
+        )
+
+    def read() -> Iterator[Chunk]:
+        for chunk in source.read():
+            if chunk.split != "train":
+                yield chunk
+                continue
+            fits = _fits(chunk, where)
+            yield chunk.rows(np.flatnonzero(~fits))
+            yield replace(chunk.rows(np.flatnonzero(fits)), split="test")
+
+    notes = {**source.notes, f"test split, rows where {where}": taken}
+    return replace(source, counts={**source.counts, "train": train - taken, "test": taken}, read=read, notes=notes)
+
+
+def _fits(chunk: Chunk, where: str) -> NDArray[np.bool_]:
+    label = pa.table({"label": chunk.labels})
+    columns = label if chunk.extra is None else chunk.extra.append_column("label", label["label"])
+    expression = parse_predicate(where, columns.schema).expression
+    try:
+        numbered = columns.append_column("", pa.array(np.arange(len(columns)))).filter(expression)
+    except pa.ArrowException as error:
+        raise DataError(f"--test-where {shown_value(where)} does not fit the columns: {reason_of(error)}.") from error
+    fits = np.zeros(len(chunk.labels), np.bool_)
+    fits[numbered.column(numbered.num_columns - 1).to_numpy()] = True
+    return fits
