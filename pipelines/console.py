@@ -11,6 +11,7 @@ from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    TaskID,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
@@ -39,7 +40,8 @@ class Bars:
     """One bar per label. ``update`` may be called from any thread of this process."""
 
     def __init__(self, progress: Progress):
-        self.progress, self.tasks = progress, {}
+        self.progress = progress
+        self.tasks: dict[str, TaskID] = {}
         self.lines: dict[str, tuple[float, int]] = {}
         """Time and value of the last line about a bar."""
 

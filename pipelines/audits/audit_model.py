@@ -14,7 +14,7 @@ from pipelines.cluster.session import ray_session
 from pipelines.report.audit_page import write_report
 from pipelines.run.auditing import audit
 from pipelines.run.plan import make_plan
-from pipelines.run.saved_models import find_model
+from pipelines.run.saved_models import find_model, recorded_of
 from pipelines.run.training import train_missing
 
 
@@ -25,7 +25,7 @@ def audit_model(config: RunConfig, model: str, out: Path, local: bool) -> AuditR
     """
     if out.exists():
         raise ConfigError(f"--out {out} already exists; name a new folder.")
-    plan = make_plan(config)
+    plan = make_plan(config, recorded_of(config, model))
     found = find_model(plan, model)
     with new_folder(out.resolve()) as partial:
         samples = partial / "samples.parquet"

@@ -24,6 +24,7 @@ from cu_core.data.order import hash64
 from cu_core.data.requests import ForgetSet, save_forget_set
 from cu_core.errors import ConfigError
 from cu_core.files import atomic_file, digest_of, for_owner
+from cu_core.models.classifier import Classifier
 from cu_core.run import load_model
 from cu_core.salts import Salt
 from cu_core.source import source_digest
@@ -36,6 +37,16 @@ from pipelines.run.task_options import device_of, ray_task, task_options
 from pipelines.run.training import train_side_by_side
 
 HALVES = (0, 1)
+SCORES = pa.schema(
+    {
+        "sample_id": pa.int64(),
+        "memorisation": pa.float64(),
+        "confidence_original": pa.float64(),
+        "confidence_without": pa.float64(),
+    }
+)
+SCORED_AT_ONCE = 2**14
+"""Rows that are scored before they are written."""
 
 
 @dataclass(frozen=True)
@@ -90,22 +101,30 @@ def plan_scoring(config: RunConfig) -> Scoring:
 
 
 def write_scores(scoring: Scoring) -> Path:
-    """Write ``scoring.file`` with a row per training row: sample_id, memorisation and both confidences (0..1)."""
+    """Write ``scoring.file`` with a row per training row: sample_id, memorisation and both confidences (0..1).
+
+    It is written as it is computed, so that memory does not grow with the rows.
+    """
     reader = scoring.workspace.reader
     device = device_of(scoring.config)
 
-    def confidence(job: TrainJob, rows: RowSet) -> np.ndarray:
-        found = predict(load_model(scoring.config, reader, job.folder).to(device), reader, rows)
-        return softmax(found.logits.astype(np.float64), axis=1)[np.arange(len(found)), found.labels]
+    def load(job: TrainJob) -> Classifier:
+        return load_model(scoring.config, reader, job.folder).to(device)
 
-    parts = []
-    for job, half in zip(scoring.halves, scoring.left_out, strict=True):
-        rows = RowSet("train", half.rows)
-        inside, outside = confidence(scoring.original, rows), confidence(job, rows)
-        columns = {"sample_id": half.sample_ids, "memorisation": inside - outside}
-        parts.append(pa.table({**columns, "confidence_original": inside, "confidence_without": outside}))
-    with atomic_file(scoring.file) as partial:
-        pq.write_table(pa.concat_tables(parts), for_owner(partial))
+    def confidence(model: Classifier, rows: RowSet) -> np.ndarray:
+        found = predict(model, reader, rows)
+        chances: np.ndarray = softmax(found.logits.astype(np.float64), axis=1)
+        return chances[np.arange(len(found)), found.labels]
+
+    original = load(scoring.original)
+    with atomic_file(scoring.file) as partial, pq.ParquetWriter(for_owner(partial), SCORES) as writer:
+        for job, half in zip(scoring.halves, scoring.left_out, strict=True):
+            without = load(job)
+            for first in range(0, len(half.rows), SCORED_AT_ONCE):
+                some = slice(first, first + SCORED_AT_ONCE)
+                rows = RowSet("train", half.rows[some])
+                inside, outside = confidence(original, rows), confidence(without, rows)
+                writer.write_table(pa.table([half.sample_ids[some], inside - outside, inside, outside], schema=SCORES))
     return scoring.file
 
 

@@ -113,11 +113,11 @@ def _run_member(member: Member, *models: None) -> None:
     """Unlearn and save the margins of each model. Ray starts this task when ``models`` are trained."""
     plan, base = member.plan, member.base
     config, device = base.config, device_of(base.config)
-    models = member.models
-    if not fetched(models["unlearned"] / "meta.json"):
+    folders = member.models
+    if not fetched(folders["unlearned"] / "meta.json"):
         hooks = Hooks(device=device)
-        run_unlearn(plan.workspace, plan.original.folder, models["unlearned"], hooks)
-    for role, folder in models.items():
+        run_unlearn(plan.workspace, plan.original.folder, folders["unlearned"], hooks)
+    for role, folder in folders.items():
         if not fetched(member.margins_file(role)):
             model = load_model(config, base.reader, folder).to(device)
             margins_of(model, base.split, target_rows(base)).save(member.margins_file(role))

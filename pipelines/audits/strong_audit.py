@@ -15,7 +15,7 @@ from rich.table import Table
 from cu_core import __version__
 from cu_core.audit import strong
 from cu_core.audit.explain_strong import STRONG
-from cu_core.audit.strong import StrongFigure
+from cu_core.audit.strong import Margins, StrongFigure
 from cu_core.config import RunConfig
 from cu_core.config_io import as_plain
 from cu_core.errors import ConfigError
@@ -64,8 +64,8 @@ def strong_audit(config: RunConfig, models: int, out: Path) -> StrongReport:
         raise ConfigError(f"a strong audit needs classes; {config.data.path} holds pairs without classes.")
     seeds, halves = pool_a(base, models), pool_b(base, models)
     run_members([*seeds, *halves])
-    a = {role: [m.margins(role) for m in seeds] for role in seeds[0].models}
-    b = {role: [m.margins(role) for m in halves] for role in halves[0].models}
+    a: dict[str, list[Margins]] = {role: [m.margins(role) for m in seeds] for role in seeds[0].models}
+    b: dict[str, list[Margins]] = {role: [m.margins(role) for m in halves] for role in halves[0].models}
     distances, absent = strong.pool_a(a)
     report = StrongReport(
         method=config.method.name,

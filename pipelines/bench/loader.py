@@ -11,8 +11,9 @@ import torch
 from rich.table import Table
 
 from cu_core.config import RunConfig
+from cu_core.data.column_views import encoded_view, tensor_view
 from cu_core.data.images import decode
-from cu_core.data.shard_reader import ShardReader, encoded_view, tensor_view
+from cu_core.data.shard_reader import ShardReader
 from cu_core.dist import use_cpus
 from cu_core.errors import UserError
 from cu_core.files import write_text
@@ -38,9 +39,7 @@ def _bare(reader: ShardReader) -> Callable[[np.ndarray], object]:
     shard = reader.manifest.split_shards("train")[0]
     column = reader.batches(shard)[0].column(reader.manifest.column("image"))
     if reader.manifest.image_shape is None:
-        get, size = encoded_view(column), reader.image_size
-        if size is None:
-            raise UserError("encoded images need model.image_size, the side in pixels that the model reads.")
+        get, (_, size, _) = encoded_view(column), reader.image_shape
         return lambda rows: [decode(get(int(row) % len(column)), reader.channels, size) for row in rows]
     view = tensor_view(column)
     return lambda rows: view.take(rows % len(column), axis=0)
@@ -55,15 +54,15 @@ def run_loader(config: RunConfig, threads: Sequence[int], rows: int, out: Path |
     order = np.random.default_rng(config.seed).integers(reader.num_rows("train"), size=rows)
     batches = np.array_split(order, max(1, rows // BATCH))
     before = torch.get_num_threads()
-    found = [
-        ["bare decoder" if reader.manifest.image_shape is None else "numpy.take", 1, _speed(_bare(reader), batches)]
+    found: list[tuple[str, int, float]] = [
+        ("bare decoder" if reader.manifest.image_shape is None else "numpy.take", 1, _speed(_bare(reader), batches))
     ]
     for count in threads:
         use_cpus(count)
-        found.append(["reader", count, _speed(lambda rows: reader.images("train", rows), batches)])
+        found.append(("reader", count, _speed(lambda rows: reader.images("train", rows), batches)))
     use_cpus(before)
     first = found[1][2]
-    cells = [[str(name), str(count), f"{speed:,.0f}", f"{speed / first:.2f}"] for name, count, speed in found]
+    cells = [[name, str(count), f"{speed:,.0f}", f"{speed / first:.2f}"] for name, count, speed in found]
     shown = Table(title=f"{rows} random rows of {config.data.path}")
     for heading in HEADINGS:
         shown.add_column(heading)

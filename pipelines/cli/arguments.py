@@ -27,6 +27,9 @@ Overrides = Annotated[
 ]
 Local = Annotated[bool, typer.Option("--local", help="Run in this process, without Ray.")]
 PrintConfig = Annotated[bool, typer.Option("--print-config", help="Show the resolved configuration and stop.")]
+Packed = Annotated[
+    Path, typer.Argument(parser=place, metavar="FOLDER", help="A packed data set; also an address (s3://...).")
+]
 Model = Annotated[str, typer.Argument(help="A run's name, a model folder, a weights file, or an MLflow URI.")]
 ModelConfig = Annotated[
     Path | None,

@@ -1,4 +1,4 @@
-"""``cu bench``: the cost of a step, the useful number of workers, and the start time of commands."""
+"""``cu bench``: measurements of steps, workers, loading, the start of commands, copies, and chains of requests."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from typing import Annotated
 
 import typer
 
-from pipelines.cli.arguments import Config, Overrides, TableOut, settings_of
+from cu_core.errors import ConfigError
+from cu_core.storage import place
+from pipelines.cli.arguments import Config, Local, Overrides, Packed, TableOut, out_option, settings_of
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -67,6 +69,51 @@ def loader(
 
 
 @app.command()
+def growth(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="For the tables, the plot and each measurement.")],
+    retain: Annotated[
+        list[int] | None,
+        typer.Option("--retain", help="Retain rows. May be given several times; the first is the base."),
+    ] = None,
+    classes: Annotated[
+        list[int] | None, typer.Option("--classes", help="Classes. May be given several times; the first is the base.")
+    ] = None,
+    forget: Annotated[
+        list[int] | None,
+        typer.Option("--forget", help="Forget rows. May be given several times; the first is the base."),
+    ] = None,
+    steps: Annotated[int, typer.Option("--steps", help="Steps of each unlearning.")] = 100,
+) -> None:
+    """Measure time to first step, time of the unlearning and memory by retain rows, classes and forget rows.
+
+    Each measurement is a process of its own and is kept in FOLDER: a call that was ended goes on where it was."""
+    from pipelines.bench.growth import run_growth
+
+    sizes = (
+        retain or [10**n for n in (4, 5, 6, 7)],
+        classes or [10, 100, 1000],
+        forget or [10**n for n in (2, 3, 4, 5)],
+    )
+    run_growth(folder, *sizes, steps)
+
+
+@app.command()
+def gpu(
+    out: Annotated[Path, out_option("Markdown file for the page.")],
+    device: Annotated[str, typer.Option(help="cuda, or cpu to try the command on a small model.")] = "cuda",
+    minutes: Annotated[float, typer.Option(min=0.0, help="No measurement begins after this time.")] = 8.0,
+) -> None:
+    """Measure training and unlearning steps on one GPU: speed, memory, precision, two processes. Random images."""
+    import torch
+
+    from pipelines.bench.gpu import run_gpu
+
+    if device not in ("cuda", "cpu"):
+        raise ConfigError(f"--device must be cuda or cpu, got {device!r}.")
+    run_gpu(out, torch.device(device), minutes)
+
+
+@app.command()
 def start(
     tree: Annotated[
         list[Path] | None,
@@ -79,3 +126,47 @@ def start(
     from pipelines.bench.start import run_starts
 
     run_starts(tree or [], times, out)
+
+
+@app.command()
+def duplicates(
+    data: Packed,
+    planted: Annotated[
+        Path, typer.Argument(parser=place, metavar="PLANTED", help="Folder for the data with copies; made if absent.")
+    ],
+    count: Annotated[int, typer.Option("--count", min=1, help="Training rows that get copies.")] = 200,
+    model: Annotated[
+        Path | None, typer.Option("--model", parser=place, metavar="FOLDER", help="Saved model; finds equal content.")
+    ] = None,
+    rate: Annotated[
+        list[float] | None,
+        typer.Option("--rate", help="Share of pairs of different rows that may pass. May be given several times."),
+    ] = None,
+    out: TableOut = None,
+) -> None:
+    """Measure which changed copies of rows `cu data duplicates` finds: resized, cropped, JPEG, mirrored, brightened."""
+    from pipelines.bench.planted_copies import run_planted
+
+    run_planted(data, planted, count, model, rate or [1e-6], out)
+
+
+@app.command()
+def chain(
+    config: Config,
+    overrides: Overrides = None,
+    requests: Annotated[int, typer.Option("--requests", min=2, help="Number of requests of random rows.")] = 10,
+    rows: Annotated[int, typer.Option("--rows", min=1, help="Random rows of a request.")] = 50,
+    classes: Annotated[
+        list[int] | None, typer.Option("--class", help="A request for this class instead. Give it several times.")
+    ] = None,
+    local: Local = False,
+    out: TableOut = None,
+) -> None:
+    """Answer requests one after another, and as one batch, and compare both with retrained models after each.
+
+    The models are trained. A command that was interrupted goes on when it is given again.
+    """
+    settings_of(config, overrides)
+    from pipelines.requests.drift import run_chain
+
+    run_chain(config, overrides or [], requests, rows, classes or [], local, out)

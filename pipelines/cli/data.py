@@ -1,4 +1,4 @@
-"""``cu data``: pack, inspect, verify."""
+"""``cu data``: pack, inspect, verify; its other commands are in ``duplicates``."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ import typer
 
 from cu_core.errors import ConfigError, DataError
 from cu_core.storage import place
+from pipelines.cli import duplicates
+from pipelines.cli.arguments import Packed
 from pipelines.console import bars, console, counted
 
 app = typer.Typer(no_args_is_help=True)
-Packed = Annotated[
-    Path, typer.Argument(parser=place, metavar="FOLDER", help="A packed data set; also an address (s3://...).")
-]
 SOURCES_HELP = (
     "digits | fashion-mnist:DIR | torchvision:CIFAR10|CIFAR100|SVHN|FashionMNIST:DIR | folder:DIR | "
-    "parquet:DIR | hf:NAME|DIR | csv:FILE | arrow:DIR | webdataset:DIR | coco:CAPTIONS.json:IMAGES"
+    "parquet:DIR | hf:NAME|DIR | csv:FILE | arrow:DIR | webdataset:DIR | coco:CAPTIONS.json:IMAGES | "
+    "emoji:NODE_MODULES | stamps:DIR"
 )
 
 
@@ -49,6 +49,12 @@ def pack_command(
     val_frac: Annotated[float, typer.Option(help="Share of training rows set aside as val.")] = 0.1,
     test_frac: Annotated[float, typer.Option(help="The same for test, where the source has none.")] = 0.2,
     train_rows: Annotated[int | None, typer.Option(help="Keep this many training rows.")] = None,
+    test_where: Annotated[
+        str | None,
+        typer.Option(
+            help="Test split: training rows for which this holds, e.g. \"style == 'openmoji'\"; see by_predicate."
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Decides which rows go where.")] = 0,
     column: Annotated[
         list[str] | None, typer.Option(help="Tables: image=NAME, label=NAME, sample_id=NAME, caption=NAME.")
@@ -56,6 +62,10 @@ def pack_command(
     caption: Annotated[
         list[str] | None,
         typer.Option(help="Captions from labels: 'a photo of a {class}.', {id}: the sample_id; several: drawn by row."),
+    ] = None,
+    language: Annotated[
+        list[str] | None,
+        typer.Option(help="emoji, stamps: language of the captions; further ones become columns. Absent: en."),
     ] = None,
     shard_rows: Annotated[
         int | None, typer.Option(min=1, help="Rows of a shard, of which a job fetches whole ones; absent: 8192.")
@@ -107,6 +117,8 @@ def pack_command(
         image_root=image_root,
         max_file_mb=max_file_mb,
         skip_empty_captions=skip_empty_captions,
+        languages=tuple(language or ()),
+        test_where=test_where,
     )
     said: dict[str, int] = {}
     with bars() as drawn:
@@ -143,6 +155,10 @@ def inspect(folder: Packed) -> None:
         markup=False,
     )
     _print_notes(manifest.notes, {})
+    for step in manifest.dropped:
+        rows = ", ".join(f"{split} {count}" for split, count in step.rows.items())
+        why = f" for {', '.join(step.requests)}" if step.requests else ""
+        console.print(f"dropped rows: {rows}{why}; digest before: {step.parent}", markup=False, highlight=False)
     table = Table("class", *SPLITS)
     counts = {s: np.zeros(manifest.num_classes, np.int64) for s in SPLITS}
     for split in SPLITS:
@@ -170,3 +186,7 @@ def verify_command(
             print(line)
         raise DataError(f"{folder}: {counted(len(problems), 'problem')} found.")
     console.print(f"{folder}: sound.")
+
+
+for command in (duplicates.duplicates, duplicates.drop):
+    app.command()(command)

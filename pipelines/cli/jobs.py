@@ -23,7 +23,19 @@ FAILURES = 60
 """Failed requests in a row, half a second apart, after which `cu` stops waiting for the cluster."""
 INTERRUPTED = 130
 """Exit status of typer after Ctrl-C."""
-SENT = ("unlearn", "train", "audit", "audit-strong", "compare", "sweep", "calibrate", "repeat", "score", "bench")
+SENT = (
+    "unlearn",
+    "train",
+    "audit",
+    "audit-strong",
+    "compare",
+    "sweep",
+    "calibrate",
+    "repeat",
+    "score",
+    "bench",
+    "requests",
+)
 Address = Annotated[str | None, typer.Option(help="Dashboard of the cluster, e.g. http://127.0.0.1:8265.")]
 TokenFile = Annotated[Path | None, typer.Option(help="File with the cluster's token.")]
 Cluster = Annotated[

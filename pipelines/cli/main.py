@@ -11,11 +11,13 @@ from pipelines.cli import audits, studies, unlearn
 from pipelines.cli.bench import app as bench_app
 from pipelines.cli.data import app as data_app
 from pipelines.cli.jobs import INTERRUPTED, jobs, stop, submit
+from pipelines.cli.requests import app as requests_app
 from pipelines.cli.sweep import sweep
 from pipelines.console import console
 
 EXTRAS = {
-    **dict.fromkeys(("ray", "mlflow", "optuna", "pandas", "jinja2", "matplotlib", "psutil"), "ray"),
+    **dict.fromkeys(("ray", "mlflow", "optuna", "pandas", "jinja2", "matplotlib", "psutil", "securesystemslib"), "ray"),
+    "boto3": "cluster",
     **dict.fromkeys(("open_clip", "transformers", "peft"), "clip"),
 }
 """Missing module -> the extra of this project that installs it."""
@@ -25,7 +27,12 @@ app = typer.Typer(
     help="Remove the influence of training data from a trained model, and compare the result with retrained models. "
     "Start with `cu quickstart`; then `cu unlearn tune_configs/base/digits_class.yaml`.",
 )
-app.add_typer(data_app, name="data", help="Pack, inspect and verify data sets in Arrow shards.")
+app.add_typer(
+    requests_app, name="requests", help="Answer deletion requests to a model, with a ledger and certificates."
+)
+app.add_typer(
+    data_app, name="data", help="Pack, inspect and verify data sets in Arrow shards; find copies of rows, drop rows."
+)
 app.add_typer(bench_app, name="bench", help="Measure a step, several workers, and the start of commands.")
 
 

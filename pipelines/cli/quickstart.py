@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 from cu_core.config_io import load_config
@@ -9,28 +10,35 @@ from cu_core.data.convert import SplitPlan, pack
 from cu_core.data.schema import MANIFEST
 from cu_core.data.sources import SourceOptions
 from cu_core.errors import ConfigError
+from cu_core.yaml_io import SHIPPED
 from pipelines.console import bars, console
 from pipelines.report.terminal import end_table
 from pipelines.run.job import run_job
 from pipelines.tracking.server import page_command
 
-CONFIGS = Path(__file__).parents[2] / "tune_configs" / "base"
+CONFIGS = SHIPPED / "tune_configs" / "base"
 RECIPES = {
     "digits": ("digits_class.yaml", SplitPlan(val_frac=0.2, test_frac=0.2)),
     "fashion-mnist": ("fashion_mnist_class.yaml", SplitPlan(val_frac=0.2, train_rows=10_000)),
     "digits-captions": ("digits_clip.yaml", SplitPlan(val_frac=0.2, test_frac=0.2)),
 }
 NEXT = (
-    "  .venv/bin/cu unlearn {file} request.classes=[3]     # another class\n"
-    "  .venv/bin/cu unlearn {file} preset=paper            # the paper's own settings\n"
-    "  .venv/bin/cu unlearn tune_configs/base/digits_samples.yaml --dry-run"
+    "  {bin}cu unlearn {file} request.classes=[3]     # another class\n"
+    "  {bin}cu unlearn {file} preset=paper            # the paper's own settings\n"
+    "  {bin}cu unlearn tune_configs/base/digits_samples.yaml --dry-run"
 )
 NEXT_CLIP = (
-    "  .venv/bin/cu unlearn {file} request.concept=3       # another concept\n"
-    "  .venv/bin/cu unlearn {file} method.name=null_space  # a control that hides it\n"
-    "  .venv/bin/cu unlearn {file} --dry-run"
+    "  {bin}cu unlearn {file} request.concept=3       # another concept\n"
+    "  {bin}cu unlearn {file} method.name=null_space  # a control that hides it\n"
+    "  {bin}cu unlearn {file} --dry-run"
 )
 CAPTIONS = ("a photo of the digit {class}.", "the digit {class}", "a handwritten {class}")
+
+
+def bin_folder() -> str:
+    """Folder of this command as it is typed here: relative where it lies below the working folder, else none."""
+    folder = Path(sys.argv[0]).absolute().parent
+    return f"{folder.relative_to(Path.cwd())}/" if folder.is_relative_to(Path.cwd()) else ""
 
 
 def run_quickstart(data: str, storage: str, clip: bool = False) -> None:
@@ -62,8 +70,8 @@ def run_quickstart(data: str, storage: str, clip: bool = False) -> None:
     console.print(end_table(finished.report))
     console.print(
         f"\nreport       {finished.folder.path / 'report.html'}\n"
-        f"MLflow page  .venv/bin/{page_command(finished.config)}\n\n"
-        f"Try next:\n" + (NEXT_CLIP if clip else NEXT).format(file=f"tune_configs/base/{file}"),
+        f"MLflow page  {bin_folder()}{page_command(finished.config)}\n\n"
+        f"Try next:\n" + (NEXT_CLIP if clip else NEXT).format(bin=bin_folder(), file=f"tune_configs/base/{file}"),
         highlight=False,
         soft_wrap=True,
     )

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
 from cu_core.errors import ConfigError
-from cu_core.yaml_io import read_yaml
+from cu_core.yaml_io import config_file, read_yaml
 from pipelines.cli.arguments import Config, Overrides, TableOut
 
 
@@ -67,7 +66,8 @@ def compare(
         return
     if config is None:
         raise ConfigError("name a comparison, e.g. tune_configs/compare/digits.yaml, or give --reproduce paper.")
-    read_yaml(Path(config), "compare")
+    path = config_file(config)
+    read_yaml(path, "compare")
     from pipelines.compare.command import compare as run_compare
 
-    run_compare(Path(config), overrides or [], out, only.split(",") if only is not None else None)
+    run_compare(path, overrides or [], out, only.split(",") if only is not None else None)

@@ -9,7 +9,7 @@ import typer
 
 from cu_core.errors import ConfigError
 from cu_core.storage import shown
-from cu_core.yaml_io import read_yaml
+from cu_core.yaml_io import config_file, read_yaml
 from pipelines.console import console
 
 if TYPE_CHECKING:  # importing it takes seconds
@@ -17,7 +17,9 @@ if TYPE_CHECKING:  # importing it takes seconds
 
 
 def sweep(
-    config: Annotated[Path, typer.Argument(help="Sweep, e.g. tune_configs/sweeps/digits_class.yaml.")],
+    config: Annotated[
+        Path, typer.Argument(parser=config_file, help="Sweep, e.g. tune_configs/sweeps/digits_class.yaml.")
+    ],
     overrides: Annotated[
         list[str] | None,
         typer.Argument(metavar="[KEY.PATH=VALUE]...", help="Settings that replace the file's, e.g. trials=4."),

@@ -46,7 +46,8 @@ class _Board:
 def ray_board() -> Iterator[Any]:
     """A board that workers get as a handle; its bars are drawn here while the block runs."""
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-    board = _Board.options(scheduling_strategy=here).remote()  # it dies with the driver alone
+    # It dies with the driver alone.
+    board = _Board.options(scheduling_strategy=here).remote()  # type: ignore[attr-defined]
     stop = threading.Event()
     with bars() as drawn:
 

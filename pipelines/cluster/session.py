@@ -48,7 +48,7 @@ def ray_session(config: RunConfig) -> Iterator[None]:
 def resources() -> dict[str, float]:
     """What the cluster has, or grows to where its head starts machines as they are asked for (CU_MOST_CPUS,
     CU_MOST_GPUS)."""
-    have = {"CPU": 0.0, "GPU": 0.0, "memory": 0.0} | ray.cluster_resources()
+    have: dict[str, float] = {"CPU": 0.0, "GPU": 0.0, "memory": 0.0} | ray.cluster_resources()
     most = {"CPU": float(os.environ.get("CU_MOST_CPUS") or 0), "GPU": float(os.environ.get("CU_MOST_GPUS") or 0)}
     if any(most.values()):
         most["memory"] = math.inf  # of machines that are not there nothing else is known

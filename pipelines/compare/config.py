@@ -122,6 +122,7 @@ class Comparison:
         if tuning:  # the search only uses the gap
             asked = self.base.get("audit", {}).get("audits")
             audit["audits"] = sorted(GAP_AUDITS if asked is None else GAP_AUDITS & set(asked))
+            audit["more_audits"] = []
         values = merge(self.base, {"seed": seed, "audit": audit})
         return {**values, "request": {**drawn, **request}}
 
@@ -139,11 +140,13 @@ class Comparison:
         One setting at a time takes every choice, or both ends of its range and of the widest range it may become.
         """
         space, tuning = self.space(label), self.config.tuning
+        if tuning is None:
+            return [{}]
         first = {key: values_of(drawn)[0] for key, drawn in space.items()}
         found = [first]
         for key, drawn in space.items():
             values = list(values_of(drawn))
-            for edge in ("low", "high") if tuning and "choice" not in drawn else ():
+            for edge in ("low", "high") if "choice" not in drawn else ():
                 widest = drawn
                 for _ in range(tuning.widenings):
                     widest = widened(widest, edge, tuning.widen)
@@ -193,12 +196,10 @@ def within_budget(config: RunConfig, budget: int, label: str, sizes: Sizes, step
     """
     if not 0 < steps_frac <= 1:
         raise ConfigError(f"{STEPS_FRAC}: a share of the budget lies in (0, 1], got {steps_frac}.")
-    method, batches, stop = config.method, config.batches, config.stop
+    method, batches, stop = config.method, config.batches_for(sizes.classes), config.stop
     ready = method.rows_to_prepare(sizes.forget, sizes.retain, sizes.forget_classes)
     forget = min(batches.forget_batch, sizes.forget)
-    positives = batches.positives_per_class * min(sizes.classes, forget)
-    retain = batches.retain_batch + (positives if batches.retain_sampling == "class_aware" else 0)
-    each = method.rows_per_step(forget, retain)
+    each = method.rows_per_step(forget, batches.retain_batch + batches.added(sizes.classes, forget))
     steps = 1 if method.closed_form else int((budget - ready) // each)
     if ready > budget or steps < 1:
         raise ConfigError(

@@ -63,5 +63,6 @@ def check_unmixed(finished: ComparisonResult) -> None:
 
 def _comparable(config: RunConfig) -> dict[str, Any]:
     """Return the settings without those that follow from the size of the request."""
-    stop = replace(config.stop, **dict.fromkeys(STEPS, 1))
+    steps: dict[str, Any] = dict.fromkeys(STEPS, 1)
+    stop = replace(config.stop, **steps)
     return _of(config) | {"stop": asdict(stop)}

@@ -12,6 +12,7 @@ import numpy as np
 from cu_core.audit.report import AuditReport
 from cu_core.errors import ConfigError
 from cu_core.files import write_text
+from cu_core.yaml_io import config_file
 from pipelines.compare.command import run_tracked
 from pipelines.compare.config import read_comparison
 from pipelines.compare.run import ComparisonResult
@@ -19,7 +20,7 @@ from pipelines.console import console
 from pipelines.report.markdown import check_out, markdown_table
 from pipelines.report.provenance import command_line, machine
 
-FILES = {part: Path("tune_configs/compare") / f"paper_{part}.yaml" for part in ("class", "samples")}
+FILES = {part: f"tune_configs/compare/paper_{part}.yaml" for part in ("class", "samples")}
 STAND_IN = ["base=../base/fashion_mnist_class.yaml", "set.model.projection=128", "set.audit.max_rows=1000"]
 STAND_IN_BUDGET = {"class": 20480, "samples": 40960}
 NOT_KNOWN = "-"
@@ -94,7 +95,7 @@ def reproduce(overrides: Sequence[str], out: Path | None) -> None:
         parts = {}
         for part, file in FILES.items():
             given = [*STAND_IN, f"budget_rows={STAND_IN_BUDGET[part]}"] if name == "fashion-mnist" else []
-            comparison = read_comparison(file, [*given, f"set.data.path=data/{name}", *overrides])
+            comparison = read_comparison(config_file(file), [*given, f"set.data.path=data/{name}", *overrides])
             if len(comparison.config.seeds) > 1:
                 raise ConfigError("--reproduce uses one seed, as the paper does; give seeds=[N].")
             parts[part], _ = run_tracked(comparison, f"paper {part} {name}")

@@ -87,7 +87,8 @@ def prepare_scores(comparison: Comparison) -> None:
     """Make the memorisation scores for ``by_score`` requests without a path."""
     config = comparison.config
     wanted = [(r, config.seeds) for group in config.requests.values() for r in group]
-    wanted += [(r, config.tuning.seeds) for r in (config.tuning.requests if config.tuning else ())]
+    if config.tuning:
+        wanted += [(r, config.tuning.seeds) for r in config.tuning.requests]
     seeds = {
         s for request, seeds in wanted if request.get("kind") == "by_score" and "path" not in request for s in seeds
     }

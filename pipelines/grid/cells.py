@@ -119,7 +119,7 @@ def _audit_task(cell: Cell) -> None:
 def _audit_cell(cell: Cell) -> None:
     roles: list[str] = []
     try:
-        report, _ = audit_here(cell.plan, cell.folder / "unlearned", roles.append)
+        report = audit_here(cell.plan, cell.folder / "unlearned", roles.append)
     except NonFiniteError as error:
         _fail(cell.failures[1], f"while the {roles[-1]} model was audited: {error}")
         return

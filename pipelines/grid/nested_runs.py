@@ -14,7 +14,8 @@ from cu_core.errors import ConfigError
 from pipelines.console import console
 from pipelines.grid.cells import Cell, Failure, Outcome
 from pipelines.run.record import figures
-from pipelines.tracking.mlflow_runs import end_run, log_figures, log_files, open_client, start_run, tracking_uri
+from pipelines.tracking.mlflow_runs import end_run, log_figures, log_files, start_run
+from pipelines.tracking.server import open_client, tracking_uri
 from pipelines.tracking.step_log import deliver, impatient, read_steps
 
 PARENT, DIGEST = "mlflow.parentRunId", "cell_digest"

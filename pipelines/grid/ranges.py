@@ -77,9 +77,8 @@ def distribution(drawn: Mapping[str, Sequence[Any]]) -> BaseDistribution:
     kind, values = kind_of(drawn), values_of(drawn)
     if kind == "choice":
         return CategoricalDistribution([plain_choice(v) for v in values])
-    if kind == "int":
-        return IntDistribution(*values)
-    return FloatDistribution(*values, log=kind == "loguniform")
+    low, high = values
+    return IntDistribution(low, high) if kind == "int" else FloatDistribution(low, high, log=kind == "loguniform")
 
 
 def rounded(value: float, drawn: Mapping[str, Sequence[Any]]) -> float:

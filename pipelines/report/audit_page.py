@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import yaml
 from jinja2 import Environment, PackageLoader, select_autoescape
 
@@ -13,6 +15,9 @@ from cu_core.audit.report import AuditReport
 from cu_core.audit.table import AUDITS, METRICS
 from cu_core.files import write_text
 from pipelines.report import plots
+from pipelines.report.class_table import SHOWN as SHOWN_CLASSES
+from pipelines.report.class_table import class_rows, has_many
+from pipelines.report.searches import searches
 from pipelines.report.terminal import limits_line
 
 PLAIN_WORDS = {
@@ -22,6 +27,10 @@ PLAIN_WORDS = {
     "inconclusive": "These figures cannot show whether the data was forgotten.",
 }
 
+PICTURED = 200_000
+"""Most rows of the table of samples in pictures."""
+SHOWN = {"x", "picture", "search"}
+"""Columns that only rows of a map or of a search fill."""
 BAND_CAPTION = (
     "Pale bar: the tolerance, which is the prediction interval of one more retrained model or the margin, whichever is "
     "wider (no bar: not judged). Blue ticks: the oracles. Red dot: the unlearned model. Grey cross: the original."
@@ -48,6 +57,7 @@ def write_report(
 ) -> None:
     """Write the HTML page of ``report`` and of the per-sample table."""
     rows = {name: [row for row in report.rows if row.audit == name] for name in AUDITS}
+    samples = read_samples(samples_file)
     html = (
         environment()
         .get_template("report.html.jinja")
@@ -59,13 +69,31 @@ def write_report(
             metrics=METRICS,
             rows=rows,
             explanations=EXPLANATIONS,
+            classes=class_rows(report) if has_many(report) else [],
+            shown=SHOWN_CLASSES,
             num_oracles=max((len(row.oracles) for row in report.rows), default=0),
-            pictures=_pictures(report, pd.read_parquet(samples_file), curves or {}),
+            pictures=_pictures(report, samples, curves or {}),
+            searches=searches(samples),
             limits=limits_line(report),
             settings=yaml.safe_dump(dict(report.settings), sort_keys=False),
         )
     )
     write_text(target, html)
+
+
+def read_samples(file: Path) -> pd.DataFrame:
+    """Read the per-sample table; of more than ``PICTURED`` rows, evenly spaced ones and those of maps and searches."""
+    stored = pq.ParquetFile(file)
+    step = -(-stored.metadata.num_rows // PICTURED)
+    if step <= 1:
+        return pd.read_parquet(file)
+    parts, first = [], 0
+    for batch in stored.iter_batches():
+        rows = batch.to_pandas()
+        spaced = np.arange(first, first + len(rows)) % step == 0
+        parts.append(rows[spaced | rows[[*SHOWN & {*rows.columns}]].notna().any(axis=1).to_numpy()])
+        first += len(rows)
+    return pd.concat(parts, ignore_index=True)
 
 
 def _pictures(
@@ -76,12 +104,10 @@ def _pictures(
     for name in AUDITS:
         if rows := [row for row in report.rows if row.audit == name and not row.name.endswith("_steps")]:
             found[name].append((BAND_CAPTION, plots.bands(rows)))
-    found["accuracy"].append(
-        (
-            "Test accuracy minus the original's. Retained classes should change as they do for the oracle.",
-            plots.class_change(report),
-        )
-    )
+    caption = "Test accuracy minus the original's. Retained classes should change as they do for the oracle."
+    if has_many(report):
+        caption += f" Only the {SHOWN_CLASSES} classes that differ most are shown."
+    found["accuracy"].append((caption, plots.class_change(report)))
     found["membership"].append(
         (
             "Holdout rows of the same classes were never trained on. If forget rows have the same losses, an attack on "
@@ -91,6 +117,8 @@ def _pictures(
     )
     if report.received:
         caption = "Percent of the unseen rows of the forgotten class that are assigned to each class."
+        if has_many(report):
+            caption += f" Only the {SHOWN_CLASSES} classes that get most are shown."
         found["neighbours"].append((caption, plots.received(report)))
     if found["representation"]:
         stars = "; stars are prompts of classes" if "matched" in samples else ""

@@ -9,10 +9,12 @@ from typing import Any
 import matplotlib
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
 
 from cu_core.audit.report import AuditReport, Row
+from pipelines.report.class_table import SHOWN, has_many, worst_classes
 
 matplotlib.rcParams |= {
     "svg.fonttype": "none",
@@ -61,19 +63,28 @@ def bands(rows: Sequence[Row]) -> str:
 
 def received(report: AuditReport) -> str:
     """Plot how the unseen rows of the forgotten class are distributed over the classes."""
-    names = report.class_names[:40]
     figure = Figure(figsize=(7.2, 2.4))
     axes = figure.subplots()
-    places = np.arange(len(names))
     oracles = [v for role, v in report.received.items() if role.startswith("oracle_")]
     shown = {"unlearned": report.received["unlearned"], "oracle": np.mean(oracles, axis=0) if oracles else None}
+    classes = np.arange(len(report.class_names))[:SHOWN]
+    if has_many(report):
+        most = np.max([values for values in shown.values() if values is not None], axis=0)
+        classes = np.sort(np.argsort(-most, kind="stable")[:SHOWN])
+    places = np.arange(len(classes))
     for shift, (role, values) in zip((-0.2, 0.2), shown.items(), strict=True):
         if values is not None:
-            axes.bar(places + shift, values[: len(names)], 0.38, label=role, color=COLOURS[role])
-    axes.set_xticks(places, [n[:14] for n in names], rotation=35, ha="right")
+            axes.bar(places + shift, np.asarray(values)[classes], 0.38, label=role, color=COLOURS[role])
+    _name_classes(axes, report, classes.tolist())
     axes.set_ylabel("rows (%)")
     axes.legend(frameon=False)
     return svg(figure)
+
+
+def _name_classes(axes: Axes, report: AuditReport, classes: Sequence[int]) -> None:
+    """Label the places of the x axis with class names; of many classes in letters that do not overlap."""
+    small = {"fontsize": 6, "rotation": 90} if has_many(report) else {"rotation": 35, "ha": "right"}
+    axes.set_xticks(range(len(classes)), [report.class_names[c][:14] for c in classes], **small)
 
 
 def relearning(report: AuditReport) -> str:
@@ -97,7 +108,7 @@ def class_change(report: AuditReport) -> str:
     original = report.per_class["original"]
     figure = Figure(figsize=(7.2, 2.6))
     axes = figure.subplots()
-    classes = sorted(original)[:40]
+    classes = worst_classes(report) if has_many(report) else sorted(original)[:SHOWN]
     roles = [("unlearned", -0.2, "unlearned"), ("oracle_0", 0.2, "oracle")]
     for role, shift, colour in roles:
         if role not in report.per_class:
@@ -105,7 +116,7 @@ def class_change(report: AuditReport) -> str:
         change = [report.per_class[role][c].value - original[c].value for c in classes]
         axes.bar(np.arange(len(classes)) + shift, change, 0.38, label=colour, color=COLOURS[colour])
     axes.axhline(0, color="#8a8f98", lw=0.8)
-    axes.set_xticks(range(len(classes)), [report.class_names[c][:14] for c in classes], rotation=35, ha="right")
+    _name_classes(axes, report, classes)
     axes.set_ylabel("change (points)")
     axes.legend(frameon=False, ncols=2, loc="upper left", bbox_to_anchor=(0, 1.2))
     return svg(figure)

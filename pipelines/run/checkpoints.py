@@ -7,9 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from cu_core.checkpoint import META, TrainState, load_state, save_state
+from cu_core.checkpoint import TrainState, load_state, save_state
 from cu_core.errors import DamagedFile
 from cu_core.storage import fetched, names, remove
+from cu_core.weights_file import META
 
 KEPT_CHECKPOINTS = 2
 

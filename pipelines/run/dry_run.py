@@ -22,8 +22,7 @@ def rows_per_second(plan: Plan, rows: int) -> tuple[float, int]:
     """(rows a second of forward and backward in this process, growth of its memory in bytes)."""
     config, reader = plan.config, plan.reader
     model = fresh_model(config, reader, 0).train()
-    size = (reader.image_size,) * 2 if reader.manifest.image_shape is None else reader.manifest.image_shape[1:]
-    images = torch.zeros((rows, reader.image_channels, *size), dtype=torch.uint8)
+    images = torch.zeros((rows, *reader.image_shape), dtype=torch.uint8)
     before = psutil.Process().memory_info().rss
     model(images).logits.sum().backward()
     began = time.perf_counter()

@@ -11,6 +11,7 @@ from cu_core.config import RunConfig
 from cu_core.errors import ConfigError
 from cu_core.files import new_folder
 from cu_core.models.image_text import ImageTextClassifier
+from cu_core.models.published_towers import OPENER
 from cu_core.run import load_model
 from cu_core.storage import fetched
 from pipelines.console import console
@@ -45,6 +46,8 @@ def _write(plan: Plan, folder: Path, out: Path) -> None:
     if isinstance(loaded, ImageTextClassifier):
         loaded.body.export(out)
         said = [f"whole images are resized to a square, bilinear, as here. {ROUNDING}"]
+        if (out / OPENER).exists():
+            said.append(f"{OPENER} opens the model in plain open_clip; inside the folder, local-dir:. does so too.")
     else:
         said = write_classifier(plan.config.model, loaded, plan.manifest.class_names, out)
     for line in said:

@@ -105,12 +105,12 @@ def begin_run(config: RunConfig, folder: RunFolder, digest: str) -> None:
 def _in_use(folder: RunFolder) -> ConfigError:
     if not fetched(folder.path / RECORD):
         return ConfigError(f"name: {folder.path} exists and is no run; move it away, or choose another name.")
-    state = f"was interrupted: go on with --resume {folder.name}"
+    state = f"was interrupted; go on with --resume {folder.name}, or"
     if folder.finished:
-        state = "is finished"
+        state = "is finished;"
     elif who := at_work(folder.path):
-        state = f"is running ({who})"
-    return ConfigError(f"name: a run {folder.name!r} exists and {state}; choose another name for a new run.")
+        state = f"is running ({who}); wait for it, or"
+    return ConfigError(f"name: a run {folder.name!r} exists and {state} choose another name for a new run.")
 
 
 def find_run(config: RunConfig, digest: str, resume: str | None) -> tuple[RunConfig, RunFolder]:

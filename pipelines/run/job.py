@@ -23,6 +23,7 @@ from pipelines.run.record import record
 from pipelines.run.training import train_missing
 from pipelines.run.unlearning import unlearn
 from pipelines.tracking import mlflow_runs as tracking
+from pipelines.tracking.server import tracking_uri
 from pipelines.tracking.step_log import CurveWriter, StepLog
 
 
@@ -46,25 +47,48 @@ def mlflow_run(plan: Plan, folder: RunFolder, settings: dict[str, Any]) -> Itera
         "run_folder": shown(folder.path),
     }
     run_id = tracking.start_run(config, settings, tags, folder.record().get("mlflow_run_id"))
-    status = "FAILED"
     try:
         folder.write_record(mlflow_run_id=run_id)
         yield run_id
-        status = "FINISHED"
-    except KeyboardInterrupt:
-        status = "KILLED"
+    except BaseException as stopped:
+        try:
+            tracking.end_run(config, run_id, "KILLED" if isinstance(stopped, KeyboardInterrupt) else "FAILED")
+        except ConfigError as error:
+            if str(error) != str(stopped):  # what stopped the run comes first
+                console.print(str(error), highlight=False, markup=False, soft_wrap=True)
+        console.print(
+            f"run {folder.name} is not finished; what is done is kept, and --resume {folder.name} goes on",
+            highlight=False, markup=False, soft_wrap=True,
+        )  # fmt: skip
         raise
-    finally:
-        tracking.end_run(config, run_id, status)
+    tracking.end_run(config, run_id, "FINISHED")
+
+
+def copies_recorded(plan: Plan) -> dict[str, Any]:
+    """What a request that asks for copies of its rows records of them."""
+    found = plan.forget.copies
+    if found is None:
+        return {}
+    kinds = {"exact": found.exact, "near": found.near, "mirrored": found.mirrored}
+    return {"copies_of_forget_rows": {"rows": len(found.rows), **kinds}}
 
 
 def run_job(config: RunConfig, *, local: bool = False, resume: str | None = None) -> JobResult:
     """`cu unlearn`: every part, resumable; what is finished is found by digest and not made again."""
     plan = make_plan(config)
-    config, folder = find_run(plan.config, plan.digest, resume)
-    plan = replace(plan, workspace=plan.workspace.with_config(config))
+    return run_plans(plan, plan, local=local, resume=resume)
+
+
+def run_plans(plan: Plan, judged: Plan, *, local: bool = False, resume: str | None = None) -> JobResult:
+    """Unlearn by ``plan``, and audit the result by ``judged``, the same one except in a chain of requests: there the
+    audit is about all that was forgotten. The run's configuration is that of ``judged``."""
+    config, folder = find_run(judged.config, plan.digest, resume)
+    named = replace(plan.config, name=config.name)
+    plan, judged = (
+        replace(one, workspace=one.workspace.with_config(own)) for one, own in ((plan, named), (judged, config))
+    )
     sets = {name: asdict(one) for name, one in plan.hashes.items()}
-    settings = {**as_plain(config), "sets": sets}
+    settings = {**as_plain(config), "sets": sets, **copies_recorded(plan)}
     sweep(config.store, DEPTH)
     console.print(f"run {folder.name}: {about_request(plan)}", highlight=False, markup=False, soft_wrap=True)
     with contextlib.ExitStack() as stack:
@@ -76,13 +100,15 @@ def run_job(config: RunConfig, *, local: bool = False, resume: str | None = None
         stack.enter_context(run_lock(folder.path))
         if folder.finished:  # by another driver, while this one looked whether it lives
             raise ConfigError(f"--resume {folder.name}: that run is finished by now.")
-        folder.write_record(sets=sets, notes_on_request=list(plan.forget.notes))
+        began = {"data_digest": judged.manifest.digest, "request_digest": judged.forget.digest}
+        began["original"] = judged.original.folder.name
+        folder.write_record(**began, sets=sets, notes_on_request=list(plan.forget.notes), **copies_recorded(plan))
         run_id = stack.enter_context(mlflow_run(plan, folder, settings))
         tracking.log_data(config, run_id, plan.manifest)
-        train_missing(plan.workspace, plan.missing, local)
+        train_missing(judged.workspace, judged.missing, local)
         if not fetched(folder.unlearned / "meta.json"):
-            curves = CurveWriter(StepLog(folder.path), tracking.tracking_uri(config), run_id)
+            curves = CurveWriter(StepLog(folder.path), tracking_uri(config), run_id)
             unlearn(plan, folder, curves, local)
-        report = audit(plan, folder.unlearned, folder.path / "samples.parquet", local)
-        record(plan, folder, run_id, report)
+        report = audit(judged, folder.unlearned, folder.path / "samples.parquet", local)
+        record(judged, folder, run_id, report)
     return JobResult(report, folder, config)

@@ -6,6 +6,7 @@ import _thread
 import contextlib
 import json
 import os
+import signal
 import socket
 import threading
 import time
@@ -84,7 +85,8 @@ def _beat(folder: Path, own: str, ended: threading.Event) -> None:
         with contextlib.suppress(OSError):
             if (said := _read(folder)) and said["id"] != own:
                 console.print(f"process {said['pid']} on {said['host']} has taken this run over", highlight=False)
-                _thread.interrupt_main()
+                heard = callable(signal.getsignal(signal.SIGINT))  # it is ignored in the background of a shell
+                _thread.interrupt_main(signal.SIGINT if heard else signal.SIGTERM)
                 return
             _write(folder, own, number)
 
@@ -116,7 +118,7 @@ def _lives(folder: Path, other: dict[str, Any]) -> bool:
         with contextlib.suppress(psutil.NoSuchProcess):
             process = psutil.Process(other["pid"])
             same = abs(process.create_time() - other["began"]) < 1  # else its number was given anew
-            return same and process.status() != psutil.STATUS_ZOMBIE
+            return bool(same and process.status() != psutil.STATUS_ZOMBIE)
         return False
     console.print(
         f"looking whether the driver on {other['host']} still works ({BEAT * PATIENCE:.0f} s)", highlight=False

@@ -8,16 +8,18 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from cu_core.audit.queries import check_columns
 from cu_core.audit.zero_shot import digests_of
 from cu_core.config import RunConfig
 from cu_core.data.class_names import told_classes
 from cu_core.data.concepts import ByConcept, find_concept
 from cu_core.data.forget_split import ForgetSplit
-from cu_core.data.requests import ForgetSet, resolve_request, save_forget_set
+from cu_core.data.requests import ForgetSet, load_forget_set, resolve_request, save_forget_set
 from cu_core.data.schema import Manifest
 from cu_core.data.set_hashes import SetHash, set_hashes, told_sets
 from cu_core.data.shard_reader import ShardReader
 from cu_core.errors import ConfigError
+from cu_core.files import digest_of
 from cu_core.memory import check_memory
 from cu_core.run import check_model, made_elsewhere, tokenizer_of
 from cu_core.storage import fetched, named_file, place, shown
@@ -46,11 +48,14 @@ class Plan:
     forget: ForgetSet
     original: TrainJob
     oracles: tuple[TrainJob, ...]
+    starts_from: str | None = None
+    """Checksum of the original's weights if it is another model than the one that the configuration names."""
 
     @cached_property
     def digest(self) -> str:
         """Asked for by the driver before workers are: of files that are named it alone may know what they hold."""
-        return self.config.result_digest(self.manifest.digest, self.forget.digest)
+        found = self.config.result_digest(self.manifest.digest, self.forget.digest)
+        return found if self.starts_from is None else digest_of([found, self.starts_from])
 
     @property
     def config(self) -> RunConfig:
@@ -88,6 +93,8 @@ def about_request(plan: Plan) -> str:
     said = f"forget {len(plan.forget.rows)} of {plan.manifest.num_rows('train')} training rows"
     if chosen := plan.config.data.retain_shards:
         said += f"; retain rows from {chosen} of {len(plan.manifest.split_shards('train'))} shards"
+    if plan.forget.before is not None:
+        said += f"; {len(plan.forget.before.rows)} rows forgotten before are in no set"
     classes = [told_classes(plan.forget.classes, plan.manifest.class_names)] if plan.forget.classes else []
     lines = [said, *classes, *plan.forget.notes]
     if isinstance(plan.config.request, ByConcept):
@@ -117,7 +124,14 @@ def absolute(config: RunConfig) -> RunConfig:
         config,
         storage=shown(config.store),
         data=replace(config.data, path=shown(place(config.data.path))),
-        model=replace(config.model, weights=weights, name=_absolute_name(config), start=_absolute_start(config)),
+        model=replace(
+            config.model,
+            weights=weights,
+            name=_absolute_name(config),
+            start=_resolved(config.model.start),
+            image_tower=_resolved(config.model.image_tower),
+            text_tower=_resolved(config.model.text_tower),
+        ),
         request=request,
         audit=replace(config.audit, other_data=tuple(shown(place(p)) for p in config.audit.other_data)),
     )
@@ -150,8 +164,8 @@ def _absolute_name(config: RunConfig) -> str:
     return f"{prefix}:{Path(rest).resolve()}" if here else config.model.name
 
 
-def _absolute_start(config: RunConfig) -> str | None:
-    return str(Path(config.model.start).resolve()) if config.model.start else None
+def _resolved(path: str | None) -> str | None:
+    return str(Path(path).resolve()) if path else None
 
 
 def _check_sets(split: ForgetSplit) -> None:
@@ -167,21 +181,63 @@ def _check_sets(split: ForgetSplit) -> None:
             raise ConfigError(f"the {name} is empty; pack the data with larger --val-frac and --test-frac.")
 
 
-def make_plan(config: RunConfig) -> Plan:
-    """Resolve data, request, models and places; writes only the request file.
+@dataclass(frozen=True)
+class Recorded:
+    """What a run began from, as its record says."""
+
+    forget_file: Path
+    """The resolved request; its folder is named by its digest."""
+    original: Path | None = None
+    """Folder of the original, if it is that of the configuration that is asked for."""
+
+
+def make_plan(config: RunConfig, recorded: Recorded | None = None) -> Plan:
+    """Resolve data, request, models and places, those apart that a run recorded; writes only the request file.
 
     Raises: ConfigError, DataError, ValueError for anything that cannot work, before anything starts.
     """
     config = absolute(config)
-    for part in (config.store, *config.store.parents):
-        if part.exists() and not part.is_dir():
-            raise ConfigError(f"storage: {part} is a file; name a folder.")
+    check_storage(config)
     workspace = Workspace(config)
     reader = workspace.reader
     check_memory(config, reader)
     digests_of(config.audit.other_data)
+    check_columns(config.audit, reader)
     check_model(config, reader)
-    forget = resolve_request(config.request, reader, config.model.reads_captions)
+    if recorded is None:
+        return plan_of(workspace, resolve_request(config.request, reader, config.model.reads_captions))
+    plan = plan_of(workspace, _recorded_set(workspace, recorded.forget_file))
+    if recorded.original is None:
+        return plan
+    return replace(plan, original=replace(plan.original, folder=recorded.original))
+
+
+def _recorded_set(workspace: Workspace, file: Path) -> ForgetSet:
+    """Raises: ConfigError if the file is gone, and the request finds other rows now."""
+    config, reader = workspace.config, workspace.reader
+    if fetched(file):
+        return load_forget_set(file, reader.manifest.digest)
+    found = resolve_request(config.request, reader, config.model.reads_captions)
+    if found.digest != file.parent.name:
+        raise ConfigError(
+            f"{file} is missing, the rows that the run forgot, and its request finds others now; bring it from a copy."
+        )
+    return found
+
+
+def check_storage(config: RunConfig) -> None:
+    """Raises: ConfigError if the storage, or a folder that it lies in, is a file."""
+    for part in (config.store, *config.store.parents):
+        if part.exists() and not part.is_dir():
+            raise ConfigError(f"storage: {part} is a file; name a folder.")
+
+
+def plan_of(workspace: Workspace, forget: ForgetSet) -> Plan:
+    """The plan of a resolved request; the configuration of ``workspace`` is absolute.
+
+    Raises: ConfigError, DataError for anything that cannot work.
+    """
+    config, reader = workspace.config, workspace.reader
     _check_kind(config, forget, reader.manifest)
     models = config.store / "models"
     digest = reader.manifest.digest

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import ray.train
 import torch
@@ -23,8 +24,16 @@ from cu_core.storage import shown
 from pipelines.run.checkpoints import KEPT_CHECKPOINTS
 from pipelines.run.folder import RunFolder
 
-Report = Callable[[dict[str, float], Path | None], None]
-"""Tells Ray figures, and the folder of a checkpoint."""
+
+class Report(Protocol):
+    """Tells Ray figures, and the folder of a checkpoint or of this worker's part of one. With ``finish``, the folder is
+    complete once that returns; it is called and the folder sent in the background, and then deleted."""
+
+    def __call__(
+        self, metrics: dict[str, float], folder: Path | None, finish: Callable[[], None] | None = None
+    ) -> None: ...
+
+
 WorkerFunction = Callable[[torch.device, Any, Report, Path | None], None]
 
 
@@ -32,14 +41,33 @@ def _worker(settings: dict[str, Any]) -> None:
     job: WorkerFunction = settings["job"]
     use_cpus(settings["cpus"])
 
-    def report(metrics: dict[str, float], folder: Path | None) -> None:
-        ray.train.report(metrics, checkpoint=ray.train.Checkpoint.from_directory(folder) if folder else None)
+    def report(metrics: dict[str, float], folder: Path | None, finish: Callable[[], None] | None = None) -> None:
+        checkpoint = ray.train.Checkpoint.from_directory(folder) if folder else None
+        if finish is None:
+            ray.train.report(metrics, checkpoint=checkpoint)
+        elif hasattr(ray.train, "CheckpointUploadMode"):
+            ray.train.report(metrics, checkpoint=checkpoint, **_later(finish))
+        else:  # an older Ray sends while all wait
+            finish()
+            ray.train.report(metrics, checkpoint=checkpoint)
+            shutil.rmtree(str(folder))
 
     def wrap(module: torch.nn.Module) -> torch.nn.Module:
         return data_parallel(module, broadcast_buffers=settings["per_rank_statistics"])
 
     with contextlib.ExitStack() as held:
         job(get_device(), wrap, report, _newest_whole(held, settings["folder"]))
+
+
+def _later(finish: Callable[[], None]) -> dict[str, Any]:
+    """Options of ``ray.train.report``: a thread sends the checkpoint once it is complete."""
+
+    def send(checkpoint: Any, name: str) -> Any:
+        finish()
+        return ray.train.get_context().get_storage().persist_current_checkpoint(checkpoint, name)
+
+    mode = ray.train.CheckpointUploadMode.ASYNC
+    return {"checkpoint_upload_mode": mode, "checkpoint_upload_fn": send, "delete_local_checkpoint_after_upload": True}
 
 
 class Preemption:

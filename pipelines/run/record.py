@@ -10,11 +10,13 @@ from pydantic import TypeAdapter
 
 from cu_core.audit.report import AuditReport
 from cu_core.files import write_text
+from cu_core.models.classifier import Classifier
 from cu_core.run import load_model
 from pipelines.report.audit_page import write_report
 from pipelines.run.folder import RunFolder
 from pipelines.run.plan import Plan
 from pipelines.tracking import mlflow_runs as tracking
+from pipelines.tracking.server import open_client, tracking_uri
 from pipelines.tracking.step_log import deliver, loss_curves, read_steps
 
 
@@ -24,7 +26,8 @@ def record(plan: Plan, folder: RunFolder, run_id: str, report: AuditReport) -> N
     write_text(folder.path / "audit.json", TypeAdapter(AuditReport).dump_json(report, indent=1).decode())
     curves = loss_curves(folder.path)
     write_report(folder.path / "report.html", report, folder.path / "samples.parquet", folder.name, curves)
-    deliver(read_steps(folder.path), tracking.tracking_uri(config), run_id)  # what MLflow missed on the way
+    open_client(config)  # a server that stopped on the way is named within seconds
+    deliver(read_steps(folder.path), tracking_uri(config), run_id)  # what MLflow missed on the way
     tags = {"verdict": report.verdict.word, "verdict_reason": report.verdict.reason}
     tracking.log_files(config, run_id, folder.path, ["config.yaml", "audit.json", "samples.parquet", "report.html"])
     tracking.log_files(config, run_id, plan.forget_file.parent, [plan.forget_file.name])
@@ -39,9 +42,11 @@ def record(plan: Plan, folder: RunFolder, run_id: str, report: AuditReport) -> N
 def register(plan: Plan, run_id: str, role: str, folder: Path, tags: dict[str, str]) -> str:
     """Put a model of the plan into the registry; returns its version."""
     config, reader = plan.config, plan.reader
-    size = (reader.image_size,) * 2 if plan.manifest.image_shape is None else plan.manifest.image_shape[1:]
-    shape = (reader.image_channels, *size)
-    return tracking.register(config, run_id, role, folder, lambda p: load_model(config, reader, p), shape, tags)
+
+    def load(path: Path) -> Classifier:
+        return load_model(config, reader, path)
+
+    return tracking.register(config, run_id, role, folder, load, reader.image_shape, tags)
 
 
 def figures(report: AuditReport) -> dict[str, float]:

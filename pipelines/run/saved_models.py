@@ -12,12 +12,14 @@ from mlflow.exceptions import MlflowException
 
 from cu_core.config import RunConfig
 from cu_core.config_io import load_config
+from cu_core.data.shard_reader import ShardReader
 from cu_core.errors import ConfigError
 from cu_core.run import import_original
-from cu_core.storage import fetched
-from pipelines.run.folder import RECORD, names_in
-from pipelines.run.plan import Plan, absolute, is_mlflow
+from cu_core.storage import fetched, place
+from pipelines.run.folder import RECORD, RunFolder, names_in
+from pipelines.run.plan import Plan, Recorded, absolute, is_mlflow
 from pipelines.tracking import mlflow_runs as tracking
+from pipelines.tracking.server import open_client, tracking_uri
 
 
 def config_of(model: str, file: Path | None, overrides: Sequence[str]) -> RunConfig:
@@ -32,14 +34,54 @@ def config_of(model: str, file: Path | None, overrides: Sequence[str]) -> RunCon
         return load_config(_config_in_mlflow(own, model), overrides, record=True)
     if model.endswith((".yaml", ".yml")):
         raise ConfigError(f"{model} is a configuration, not a model: cu audit MODEL --config {model}.")
-    for folder in [own.store / "runs" / model, Path(model), *list(Path(model).parents)[:2]]:
-        if fetched(folder / "config.yaml"):
-            return load_config(folder / "config.yaml", overrides, record=True)
+    if (folder := _made_in(own, model)) is not None:
+        return load_config(folder / "config.yaml", overrides, record=True)
     if not Path(model).exists():
         raise ConfigError(_unknown(own, model))
     raise ConfigError(
         f"{model} has no config.yaml beside it; say with --config which data, request and original belong to it."
     )
+
+
+def _made_in(config: RunConfig, model: str) -> Path | None:
+    """The folder of the run that made a model; ``None`` if it is not at hand."""
+    folders = [config.store / "runs" / model, Path(model), *list(Path(model).parents)[:2]]
+    return next((folder for folder in folders if fetched(folder / "config.yaml")), None)
+
+
+def _run_folder(config: RunConfig, model: str) -> Path | None:
+    """The folder of the MLflow run that made a model; ``None`` if it is not at hand."""
+    tags = open_client(config).get_run(tracking.run_of_model(config, model)).data.tags
+    folder = place(tags["run_folder"]) if "run_folder" in tags else None
+    return folder if folder is not None and fetched(folder / "config.yaml") else None
+
+
+def recorded_of(config: RunConfig, model: str) -> Recorded | None:
+    """What the run of a model began from, if it is audited for that request on these data.
+
+    The request is not resolved again: a list of ids may have been changed since, and that of a batch of requests is
+    more than its configuration says.
+
+    Returns ``None`` for another request or other data than the run's, and where no record says.
+
+    Raises: ConfigError if the data hold other rows than when the run was made.
+    """
+    folder = _run_folder(config, model) if is_mlflow(model) else _made_in(config, model)
+    if folder is None or not fetched(folder / RECORD):
+        return None
+    made, record = load_config(folder / "config.yaml", record=True), RunFolder(folder).record()
+    if (made.request, made.data) != (config.request, config.data) or "request_digest" not in record:
+        return None
+    digest = ShardReader(config.data.path, half=config.data.half).manifest.digest
+    if digest != record["data_digest"]:
+        raise ConfigError(
+            f"{model} was made with data of digest {record['data_digest']}; {config.data.path} has {digest} now, "
+            f"after rows were dropped or others packed. Its rows are not there; to audit it, name a copy of "
+            f"those data: data.path=COPY."
+        )
+    file = config.store / "requests" / str(record["request_digest"]) / "forget.arrow"
+    same = made.original_key(digest) == config.original_key(digest)
+    return Recorded(file, config.store / "models" / record["original"] if same else None)
 
 
 def _unknown(config: RunConfig, model: str) -> str:
@@ -54,9 +96,7 @@ def _config_in_mlflow(own: RunConfig, model: str) -> Path:
     """``config.yaml`` of the MLflow run that made the model."""
     try:
         run_id = tracking.run_of_model(own, model)
-        return Path(
-            download_artifacts(run_id=run_id, artifact_path="config.yaml", tracking_uri=tracking.tracking_uri(own))
-        )
+        return Path(download_artifacts(run_id=run_id, artifact_path="config.yaml", tracking_uri=tracking_uri(own)))
     except MlflowException as error:
         raise ConfigError(
             f"{model}: no configuration can be fetched ({str(error).splitlines()[0]}); give one with --config."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -21,13 +22,21 @@ def ray_task(function: Callable[..., Any]) -> Any:
     """A Ray task that computes with as many threads as CPUs were given to it. Processes of Ray are reused: without this
     it has as many as the task before."""
 
-    @functools.wraps(function)
-    def call(*args: Any, **kwargs: Any) -> Any:
+    def use_given() -> None:
         given = ray.get_runtime_context().get_assigned_resources().get("CPU", 1)
         use_cpus(max(1, int(given)))
+
+    @functools.wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        use_given()
         return function(*args, **kwargs)
 
-    return ray.remote(call)
+    @functools.wraps(function)
+    def give(*args: Any, **kwargs: Any) -> Any:
+        use_given()
+        yield from function(*args, **kwargs)
+
+    return ray.remote(give if inspect.isgeneratorfunction(function) else call)
 
 
 def device_of(config: RunConfig) -> torch.device:

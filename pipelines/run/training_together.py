@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any
 
 import torch
 
-from cu_core.checkpoint import TrainState, load_state, save_state
+from cu_core.checkpoint import load_state
 from cu_core.config import RunConfig
 from cu_core.dist import rank
 from cu_core.run import Hooks, run_train
@@ -19,6 +18,7 @@ from cu_core.workspace import Workspace
 from pipelines.cluster.board import board_step
 from pipelines.cluster.session import resources
 from pipelines.run.folder import RunFolder
+from pipelines.run.handed_over import HandOver
 from pipelines.run.plan import TrainJob
 from pipelines.run.ray_train import Preemption, Report, train_workers
 from pipelines.run.task_options import both, ray_task
@@ -39,19 +39,11 @@ class TrainWorkerJob:
         key = self.job.folder.name
         preempted, due = Preemption(), every(TRAINING_PAUSE)
 
-        def save(state: TrainState) -> None:
-            if rank() != 0:
-                report({"step": state.step}, None)
-                return
-            with tempfile.TemporaryDirectory() as place:
-                save_state(Path(place) / "state", state, key)
-                report({"step": state.step}, Path(place) / "state")
-
         seen = StepMetrics(key)
         hooks = Hooks(
             device=device,
             wrap=wrap,
-            save=save,
+            save=HandOver(report, key),
             on_step=both(board_step(self.board, self.label), seen) if rank() == 0 else seen,
             latest=lambda: load_state(checkpoint, key) if checkpoint else None,
             wants_checkpoint=lambda: any([preempted(), rank() == 0 and due()]),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any, Protocol
 import ray
 import torch
 
-from cu_core.checkpoint import TrainState, load_state, save_state
+from cu_core.checkpoint import TrainState, load_state, read_meta
 from cu_core.dist import rank, world_size
 from cu_core.run import Hooks, run_unlearn
 from cu_core.types import StepReport
@@ -19,9 +18,10 @@ from pipelines.cluster.board import board_step, ray_board
 from pipelines.console import bars, console
 from pipelines.run.checkpoints import Checkpoints
 from pipelines.run.folder import RunFolder
+from pipelines.run.handed_over import HandOver
 from pipelines.run.plan import Plan
 from pipelines.run.preemption import ASKED, BoardSignal, LocalSignal, PreemptionSignal, ReportTaken, on_sigterm
-from pipelines.run.ray_train import Preemption, train_workers
+from pipelines.run.ray_train import Preemption, Report, train_workers
 from pipelines.run.task_options import OnStep, bar_step, both, device_of, ray_task, task_options
 from pipelines.tracking.prometheus import StepMetrics
 
@@ -75,26 +75,20 @@ class WorkerJob:
     look: Callable[[StepReport], dict[str, float] | None] = lambda step: None
     """What Ray Tune is told of a step; absent: nothing."""
 
-    def __call__(
-        self,
-        device: torch.device,
-        wrap: Any,
-        report: Callable[[dict[str, float], Path | None], None],
-        checkpoint: Path | None,
-    ) -> None:
+    def __call__(self, device: torch.device, wrap: Any, report: Report, checkpoint: Path | None) -> None:
         digest = self.plan.digest
         preemption: PreemptionSignal = BoardSignal(self.board) if self.board else LocalSignal()
         preempted = Preemption()
 
+        hand_over = HandOver(report, digest)
+
         def save(state: TrainState) -> None:
             if rank() != 0:
-                report({"step": state.step}, None)
+                hand_over(state)
                 return
             self.curves.flush()  # a restart from this checkpoint does not write these points again
             asked = preemption.asked()  # else it was due, and the one that is asked for comes after it
-            with tempfile.TemporaryDirectory() as place:
-                save_state(Path(place) / "state", state, digest)
-                report({"step": state.step, ASKED: float(asked)}, Path(place) / "state")
+            hand_over(state, **{ASKED: float(asked)})
             if asked:
                 preemption.saved()
 
@@ -110,7 +104,7 @@ class WorkerJob:
         if rank() == 0:
             self.curves.flush()
 
-    def _on_step(self, report: Callable[[dict[str, float], Path | None], None]) -> Callable[[StepReport], None]:
+    def _on_step(self, report: Report) -> Callable[[StepReport], None]:
         """What this rank does after a step."""
 
         def look(step: StepReport) -> None:
@@ -129,7 +123,15 @@ class WorkerJob:
 
 
 def unlearn(plan: Plan, folder: RunFolder, curves: Curves, local: bool) -> None:
-    """Run the unlearning and say where."""
+    """Run the unlearning, say where, and for how long its checkpoints stopped it."""
+    _unlearn(plan, folder, curves, local)
+    done = read_meta(folder.unlearned, verify=False)["result"]
+    if done["checkpoints"]:
+        each = done["checkpoint_seconds"] / done["checkpoints"]
+        console.print(f"{done['checkpoints']} checkpoints, each stopped the run for {each:.2f} s", highlight=False)
+
+
+def _unlearn(plan: Plan, folder: RunFolder, curves: Curves, local: bool) -> None:
     count = plan.config.workers.count
     if local:
         console.print("unlearn: in this process")

@@ -59,7 +59,7 @@ def judge(report: AuditReport, parts: dict[str, float], objective: str) -> dict[
 def pareto_front(rows: Sequence[Sequence[float]]) -> list[int]:
     """Return the indices of the Pareto-optimal rows. All figures are minimised."""
     points = np.asarray(rows, np.float64)
-    worse = (points[:, None] >= points[None]).all(2) & (points[:, None] > points[None]).any(2)
+    worse = np.asarray((points[:, None] >= points[None]).all(2) & (points[:, None] > points[None]).any(2))
     return [i for i in range(len(points)) if not worse[i].any()]
 
 

@@ -46,12 +46,10 @@ class Sweep:
         """Return the configuration of a trial. It has no oracles if only the proxy is needed."""
         tuning = self.config.tuning
         pairs = reads_captions(str(self.base.get("model", {}).get("name", "")))
-        audits = {
-            *CHECKED,
-            *(["retrieval"] if pairs else []),
-            *([METRICS[self.config.objective].audit] if self.config.objective in METRICS else []),
-        }
-        audit: dict[str, Any] = {"audits": sorted(audits)}
+        asked = {METRICS[self.config.objective].audit} if self.config.objective in METRICS else set()
+        more = {name for name in asked if AUDITS[name].on_request}
+        audits = {*CHECKED, *(["retrieval"] if pairs else []), *(asked - more)}
+        audit: dict[str, Any] = {"audits": sorted(audits), "more_audits": sorted(more)}
         if self.config.objective == "proxy" and not self.calibrate:
             audit["oracles"] = 0
         values = merge(self.base, {"seed": tuning.seed, "audit": audit})
@@ -138,6 +136,9 @@ def _check_metric(name: str, trial: RunConfig) -> None:
     lacks = (
         f"is for {metric.kinds[0]} requests" if trial.asked not in metric.kinds
         else "is for image-text models" if AUDITS[metric.audit].pairs_only and not trial.model.reads_captions
+        else "is for train.objective=supcon, simclr and moco"
+        if AUDITS[metric.audit].encoders_only and trial.train.objective == "cross_entropy"
+        else "is for classifiers" if AUDITS[metric.audit].classifiers_only and trial.model.reads_captions
         else "compares with two oracles or more" if metric.side == "distance" and trial.audit.oracles < 2
         else f"needs audit.{GIVEN[name]}" if name in GIVEN and not getattr(trial.audit, GIVEN[name])
         else None

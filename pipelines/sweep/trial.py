@@ -73,7 +73,7 @@ def audit_trial(cell: Cell, objective: str) -> dict[str, float]:
     if isinstance(report, Failure):
         raise NonFiniteError(report.reason)
     if report is None:
-        report, _ = audit_here(plan, unlearned, lambda role: None)
+        report = audit_here(plan, unlearned, lambda role: None)
         write_text(cell.report_file, REPORTS.dump_json(report, indent=1).decode())
     parts = run_proxy(plan.workspace, plan.original.folder, unlearned, device_of(plan.config))
     return judge(report, parts, objective)

@@ -28,7 +28,16 @@ from cu_core.models.classifier import Classifier, Predictor
 from cu_core.secrets import masked
 from cu_core.storage import fetch, place, shown
 from pipelines.console import console
-from pipelines.tracking.server import ABSENT, experiment_id, open_client, source_of, told, tracking_uri, use_server
+from pipelines.tracking.server import (
+    ABSENT,
+    PRESENT,
+    experiment_id,
+    open_client,
+    source_of,
+    told,
+    tracking_uri,
+    use_server,
+)
 from pipelines.tracking.sqlite_file import reason
 from pipelines.tracking.step_log import impatient
 
@@ -134,7 +143,12 @@ def log_files(config: RunConfig, run_id: str, folder: Path, names: list[str]) ->
 
 
 def end_run(config: RunConfig, run_id: str, status: str) -> None:
-    MlflowClient(tracking_uri(config)).set_terminated(run_id, status)
+    """Mark the run as ended.
+
+    Raises: ConfigError if the server does not answer.
+    """
+    with told(config):
+        open_client(config).set_terminated(run_id, status)
 
 
 def run_of_model(config: RunConfig, uri: str) -> str:
@@ -190,8 +204,9 @@ def register(
         info = _log_model(run_id, role, folder, load(folder), example_shape)
         try:
             client.create_registered_model(name)
-        except MlflowException:  # it is there, maybe since a moment ago
-            client.get_registered_model(name)
+        except MlflowException as error:  # it is there, maybe since a moment ago
+            if error.error_code != PRESENT:
+                raise
         made = client.create_model_version(
             name, info.model_uri, run_id, tags={"weights": digest, "role": role}, model_id=info.model_id
         )
@@ -200,6 +215,43 @@ def register(
         client.set_model_version_tag(name, version, key, value)
     client.set_registered_model_alias(name, role, version)
     return f"models:/{name}@{role}"
+
+
+def point_alias(config: RunConfig, alias: str, weights: str | None) -> str | None:
+    """Let an alias of the registered model name the version with these weights; with ``None``, or where there is no
+    such version, it names none. Returns the version."""
+    name = model_name(config)
+    with told(config):
+        client = open_client(config)
+        found = client.search_model_versions(f"name='{name}' and tag.weights='{weights}'") if weights else []
+        if found:
+            version = str(max(int(one.version) for one in found))
+            client.set_registered_model_alias(name, alias, version)
+            return version
+        try:
+            client.delete_registered_model_alias(name, alias)
+        except MlflowException as error:
+            if error.error_code != ABSENT:
+                raise
+        return None
+
+
+def aliased_weights(config: RunConfig) -> dict[str, tuple[str, str]]:
+    """Aliases of the registered model -> version and checksum of its weights; empty if there is no such model.
+
+    Raises: ConfigError if MLflow does not answer.
+    """
+    name = model_name(config)
+    with told(config):
+        client = open_client(config)
+        try:
+            aliases = client.get_registered_model(name).aliases
+        except MlflowException as error:
+            if error.error_code != ABSENT:
+                raise
+            return {}
+        found = {alias: client.get_model_version(name, version) for alias, version in aliases.items()}
+    return {alias: (str(one.version), one.tags.get("weights", "")) for alias, one in found.items()}
 
 
 def _log_model(run_id: str, role: str, folder: Path, model: Classifier, example_shape: tuple[int, ...]) -> ModelInfo:

@@ -24,6 +24,7 @@ from pipelines.tracking.sqlite_file import file_of, make_ready, reason, sqlite_u
 KIND = {"mlflow.experimentKind": "custom_model_development"}
 """MLflow's page then opens on runs, not on traces of language models."""
 ABSENT = "RESOURCE_DOES_NOT_EXIST"
+PRESENT = "RESOURCE_ALREADY_EXISTS"
 
 
 def source_of(config: RunConfig) -> str:

@@ -109,8 +109,33 @@ def _simplejpeg(data: bytes) -> None:
     simplejpeg.decode_jpeg(data)
 
 
-DECODERS: dict[str, Callable[[bytes], None]] = {"ours": _ours, "torchvision": _torchvision, "simplejpeg": _simplejpeg}
-EXPECTED = {"ours": ("DataError",), "torchvision": ("RuntimeError", "ValueError"), "simplejpeg": ("ValueError",)}
+def _opencv(data: bytes) -> None:
+    import cv2  # a candidate
+
+    if cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) is None:
+        raise ValueError("not decoded")
+
+
+def _libvips(data: bytes) -> None:
+    import pyvips  # a candidate
+
+    pyvips.Image.new_from_buffer(data, "", fail_on="error").numpy()
+
+
+DECODERS: dict[str, Callable[[bytes], None]] = {
+    "ours": _ours,
+    "torchvision": _torchvision,
+    "simplejpeg": _simplejpeg,
+    "opencv": _opencv,
+    "libvips": _libvips,
+}
+EXPECTED = {
+    "ours": ("DataError",),
+    "torchvision": ("RuntimeError", "ValueError"),
+    "simplejpeg": ("ValueError",),
+    "opencv": ("ValueError", "error"),
+    "libvips": ("Error",),
+}
 """Exceptions by which a decoder says that a file does not decode."""
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from cu_core.config import RunConfig, TrackingConfig
+from pipelines.run import job
 from pipelines.run import record as recording
 from pipelines.run.job import run_job
 from pipelines.tracking import mlflow_runs, server
@@ -23,7 +24,7 @@ def test_a_run_leaves_no_password(
     class_config: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """The server that the password is for is a file here; what is recorded does not know."""
-    for module in (mlflow_runs, server):
+    for module in (mlflow_runs, server, job, recording):
         monkeypatch.setattr(module, "tracking_uri", lambda config: sqlite_uri(tmp_path / "mlflow.db"))
     monkeypatch.setattr(server, "source_of", lambda config: "tracking.uri")
     for variable in ("MLFLOW_TRACKING_PASSWORD", "AWS_SECRET_ACCESS_KEY", "RAY_AUTH_TOKEN"):

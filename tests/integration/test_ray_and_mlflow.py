@@ -21,6 +21,7 @@ from typing import Any
 import mlflow
 import numpy as np
 import psutil
+import pyarrow.parquet as pq
 import pytest
 import ray
 import torch
@@ -36,6 +37,7 @@ from cu_core.workers import TrainWorkers, WorkersConfig
 from cu_core.workspace import Workspace
 from pipelines.bench.scaling import measure
 from pipelines.cluster.session import check_room, ray_session
+from pipelines.run.auditing import audit
 from pipelines.run.job import JobResult, run_job
 from pipelines.run.plan import make_plan
 from pipelines.run.training import train_side_by_side
@@ -96,6 +98,30 @@ def test_curves_say_where_the_time_of_a_step_goes(undisturbed: JobResult) -> Non
         points = client.get_metric_history(run_id, f"speed/{part}")
         assert len(points) == undisturbed.report.cost["steps"]
         assert all(point.value > 0 for point in points)
+
+
+def test_an_audit_over_several_tasks_a_model_is_that_of_one_process(undisturbed: JobResult, tmp_path: Path) -> None:
+    """Figures are those of this process, which predicts all rows itself, and so is the table of samples."""
+    stored, before = undisturbed.config.store / "audits", set((undisturbed.config.store / "audits").iterdir())
+    audits, reports = replace(undisturbed.config.audit, max_rows=700), []
+    for tasks, local in ((3, False), (1, True)):
+        plan = make_plan(replace(undisturbed.config, audit=replace(audits, tasks=tasks)))
+        reports.append(audit(plan, undisturbed.folder.unlearned, tmp_path / f"{tasks}.parquet", local))
+        for file in set(stored.iterdir()) - before:
+            file.unlink()
+    have, want = reports
+    for one, other in zip(have.rows, want.rows, strict=True):
+        assert (one.name, one.original, one.unlearned) == (other.name, *map(near, (other.original, other.unlearned)))
+        assert one.oracles == near(other.oracles)
+    samples, expected = (pq.read_table(tmp_path / f"{tasks}.parquet").to_pydict() for tasks in (3, 1))
+    assert [samples[name] for name in ("role", "set", "sample_id", "predicted")] == [
+        expected[name] for name in ("role", "set", "sample_id", "predicted")
+    ]
+    np.testing.assert_allclose(samples["loss"], expected["loss"], atol=1e-6)
+
+
+def near(value: Any) -> Any:
+    return pytest.approx(value, abs=1e-6)
 
 
 def test_every_worker_logs_lines_of_json(undisturbed: JobResult) -> None:

@@ -1,4 +1,4 @@
-"""One cluster for all tests here."""
+"""One cluster for all tests here, and one finished run."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import pytest
 from tests.conftest import FASHION
 from tests.soak.cluster import Cluster, reachable
 from tests.soak.hosts import Hosts
+from tests.soak.place import Place
 from tests.soak.s3_server import configure, install
 
 MAKE_BUCKET = "from pyarrow import fs; fs.FileSystem.from_uri('s3://unlearning?allow_bucket_creation=true')[0].create_dir('unlearning')"
@@ -44,3 +45,14 @@ def packed(cluster: Cluster) -> None:
         words = ["pack", source, f"s3://unlearning/data/{name}", "--val-frac", "0.2", *more]
         status, printed = cluster.cu("data", *words)
         assert status == 0, printed
+
+
+@pytest.fixture(scope="session")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Place:
+    """Packed data, and a storage with a finished run."""
+    folder = tmp_path_factory.mktemp("made")
+    place = Place(folder, folder / "digits")
+    place.write_files()
+    place.end(["data", "pack", "digits", str(place.data)])
+    place.end(place.words("unlearn", "made"))
+    return place

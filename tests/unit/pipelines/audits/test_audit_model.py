@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
+from unittest.mock import Mock, patch
 
 import pytest
 
@@ -28,6 +28,10 @@ def order() -> Iterator[list[str]]:
         yield
         done.append("end Ray")
 
+    def plan(config: RunConfig, recorded: Any) -> Any:
+        done.append(f"plan from {recorded}")
+        return Mock()
+
     def audit(plan: Any, found: Path, samples: Path, local: bool) -> Any:
         samples.write_bytes(b"rows")
         done.append(f"audit {found} local={local}")
@@ -39,7 +43,8 @@ def order() -> Iterator[list[str]]:
 
     made = report(RunConfig())
     with (
-        patch.object(module, "make_plan", autospec=True),
+        patch.object(module, "recorded_of", lambda config, model: f"the record of {model}"),
+        patch.object(module, "make_plan", plan),
         patch.object(module, "find_model", autospec=True, side_effect=lambda plan, model: Path("models") / model),
         patch.object(module, "ray_session", session),
         patch.object(module, "train_missing", lambda config, jobs, local: done.append(f"train local={local}")),
@@ -55,7 +60,7 @@ def test_missing_models_are_trained_before_the_audit_on_ray_unless_local(
 ) -> None:
     audit_model(RunConfig(), "a", tmp_path / "out", local)
     inner = [f"train local={local}", f"audit models/a local={local}"]
-    assert order == (inner if local else ["begin Ray", *inner, "end Ray"])
+    assert order == ["plan from the record of a", *(inner if local else ["begin Ray", *inner, "end Ray"])]
 
 
 def test_the_folder_holds_report_page_and_samples(order: list[str], tmp_path: Path) -> None:

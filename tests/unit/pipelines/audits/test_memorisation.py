@@ -71,7 +71,10 @@ def test_a_score_is_the_originals_confidence_minus_that_of_the_model_without_the
 
     monkeypatch.setattr(memorisation, "load_model", load)
     monkeypatch.setattr(memorisation, "predict", predict)
-    found = pq.read_table(write_scores(scoring)).to_pydict()
+    monkeypatch.setattr(memorisation, "SCORED_AT_ONCE", 100)
+    file = write_scores(scoring)
+    assert pq.ParquetFile(file).num_row_groups == sum(-(-len(half.rows) // 100) for half in scoring.left_out)
+    found = pq.read_table(file).to_pydict()
     assert sorted(found) == ["confidence_original", "confidence_without", "memorisation", "sample_id"]
     assert sorted(found["sample_id"]) == sorted(reader.sample_ids("train", np.arange(reader.num_rows("train"))))
     expected = {i: 0.75 - c for c, half in zip((0.5, 0.25), scoring.left_out, strict=True) for i in half.sample_ids}

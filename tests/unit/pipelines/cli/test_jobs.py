@@ -20,6 +20,8 @@ ABSOLUTE = ["data.path=/shared/digits", "storage=/shared/outputs"]
         (["bench", CONFIG], "after it comes one of step, scaling"),
         (["bench", "scaling", "absent.yaml"], "no configuration file absent.yaml"),
         (["bench", "step", CONFIG], "give --root"),
+        (["requests"], "after it comes one of open, add"),
+        (["requests", "run"], "give --root"),
         (["unlearn", CONFIG, "method.temprature=1", *ABSOLUTE], "did you mean method.temperature"),
     ],
 )

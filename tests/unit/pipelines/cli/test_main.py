@@ -22,7 +22,9 @@ print(*sys.modules, file=sys.stderr)
 COMMANDS = (
     "unlearn", "train", "audit", "audit-strong", "explain", "schema", "calibrate", "compare", "repeat", "sweep",
     "score", "export", "methods", "submit", "jobs", "stop", "data pack", "data inspect", "data verify", "bench step",
-    "bench scaling", "bench start", "quickstart",
+    "bench scaling", "bench start", "quickstart", "requests", "requests open", "requests add", "requests list",
+    "requests show", "requests cancel", "requests run", "requests status", "requests roll-back", "requests certificate",
+    "requests verify", "requests purge",
 )  # fmt: skip
 
 
@@ -47,6 +49,11 @@ def test_listing_jobs_imports_nothing_heavy() -> None:
 
 def test_looking_at_data_does_not_import_torch(digits: Path) -> None:
     assert not (HEAVY - {"pandas"}) & imported("data", "inspect", str(digits))  # pandas: pyarrow, for its arrays
+
+
+def test_a_model_that_is_not_there_is_found_before_anything_heavy(tmp_path: Path) -> None:
+    for command in ("add faces --class 5", "status faces", "run faces-1 --local", "show faces-1", "roll-back faces"):
+        assert not HEAVY & imported("requests", *command.split(), "--storage", str(tmp_path))
 
 
 @pytest.mark.parametrize("command", ["unlearn", "train", "compare", "sweep", "repeat", "audit-strong", "bench step"])

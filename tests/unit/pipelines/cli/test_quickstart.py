@@ -12,7 +12,7 @@ from cu_core.data.convert import SplitPlan
 from cu_core.data.sources import SourceOptions
 from cu_core.errors import ConfigError
 from pipelines.cli import quickstart
-from pipelines.cli.quickstart import CAPTIONS, CONFIGS, RECIPES, run_quickstart
+from pipelines.cli.quickstart import CAPTIONS, CONFIGS, RECIPES, bin_folder, run_quickstart
 
 
 @pytest.fixture
@@ -92,3 +92,10 @@ def test_data_that_are_packed_are_not_packed_again(heavy: SimpleNamespace) -> No
     run_quickstart("digits", "there")
     heavy.pack.assert_not_called()
     heavy.run.assert_called_once()
+
+
+@pytest.mark.parametrize(("script", "shown"), [("/home/user/.venv/bin/cu", ".venv/bin/"), ("/usr/bin/cu", "")])
+def test_commands_are_shown_as_they_can_be_typed(script: str, shown: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.argv", [script])
+    monkeypatch.setattr(Path, "cwd", lambda: Path("/home/user"))
+    assert bin_folder() == shown

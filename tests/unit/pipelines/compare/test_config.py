@@ -152,6 +152,15 @@ def test_the_search_audits_what_its_objective_is_made_of(tmp_path: Path) -> None
     assert reported.audit.audits is None
 
 
+def test_the_search_makes_no_audits_on_request(tmp_path: Path) -> None:
+    comparison = read_comparison(write(tmp_path, f"{{finetune: {{{RATE}}}}}", TUNED))
+    comparison.base["model"] = {"name": "open_clip:ViT-B-32"}
+    comparison.base["audit"] = {**comparison.base.get("audit", {}), "more_audits": ["hubness"]}
+    request = {"kind": "by_class", "classes": [5]}
+    tuned, reported = (comparison.run_config(request, 0, tuning=tuning) for tuning in (True, False))
+    assert (tuned.audit.more_audits, reported.audit.more_audits) == ((), ("hubness",))
+
+
 def test_stopping_is_the_same_for_all_that_are_searched_whatever_their_presets(tmp_path: Path) -> None:
     methods = (
         f"{{finetune: {{{RATE}}}, contrastive: {{{RATE}}}, paper: {{set: {{preset: paper}}, {RATE}}}, "

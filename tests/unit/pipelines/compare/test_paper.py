@@ -8,6 +8,7 @@ import pytest
 
 from cu_core.config import RunConfig
 from cu_core.errors import ConfigError
+from cu_core.yaml_io import config_file
 from pipelines.compare import paper
 from pipelines.compare.config import read_comparison
 from pipelines.compare.paper import (
@@ -119,15 +120,12 @@ def test_the_page_holds_seven_tables_and_the_differences() -> None:
 def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
     """Names, files and settings of the comparisons that are run; nothing is trained."""
     seen: list[tuple[Any, ...]] = []
-    root = Path(__file__).parents[4]
-    files = {part: root / file for part, file in paper.FILES.items()}
 
     def run(comparison: Any, name: str) -> tuple[Any, Path]:
         seen.append((name, comparison.config.budget_rows, comparison.config.set["data"]["path"]))
         return SimpleNamespace(results=[]), tmp_path
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(paper, "FILES", files)
     monkeypatch.setattr(paper, "run_tracked", run)
     return seen
 
@@ -137,7 +135,7 @@ def test_every_packed_data_set_is_run_by_class_and_by_samples(
 ) -> None:
     packed(tmp_path / "data", "cifar10", "svhn")
     reproduce([], tmp_path / "p.md")
-    rows = {part: read_comparison(file).config.budget_rows for part, file in paper.FILES.items()}
+    rows = {part: read_comparison(config_file(file)).config.budget_rows for part, file in paper.FILES.items()}
     assert asked == [
         (f"paper {part} {name}", rows[part], f"data/{name}")
         for name in ("cifar10", "svhn")

@@ -6,6 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from cu_core.audit.report import AuditReport
@@ -13,6 +15,7 @@ from cu_core.config_io import config_from
 from cu_core.types import MetricResult
 from pipelines.report import audit_page, plots
 from pipelines.report.audit_page import PLAIN_WORDS, environment, write_report
+from tests.unit.pipelines.report.test_class_table import many
 from tests.unit.pipelines.reports import report
 
 SAMPLES = pd.DataFrame(
@@ -57,6 +60,29 @@ def test_the_page_is_one_file_with_names_as_text(samples_file: Path, tmp_path: P
     assert "was not measured on this data" in page
     assert page.count("<svg") == 5  # figures of two audits, classes, losses of samples, loss terms
     assert not any(word in page for word in ("http://cdn", "https://cdn", "<script src", "<link "))
+
+
+@pytest.mark.parametrize("count", [49, 1000])
+def test_a_page_of_many_classes_has_the_worst_and_a_search_box(count: int, samples_file: Path, tmp_path: Path) -> None:
+    write_report(tmp_path / "r.html", many(count), samples_file, "run")
+    page = (tmp_path / "r.html").read_text()
+    lines = page[page.index('id="classes"') :].splitlines() if count > 49 else []
+    rows = [line for line in lines if "<td>class " in line]
+    assert len(rows) == (count if count > 49 else 0)
+    assert sum("<tr hidden>" in row for row in rows) == max(0, len(rows) - 40)
+    assert ('type="search"' in page) == ("input[data-searches]" in page) == (count > 49)
+    assert len(page) < 10**6
+
+
+def test_of_a_large_table_evenly_spaced_rows_are_read_and_all_of_the_map(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(audit_page, "PICTURED", 10)
+    table = pd.DataFrame({"sample_id": range(35), "x": [0.5 if n == 7 else None for n in range(35)]})
+    pq.write_table(pa.Table.from_pandas(table), tmp_path / "large.parquet", row_group_size=6)
+    assert audit_page.read_samples(tmp_path / "large.parquet")["sample_id"].tolist() == sorted([*range(0, 35, 4), 7])
+    table[:10].to_parquet(tmp_path / "small.parquet")
+    assert audit_page.read_samples(tmp_path / "small.parquet").equals(table[:10])
 
 
 @pytest.mark.usefixtures("drawn")

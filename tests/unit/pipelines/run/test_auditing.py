@@ -22,6 +22,7 @@ from pipelines.run.plan import make_plan
 from tests.unit.pipelines.reports import report
 
 SAMPLES = pa.table({"role": ["original"], "loss": [0.5]})
+MORE = pa.table({"role": ["unlearned"], "loss": [0.25]})
 
 
 @contextlib.contextmanager
@@ -29,37 +30,52 @@ def board() -> Iterator[str]:
     yield "board"
 
 
-def test_every_model_is_measured_in_a_task_of_its_own_before_the_audit(
-    class_config: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize("tasks", [1, 3])
+def test_every_model_is_measured_in_tasks_of_its_own_before_the_audit(
+    tasks: int,
+    class_config: RunConfig,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    plan = make_plan(replace(class_config, audit=replace(class_config.audit, oracles=2)))
-    made = replace(report(plan.config), versions={ELSEWHERE: "of another torch\nof another GPU"})
+    """Of what is stored only the samples are made again, so that the measured oracle 1 needs no predictions."""
+    plan = make_plan(replace(class_config, audit=replace(class_config.audit, oracles=2, tasks=tasks)))
+    made = replace(report(plan.config), versions={ELSEWHERE: f"of another torch {tasks}\nof another GPU {tasks}"})
     calls: list[Any] = []
 
     def task(name: str, gives: Any) -> Any:
         def remote(*given: Any) -> Any:
             calls.append((name, *given[1:]))
-            return gives
+            return gives(*given[1:]) if callable(gives) else gives
 
         return SimpleNamespace(options=lambda **asked: SimpleNamespace(remote=remote))
 
     monkeypatch.setattr(auditing, "ray_board", board)
-    monkeypatch.setattr(auditing, "_measure_task", task("measure", None))
-    monkeypatch.setattr(auditing, "_audit_task", task("audit", (made, SAMPLES)))
+    tables = {"original": [SAMPLES, SAMPLES], "unlearned": [MORE]}
+    monkeypatch.setattr(auditing, "_predict_task", task("predict", lambda folder, number: f"{folder.name} {number}"))
+    monkeypatch.setattr(
+        auditing, "_measure_task", task("measure", lambda folder, board, number, role, *parts: tables.get(role, []))
+    )
+    monkeypatch.setattr(auditing, "_audit_task", task("audit", made))
     monkeypatch.setattr(auditing.ray, "get", lambda reference: reference)
+    monkeypatch.setattr(auditing, "is_measured", lambda workspace, folder: folder == plan.oracles[1].folder)
     unlearned, target = tmp_path / "unlearned", tmp_path / "samples.parquet"
     with caplog.at_level(logging.WARNING, "cu_core"):
         assert audit(plan, unlearned, target, local=False) is made
-    assert calls == [
-        ("measure", plan.original.folder, "board", 0, "original"),
-        ("measure", unlearned, "board", 1, "unlearned"),
-        ("measure", plan.oracles[0].folder, "board", 2, "oracle_0"),
-        ("measure", plan.oracles[1].folder, "board", 3, "oracle_1"),
-        ("audit", unlearned, "board"),
-    ]
-    assert pq.read_table(target).equals(SAMPLES)
+    expected: list[Any] = []
+    for number, folder in enumerate((plan.original.folder, unlearned, *(job.folder for job in plan.oracles))):
+        role = ("original", "unlearned", "oracle_0", "oracle_1")[number]
+        parts = range(tasks if tasks > 1 and role != "oracle_1" else 0)
+        expected += [("predict", folder, part) for part in parts]
+        expected.append(("measure", folder, "board", number, role, *(f"{folder.name} {part}" for part in parts)))
+    assert calls == [*expected, ("audit", unlearned, "board")]
+    assert pq.read_table(target).equals(pa.concat_tables([SAMPLES, SAMPLES, MORE]))
+    assert pq.ParquetFile(target).num_row_groups == 3  # each is written as it comes
     assert target.stat().st_mode & 0o077 == 0  # they are personal data
-    assert [record.getMessage() for record in caplog.records] == ["of another torch", "of another GPU"]
+    assert [record.getMessage() for record in caplog.records] == [
+        f"of another torch {tasks}",
+        f"of another GPU {tasks}",
+    ]
 
 
 def test_in_this_process_the_bar_counts_original_unlearned_and_oracles(
@@ -72,15 +88,18 @@ def test_in_this_process_the_bar_counts_original_unlearned_and_oracles(
     def bars() -> Iterator[Any]:
         yield SimpleNamespace(update=lambda *given: drawn.append(given))
 
-    def run_audit(workspace: Any, folders: Any, oracles: Any, device: Any, progress: Any, samples: bool) -> Any:
+    def run_audit(workspace: Any, folders: Any, oracles: Any, device: Any, progress: Any, samples: Any) -> Any:
         assert folders == {"original": plan.original.folder, "unlearned": unlearned}
         assert (list(oracles), workspace) == ([plan.oracles[0].folder], plan.workspace)
         for role in ("original", "unlearned", "oracle_0"):
             progress(role)
-        return report(plan.config), SAMPLES if samples else None
+        for part in (SAMPLES, MORE) if samples else ():
+            samples(part)
+        return report(plan.config)
 
     monkeypatch.setattr(auditing, "bars", bars)
     monkeypatch.setattr(auditing, "run_audit", run_audit)
     audit(plan, unlearned, tmp_path / "samples.parquet", local=True)
     assert drawn == [("audit", n, 3, role) for n, role in enumerate(("original", "unlearned", "oracle_0"), 1)]
-    assert audit_here(plan, unlearned, lambda role: None)[1] is None
+    assert pq.read_table(tmp_path / "samples.parquet").equals(pa.concat_tables([SAMPLES, MORE]))
+    assert audit_here(plan, unlearned, lambda role: None) == report(plan.config)

@@ -60,19 +60,22 @@ def test_of_two_that_take_a_name_at_once_one_is_refused(tmp_path: Path) -> None:
     config = config_from({"storage": str(tmp_path), "name": "a"})
     named, folder = find_run(config, "d" * 16, None)
     begun(config)
-    with pytest.raises(ConfigError, match=r"a run 'a' exists and was interrupted: go on with --resume a;"):
+    with pytest.raises(ConfigError, match=r"a run 'a' exists and was interrupted; go on with --resume a, or choose"):
         begin_run(named, folder, "d" * 16)
 
 
 def test_a_name_in_use_is_told_with_its_state(tmp_path: Path) -> None:
     config = config_from({"storage": str(tmp_path), "name": "a"})
     _, folder = begun(config)
-    with run_lock(folder.path), pytest.raises(ConfigError, match=r"exists and is running \(process \d+ on .+\);"):
+    with (
+        run_lock(folder.path),
+        pytest.raises(ConfigError, match=r"exists and is running \(process \d+ on .+\); wait for it, or"),
+    ):
         find_run(config, "d" * 16, None)
     with pytest.raises(ConfigError, match="was interrupted"):
         find_run(config, "d" * 16, None)
     (folder.path / "result.json").write_text("{}")
-    with pytest.raises(ConfigError, match="is finished"):
+    with pytest.raises(ConfigError, match="is finished; choose another"):
         find_run(config, "d" * 16, None)
     (tmp_path / "runs" / "b").mkdir()
     with pytest.raises(ConfigError, match="runs/b exists and is no run; move it away"):

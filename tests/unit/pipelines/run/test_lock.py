@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
 import time
+from functools import partial
 from pathlib import Path
 
 import psutil
 import pytest
 
 from cu_core.errors import ConfigError
+from pipelines.cluster.signals import interrupt
 from pipelines.run import lock as module
 from pipelines.run.lock import FILE, run_lock
 
@@ -70,7 +73,15 @@ def test_of_two_that_take_over_at_once_one_is_refused(tmp_path: Path) -> None:
         pass
 
 
-def test_a_driver_that_was_taken_over_ends(tmp_path: Path) -> None:
+@pytest.mark.parametrize("in_background", [False, True])
+def test_a_driver_that_was_taken_over_ends(in_background: bool, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    """In the background of a shell SIGINT is ignored; `cu` then ends by SIGTERM."""
+    for number, handler in (
+        (signal.SIGINT, signal.SIG_IGN if in_background else signal.default_int_handler),
+        (signal.SIGTERM, interrupt),
+    ):
+        request.addfinalizer(partial(signal.signal, number, signal.signal(number, handler)))
+
     def work() -> None:
         with run_lock(tmp_path):
             said(tmp_path, 2, host="third")

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 from mlflow.exceptions import MlflowException
 
 from cu_core.config import RunConfig
 from cu_core.config_io import dump_config
+from cu_core.data.requests import ByClass, ForgetSet, save_forget_set
+from cu_core.data.shard_reader import ShardReader
 from cu_core.errors import ConfigError
 from cu_core.workspace import Workspace
 from pipelines.run import saved_models
-from pipelines.run.plan import make_plan
-from pipelines.run.saved_models import config_of, find_model
+from pipelines.run.plan import Recorded, make_plan
+from pipelines.run.saved_models import config_of, find_model, recorded_of
 
 
 @pytest.fixture
@@ -108,3 +114,71 @@ def test_a_weights_file_is_taken_into_the_store_once(
     assert found == [taken[0]] * 2
     assert len(taken) == 1
     assert taken[0] != plan.original.folder
+
+
+@pytest.fixture
+def recorded(config: RunConfig, digits: Path) -> ForgetSet:
+    """The forget set of the run ``finished``: its request is a class; copies in other classes went too."""
+    manifest = ShardReader(digits).manifest
+    rows = np.union1d(ShardReader(digits).integers_in("label", [5]), [0, 1, 2])
+    forget = ForgetSet("class", (5,), rows, ShardReader(digits).sample_ids("train", rows), manifest.digest)
+    save_forget_set(config.store / "requests", forget)
+    record = {"request_digest": forget.digest, "data_digest": manifest.digest, "original": "first"}
+    (config.store / "runs" / "finished" / "run.json").write_text(json.dumps(record))
+    return forget
+
+
+def test_a_run_is_audited_on_the_rows_that_it_forgot_not_on_what_its_request_finds_now(
+    config: RunConfig, recorded: ForgetSet
+) -> None:
+    run = config.store / "runs" / "finished"
+    resolved = make_plan(config)
+    assert resolved.forget.digest != recorded.digest
+    for model in ("finished", str(run), str(run / "unlearned")):
+        plan = make_plan(config, recorded_of(config, model))
+        assert plan.original.folder == config.store / "models" / "first"
+        assert (plan.forget.digest, plan.forget.kind) == (recorded.digest, "class")
+        assert [job.folder for job in plan.oracles] != [job.folder for job in resolved.oracles]
+        assert plan.hashes["retain"] != resolved.hashes["retain"]
+
+
+def test_a_model_of_the_registry_is_audited_on_the_rows_of_its_run(
+    config: RunConfig, recorded: ForgetSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tags = {"run_folder": str(config.store / "runs" / "finished")}
+    run = SimpleNamespace(data=SimpleNamespace(tags=tags))
+    monkeypatch.setattr(saved_models, "open_client", lambda config: SimpleNamespace(get_run=lambda run_id: run))
+    found = recorded_of(config, "runs:/abc/unlearned")
+    assert found is not None
+    assert found.forget_file == config.store / "requests" / recorded.digest / "forget.arrow"
+    tags["run_folder"] = str(config.store / "runs" / "elsewhere")
+    assert recorded_of(config, "runs:/abc/unlearned") is None
+
+
+def test_under_another_training_the_rows_stay_and_the_original_is_another(
+    config: RunConfig, recorded: ForgetSet
+) -> None:
+    other = replace(config, seed=9)
+    plan = make_plan(other, recorded_of(other, "finished"))
+    assert plan.forget.digest == recorded.digest
+    assert plan.original.folder == make_plan(other).original.folder
+
+
+def test_another_request_or_a_run_without_a_record_is_resolved(config: RunConfig, recorded: ForgetSet) -> None:
+    assert recorded_of(replace(config, request=ByClass(classes=(6,))), "finished") is None
+    assert recorded_of(config, "begun") is None
+
+
+def test_rows_that_are_not_to_be_had_are_told(config: RunConfig, recorded: ForgetSet) -> None:
+    record = config.store / "runs" / "finished" / "run.json"
+    (config.store / "requests" / recorded.digest / "forget.arrow").unlink()
+    with pytest.raises(ConfigError, match=r"forget.arrow is missing, .* finds others now; bring it from a copy"):
+        make_plan(config, recorded_of(config, "finished"))
+    digest = make_plan(config).forget.digest
+    shutil.rmtree(config.store / "requests")
+    assert make_plan(config, Recorded(config.store / "requests" / digest / "forget.arrow")).forget.digest == digest
+    record.write_text(json.dumps({"request_digest": recorded.digest, "data_digest": "0" * 16}))
+    with pytest.raises(
+        ConfigError, match="finished was made with data of digest 0{16}; .* Its rows are not there; .*data.path=COPY"
+    ):
+        recorded_of(config, "finished")

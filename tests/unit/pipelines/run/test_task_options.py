@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import inspect
+from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -44,6 +45,14 @@ def test_a_task_uses_as_many_threads_as_it_was_given_cpus(
     assert call(1, b=2) == (1, 2, 1)
     assert used == [threads]
     assert call.__name__ == "named"  # the name that Ray's dashboard shows
+
+    def counted(upto: int) -> Iterator[int]:
+        yield from range(upto)
+
+    give = ray_task(counted)
+    assert inspect.isgeneratorfunction(give)  # Ray then hands on what it gives one by one
+    assert list(give(3)) == [0, 1, 2]
+    assert used == [threads] * 2
 
 
 def test_a_step_moves_a_bar_and_both_hooks_are_called_in_order() -> None:

@@ -15,7 +15,7 @@ from cu_core.checkpoint import TrainState, load_state
 from cu_core.config import RunConfig
 from cu_core.run import Hooks
 from cu_core.types import StepReport
-from pipelines.run import unlearning
+from pipelines.run import handed_over, unlearning
 from pipelines.run.folder import RunFolder
 from pipelines.run.plan import Plan, make_plan
 from pipelines.run.unlearning import WorkerJob, unlearn, unlearn_here
@@ -106,7 +106,8 @@ def test_the_first_worker_hands_its_state_to_ray(
 def test_other_workers_report_without_a_state(
     plan: Plan, hooks: Callable[[], Hooks], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(unlearning, "rank", lambda: 1)
+    for module in (unlearning, handed_over):
+        monkeypatch.setattr(module, "rank", lambda: 1)
     recorded, told = Recorded(), []
     job = WorkerJob(plan, RunFolder(tmp_path), recorded, None, look=lambda step: {"early": 1.0})
     job(torch.device("cpu"), None, lambda *given: told.append(given), None)
@@ -160,9 +161,12 @@ def test_one_worker_is_a_task_and_several_are_ray_train(
     monkeypatch.setattr(unlearning, "ray_board", nothing)
     monkeypatch.setattr(unlearning, "on_sigterm", nothing)
     monkeypatch.setattr(unlearning.ray, "get", lambda reference: reference)
+    done = {"checkpoints": 2 if count == 2 else 0, "checkpoint_seconds": 0.5}
+    monkeypatch.setattr(unlearning, "read_meta", lambda model, verify: {"result": done})
     unlearn(plan, folder, Recorded(), local=False)
     assert calls == ([{"num_cpus": 3, "num_gpus": 0, "max_retries": 3}] if count == 1 else ["board"])
     told = capsys.readouterr().err
     assert f"unlearn: {said}" in told
     assert "of an earlier start" not in told
+    assert ("2 checkpoints, each stopped the run for 0.25 s" in told) == (count == 2)
     assert told.count("of now") == (2 if count == 1 else 0)  # by the worker, and here by the driver

@@ -72,6 +72,15 @@ def test_trials_are_judged_on_the_stop_set_of_the_tuning_request(tmp_path: Path)
     assert {config.audit.report_on for config in reported} == {"test"}
 
 
+def test_an_objective_of_an_audit_on_request_asks_for_it(tmp_path: Path) -> None:
+    pairs = {"model": {"name": "open_clip:ViT-B-32"}, "method": {"name": "finetune"}, "request": {"kind": "by_class"}}
+    space = {"optimizer.lr": {"loguniform": [0.001, 0.1]}}
+    sweep = read_sweep(write(tmp_path, objective="image_search_precision", space=space, set=pairs))
+    trial = sweep.trial_config({"optimizer.lr": 0.02})
+    assert trial.audit.more_audits == ("image_search",)
+    assert "image_search" not in (trial.audit.audits or ())
+
+
 def test_every_reported_request_runs_with_every_seed(tmp_path: Path) -> None:
     requests = [{"kind": "by_random", "count": 5}, {"kind": "by_random", "count": 6, "seed": 77}]
     tuning = {"request": {"kind": "by_random", "count": 5}}

@@ -11,11 +11,13 @@ from mlflow.tracking import MlflowClient
 
 from cu_core.config import RunConfig, TrackingConfig
 from pipelines.tracking.mlflow_runs import (
+    aliased_weights,
     end_run,
     flat,
     log_figures,
     log_files,
     model_name,
+    point_alias,
     run_of_model,
     start_run,
 )
@@ -82,3 +84,21 @@ def test_the_run_of_a_model_is_found_by_every_kind_of_address(config: RunConfig,
         assert run_of_model(config, uri) == run_id, uri
     with pytest.raises(MlflowException, match="models:/m must have the form models:/NAME@ALIAS"):
         run_of_model(config, "models:/m")
+
+
+def test_an_alias_names_the_version_of_some_weights_or_none(config: RunConfig) -> None:
+    named = replace(config, tracking=TrackingConfig(registry_name="faces"))
+    run_id = start_run(named, {}, {}, None)
+    client = MlflowClient(tracking_uri(named))
+    assert point_alias(named, "current", "w1") is None, "there is no such model yet"
+    client.create_registered_model("faces")
+    for weights in ("w1", "w2"):
+        client.create_model_version("faces", f"runs:/{run_id}/model", run_id, tags={"weights": weights})
+    assert point_alias(named, "current", "w2") == "2"
+    assert point_alias(named, "current", "w1") == "1"
+    assert client.get_model_version_by_alias("faces", "current").tags["weights"] == "w1"
+    assert aliased_weights(named) == {"current": ("1", "w1")}
+    assert aliased_weights(replace(config, tracking=TrackingConfig(registry_name="nobody"))) == {}
+    for unknown in ("w3", None):
+        assert point_alias(named, "current", unknown) is None
+        assert client.get_registered_model("faces").aliases == {}

@@ -1,0 +1,63 @@
+"""A certificate as one self-contained HTML page."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from cu_core.files import digest_of, write_text
+from pipelines.report.audit_page import PLAIN_WORDS, environment
+from pipelines.requests.ledger import canonical
+
+RECORD = (
+    "original", "predecessor", "result", "data", "request", "configuration", "settings", "seed", "code", "environment",
+    "workers", "audit", "forget", "union",
+)  # fmt: skip
+"""Fields of the predicate that are listed one by one."""
+TEMPLATES = ("certificate.html.jinja", "style.css.jinja")
+ELSEWHERE = ("audit.figures", "audit.controls", "audit.reason")
+"""Parts of them that have a table of their own or are left to the JSON file."""
+
+
+def write_page(target: Path, statement: Mapping[str, Any], signers: Sequence[str]) -> None:
+    """Write the page of a statement; ``signers`` are the ids of the keys that signed it."""
+    write_text(target, page_of(statement, signers))
+
+
+def page_of(statement: Mapping[str, Any], signers: Sequence[str]) -> str:
+    """The page, which names the templates that it was made from."""
+    said = json.loads(canonical(statement))["predicate"]  # in the order of the file, whoever gives it
+    page = environment().get_template(TEMPLATES[0])
+    record = [line for name in RECORD for line in _flat(name, said[name])]
+    plain = PLAIN_WORDS[said["audit"]["verdict"]]
+    return page.render(said=said, plain=plain, signers=signers, record=record, templates=_templates())
+
+
+def _templates() -> str:
+    loader = environment().loader
+    assert loader is not None
+    return digest_of([loader.get_source(environment(), name)[0] for name in TEMPLATES])
+
+
+def compare_page(page: Path, statement: Mapping[str, Any], signers: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The page beside a certificate against it; returns (problems, notes)."""
+    if not page.is_file():
+        return [], []
+    text = page.read_bytes()
+    if text == page_of(statement, signers).encode():
+        return [], []
+    if f'content="{_templates()}"'.encode() not in text:
+        return [], [f"page: {page} was made by another version of this tool, and was not compared"]
+    return [f"page: {page} says something else than the certificate; `cu requests certificate` writes it again"], []
+
+
+def _flat(name: str, value: Any) -> Iterator[tuple[str, str]]:
+    if name in ELSEWHERE or value is None:
+        return
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield from _flat(f"{name}.{key}", inner)
+    else:
+        yield name, str(value)
