@@ -26,7 +26,7 @@ docs: $(STAMP)
 SEED ?= 1
 JOBS ?= 2
 WHERE ?= cu_core/
-TESTS ?= tests/unit/cu_core tests/contract tests/parity
+TESTS ?= tests/unit/cu_core tests/golden tests/contract tests/parity
 mutants: COUNT ?= 300
 mutants mutants-changed: $(STAMP)
 	$(BIN)/python -m tests.mutation --seed $(SEED) --count $(COUNT) --jobs $(JOBS) --where $(WHERE) \
