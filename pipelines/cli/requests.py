@@ -13,7 +13,7 @@ import typer
 
 from cu_core.errors import ConfigError
 from cu_core.leftovers import partial_name
-from cu_core.storage import place, shown
+from cu_core.storage import named_file, place, shown
 from cu_core.yaml_io import read_yaml
 from pipelines.cli.arguments import Config, Local, Overrides
 from pipelines.console import console, counted
@@ -282,7 +282,9 @@ def certificate(
 
 @app.command("verify")
 def verify_command(
-    file: Annotated[Path, typer.Argument(metavar="CERTIFICATE", help="The JSON file.")],
+    file: Annotated[
+        Path, typer.Argument(metavar="CERTIFICATE", parser=named_file, help="The JSON file; an address too.")
+    ],
     key: Annotated[
         Path | None, typer.Option("--key", help="Public key in PEM with which the certificate must be signed.")
     ] = None,
@@ -307,8 +309,8 @@ def verify_command(
     if found.problems:
         for line in found.problems:
             print(line)
-        raise ConfigError(f"{file}: {counted(len(found.problems), 'problem')} found.")
-    _say(f"{file}: sound; {found.request} was answered in entry {found.entry}")
+        raise ConfigError(f"{shown(file)}: {counted(len(found.problems), 'problem')} found.")
+    _say(f"{shown(file)}: sound; {found.request} was answered in entry {found.entry}")
 
 
 @app.command()

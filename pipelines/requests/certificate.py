@@ -15,6 +15,7 @@ from securesystemslib.signer import CryptoSigner, SSlibKey
 
 from cu_core.errors import ConfigError, DamagedFile
 from cu_core.messages import reason_of
+from cu_core.storage import shown
 from pipelines.requests.ledger import canonical
 from pipelines.requests.places import Places
 from pipelines.requests.state import State, Version
@@ -120,7 +121,7 @@ def open_envelope(path: Path) -> tuple[Envelope, dict[str, Any]]:
     if path.is_dir():
         raise ConfigError(f"{path} is a folder; name the JSON file of a certificate.")
     if not path.is_file():
-        raise ConfigError(f"no certificate {path}; `cu requests certificate ID` writes one.")
+        raise ConfigError(f"no certificate {shown(path)}; `cu requests certificate ID` writes one.")
     try:
         found = json.loads(path.read_bytes())
         if not isinstance(found, dict):

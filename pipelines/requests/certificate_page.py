@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from cu_core.files import digest_of, write_text
+from cu_core.storage import fetch
 from pipelines.report.audit_page import PLAIN_WORDS, environment
 from pipelines.requests.ledger import canonical
 
@@ -43,6 +44,7 @@ def _templates() -> str:
 
 def compare_page(page: Path, statement: Mapping[str, Any], signers: Sequence[str]) -> tuple[list[str], list[str]]:
     """The page beside a certificate against it; returns (problems, notes)."""
+    fetch(page, anew=True)
     if not page.is_file():
         return [], []
     text = page.read_bytes()

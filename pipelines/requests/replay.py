@@ -14,8 +14,9 @@ from cu_core.data.schema import read_manifest
 from cu_core.dist import use_cpus
 from cu_core.environment import environment
 from cu_core.errors import ConfigError
-from cu_core.storage import place
+from cu_core.storage import fetched, place, shown
 from cu_core.types import StepReport
+from cu_core.weights_file import META
 from pipelines.cluster.session import ray_session
 from pipelines.requests.chain import batch_of, link_of, weights_of
 from pipelines.requests.data_versions import another_version
@@ -52,8 +53,8 @@ def replay(places: Places, number: int) -> tuple[list[str], list[str]]:
     entry = entries[number - 1]
     facts = entry.fields
     folder = places.store / facts["predecessor"]["folder"]
-    if not (folder / "meta.json").is_file():
-        raise ConfigError(f"--replay: {folder} is gone, from which the run began.")
+    if not fetched(folder / META):
+        raise ConfigError(f"--replay: {shown(folder)} is gone, from which the run began.")
     manifest = read_manifest(place(facts["data"]["path"]))
     if manifest.digest != facts["data"]["digest"]:
         said = another_version(manifest, state_of(entries), number)

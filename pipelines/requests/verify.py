@@ -15,7 +15,8 @@ from cu_core.data.schema import MANIFEST, read_manifest
 from cu_core.errors import DamagedFile, UserError
 from cu_core.files import sha256_of
 from cu_core.messages import shown_value
-from cu_core.storage import fetch, fetched, place
+from cu_core.storage import fetch, place
+from cu_core.weights_file import META
 from pipelines.requests.asked import fingerprint, read_asked
 from pipelines.requests.certificate import open_envelope, public_key, signature_problem, statement_of
 from pipelines.requests.certificate_page import compare_page
@@ -45,7 +46,8 @@ class Verified:
 
 
 def verify(certificate: Path, store: Path, key: Path | None) -> Verified:
-    """Compare a certificate with everything that it names.
+    """Compare a certificate with everything that it names, as it lies in the storage: copies of this machine are
+    fetched anew.
 
     Raises: UserError if it is no certificate, or no ledger of its model is there.
     """
@@ -150,7 +152,11 @@ def _check_storage(found: Verified, entries: Sequence[Entry], state: State) -> N
 
 
 def _model(places: Places, said: Mapping[str, str]) -> str | None:
-    weights = weights_of(read_meta(places.store / said["folder"]))
+    folder = places.store / said["folder"]
+    fetch(folder / META, anew=True)
+    for name in read_meta(folder, verify=False)["files"]:
+        fetch(folder / name, anew=True)
+    weights = weights_of(read_meta(folder))
     return None if weights == said["weights"] else f"{said['folder']} holds other weights than those of the ledger"
 
 
@@ -170,6 +176,7 @@ def _file(places: Places, said: Mapping[str, str]) -> str | None:
 def _data(found: Verified, later: State, said: Mapping[str, str]) -> Iterator[str]:
     """The data as they are now against the version that was used, or a later one that the ledger records."""
     folder = place(said["path"])
+    fetch(folder / MANIFEST, anew=True)
     try:
         manifest = read_manifest(folder)
     except UserError as error:
@@ -193,7 +200,7 @@ def _data(found: Verified, later: State, said: Mapping[str, str]) -> Iterator[st
         yield f"{folder / MANIFEST} was changed"
     for shard in manifest.shards:
         path = folder / shard.path
-        fetch(path)
+        fetch(path, anew=True)
         try:
             check_shard(path, shard, anew=True)
         except (UserError, FileNotFoundError) as error:
@@ -204,7 +211,8 @@ def _request(found: Verified, state: State) -> str | None:
     """The request as it was asked, and the keyed hashes of its rows."""
     fields = state.request(found.request).received.fields
     path = found.places.rows_file(fields["token"])
-    if not fetched(path) or sha256_hex(path.read_bytes()) != fields["hashes"]:
+    fetch(path, anew=True)
+    if not path.is_file() or sha256_hex(path.read_bytes()) != fields["hashes"]:
         return f"{path} is missing or was changed"
     asked = read_asked(found.places, fields["token"])
     if fingerprint(read_salt(found.places.salt), asked) != fields["asked"]:

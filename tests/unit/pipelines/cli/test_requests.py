@@ -201,7 +201,7 @@ CARELESS = [
     ("certificate faces-1 --key nowhere.pem", "--key: no file nowhere.pem."),
     ("certificate faces-1 --key folder", "--key: folder is a folder; name a file."),
     ("certificate faces-1 --key key.pub", "must be a private key in PEM without a password"),
-    ("verify nowhere.json", "no certificate nowhere.json"),
+    ("verify nowhere.json", "nowhere.json; `cu requests certificate ID` writes one"),
     ("verify folder", "folder is a folder; name the JSON file of a certificate"),
     ("verify ids.csv", "ids.csv is no certificate of this tool, or is damaged"),
     ("verify out/certificates/faces-1.html", "is no certificate of this tool, or is damaged"),

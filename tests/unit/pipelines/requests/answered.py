@@ -13,6 +13,7 @@ from pydantic import TypeAdapter
 from cu_core.audit.report import AuditReport
 from cu_core.checkpoint import save_model
 from cu_core.environment import environment
+from cu_core.storage import publish
 from pipelines.requests.answer import _start
 from pipelines.requests.chain import batch_of, link_of
 from pipelines.requests.facts import facts_of
@@ -26,11 +27,15 @@ from tests.unit.pipelines.reports import report
 CONFIG = "model: {name: resnet10, width: 8}\naudit: {oracles: 0}\n"
 
 
-def opened(folder: Path, digits: Path, policy: Policy | None = None, name: str = "faces") -> Places:
+def opened(
+    folder: Path, digits: Path, policy: Policy | None = None, name: str = "faces", store: str | None = None
+) -> Places:
     """A model with its own copy of the data, whose original is a folder with one weight."""
     if not (folder / "data").exists():
         shutil.copytree(digits, folder / "data")
-    (folder / "config.yaml").write_text(f"{CONFIG}data: {{path: {folder / 'data'}}}\nstorage: {folder / 'out'}\n")
+    (folder / "config.yaml").write_text(
+        f"{CONFIG}data: {{path: {folder / 'data'}}}\nstorage: {store or folder / 'out'}\n"
+    )
     places, _ = open_model(name, folder / "config.yaml", [], policy or Policy())
     tiny_model(places.store / now(places).opened.fields["original"], 0.0)
     return places
@@ -63,6 +68,7 @@ def finish(places: Places) -> None:
     (folder.path / "audit.json").write_bytes(TypeAdapter(AuditReport).dump_json(made))
     (folder.path / "run.json").write_text(json.dumps({}))
     (folder.path / "result.json").write_text("{}")
+    publish(folder.path)
     facts = facts_of(places, names, link, folder, made, {}, True)
     places.ledger.append(lambda entries: facts)
 
