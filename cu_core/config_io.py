@@ -18,6 +18,7 @@ from cu_core.data.requests import RESOLVERS
 from cu_core.errors import ConfigError
 from cu_core.methods.table import METHODS
 from cu_core.models.build import reads_captions
+from cu_core.models.published import has_layer_norm
 from cu_core.presets import preset_for
 from cu_core.removed import check_removed
 from cu_core.secrets import masked_settings
@@ -85,7 +86,8 @@ def config_from(values: Mapping[str, Any], internal: Mapping[str, Any] = NOTHING
     if pairs and values.get("preset") == "paper":
         raise ConfigError("preset: paper is for classifiers; an image-text model has the default only.")
     wanted = values.get("preset", "default")
-    preset = preset_for(wanted, kind, name, pairs) if isinstance(wanted, str) else {}
+    layer_norm = isinstance(model_name, str) and has_layer_norm(model_name)
+    preset = preset_for(wanted, kind, name, pairs, layer_norm) if isinstance(wanted, str) else {}
     merged = merge(merge({"request": {"kind": by}, "method": {"name": name}}, preset), values)
     check_keys(merged, RunConfig, "")
     try:

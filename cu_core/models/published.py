@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 from urllib.error import URLError
@@ -11,8 +12,15 @@ from torch import nn
 
 from cu_core.errors import UserError
 from cu_core.models.preprocess import Preprocess, interpolation_of
-from cu_core.models.transformers_classifier import is_image_classifier, transformers_body, transformers_preprocess
+from cu_core.models.transformers_classifier import (
+    family_of,
+    is_image_classifier,
+    transformers_body,
+    transformers_preprocess,
+)
 
+WITH_LAYER_NORM = re.compile("(vit|deit|beit|swin|convnext|dinov2|eva|mixer|resmlp|gmlp|cait)")
+"""Beginnings of the names of such families."""
 IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
@@ -34,6 +42,17 @@ def library_of(name: str) -> str | None:
     if not colon or library not in LIBRARIES or (library == "transformers" and not is_image_classifier(rest)):
         return None
     return library
+
+
+def has_layer_norm(name: str) -> bool:
+    """Return whether a classifier is of a family with layer norm in place of batch norm, by its name.
+
+    A folder of transformers says its family. Families that are not known here, and a user's own models, count as not.
+    """
+    library, _, rest = name.rpartition(":")
+    if library == "transformers":
+        return bool(WITH_LAYER_NORM.match(str(family_of(rest))))
+    return library in ("", *LIBRARIES) and bool(WITH_LAYER_NORM.match(rest))
 
 
 def published_preprocess(name: str, image_size: int | None) -> Preprocess:

@@ -35,6 +35,12 @@ class LogitsOnly(nn.Module):
         return self.model(pixel_values=pixels).logits  # type: ignore[no-any-return]
 
 
+def family_of(folder: str) -> object:
+    """Return the family of models that a folder names, e.g. ``vit``; ``None`` if it names none."""
+    path = Path(folder) / CONFIG
+    return read_json_object(path).get("model_type") if path.is_file() else None
+
+
 def is_image_classifier(folder: str) -> bool:
     """Return whether a folder holds an image classifier; a name that is no folder counts as an image-text model."""
     path = Path(folder) / CONFIG

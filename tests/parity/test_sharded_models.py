@@ -123,7 +123,9 @@ def test_spread_models_are_trained_and_unlearned_as_whole_ones(
     kind, config, folder = original
     configs = [config]
     if kind == "vit":
-        configs = [vit(digits, place, method={"name": name}, optimizer={"lr": 0.01}) for name in CLASSIFIERS]
+        # AdamW divides a gradient by its own size, and so makes the rounding of one that is zero as large as any other.
+        sgd = {"name": "sgd", "lr": 0.01, "momentum": 0.9}
+        configs = [vit(digits, place, method={"name": name}, optimizer=sgd) for name in CLASSIFIERS]
     forget = resolve_request(config.request, Workspace(config).reader, pairs=kind == "clip")
     request = save_forget_set(place / "requests", forget)
     want = unlearned(configs, folder, request, place / f"{kind}-unlearned-1")

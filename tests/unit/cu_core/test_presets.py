@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from cu_core import presets
+from cu_core.config_io import load_config
 from cu_core.methods.table import METHODS
 from cu_core.presets import METHOD_LR, OTHERS, PRESETS, preset_for
 from cu_core.types import RequestKind
@@ -109,3 +110,21 @@ def test_what_a_caller_changes_is_not_changed_for_others() -> None:
         before = preset_for("default", "sample", method, pairs)
         preset_for("default", "sample", method, pairs)["stop"] = None
         assert preset_for("default", "sample", method, pairs) == before
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_models_with_layer_norm_have_an_optimizer_of_their_own_by_default(kind: RequestKind) -> None:
+    adamw = {"name": "adamw", "lr": 3e-4, "schedule": "cosine", "clip_norm": 1.0}
+    for method in ("contrastive", "scrub"):
+        found, usual = preset_for("default", kind, method, layer_norm=True), preset_for("default", kind, method)
+        assert found == {**usual, "optimizer": adamw}
+        assert usual["optimizer"]["name"] == "sgd"
+    assert preset_for("paper", kind, "contrastive", layer_norm=True) == preset_for("paper", kind, "contrastive")
+
+
+def test_a_model_is_known_by_its_name_and_its_optimizer_can_be_set() -> None:
+    vit = load_config(None, ["model.name=vit_mini", "request.kind=by_class"])
+    assert (vit.optimizer.name, vit.optimizer.lr, vit.optimizer.clip_norm) == ("adamw", 3e-4, 1.0)
+    own = load_config(None, ["model.name=vit_mini", "optimizer={name: sgd, lr: 0.01}"])
+    assert (own.optimizer.name, own.optimizer.lr) == ("sgd", 0.01)
+    assert load_config(None, ["model.name=resnet10"]).optimizer.name == "sgd"

@@ -14,8 +14,8 @@ from timm.data import create_transform, resolve_data_config
 from cu_core.errors import UserError
 from cu_core.models.build import ModelConfig, build_model, preprocess_for
 from cu_core.models.classifier import Classifier
-from cu_core.models.published import published_preprocess
-from tests.tiny_transformers import save_tiny
+from cu_core.models.published import has_layer_norm, published_preprocess
+from tests.tiny_transformers import TINY, save_tiny
 
 CLASSES = ("cat", "dog", "bird")
 
@@ -104,3 +104,35 @@ def test_a_projection_and_a_size_that_do_not_fit(tmp_path: Path) -> None:
     folder = save_tiny("vit", tmp_path / "m", num_labels=3)
     with pytest.raises(UserError, match="model.image_size=48: .* reads images of 16 pixels"):
         built(f"transformers:{folder}", image_size=48)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["resnet18", "vit_b_32", "swin_t", "swin_v2_t", "convnext_tiny", "maxvit_t", "efficientnet_b0", "squeezenet1_1"],
+)
+def test_families_with_layer_norm_are_known_by_name(name: str) -> None:
+    with torch.device("meta"):
+        modules = {type(module).__name__ for module in torchvision.models.get_model(name, num_classes=3).modules()}
+    layer_norm = bool({"LayerNorm", "LayerNorm2d"} & modules) and "BatchNorm2d" not in modules
+    assert has_layer_norm(f"torchvision:{name}") == layer_norm
+
+
+@pytest.mark.parametrize("name", ["levit_128s", "mobilevit_xxs", "deit_tiny_patch16_224", "mixer_s32_224", "resnet18"])
+def test_families_of_timm_are_known_by_name(name: str) -> None:
+    with torch.device("meta"):
+        modules = [type(module).__name__ for module in timm.create_model(name).modules()]
+    assert has_layer_norm(f"timm:{name}") == (not any("BatchNorm" in one for one in modules))
+
+
+@pytest.mark.parametrize("kind", TINY)
+def test_a_folder_of_transformers_says_its_family(kind: str, tmp_path: Path) -> None:
+    assert has_layer_norm(f"transformers:{save_tiny(kind, tmp_path / 'model', 3)}")
+    config = tmp_path / "model" / "config.json"
+    config.write_text(config.read_text().replace(f'"model_type": "{kind}"', '"model_type": "resnet"'))
+    assert not has_layer_norm(f"transformers:{tmp_path / 'model'}")
+    assert not has_layer_norm(f"transformers:{tmp_path / 'absent'}")
+
+
+@pytest.mark.parametrize(("name", "expected"), [("vit_mini", True), ("resnet10", False), ("vit.nets:build", False)])
+def test_our_own_and_a_users_models(name: str, expected: bool) -> None:
+    assert has_layer_norm(name) == expected
