@@ -41,7 +41,7 @@ def describe_run(config: RunConfig) -> None:
         oracles = {job.label: real.oracle_key(data, request, job.number) for job in scratch.oracles}
         keys = {scratch.original.label: real.original_key(data), **oracles}
         stop_rows = len(split.stop_forget) + len(split.forget_stop) + len(split.stop_retain)
-        test_rows = len(split.retain_test) + len(split.forget_test) + len(split.holdout) + len(split.retain_train)
+        audited = (split.forget_reported, split.forget_test, split.retain_train, split.retain_test, split.holdout)
     step_rows = min(config.batches.forget_batch, len(scratch.forget.rows)) + config.batches.retain_batch
     speed, memory = rows_per_second(scratch, step_rows)
     steps = config.stop.max_steps
@@ -62,7 +62,7 @@ def describe_run(config: RunConfig) -> None:
     add("unlearn, at most", steps * step_rows, str(steps), speed)
     add(f"stop checks, {checks} of {stop_rows} rows", checks * stop_rows, "", 3 * speed)
     models = 2 + config.audit.oracles
-    add(f"audit of {models} models", models * test_rows, "", 3 * speed)
+    add(f"audit of {models} models", models * sum(map(len, audited)), "", 3 * speed)
     console.print(table)
     told = [
         about_request(scratch),
