@@ -39,6 +39,12 @@ def _say(*lines: str) -> None:
         console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
+def _next(words: str, storage: Path) -> str:
+    """The command that usually follows."""
+    elsewhere = "" if storage == place(STORAGE) else f" --storage {shown(storage)}"
+    return f"next    cu requests {words}{elsewhere}"
+
+
 @app.command("open")
 def open_command(
     model: Annotated[str, typer.Argument(help="Name for the model, also that of its registered model in MLflow.")],
@@ -58,7 +64,7 @@ def open_command(
 
     places, opened = open_model(model, config, overrides or [], read_policy(retrain_when))
     _say(f"{model} is open in {shown(places.store)}: data {opened.data.path}, model {opened.model.name}")
-    _say(f"next: cu requests add {model} ... --storage {shown(places.store)}")
+    _say(_next(f"add {model} ...", places.store))
 
 
 @contextlib.contextmanager
@@ -136,7 +142,7 @@ def add(
             first, *more = concept or []
             request = {"kind": "by_concept", "concept": first, "synonyms": more}
         received = add_request(places, {**request, "duplicates": duplicates}, reason, due)
-    _say(f"{received.id} is entered:", *received.lines)
+    _say(f"{received.id} is entered:", *received.lines, _next("run", storage))
 
 
 @app.command("list")
@@ -228,7 +234,7 @@ def _tell(places: Places, done: Answered | None) -> None:
         names = ", ".join(done.entry.fields["requests"])
         _say(f"{places.model}: {names} answered in entry {done.entry.number}")
         _say(f"model   {shown(done.folder.unlearned)}", f"report  {shown(done.folder.path / 'report.html')}")
-        _say(f"next    cu requests certificate {done.entry.fields['requests'][0]}")
+        _say(_next(f"certificate {done.entry.fields['requests'][0]}", places.store))
 
 
 @app.command()
@@ -278,6 +284,7 @@ def certificate(
     file, signed = issue(places, request, key)
     _say(f"certificate  {shown(file)}", f"page         {shown(file.with_suffix('.html'))}")
     _say(f"signed with the key {signed}" if signed else "not signed: give --key FILE to sign it")
+    _say(_next(f"verify {shown(file)}{' --key PUBLIC.pem' if signed else ''}", storage))
 
 
 @app.command("verify")

@@ -6,7 +6,7 @@ import datetime
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from cu_core.data.schema import read_manifest
@@ -62,23 +62,20 @@ def show_lines(state: State, name: str) -> list[str]:
 def drift_table(state: State) -> Table:
     """The versions of the lineage: how far each is from models retrained without all that was forgotten, or,
     without such models, the figure of ``cu_core.audit.proxy``."""
+    shown = {"oracle_gap": "gap", "proxy": "proxy", "audit/test_accuracy": "test, %"}
+    audits = [version.entry.fields["audit"]["figures"] for version in state.versions]
+    shown = {name: head for name, head in shown.items() if name != "proxy" or any(name in one for one in audits)}
+    names = (Column(name, overflow="fold") for name in ("version", "requests"))
     table = Table(
-        "version", "requests", "forgotten rows", "verdict", "gap to oracles", "proxy", "test accuracy, retained (%)"
-    )
-    table.add_row(Text(f"original {state.opened.fields['original']}"), "", "0", "", "", "", "")
-    for version in state.versions:
-        fields = version.entry.fields
-        figures = fields["audit"]["figures"]
-        cells = (
-            fields["run"],
-            ", ".join(fields["requests"]),
-            str(_forgotten(fields["rows"])),
-            fields["audit"]["verdict"],
-            _points(figures.get("oracle_gap")),
-            _points(figures.get("proxy")),
-            _points(figures.get("audit/test_accuracy")),
-        )
-        table.add_row(*map(Text, cells))
+        *names, "rows", Column("verdict", no_wrap=True), *shown.values(),
+        caption="rows: forgotten so far; gap: to the oracles, in points; test: accuracy on retained classes",
+    )  # fmt: skip
+    table.add_row("original", "", "0", "", *("" for _ in shown))
+    for made, figures in zip(state.versions, audits, strict=True):
+        fields = made.entry.fields
+        rows, verdict = str(_forgotten(fields["rows"])), fields["audit"]["verdict"]
+        cells = (fields["run"], ", ".join(fields["requests"]), rows, verdict)
+        table.add_row(*map(Text, cells), *(_points(figures.get(name)) for name in shown))
     return table
 
 
@@ -96,6 +93,7 @@ def status_lines(places: Places, state: State, policy: Policy | None, today: dat
     late = [r.id for r in state.requests.values() if overdue(r, today)]
     lines = [
         f"{places.model}: current is {state.versions[-1].folder if state.versions else 'the original'}",
+        f"original: {state.opened.fields['original']}",
         f"pending: {', '.join(state.pending) or 'none'}",
     ]
     if late:

@@ -31,7 +31,7 @@ def told(text: str) -> str:
 def test_a_model_is_opened_from_a_configuration(cu: Cu, tmp_path: Path, store: Path) -> None:
     ran = cu("requests", "open", "second", tmp_path / "config.yaml", "seed=4")
     assert ran.status == 0
-    assert "next: cu requests add second" in ran.err
+    assert "next    cu requests add second" in ran.err
     assert cu("requests", "open", "second", tmp_path / "config.yaml").err.startswith("cu: MODEL: second was opened")
 
 

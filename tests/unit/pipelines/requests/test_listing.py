@@ -15,8 +15,8 @@ from tests.unit.pipelines.requests.conftest import Answered
 TODAY = datetime.date(2026, 11, 28)
 
 
-def text(table: Table) -> str:
-    console = Console(width=200, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
+def text(table: Table, width: int = 200) -> str:
+    console = Console(width=width, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
     console.print(table)
     return console.export_text()
 
@@ -46,6 +46,14 @@ def test_the_versions_show_how_far_the_chain_has_drifted(answered: Answered) -> 
     assert "10.00" in shown  # the test accuracy
 
 
+def test_the_versions_fit_a_narrow_terminal(answered: Answered) -> None:
+    shown = text(drift_table(now(answered.places)), 80)
+    assert "…" not in shown
+    assert "proxy" not in shown  # no version has one
+    for whole in ("faces-run-3", "faces-run-6", "faces-1", "faces-2", "over-forgotten"):
+        assert whole in shown
+
+
 def test_status_says_what_is_current_and_due(answered: Answered) -> None:
     state = now(answered.places)
     lines = status_lines(answered.places, state, None, TODAY)
@@ -62,7 +70,8 @@ def test_status_before_and_during_a_run(tmp_path: Path, digits: Path) -> None:
     places = opened(tmp_path, digits, Policy(batches=1))
     lines = status_lines(places, now(places), None, TODAY)
     assert lines == [
-        "faces: current is the original", "pending: none", "retrained model: not due, nothing is forgotten yet",
+        "faces: current is the original", f"original: {now(places).opened.fields['original']}", "pending: none",
+        "retrained model: not due, nothing is forgotten yet",
     ]  # fmt: skip
     add_request(places, {"kind": "by_class", "classes": [6]}, due="2020-01-01")
     start(places)
