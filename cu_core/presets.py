@@ -141,7 +141,6 @@ PRESETS: dict[tuple[str, RequestKind], dict[str, Any]] = {
             "lambda_ul": 0.3,
             "lambda_ce": 1.0,
             "lambda_prototype": 1.0,
-            "lambda_cosine": 300.0,
             "detach_retain": True,
         },
         "optimizer": {"name": "sgd", "lr": 0.005, "momentum": 0.9, "schedule": "cosine"},
