@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from cu_core.files import digest_of, write_text
-from cu_core.storage import fetch
+from cu_core.files import write_text
+from cu_core.storage import fetch, shown
 from pipelines.report.audit_page import PLAIN_WORDS, environment
 from pipelines.requests.ledger import canonical
 
@@ -17,7 +17,6 @@ RECORD = (
     "workers", "audit", "forget", "union",
 )  # fmt: skip
 """Fields of the predicate that are listed one by one."""
-TEMPLATES = ("certificate.html.jinja", "style.css.jinja")
 ELSEWHERE = ("audit.figures", "audit.controls", "audit.reason")
 """Parts of them that have a table of their own or are left to the JSON file."""
 
@@ -28,31 +27,21 @@ def write_page(target: Path, statement: Mapping[str, Any], signers: Sequence[str
 
 
 def page_of(statement: Mapping[str, Any], signers: Sequence[str]) -> str:
-    """The page, which names the templates that it was made from."""
+    """The page."""
     said = json.loads(canonical(statement))["predicate"]  # in the order of the file, whoever gives it
-    page = environment().get_template(TEMPLATES[0])
+    page = environment().get_template("certificate.html.jinja")
     record = [line for name in RECORD for line in _flat(name, said[name])]
     plain = PLAIN_WORDS[said["audit"]["verdict"]]
-    return page.render(said=said, plain=plain, signers=signers, record=record, templates=_templates())
+    return page.render(said=said, plain=plain, signers=signers, record=record)
 
 
-def _templates() -> str:
-    loader = environment().loader
-    assert loader is not None
-    return digest_of([loader.get_source(environment(), name)[0] for name in TEMPLATES])
-
-
-def compare_page(page: Path, statement: Mapping[str, Any], signers: Sequence[str]) -> tuple[list[str], list[str]]:
-    """The page beside a certificate against it; returns (problems, notes)."""
+def page_problems(page: Path, statement: Mapping[str, Any], signers: Sequence[str]) -> list[str]:
+    """The page beside a certificate, as it lies in the storage, against it."""
     fetch(page, anew=True)
-    if not page.is_file():
-        return [], []
-    text = page.read_bytes()
-    if text == page_of(statement, signers).encode():
-        return [], []
-    if f'content="{_templates()}"'.encode() not in text:
-        return [], [f"page: {page} was made by another version of this tool, and was not compared"]
-    return [f"page: {page} says something else than the certificate; `cu requests certificate` writes it again"], []
+    if not page.is_file() or page.read_bytes() == page_of(statement, signers).encode():
+        return []
+    again = "`cu requests certificate` writes it again"
+    return [f"page: {shown(page)} was changed, or another version of this tool made it; {again}"]
 
 
 def _flat(name: str, value: Any) -> Iterator[tuple[str, str]]:

@@ -33,12 +33,16 @@ CLAIMED = (
     "The result was compared, by the recorded audits, with models that were trained without these rows. The verdict, "
     "and the controls that show what the audits can detect, are given as they were measured.",
 )
+"""The last one where there were such models."""
 NOT_CLAIMED = (
     "That the result is identical to a model that was trained without these rows, or that no other test could find a "
     "difference. The verdict is about the audits that are named, at their stated error.",
     "That the rows are deleted from data sets, backups, logs, earlier versions of the model, or other systems.",
     "That earlier versions of the model, or copies of it in use elsewhere, are withdrawn.",
     "That a law or a contract is complied with. This is a record of a computation, not legal advice.",
+)
+NOT_COMPARED = (
+    "That the result was compared with a model that was trained without the rows: there was none (audit.oracles=0)."
 )
 
 
@@ -80,9 +84,15 @@ def facts_of(
         "violations": report.leaks,
         "retained_rows_checked": report.retain_ids_checked,
         "audit": {**_file(places, folder.path / "audit.json"), **_audit(report, proxies)},
-        "claimed": list(CLAIMED),
-        "not_claimed": list(NOT_CLAIMED),
+        **claims(compared=bool(judged.oracles)),
     }
+
+
+def claims(compared: bool) -> dict[str, list[str]]:
+    """What is claimed and what is not; ``compared``: there were models trained without the rows."""
+    if compared:
+        return {"claimed": list(CLAIMED), "not_claimed": list(NOT_CLAIMED)}
+    return {"claimed": list(CLAIMED[:-1]), "not_claimed": [NOT_COMPARED, *NOT_CLAIMED]}
 
 
 def _rows(plan: Plan, judged: Plan, dropped: int) -> dict[str, int]:

@@ -19,7 +19,7 @@ from cu_core.storage import fetch, place
 from cu_core.weights_file import META
 from pipelines.requests.asked import fingerprint, read_asked
 from pipelines.requests.certificate import open_envelope, public_key, signature_problem, statement_of
-from pipelines.requests.certificate_page import compare_page
+from pipelines.requests.certificate_page import page_problems
 from pipelines.requests.chain import batch_of, weights_of
 from pipelines.requests.data_versions import another_version, drops_between, told_drops
 from pipelines.requests.ledger import Entry, sha256_hex
@@ -67,14 +67,8 @@ def verify(certificate: Path, store: Path, key: Path | None) -> Verified:
         found.notes.append("the rest was not compared: the ledger is not whole")
         return found
     if _compare_with_ledger(found, statement):
-        compared = compare_page(certificate.with_suffix(".html"), statement, list(envelope.signatures))
-        _take(found, compared)
+        found.problems += page_problems(certificate.with_suffix(".html"), statement, list(envelope.signatures))
     return found
-
-
-def _take(found: Verified, compared: tuple[list[str], list[str]]) -> None:
-    found.problems += compared[0]
-    found.notes += compared[1]
 
 
 def _compare_with_ledger(found: Verified, statement: Mapping[str, Any]) -> bool:
@@ -98,7 +92,9 @@ def _compare_with_ledger(found: Verified, statement: Mapping[str, Any]) -> bool:
     _check_storage(found, entries, state)
     later = state_of(entries)
     with contextlib.suppress(DamagedFile):  # settings that were changed are a problem of their own
-        _take(found, compare_registry(found.places, later, config_from(written_settings(found.places, later))))
+        problems, notes = compare_registry(found.places, later, config_from(written_settings(found.places, later)))
+        found.problems += problems
+        found.notes += notes
     if not any(version.entry.number == number for version in later.versions):
         found.notes.append(
             f"version: entry {number} was rolled back later; the current version has not this one's past"

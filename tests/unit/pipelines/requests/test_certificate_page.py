@@ -5,7 +5,7 @@ from typing import Any
 
 from pipelines.requests.certificate import statement_of
 from pipelines.requests.certificate_page import write_page
-from pipelines.requests.facts import CLAIMED, NOT_CLAIMED
+from pipelines.requests.facts import claims
 from tests.unit.pipelines.requests.answered import now
 from tests.unit.pipelines.requests.conftest import Answered
 
@@ -14,7 +14,11 @@ def test_a_page_says_what_is_claimed_and_what_is_not(answered: Answered, tmp_pat
     statement = statement_of(answered.places, now(answered.places), "faces-2")
     write_page(tmp_path / "a.html", statement, [])
     page = (tmp_path / "a.html").read_text()
-    for line in (*CLAIMED, *NOT_CLAIMED, "This certificate is not signed.", statement["predicate"]["ledger"]["hash"]):
+    for line in (
+        *sum(claims(compared=False).values(), []),
+        "This certificate is not signed.",
+        statement["predicate"]["ledger"]["hash"],
+    ):
         assert line in page
     assert "result.weights" in page
     assert "audit.figures" not in page

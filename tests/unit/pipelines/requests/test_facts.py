@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import json
 
-from pipelines.requests.facts import CLAIMED, NOT_CLAIMED, environment_of
+from pipelines.requests.facts import CLAIMED, NOT_CLAIMED, NOT_COMPARED, claims, environment_of
 from pipelines.requests.ledger import canonical
 from tests.unit.pipelines.requests.answered import now
 from tests.unit.pipelines.requests.conftest import Answered
@@ -22,8 +22,15 @@ def test_an_entry_holds_what_a_certificate_says(answered: Answered) -> None:
     }  # fmt: skip
     assert second["audit"]["figures"]["oracle_gap"] == 1.0
     assert second["cost"]["retain_rows"] == 20.0
-    assert (second["claimed"], second["not_claimed"]) == (list(CLAIMED), list(NOT_CLAIMED))
+    assert {key: second[key] for key in ("claimed", "not_claimed")} == claims(compared=False)
     assert json.loads(canonical(second)) == second
+
+
+def test_a_comparison_is_claimed_where_there_was_one() -> None:
+    with_oracles, without = claims(compared=True), claims(compared=False)
+    assert with_oracles == {"claimed": list(CLAIMED), "not_claimed": list(NOT_CLAIMED)}
+    assert not any("models that were trained without" in line for line in without["claimed"])
+    assert without["not_claimed"] == [NOT_COMPARED, *NOT_CLAIMED]
 
 
 def test_the_environment_is_that_of_the_model_and_of_this_process() -> None:
