@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -32,8 +33,8 @@ def duplicates(
         str | None,
         typer.Option(
             "--of",
-            metavar="FILE",
-            help="Copies of these training rows only: a configuration of a run, or a list of ids.",
+            metavar="FILE|REQUEST",
+            help="Copies of these training rows only: a configuration of a run, a list of ids, or a request (faces-3).",
         ),
     ] = None,
     column: Column = None,
@@ -50,6 +51,9 @@ def duplicates(
     out: Annotated[Path, out_option("Table of the copies, .parquet or .csv; the page lies beside it.")] = Path(
         "duplicates.parquet"
     ),
+    storage: Annotated[
+        Path, typer.Option("--storage", parser=place, metavar="PATH", help="With --of REQUEST: the model's storage.")
+    ] = Path("outputs"),
 ) -> None:
     """Find copies of rows: equal pixels, near copies (size, quality, brightness, mirrored), and by a model or captions.
 
@@ -69,7 +73,7 @@ def duplicates(
     from pipelines.report.duplicates_page import write_page
 
     embed, reader = None, ShardReader(folder)
-    rows = None if of is None else _rows_of(of, column, reader)
+    rows = None if of is None else _rows_of(of, column, reader, storage)
     if model is not None:
         from pipelines.run.features import features_of
 
@@ -97,8 +101,8 @@ def duplicates(
     console.print("\n".join(lines), soft_wrap=True, highlight=False, markup=False)
 
 
-def _rows_of(of: str, column: str | None, reader: ShardReader) -> Rows:
-    """The training rows that a configuration or a list of ids names."""
+def _rows_of(of: str, column: str | None, reader: ShardReader, storage: Path) -> Rows:
+    """The training rows that a configuration, a list of ids or a request names."""
     from dataclasses import replace
 
     from cu_core.data.requests import ByIds, resolve_request
@@ -109,7 +113,22 @@ def _rows_of(of: str, column: str | None, reader: ShardReader) -> Rows:
         config = load_config(named_file(of))
         request = replace(config.request, duplicates="ignore")
         return resolve_request(request, reader, config.model.reads_captions).rows
+    if not fetched(named_file(of)) and re.fullmatch(r"[\w.-]+-\d+", of):
+        return _rows_of_request(of, reader, storage)
     return resolve_request(ByIds(path=of, column=column), reader).rows
+
+
+def _rows_of_request(request: str, reader: ShardReader, storage: Path) -> Rows:
+    from pipelines.requests.asked import forget_set_of
+    from pipelines.requests.places import of_request
+    from pipelines.requests.state import state_of
+
+    places = of_request(storage, request)
+    state = state_of(places.ledger.read())
+    if state.data != reader.manifest.digest:
+        path, digest = state.opened.fields["data"]["path"], reader.manifest.digest
+        raise ConfigError(f"--of {request}: it is about {path}, digest {state.data}; the data here have {digest}.")
+    return forget_set_of(places, state, request).rows
 
 
 def _write(table: pa.Table, out: Path) -> None:

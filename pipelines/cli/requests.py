@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from cu_core.errors import ConfigError
+from cu_core.errors import ConfigError, UserError
 from cu_core.leftovers import partial_name
 from cu_core.storage import named_file, place, shown
 from cu_core.yaml_io import read_yaml
@@ -211,15 +211,25 @@ def run(
 ) -> None:
     """Unlearn pending requests of a model as one batch, from the current version, and audit all that was forgotten.
 
-    An interrupted run goes on. The new version has the alias `current` in MLflow, the one before `previous`.
+    An interrupted run goes on. The new version has the alias `current` in MLflow, the one before `previous`. Without
+    ID, the requests of every model in the storage are answered; a model that cannot be is told, and the others go on.
     """
     from pipelines.requests.places import all_models, known_model, model_of
 
     places = [known_model(storage, model_of(storage, requests))] if requests else all_models(storage)
     from pipelines.requests.answer import answer
 
+    failed = []
     for one in places:
-        _tell(one, answer(one, requests or [], local))
+        try:
+            _tell(one, answer(one, requests or [], local))
+        except UserError as error:
+            if len(places) == 1:
+                raise
+            failed.append(one.model)
+            _say(f"{one.model}: {error}")
+    if failed:
+        raise ConfigError(f"the requests of {', '.join(failed)} were not answered (above), those of the others were.")
 
 
 def _tell(places: Places, done: Answered | None) -> None:

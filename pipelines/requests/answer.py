@@ -20,7 +20,7 @@ from cu_core.storage import fetched
 from cu_core.stored import read_stored
 from pipelines.console import console
 from pipelines.requests.asked import found_set_of
-from pipelines.requests.chain import batch_of, link_of
+from pipelines.requests.chain import audit_plan, batch_of, link_of
 from pipelines.requests.data_versions import told_drops
 from pipelines.requests.facts import facts_of
 from pipelines.requests.ledger import Entry
@@ -86,7 +86,9 @@ def _start(places: Places, state: State, names: Sequence[str]) -> Mapping[str, A
     batch = batch_of(places, state, chosen)
     if batch is None:
         return {"kind": "answered", "answered_by": {name: _by(places, state, name) for name in chosen}}
-    return {"kind": "started", "requests": chosen, "run": f"{places.model}-run-{state.last + 1}"}
+    name = f"{places.model}-run-{state.last + 1}"
+    audit_plan(places, state, batch, name)  # a run that cannot be is not begun
+    return {"kind": "started", "requests": chosen, "run": name}
 
 
 def _by(places: Places, state: State, name: str) -> list[str]:

@@ -82,6 +82,19 @@ class Link:
 
 def link_of(places: Places, state: State, batch: Batch, local: bool, name: str) -> Link:
     """Make both plans; the original is trained if it does not exist yet."""
+    config, judged = audit_plan(places, state, batch, name)
+    if not judged.original.done:
+        with contextlib.nullcontext() if local else ray_session(config):
+            train_missing(judged.workspace, [judged.original], local)
+    dropped = sum(drop.entry.fields["rows"] for drop in state.drops)
+    return Link(_unlearning(places, state, config, batch.new, judged), judged, dropped)
+
+
+def audit_plan(places: Places, state: State, batch: Batch, name: str) -> tuple[RunConfig, Plan]:
+    """The configuration of the run, and the plan of its audit; nothing is trained.
+
+    Raises: UserError for a batch that cannot be answered.
+    """
     values = written_settings(places, state)
     config = replace(config_for(values, request_for(batch.new, places)), name=name)
     open_data(config, state)
@@ -89,17 +102,12 @@ def link_of(places: Places, state: State, batch: Batch, local: bool, name: str) 
     judged = plan_of(Workspace(replace(config, request=asked)), batch.union)
     # The original of the ledger, whatever key this version of the code would give it.
     first = replace(judged.original, folder=places.store / state.opened.fields["original"])
-    judged = replace(judged, original=first)
-    if not judged.original.done and state.drops:
+    if not first.done and state.drops:
         raise ConfigError(
             f"{first.folder} is gone, the original of {places.model}; it cannot be trained again: "
             f"{told_drops(state.drops)}. Bring it from a copy."
         )
-    if not judged.original.done:
-        with contextlib.nullcontext() if local else ray_session(config):
-            train_missing(judged.workspace, [judged.original], local)
-    dropped = sum(drop.entry.fields["rows"] for drop in state.drops)
-    return Link(_unlearning(places, state, config, batch.new, judged), judged, dropped)
+    return config, replace(judged, original=first)
 
 
 def predecessor_of(state: State) -> str:

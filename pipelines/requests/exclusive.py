@@ -27,14 +27,20 @@ def create(target: Path, content: bytes, private: bool = False) -> None:
         FileExistsError: The file exists.
         ConfigError: The storage cannot create a file exclusively.
     """
+    check_exclusive(target)
     where = address(target)
     if where is None:
         _link(target, content, private)
     elif where.startswith("file://"):
         _link(Path(where.removeprefix("file://")), content, private)
-    elif where.startswith("s3://"):
-        _put(target, where, content)
     else:
+        _put(target, where, content)
+
+
+def check_exclusive(path: Path) -> None:
+    """Raises: ConfigError if files at this place cannot be created exclusively, before anything is asked there."""
+    where = address(path)
+    if where is not None and not where.startswith(("file://", "s3://")):
         raise ConfigError(
             f"{where}: a ledger needs files that one writer alone can create: on a disk, a shared disk, or at an "
             f"s3:// address."

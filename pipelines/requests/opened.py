@@ -11,7 +11,6 @@ import yaml
 
 from cu_core.config import RunConfig
 from cu_core.config_io import config_from
-from cu_core.data.shard_reader import ShardReader
 from cu_core.errors import ConfigError, DamagedFile
 from cu_core.secrets import masked_settings
 from cu_core.storage import fetched, shown
@@ -23,7 +22,7 @@ from pipelines.requests.policy import Policy
 from pipelines.requests.salted import new_salt
 from pipelines.requests.state import State
 from pipelines.requests.unlearned import check_not_unlearned
-from pipelines.run.plan import absolute, check_storage
+from pipelines.run.plan import absolute, checked_workspace
 
 BY_PRESET = ("method", "optimizer", "batches", "stop")
 """Parts that a preset sets by the kind of request."""
@@ -39,10 +38,9 @@ def open_model(model: str, file: Path, overrides: Sequence[str], policy: Policy)
     values.pop("name", None)
     named = merge(values, {"tracking": {"registry_name": model}})
     config = absolute(config_from(named))
-    check_storage(config)
-    check_not_unlearned(model, config)
-    manifest = ShardReader(config.data.path).manifest
     places = Places(config.store, model)
+    check_not_unlearned(model, config)
+    manifest = checked_workspace(config).reader.manifest
     content = yaml.safe_dump(masked_settings(_as_written(named, config)), sort_keys=True).encode()
     digest = sha256_hex(content)
 

@@ -12,6 +12,7 @@ from cu_core.bounds import plain_name
 from cu_core.errors import ConfigError
 from cu_core.messages import shown_value
 from cu_core.storage import names, shown
+from pipelines.requests.exclusive import check_exclusive
 from pipelines.requests.ledger import Ledger
 
 ID = re.compile(r"(.+)-([1-9]\d{0,8})")
@@ -19,13 +20,17 @@ ID = re.compile(r"(.+)-([1-9]\d{0,8})")
 
 @dataclass(frozen=True)
 class Places:
-    """The folders of one model in one storage."""
+    """The folders of one model in one storage.
+
+    Raises: ConfigError for a name that no model can have, or a storage that can hold no ledger.
+    """
 
     store: Path
     model: str
 
     def __post_init__(self) -> None:
         check_model_name(self.model)
+        check_exclusive(self.store)
 
     @cached_property
     def ledger(self) -> Ledger:
@@ -73,7 +78,11 @@ def check_model_name(model: str) -> None:
 
 
 def models_in(store: Path) -> list[str]:
-    """The models that have a ledger with an entry."""
+    """The models that have a ledger with an entry.
+
+    Raises: ConfigError if the storage can hold no ledger.
+    """
+    check_exclusive(store)
     return [name for name in names(store / "ledgers") if Ledger(store / "ledgers" / name).last()]
 
 

@@ -197,19 +197,28 @@ def make_plan(config: RunConfig, recorded: Recorded | None = None) -> Plan:
     Raises: ConfigError, DataError, ValueError for anything that cannot work, before anything starts.
     """
     config = absolute(config)
-    check_storage(config)
-    workspace = Workspace(config)
+    workspace = checked_workspace(config)
     reader = workspace.reader
-    check_memory(config, reader)
-    digests_of(config.audit.other_data)
-    check_columns(config.audit, reader)
-    check_model(config, reader)
     if recorded is None:
         return plan_of(workspace, resolve_request(config.request, reader, config.model.reads_captions))
     plan = plan_of(workspace, _recorded_set(workspace, recorded.forget_file))
     if recorded.original is None:
         return plan
     return replace(plan, original=replace(plan.original, folder=recorded.original))
+
+
+def checked_workspace(config: RunConfig) -> Workspace:
+    """Open the run's data, and see that its model can be built for them; the configuration is absolute.
+
+    Raises: UserError for what cannot work, whatever the request is.
+    """
+    check_storage(config)
+    workspace = Workspace(config)
+    check_memory(config, workspace.reader)
+    digests_of(config.audit.other_data)
+    check_columns(config.audit, workspace.reader)
+    check_model(config, workspace.reader)
+    return workspace
 
 
 def _recorded_set(workspace: Workspace, file: Path) -> ForgetSet:

@@ -66,6 +66,19 @@ def test_careless_words_give_one_line(cu: Cu, data: Path, words: list[object], m
     assert not (tmp_path / "copies.csv").exists()
 
 
+def test_a_request_to_a_model_may_be_named(cu: Cu, tmp_path: Path, digits: Path, data: Path) -> None:
+    places = opened(tmp_path / "model", digits)
+    add_request(places, {"kind": "by_predicate", "where": "sample_id < 10"})
+    words = ["--of", "faces-1", "--storage", places.store, "--out", tmp_path / "copies.parquet"]
+    ran = cu("data", "duplicates", tmp_path / "model" / "data", *words)
+    assert ran.status == 0
+    assert "of faces-1" in (tmp_path / "copies.html").read_text()
+    ran = cu("data", "duplicates", data, *words[:-1], tmp_path / "other.parquet")
+    assert ran.status == 2
+    assert "--of faces-1: it is about" in ran.err
+    assert cu("data", "duplicates", data, "--of", "faces-7", "--storage", places.store).status == 2
+
+
 def test_a_table_is_not_overwritten(cu: Cu, data: Path, tmp_path: Path) -> None:
     (tmp_path / "copies.html").write_text("mine")
     ran = cu("data", "duplicates", data, "--out", tmp_path / "copies.csv")

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from cu_core.errors import ConfigError
 from cu_core.leftovers import PARTIAL
 from pipelines.requests import intake, replay
 from pipelines.requests.intake import add_request, cancel_request
@@ -242,3 +243,22 @@ def test_a_day_that_is_past_is_told(cu: Cu, store: Path) -> None:
     ran = cu("requests", "add", "faces", "--class", 5, "--due", "1999-01-01", "--storage", store)
     assert ran.status == 0
     assert "due 1999-01-01 is a day that is past: the request is overdue" in told(ran.err)
+
+
+def test_a_model_that_cannot_be_answered_does_not_stop_the_others(
+    cu: Cu, tmp_path: Path, digits: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("a", "b", "c"):
+        opened(tmp_path, digits, name=name)
+    tried: list[str] = []
+
+    def answer(places: Places, names: list[str], local: bool) -> None:
+        tried.append(places.model)
+        if places.model == "b":
+            raise ConfigError("its data are gone")
+
+    monkeypatch.setattr("pipelines.requests.answer.answer", answer)
+    ran = cu("requests", "run", "--storage", tmp_path / "out")
+    assert (ran.status, tried) == (2, ["a", "b", "c"])
+    assert "b: its data are gone" in ran.err
+    assert "the requests of b were not answered" in ran.err

@@ -209,3 +209,19 @@ def test_a_batch_whose_rows_were_all_dropped_while_it_was_unfinished_is_refused(
     ):
         answer(places, [], True)
     assert runs == []
+
+
+def test_a_batch_that_cannot_be_answered_is_not_begun(
+    tmp_path: Path, digits: Path, runs: list[str | None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    places = opened(tmp_path, digits)
+    add_request(places, {"kind": "by_class", "classes": [5]})
+
+    def refused(*given: Any) -> None:
+        raise ConfigError("the stop set of the forgotten class is empty")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("pipelines.requests.chain.plan_of", refused)
+        with pytest.raises(ConfigError, match="the stop set"):
+            answer(places, [], True)
+    assert (now(places).started, now(places).pending, runs) == (None, ["faces-1"], [])

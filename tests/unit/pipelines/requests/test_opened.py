@@ -65,7 +65,10 @@ def test_values_that_differ_from_the_preset_stay(tmp_path: Path, digits: Path) -
 
 def test_a_configuration_that_cannot_be_used_leaves_no_ledger(tmp_path: Path, digits: Path) -> None:
     opened(tmp_path, digits)
-    for override in ("data.path=/nowhere", "methd.name=scrub"):
+    for override in (
+        "data.path=/nowhere", "methd.name=scrub", "model.name=nosuch", "audit.other_data=[/nowhere]",
+        "storage=gs://bucket/place",
+    ):  # fmt: skip
         with pytest.raises(ValueError):
             open_model("bad", tmp_path / "config.yaml", [override], Policy())
     assert not (tmp_path / "out" / "ledgers" / "bad").exists()

@@ -4,8 +4,12 @@ import shutil
 from pathlib import Path
 
 import pytest
+from safetensors.torch import save_file
 
+from cu_core.config_io import load_config
+from cu_core.data.shard_reader import ShardReader
 from cu_core.errors import ConfigError
+from cu_core.run import fresh_model
 from pipelines.requests.opened import open_model
 from pipelines.requests.places import Places
 from pipelines.requests.policy import Policy
@@ -47,6 +51,7 @@ def test_what_a_run_made_forget_is_not_opened_as_if_it_had_forgotten_nothing(
     assert not list(tmp_path.rglob("ledgers"))
 
 
-def test_other_weights_are_opened(tmp_path: Path, run: Path) -> None:
-    tiny_model(tmp_path / "own", 4.0)
+def test_other_weights_are_opened(tmp_path: Path, run: Path, reader: ShardReader) -> None:
+    model = fresh_model(load_config(tmp_path / "config.yaml"), reader, 0)
+    save_file(model.state_dict(), tmp_path / "own")
     assert len(opened_with(tmp_path, tmp_path / "own").ledger.read()) == 1
