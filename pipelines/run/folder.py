@@ -17,7 +17,7 @@ from cu_core.bounds import plain_name
 from cu_core.config import RunConfig
 from cu_core.config_io import differences, dump_config, load_config
 from cu_core.errors import ConfigError
-from cu_core.files import new_folder, write_text
+from cu_core.files import file_sha256, new_folder, write_text
 from cu_core.messages import shown_value
 from cu_core.storage import GROWING, fetch, fetched, names
 from cu_core.stored import read_stored
@@ -97,7 +97,8 @@ def begin_run(config: RunConfig, folder: RunFolder, digest: str) -> None:
     try:
         with new_folder(folder.path) as partial:
             (partial / "config.yaml").write_text(dump_config(config), encoding="utf-8")
-            (partial / RECORD).write_text(json.dumps({"config_digest": digest}, indent=1), encoding="utf-8")
+            record = {"config_digest": digest, "config_sha256": file_sha256(partial / "config.yaml")}
+            (partial / RECORD).write_text(json.dumps(record, indent=1), encoding="utf-8")
     except FileExistsError as error:
         raise _in_use(folder) from error
 

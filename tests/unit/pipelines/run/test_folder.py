@@ -9,6 +9,7 @@ import pytest
 from cu_core.config import RunConfig
 from cu_core.config_io import config_from
 from cu_core.errors import ConfigError
+from cu_core.files import file_sha256
 from pipelines.run import folder as module
 from pipelines.run.folder import RunFolder, begin_run, check_name, find_run
 from pipelines.run.lock import run_lock
@@ -53,7 +54,8 @@ def test_a_run_appears_with_its_record_or_not_at_all(tmp_path: Path, monkeypatch
     monkeypatch.undo()
     assert not (tmp_path / "runs" / "a").exists()
     _, folder = begun(config)
-    assert folder.record() == {"config_digest": "d" * 16}
+    sha256 = file_sha256(folder.path / "config.yaml")
+    assert folder.record() == {"config_digest": "d" * 16, "config_sha256": sha256}
 
 
 def test_of_two_that_take_a_name_at_once_one_is_refused(tmp_path: Path) -> None:
