@@ -11,8 +11,10 @@ _USER = re.compile(r"(?<=://)(?:[^\s/:@'\"]*:(?!\d+/)[^\s'\"]*|[^\s/@'\"]+)@")
 """User and password of an address; a password may hold a slash, which the port of a host without password does not."""
 _WORDS = r"(?:passwords?|passwd|pwd|secrets?|tokens?|credentials?|signature|sig|api[_-]?keys?|access[_-]?keys?)"
 _NAME = rf"(?<![A-Za-z])(?:[\w-]*[_-])?{_WORDS}(?:[_-](?!(?:file|path)\b)[\w-]+)?"
+_SAID = r"unknown (?:key|value)\b"
+"""What a message says after the name of a setting."""
 _QUERY = re.compile(rf"([?&]{_NAME}=)[^\s&'\"]+", re.IGNORECASE)
-_PAIR = re.compile(rf"({_NAME}['\"]?\s*[=:]\s*['\"]?)(?![=\s])[^\s'\",;&}}\]]+", re.IGNORECASE)
+_PAIR = re.compile(rf"({_NAME}['\"]?\s*[=:]\s*['\"]?)(?![=\s]|{_SAID})[^\s'\",;&}}\]]+", re.IGNORECASE)
 _BEARER = re.compile(r"(\b(?:Bearer|Basic)\s+)[\w.~+/=-]{8,}")
 _SHAPES = re.compile(
     r"\b(?:hf_[A-Za-z0-9]{20,}|gh[pousr]_[A-Za-z0-9]{20,}|AKIA[0-9A-Z]{16}|eyJ[\w-]{10,}\.[\w.-]{10,})"
@@ -36,6 +38,8 @@ FOLDER = "PWD"
 """The one variable of such a name that is none: the folder in which the shell stands."""
 LEAST = 6
 """Letters that the value of a variable must have to be looked for in a text."""
+LEAST_IN_FILES = 12
+"""The same in files, where a shorter one (``postgres``) is a word among others."""
 
 
 def names_secret(name: str) -> bool:
@@ -71,7 +75,7 @@ def secret_within(text: str, code: bool, settings: bool) -> str | None:
     if (_WRITTEN_KEY if code else _PRIVATE_KEY).search(text):
         return "a private key"
     for name, value in _secret_variables():
-        if value in text:
+        if len(value) >= LEAST_IN_FILES and value in text:
             return f"the value of {name}"
     if _SHAPES.search(text):
         return "a token"

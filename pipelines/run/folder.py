@@ -69,12 +69,12 @@ class RunFolder:
         write_text(self.path / RECORD, json.dumps({**old, **values}, indent=1))
 
 
-def check_name(name: str) -> None:
+def check_name(name: str, setting: str = "name") -> None:
     """Raises: ConfigError for what is no plain name of a folder."""
     try:
         plain_name(name)
     except ValueError as error:
-        raise ConfigError(f"name: {error}, got {shown_value(name)}.") from error
+        raise ConfigError(f"{setting}: {error}, got {shown_value(name)}.") from error
 
 
 def names_in(folder: Path) -> str:
@@ -126,6 +126,7 @@ def find_run(config: RunConfig, digest: str, resume: str | None) -> tuple[RunCon
         if folder.path.exists() or fetched(folder.path / RECORD):
             raise _in_use(folder)
         return replace(config, name=folder.name), folder
+    check_name(resume, "--resume")
     folder = RunFolder(runs / resume)
     if not fetched(folder.path / RECORD):
         raise ConfigError(f"--resume {resume}: no such run in {runs}; runs there: {names_in(runs)}.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -92,13 +93,16 @@ def test_what_only_names_secrets(name: str, text: str) -> None:
 
 
 def test_the_value_of_a_secret_variable(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("DB_PASSWORD", "hunter22")
-    assert why("a.py", "login('hunter22')") == (
+    monkeypatch.setenv("OTHER_PASSWORD", "postgres")
+    assert why("a.py", "start('postgres')") is None
+    monkeypatch.setenv("DB_PASSWORD", "hunter22-hunter22")
+    assert why("a.py", "login('hunter22-hunter22')") == (
         "it holds the value of DB_PASSWORD, which is to be set on the cluster's machines"
     )
 
 
 def test_this_project_s_own_files_hold_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "environ", {})
     monkeypatch.chdir(ROOT)
     folders = ("cu_core", "pipelines", "tests", "docs", "tune_configs")
     files = [p for folder in folders for p in Path(folder).rglob("*") if p.suffix in (".py", ".md", ".yaml", ".json")]

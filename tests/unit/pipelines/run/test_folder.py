@@ -45,6 +45,14 @@ def test_a_run_of_other_settings_says_which(tmp_path: Path) -> None:
         find_run(config, "e" * 16, "a")
 
 
+def test_what_is_resumed_is_a_name(tmp_path: Path) -> None:
+    config = config_from({"storage": str(tmp_path), "name": "a"})
+    begun(config)
+    for path in ("../runs/a", str(tmp_path / "runs" / "a"), ""):
+        with pytest.raises(ConfigError, match="--resume: must begin with a letter, digit or _ and hold these"):
+            find_run(config, "d" * 16, path)
+
+
 def test_a_run_appears_with_its_record_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever a kill leaves does not block the name."""
     config = config_from({"storage": str(tmp_path), "name": "a"})
