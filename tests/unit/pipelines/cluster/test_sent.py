@@ -68,7 +68,7 @@ def test_of_a_checkout_goes_what_git_tracks_and_what_is_named(folder: Path) -> N
 def test_what_a_mapping_in_one_line_names_goes_too(folder: Path) -> None:
     (folder / "ids.lst").write_text("1")
     (folder / "more.lst").write_text("1")
-    assert "ids.lst" in sent("unlearn", "run.yaml", "request={kind: by_ids, path: ids.lst}")
+    assert "ids.lst" in sent("unlearn", "run.yaml", "request={kind: by_id, path: ids.lst}")
     assert "more.lst" in sent("unlearn", "run.yaml", "audit.other_data=['more.lst']", "where=a = 'b' and [")
 
 
