@@ -38,11 +38,11 @@ def place(text: str | Path) -> Path:
     A relative path lies under CU_ROOT if that is set, else under the working directory.
 
     Raises:
-        UserError: The address has another scheme, or holds a password.
+        UserError: The address has another scheme, holds a password, or leads out of a folder.
     """
     root, text = os.environ.get("CU_ROOT", ""), str(text)
     if root and "://" not in text and not text.startswith("/"):
-        text = f"{root.rstrip('/')}/{text}"
+        text = f"{root.rstrip('/')}/{'/'.join(Path(text).parts)}"
     scheme, separator, rest = text.partition("://")
     if separator and scheme not in SCHEMES:
         raise UserError(f"an address must begin with {', '.join(f'{s}://' for s in SCHEMES)}, got {text!r}.")
@@ -50,6 +50,10 @@ def place(text: str | Path) -> Path:
         raise UserError(
             f"an address must hold no user and no password: set them in the environment (AWS_ACCESS_KEY_ID, "
             f"AWS_SECRET_ACCESS_KEY), got {masked_address(text)!r}."
+        )
+    if separator and not {".", ".."}.isdisjoint(rest.split("/")):
+        raise UserError(
+            f"an address must have no parts '.' and '..': write out the folder, got {masked_address(text)!r}."
         )
     return cache() / scheme / rest.strip("/") if separator else Path(text).resolve()
 

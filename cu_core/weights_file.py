@@ -28,6 +28,8 @@ FILES = ("model.safetensors", "pytorch_model.bin")
 """Weights within a folder, in the order in which they are looked for."""
 DEPTH = 2
 """Wrappers around a state dict that are opened; deeper mappings are those of optimizers."""
+DEEPEST = 10
+"""Wrappers among which a state dict is looked for to name it."""
 INFLATION = 4
 """How many times larger than the file the tensors of a compressed archive may be."""
 OTHER_FORMATS: Mapping[bytes, str] = {
@@ -47,11 +49,20 @@ HARMLESS: tuple[Any, ...] = (
     *((np.zeros(1).__reduce__()[0], f"numpy.{core}.multiarray._reconstruct") for core in ("core", "_core")),
 )
 """Classes and functions beside torch's own that may be unpickled: they make values and do nothing else."""
+FOREIGN = r"(?:GLOBAL |but got <class ')([\w.]+)"
+"""What torch's reader names as neither tensor, number nor text."""
 UNREADABLE = (
     SafetensorError, UnpicklingError, RuntimeError, EOFError, LookupError, ValueError, TypeError, AttributeError,
     AssertionError, NotImplementedError, ImportError, MemoryError, OverflowError, OSError, struct.error,
 )  # fmt: skip
 """What torch's and safetensors' readers raise for damaged content."""
+
+
+KEEP = (
+    'keep = lambda x: keep(x.state_dict()) if hasattr(x, "state_dict") else {k: keep(v) for k, v in x.items() '
+    'if hasattr(v, "items") or hasattr(v, "state_dict") or torch.is_tensor(v)} if hasattr(x, "items") else x'
+)
+"""Python that takes the tensors out of what a file holds."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +98,7 @@ def read_weights(path: Path, key: str | None = None) -> WeightsFile:
         raise
     except UNREADABLE as error:
         raise _unreadable(file, error) from error
-    place, found = _chosen(file, _state_dicts(loaded), key)
+    place, found = _chosen(file, _state_dicts(file, loaded), key)
     others = [str(name) for name, value in found.items() if not isinstance(value, Tensor)]
     weights = {_name(file, name): _dense(file, name, v) for name, v in found.items() if isinstance(v, Tensor)}
     notes = [f"{file}: the weights under {place!r} are read"] if place else []
@@ -147,7 +158,7 @@ def _check_archive(stream: BinaryIO, size: int) -> None:
 def _unreadable(file: Path, error: Exception) -> UserError:
     (reason, *_) = [*str(error).strip().splitlines(), type(error).__name__]
     if "Weights only load failed" in reason:
-        if named := _own_classes(file) or re.findall(r"GLOBAL (\S+)", str(error))[:1]:
+        if named := _own_classes(file) or re.findall(FOREIGN, str(error))[:1]:
             return UserError(_resave(file, named))
         reason = "its pickle is damaged or holds more than tensors, numbers and texts"
     return DamagedFile(
@@ -165,29 +176,41 @@ def _own_classes(file: Path) -> list[str]:
 
 
 def _resave(file: Path, named: list[str]) -> str:
-    """Tell how to save the tensors alone."""
+    """Tell how to save the tensors alone, whatever they lie in: modules and mappings are opened, all else is left."""
     module = any(name.startswith("torch.nn.modules.") for name in named)
-    states = "x.state_dict()" if module else 'x["state_dict"]'
     what = "a whole pickled module" if module else "pickled objects"
     return (
         f"{file} holds {what} ({', '.join(named[:3])}), and to read it is to run its code. If you trust it, save the "
-        f'tensors alone with two lines of Python: x = torch.load("{file}", weights_only=False, map_location="cpu") '
-        f'and torch.save({states}, "weights.pt")'
+        f"tensors alone with two lines of Python: import torch; {KEEP} and "
+        f'torch.save(keep(torch.load("{file}", weights_only=False, map_location="cpu")), "weights.pt")'
     )
 
 
-def _state_dicts(loaded: Any) -> dict[str, Mapping[Any, Any]]:
-    """Return the innermost mappings that hold tensors, by their place."""
-    return dict(_found(loaded, (), set()))
+def _state_dicts(file: Path, loaded: Any) -> dict[str, Mapping[Any, Any]]:
+    """Return the innermost mappings that hold tensors, by their place.
+
+    Raises:
+        UserError: There is none, or two have the same place.
+    """
+    found = list(_found(loaded, (), set(), DEPTH))
+    if not found:
+        deep = next((place for place, _ in _found(loaded, (), set(), DEEPEST)), None)
+        where = f" within {DEPTH} mappings; save what lies under {deep!r} alone" if deep else " (names to tensors)"
+        raise UserError(f"{file} must hold a state dict{where}.")
+    places = [place for place, _ in found]
+    for place in places:
+        if places.count(place) > 1:
+            raise UserError(f"{file} holds several state dicts under {place!r}, by names with dots; save one alone.")
+    return dict(found)
 
 
-def _found(value: Any, place: tuple[str, ...], seen: set[int]) -> Iterator[tuple[str, Mapping[Any, Any]]]:
+def _found(value: Any, place: tuple[str, ...], seen: set[int], depth: int) -> Iterator[tuple[str, Mapping[Any, Any]]]:
     if not isinstance(value, Mapping) or id(value) in seen:
         return
     seen.add(id(value))
     inner = []
-    if len(place) < DEPTH:
-        inner = [found for k, v in value.items() if isinstance(k, str) for found in _found(v, (*place, k), seen)]
+    if len(place) < depth:
+        inner = [found for k, v in value.items() if isinstance(k, str) for found in _found(v, (*place, k), seen, depth)]
     if inner:
         yield from inner
     elif any(isinstance(v, Tensor) for v in value.values()):
@@ -199,9 +222,7 @@ def _chosen(file: Path, found: dict[str, Mapping[Any, Any]], key: str | None) ->
     if key is not None:
         if key in found:
             return key, found[key]
-        raise UserError(f"model.weights_key={key}: {file} has no state dict there; it has: {places or 'none'}.")
-    if not found:
-        raise UserError(f"{file} must hold a state dict (names to tensors).")
+        raise UserError(f"model.weights_key={key}: {file} has no state dict there; it has: {places}.")
     if len(found) > 1:
         (first, *_) = found
         raise UserError(f"{file} holds {len(found)} state dicts ({places}); choose one: model.weights_key={first}")

@@ -13,6 +13,8 @@ from cu_core.storage import named_file
 from cu_core.text_file import read_text
 from cu_core.yaml_loader import DEEPEST, load_yaml
 
+NULL = ("", "~", "null", "Null", "NULL")
+"""What YAML has for nothing."""
 SHIPPED = Path(__file__).parents[1]
 """Folder that holds ``tune_configs``: a checkout, or the packages of an installation."""
 
@@ -96,6 +98,11 @@ def parse_override(text: str) -> dict[str, Any]:
     if len(parts := key.split(".")) > DEEPEST:
         raise ConfigError(f"override {text[:60]!r}...: a key has at most {DEEPEST} parts, this one has {len(parts)}.")
     parsed: Any = load_yaml(value, f"override {shown_value(text)}: the value") if value else None
+    if parsed is None and value.strip() not in NULL:
+        raise ConfigError(
+            f"override {shown_value(text)}: the value must not be empty, and what begins with # or & is in YAML; quote "
+            f"it twice: {key}='\"{value[:60]}\"'."
+        )
     for part in reversed(parts):
         parsed = {part: parsed}
     return typing.cast("dict[str, Any]", parsed)

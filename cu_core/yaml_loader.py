@@ -1,7 +1,8 @@
 """YAML as plain values, with bounds: on depth, on what aliases expand to, and on the length of numbers.
 
 Unlike in YAML 1.1, a key may stand once in a mapping, there are no tags (``!!int``), a whole number has decimal digits
-only (``010``, ``0x10`` and ``1:30`` stay texts), and a date stays the text that it is, since no setting is a date.
+only (``010``, ``0x10`` and ``1:30`` stay texts), no number holds ``:`` or ``_`` (``1:30.5`` and ``1_0.5`` stay texts),
+and a date stays the text that it is, since no setting is a date.
 """
 
 from __future__ import annotations
@@ -20,14 +21,14 @@ MOST_VALUES = 20_000
 """Most keys and values, aliases counted as what they stand for."""
 LONGEST_NUMBER = 100
 """Most characters of a number."""
-INT, TIMESTAMP, MERGE = "tag:yaml.org,2002:int", "tag:yaml.org,2002:timestamp", "tag:yaml.org,2002:merge"
+INT, FLOAT, TIMESTAMP, MERGE = (f"tag:yaml.org,2002:{kind}" for kind in ("int", "float", "timestamp", "merge"))
 
 
 class _Loader(yaml.SafeLoader):
     """PyYAML's safe loader, bounded."""
 
     yaml_implicit_resolvers = {
-        first: [(tag, pattern) for tag, pattern in pairs if tag not in (INT, TIMESTAMP)]
+        first: [(tag, pattern) for tag, pattern in pairs if tag not in (INT, FLOAT, TIMESTAMP)]
         for first, pairs in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }
     depth = 0
@@ -56,6 +57,11 @@ class _Loader(yaml.SafeLoader):
 
 
 _Loader.add_implicit_resolver(INT, re.compile(r"^[-+]?(?:0|[1-9][0-9]*)$"), list("-+0123456789"))
+_Loader.add_implicit_resolver(
+    FLOAT,
+    re.compile(r"^(?:[-+]?(?:(?:[0-9]+\.[0-9]*|\.[0-9]+)(?:[eE][-+][0-9]+)?|\.(?:inf|Inf|INF))|\.(?:nan|NaN|NAN))$"),
+    list("-+0123456789."),
+)
 
 
 def load_yaml(text: str, source: str) -> Any:

@@ -13,8 +13,8 @@ fewer input channels than a block (8 on AVX2) writes past its memory."""
 def choose_memory_format(body: nn.Module, image_channels: int) -> bool:
     """Make the convolutions channels-last if all of them can be, else contiguous. It is 1.3 times faster on CPU.
 
-    They can be if the input channels of every convolution, beside those that read the image, are a multiple of
-    ``BLOCK`` and the convolution has no groups.
+    They can be if the input channels of every convolution are a multiple of ``BLOCK`` and it has no groups. The first
+    one, which reads the image, need not, unless it is a strided 1x1 convolution.
 
     Args:
         body: The model; it is changed in place.
@@ -24,7 +24,8 @@ def choose_memory_format(body: nn.Module, image_channels: int) -> bool:
         Whether it is channels-last.
     """
     convolutions = [m for m in body.modules() if isinstance(m, nn.Conv2d)]
-    inner = [m for m in convolutions if m.in_channels != image_channels]
-    fits = bool(inner) and all(m.in_channels % BLOCK == 0 and m.groups == 1 for m in inner)
+    stem = convolutions[0] if convolutions and convolutions[0].in_channels == image_channels else None
+    inner = [m for m in convolutions if m is not stem or (max(m.stride) > 1 and m.kernel_size == (1, 1))]
+    fits = len(convolutions) > 1 and all(m.in_channels % BLOCK == 0 and m.groups == 1 for m in inner)
     body.to(memory_format=torch.channels_last if fits else torch.contiguous_format)
     return fits

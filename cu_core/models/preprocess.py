@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, get_args
 
 import torch
@@ -11,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from cu_core.errors import UserError
+from cu_core.messages import shown_value
 from cu_core.types import Interpolation
 
 
@@ -24,6 +26,22 @@ def interpolation_of(model: str, wanted: str) -> Interpolation:
         if found == wanted:
             return found  # type: ignore[no-any-return]
     raise UserError(f"model.name: {model} resizes with {wanted!r}; bilinear and bicubic are supported.")
+
+
+def colours_of(look: Mapping[str, Any], name: str, unset: tuple[float, ...], source: Path) -> tuple[float, ...]:
+    """Return mean or deviation of the three colours, as a library records it under ``name``; ``unset`` if it does not.
+
+    Raises:
+        UserError: It is another value than three numbers; the message names the file ``source``.
+    """
+    found = look.get(name) or unset
+    if (
+        isinstance(found, list | tuple)
+        and len(found) == len(unset)
+        and all(isinstance(value, int | float) for value in found)
+    ):
+        return tuple(found)
+    raise UserError(f"{source}: {name} must be a list of {len(unset)} numbers, got {shown_value(found)}.")
 
 
 @dataclass(frozen=True)

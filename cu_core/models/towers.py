@@ -17,10 +17,14 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from cu_core.errors import UserError
-from cu_core.models.preprocess import Preprocess
+from cu_core.messages import reason_of, shown_value
+from cu_core.models.preprocess import Preprocess, colours_of
 from cu_core.types import Tokenize
+from cu_core.weights_file import read_json_object
 
 Tower = Literal["image", "text"]
+MISFIT = (ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
+"""What open_clip raises for settings that make no model."""
 CLIP_MEAN, CLIP_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 
 
@@ -253,14 +257,12 @@ def open_clip_towers(name: str, pretrained: bool = False) -> OpenClip:
 def _own_open_clip(path: Path) -> OpenClip:
     import open_clip
 
+    config, look = _read_open_clip(path)
+    parts = {name: value for name, value in config.items() if name != "custom_text"}
     try:
-        config = json.loads(path.read_text())
-        look = config.get("preprocess_cfg", {})
-        config = config.get("model_cfg", config)
-        parts = {name: value for name, value in config.items() if name != "custom_text"}
         body = open_clip.CustomTextCLIP(**parts) if config.get("custom_text") else open_clip.CLIP(**parts)
-    except (OSError, json.JSONDecodeError, TypeError, KeyError) as error:
-        raise UserError(f"model.name: {path} is no open_clip model configuration: {error}.") from error
+    except MISFIT as error:
+        raise UserError(f"model.name: {path} is no open_clip model configuration: {reason_of(error)}.") from error
     if "hf_tokenizer_name" in config["text_cfg"]:
         raise UserError(f"model.name: {path}: text_cfg.hf_tokenizer_name: name its folder as model.text_tower.")
     tokenizer = open_clip.SimpleTokenizer(context_length=config["text_cfg"].get("context_length", 77))
@@ -269,3 +271,23 @@ def _own_open_clip(path: Path) -> OpenClip:
             f"model.name: {path}: text_cfg.vocab_size must be at least {len(tokenizer.encoder)}, the tokenizer's."
         )
     return OpenClip(body, tokenizer, config, look)
+
+
+def _read_open_clip(path: Path) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+    """Return the configuration of a model and what it says about the images."""
+    if not path.is_file():
+        raise UserError(f"model.name: no file {path}; name a JSON file with an open_clip model configuration.")
+    content = read_json_object(path)
+    config = content.get("model_cfg", content)
+    look = content.get("preprocess_cfg", {})
+    held = config if isinstance(config, dict) else {}
+    parts = {"vision_cfg": held.get("vision_cfg"), "text_cfg": held.get("text_cfg")}
+    for name, part in ({"model_cfg": config} | parts | {"preprocess_cfg": look}).items():
+        if not isinstance(part, dict):
+            raise UserError(
+                f"model.name: {path} is no open_clip model configuration: {name} must be a mapping, got "
+                f"{shown_value(part)}."
+            )
+    colours_of(look, "mean", CLIP_MEAN, path)
+    colours_of(look, "std", CLIP_STD, path)
+    return config, look

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,8 +9,9 @@ from typing import Any
 from torch import Tensor, nn
 
 from cu_core.errors import UserError
-from cu_core.models.preprocess import Preprocess
+from cu_core.models.preprocess import Preprocess, colours_of
 from cu_core.models.towers import CLIP_MEAN, CLIP_STD, Tower, Towers
+from cu_core.weights_file import read_json_object
 
 
 class HuggingFace(Towers):
@@ -98,10 +98,13 @@ def hugging_face_towers(folder: str, pretrained: bool = True) -> HuggingFace:
             f"model.name: the tokenizer of {folder} has {len(tokenizer)} tokens, the text tower "
             f"{config.text_config.vocab_size}: it belongs to another model."
         )
-    siglip = config.model_type == "siglip"
-    mean, std = ((0.5,) * 3, (0.5,) * 3) if siglip else (CLIP_MEAN, CLIP_STD)
+    look: dict[str, tuple[float, ...]] = {"image_mean": CLIP_MEAN, "image_std": CLIP_STD}
+    if config.model_type == "siglip":
+        look = dict.fromkeys(look, (0.5,) * 3)
     stored = Path(folder) / "preprocessor_config.json"
     if stored.is_file():
-        found = json.loads(stored.read_text())
-        mean, std = tuple(found.get("image_mean", mean)), tuple(found.get("image_std", std))
-    return HuggingFace(body, tokenizer, Preprocess(config.vision_config.image_size, mean, std))
+        found = read_json_object(stored)
+        look = {name: colours_of(found, name, unset, stored) for name, unset in look.items()}
+    return HuggingFace(
+        body, tokenizer, Preprocess(config.vision_config.image_size, look["image_mean"], look["image_std"])
+    )

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import fnmatch
-import re
 import shutil
 import subprocess
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from cu_core.errors import ConfigError
-from cu_core.secrets import names_secret
 from cu_core.yaml_io import read_yaml
+from cu_core.yaml_loader import load_yaml
+from pipelines.cluster.secret_files import why_secret
 
 NOT_SENT = ("data", "shared", "outputs", "mlruns", "build")
 """Folders of results and data, of this folder itself and not of a package in it."""
@@ -20,19 +19,8 @@ SUFFIXES = (
     ".cfg", ".csv", ".ini", ".j2", ".jinja", ".js", ".json", ".md", ".py", ".toml", ".txt", ".typed", ".yaml", ".yml",
 )  # fmt: skip
 """What goes where no git says what belongs to the project."""
-SECRET_FILES = (
-    ".env", ".env.*", "*.env", ".netrc", "_netrc", ".git-credentials", ".npmrc", ".pypirc", ".pgpass", ".htpasswd",
-    "id_rsa*", "id_dsa*", "id_ecdsa*", "id_ed25519*", "*.pem", "*.key", "*.p12", "*.pfx", "*.jks", "*.keystore",
-    "*.kdbx", "*.ppk", "service[-_]account*.json", "kubeconfig*",
-)  # fmt: skip
-SECRET_FOLDERS = (".aws", ".azure", ".docker", ".gcloud", ".gnupg", ".kube", ".ssh")
-CODE = (".py", ".md")
-"""Files that may be called after a secret: they are about it."""
-KEY = re.compile(rb"-----BEGIN [A-Z ]*PRIVATE KEY-----")
 LIBRARIES = ("open_clip", "timm", "torchvision", "transformers")
 """Before the colon of a model that is made by a library; else code of the user's is imported."""
-LOOKED_AT = 65_536
-"""Bytes of a file that are searched for a key."""
 
 
 @dataclass
@@ -71,10 +59,21 @@ def what_is_sent(words: Sequence[str]) -> Sent:
 
 def named_files(words: Sequence[str]) -> list[Path]:
     """Files in this folder that the words of a command name, and that the configurations among them name."""
-    found = [path for word in words if (path := _in_folder(word.partition("=")[2] or word))]
+    found = [path for word in words for text in _values(word) if (path := _in_folder(text))]
     for path in [p for p in found if p.suffix in (".yaml", ".yml")]:
         found += [inner for text in _texts(read_yaml(path)) if (inner := _in_folder(text))]
     return found
+
+
+def _values(word: str) -> Iterator[str]:
+    """Texts of a word of a command: the word, or what it sets, which may be a mapping in one line."""
+    yield word
+    value = word.partition("=")[2]
+    yield value
+    try:
+        yield from _texts(load_yaml(value, word))
+    except ConfigError:  # no setting, but an expression
+        return
 
 
 def _in_folder(text: str) -> Path | None:
@@ -112,17 +111,11 @@ def _allowed(folder: Path = Path()) -> Iterator[Path]:
 
 
 def _why_not(path: Path) -> str | None:
-    name = path.name.lower()
     if path.is_symlink() or any(parent.is_symlink() for parent in path.parents):
         return "links are not followed"
     if path.parts[0] in NOT_SENT:
         return f"{path.parts[0]}/ holds data and results"
-    if set(path.parts) & set(SECRET_FOLDERS) or any(fnmatch.fnmatch(name, pattern) for pattern in SECRET_FILES):
-        return "files of this name hold secrets"
-    if path.suffix not in CODE and names_secret(PurePosixPath(name).stem.lstrip(".")):
-        return "it is called after a secret"
-    with path.open("rb") as stream:
-        return "it holds a private key" if KEY.search(stream.read(LOOKED_AT)) else None
+    return why_secret(path)
 
 
 def check_owner(words: Sequence[str]) -> None:

@@ -17,7 +17,7 @@ from cu_core.bounds import plain_name
 from cu_core.config import RunConfig
 from cu_core.config_io import differences, dump_config, load_config
 from cu_core.errors import ConfigError
-from cu_core.files import new_folder, write_text
+from cu_core.files import file_sha256, new_folder, write_text
 from cu_core.messages import shown_value
 from cu_core.storage import GROWING, fetch, fetched, names
 from cu_core.stored import read_stored
@@ -69,12 +69,12 @@ class RunFolder:
         write_text(self.path / RECORD, json.dumps({**old, **values}, indent=1))
 
 
-def check_name(name: str) -> None:
+def check_name(name: str, setting: str = "name") -> None:
     """Raises: ConfigError for what is no plain name of a folder."""
     try:
         plain_name(name)
     except ValueError as error:
-        raise ConfigError(f"name: {error}, got {shown_value(name)}.") from error
+        raise ConfigError(f"{setting}: {error}, got {shown_value(name)}.") from error
 
 
 def names_in(folder: Path) -> str:
@@ -97,7 +97,8 @@ def begin_run(config: RunConfig, folder: RunFolder, digest: str) -> None:
     try:
         with new_folder(folder.path) as partial:
             (partial / "config.yaml").write_text(dump_config(config), encoding="utf-8")
-            (partial / RECORD).write_text(json.dumps({"config_digest": digest}, indent=1), encoding="utf-8")
+            record = {"config_digest": digest, "config_sha256": file_sha256(partial / "config.yaml")}
+            (partial / RECORD).write_text(json.dumps(record, indent=1), encoding="utf-8")
     except FileExistsError as error:
         raise _in_use(folder) from error
 
@@ -125,6 +126,7 @@ def find_run(config: RunConfig, digest: str, resume: str | None) -> tuple[RunCon
         if folder.path.exists() or fetched(folder.path / RECORD):
             raise _in_use(folder)
         return replace(config, name=folder.name), folder
+    check_name(resume, "--resume")
     folder = RunFolder(runs / resume)
     if not fetched(folder.path / RECORD):
         raise ConfigError(f"--resume {resume}: no such run in {runs}; runs there: {names_in(runs)}.")

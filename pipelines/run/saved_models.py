@@ -14,8 +14,10 @@ from cu_core.config import RunConfig
 from cu_core.config_io import load_config
 from cu_core.data.shard_reader import ShardReader
 from cu_core.errors import ConfigError
+from cu_core.files import file_sha256
 from cu_core.run import import_original
 from cu_core.storage import fetched, place
+from cu_core.stored import damaged
 from pipelines.run.folder import RECORD, RunFolder, names_in
 from pipelines.run.plan import Plan, Recorded, absolute, is_mlflow
 from pipelines.tracking import mlflow_runs as tracking
@@ -35,7 +37,7 @@ def config_of(model: str, file: Path | None, overrides: Sequence[str]) -> RunCon
     if model.endswith((".yaml", ".yml")):
         raise ConfigError(f"{model} is a configuration, not a model: cu audit MODEL --config {model}.")
     if (folder := _made_in(own, model)) is not None:
-        return load_config(folder / "config.yaml", overrides, record=True)
+        return load_config(_whole(folder), overrides, record=True)
     if not Path(model).exists():
         raise ConfigError(_unknown(own, model))
     raise ConfigError(
@@ -47,6 +49,19 @@ def _made_in(config: RunConfig, model: str) -> Path | None:
     """The folder of the run that made a model; ``None`` if it is not at hand."""
     folders = [config.store / "runs" / model, Path(model), *list(Path(model).parents)[:2]]
     return next((folder for folder in folders if fetched(folder / "config.yaml")), None)
+
+
+def _whole(folder: Path) -> Path:
+    """``config.yaml`` of a run, which is what the run wrote; a truncated one would be read as one with defaults.
+
+    Raises: DamagedFile.
+    """
+    file = folder / "config.yaml"
+    written = RunFolder(folder).record().get("config_sha256") if fetched(folder / RECORD) else None
+    if written is not None and file_sha256(file) != written:
+        reason = f"it is not as the run wrote it: its sha256 differs from config_sha256 of {RECORD}"
+        raise damaged(file, reason, "take it from a copy, or give a configuration with --config")
+    return file
 
 
 def _run_folder(config: RunConfig, model: str) -> Path | None:
@@ -69,7 +84,7 @@ def recorded_of(config: RunConfig, model: str) -> Recorded | None:
     folder = _run_folder(config, model) if is_mlflow(model) else _made_in(config, model)
     if folder is None or not fetched(folder / RECORD):
         return None
-    made, record = load_config(folder / "config.yaml", record=True), RunFolder(folder).record()
+    made, record = load_config(_whole(folder), record=True), RunFolder(folder).record()
     if (made.request, made.data) != (config.request, config.data) or "request_digest" not in record:
         return None
     digest = ShardReader(config.data.path, half=config.data.half).manifest.digest

@@ -136,11 +136,41 @@ def test_a_trainer_s_objects_and_a_whole_module_tell_the_two_lines(tmp_path: Pat
     torch.save({"state_dict": STATE, "callbacks": [Callback()]}, tmp_path / "w.ckpt")
     torch.save({"state_dict": STATE, "c": Callback()}, tmp_path / "old.ckpt", _use_new_zipfile_serialization=False)
     refused(tmp_path / "old.ckpt", "Callback", "weights_only=False")
-    line = refused(tmp_path / "w.ckpt", "Callback", "weights_only=False", 'torch.save(x["state_dict"]')
+    line = refused(tmp_path / "w.ckpt", "Callback", "weights_only=False", "torch.save(keep(torch.load(")
     torch.save(Net(nn.Linear(2, 2)), tmp_path / "m.pt")
-    whole = refused(tmp_path / "m.pt", "a whole pickled module", "torch.save(x.state_dict()")
+    whole = refused(tmp_path / "m.pt", "a whole pickled module", "torch.save(keep(torch.load(")
     assert "run its code" in line
     assert "run its code" in whole
+
+
+HELD: dict[str, Any] = {
+    "state_dict": {"state_dict": STATE, "callbacks": [Callback()]},
+    "model and path": {"model": STATE, "cfg": Path("a")},
+    "model and nested path": {"teacher": {"model": STATE, "cfg": {"out": Path("a")}}},
+    "flat": {**STATE, "cfg": Path("a")},
+    "module": Net(nn.Linear(2, 2)),
+    "module in a mapping": {"model": Net(nn.Linear(2, 2)), "epoch": 3},
+    "objects of numpy": {"model": STATE, "x": np.array([1, "a", None], dtype=object)},
+    "times of numpy": {"model": STATE, "x": np.datetime64("2020-01-01"), "y": np.zeros(1, "datetime64[D]")},
+}
+
+
+@pytest.mark.parametrize("held", HELD)
+def test_the_told_lines_save_the_tensors(held: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    torch.save(HELD[held], "w.pt")
+    told = refused(Path("w.pt"), "save the tensors alone with two lines").partition("of Python: ")[2]
+    exec("\n".join(told.split(" and ")[-2:]), {})
+    found = read_weights(Path("weights.pt")).weights
+    assert found.keys() == {"0.weight", "0.bias"} if "module" in held else same(found)
+
+
+def test_a_state_dict_too_deep_and_two_at_one_place_are_named(tmp_path: Path) -> None:
+    torch.save({"a": {"b": {"c": STATE}}}, tmp_path / "w.pt")
+    refused(tmp_path / "w.pt", "must hold a state dict within 2 mappings; save what lies under 'a.b.c' alone")
+    torch.save({"model.ema": STATE, "model": {"ema": {**STATE}}}, tmp_path / "w.pt")
+    for key in (None, "model.ema"):
+        refused(tmp_path / "w.pt", "several state dicts under 'model.ema', by names with dots; save one alone", key=key)
 
 
 @pytest.mark.parametrize(

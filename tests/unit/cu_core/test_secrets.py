@@ -57,6 +57,15 @@ def test_the_folder_of_the_shell_is_no_password(monkeypatch: pytest.MonkeyPatch)
     assert masked("the disk is full: /home/me/project/outputs") == "the disk is full: /home/me/project/outputs"
 
 
+def test_what_a_message_says_of_a_setting_stays() -> None:
+    assert masked("password: unknown key; keys there: name") == "password: unknown key; keys there: name"
+    assert masked("password: unknown1") == "password: ***"
+
+
+def test_plurals_hide_too() -> None:
+    assert masked(f"api_keys={SECRET} access_keys: {SECRET}") == "api_keys=*** access_keys: ***"
+
+
 def test_a_setting_loses_nothing_but_what_its_address_holds() -> None:
     settings = {"uri": f"http://u:{SECRET}@h/a", "where": "token = 5", "list": [f"s3://k:{SECRET}@b/x", 1, None]}
     assert masked_settings(settings) == {

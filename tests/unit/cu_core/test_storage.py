@@ -50,6 +50,24 @@ def test_what_is_relative_lies_under_the_root(bucket: str, monkeypatch: pytest.M
     assert config_from({"storage": "/elsewhere"}).store == Path("/elsewhere")
 
 
+@pytest.mark.parametrize(
+    "text", ["s3://bucket/../../../home/u/run", "file:///../../x", "gs://..", "s3://./x", "s3://b/a/.."]
+)
+def test_an_address_does_not_lead_out_of_its_folder(bucket: str, text: str) -> None:
+    with pytest.raises(UserError, match=r"no parts '\.' and '\.\.': write out the folder, got"):
+        place(text)
+
+
+def test_nor_does_what_is_below_a_root(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CU_ROOT", bucket)
+    assert address(place("./data/./x")) == f"{bucket}/data/x"
+    assert address(place(".")) == bucket
+    with pytest.raises(UserError, match=r"no parts '\.' and '\.\.'"):
+        place("../../x")
+    monkeypatch.setenv("CU_ROOT", "/shared/project")
+    assert place("../other") == Path("/shared/other")
+
+
 def test_a_model_goes_from_one_machine_to_another(bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     weights = {"w": torch.arange(6.0)}
     save_model(place(f"{bucket}/models/a"), weights, {"seed": 1})

@@ -59,6 +59,14 @@ def test_overrides_go_into_the_parts_and_the_last_one_wins() -> None:
         parse_override("a.b")
 
 
+@pytest.mark.parametrize("value", ["#x", "&a", "# a note"])
+def test_a_value_that_yaml_takes_for_nothing_is_refused(value: str) -> None:
+    with pytest.raises(ConfigError, match=f"the value must not be empty, .*quote it twice: name='\"{value}\"'"):
+        parse_override(f"name={value}")
+    assert parse_override(f'name="{value}"') == {"name": value}
+    assert [parse_override(f"name={nothing}") for nothing in ("", "null", "~")] == [{"name": None}] * 3
+
+
 def test_another_method_replaces_its_part() -> None:
     under = {"method": {"name": "scrub", "alpha": 1}, "optimizer": {"lr": 1, "name": "sgd"}}
     merged = merge(under, {"method": {"name": "ssd"}, "optimizer": {"name": "adamw"}})

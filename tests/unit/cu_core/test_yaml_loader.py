@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from math import inf
+
 import pytest
 
 from cu_core.errors import ConfigError
@@ -19,6 +21,11 @@ MERGED = "a: &a {x: 1}\n" + "".join(
         ("seed: 010", {"seed": "010"}),
         ("seed: 0x10", {"seed": "0x10"}),
         ("seed: 1:30", {"seed": "1:30"}),
+        ("lr: 1:30.5", {"lr": "1:30.5"}),
+        ("lr: 1_0.5", {"lr": "1_0.5"}),
+        ("lr: 1_000.0e+3", {"lr": "1_000.0e+3"}),
+        ("lr: ._5", {"lr": "._5"}),
+        ("lr: [0.5, -.5, +1., 1.5e-3, 1.0E+2, .inf, -.Inf]", {"lr": [0.5, -0.5, 1.0, 0.0015, 100.0, inf, -inf]}),
         ("seed: -10", {"seed": -10}),
         ("name: 2024-01-01", {"name": "2024-01-01"}),
         ("name: 2024-13-45", {"name": "2024-13-45"}),

@@ -41,6 +41,15 @@ def test_only_where_every_inner_convolution_reads_whole_blocks(width: int, expec
     assert is_channels_last(body) is expected
 
 
+def test_of_what_reads_as_many_channels_as_the_image_has_only_the_first_is_left_out() -> None:
+    assert choose_memory_format(WideResNet("resnet10", 3, 8, True, 8), 8) is False
+    assert choose_memory_format(WideResNet("resnet10", 3, 16, True, 8), 8) is True
+    strided = nn.Sequential(nn.Conv2d(3, 16, 1, stride=2), nn.Conv2d(16, 16, 3))
+    assert choose_memory_format(strided, 3) is False
+    assert choose_memory_format(nn.Sequential(nn.Conv2d(3, 16, 1), nn.Conv2d(16, 16, 3)), 3) is True
+    assert choose_memory_format(nn.Sequential(nn.Conv2d(16, 16, 1, stride=2), nn.Conv2d(16, 16, 3)), 16) is True
+
+
 def test_an_own_model_that_comes_channels_last_is_made_contiguous() -> None:
     body = nn.Sequential(nn.Conv2d(3, 8, 3), nn.Conv2d(8, 8, 3, stride=2)).to(memory_format=torch.channels_last)
     assert choose_memory_format(body, 3) is False

@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import load_file
 from transformers import CLIPConfig, CLIPModel, PreTrainedTokenizerFast, SiglipConfig, SiglipModel
 
+from cu_core.errors import UserError
 from cu_core.models.towers import Towers, open_clip_towers
 from cu_core.models.transformers_towers import hugging_face_towers
 
@@ -96,3 +97,27 @@ def test_what_does_not_fit_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "bad.json").write_text('{"embed_dim": 3}')
     with pytest.raises(ValueError, match="no open_clip model configuration"):
         open_clip_towers(str(tmp_path / "bad.json"))
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b"[]", "must be an object, it is a list"),
+        (b"\xff\xfe\x00", "it is no JSON"),
+        (b'{"model_cfg": []}', r"model_cfg must be a mapping, got \[\]"),
+        (b'{"embed_dim": 8, "vision_cfg": [], "text_cfg": {}}', r"vision_cfg must be a mapping, got \[\]"),
+        (b'{"embed_dim": 8, "vision_cfg": {}, "text_cfg": 3}', "text_cfg must be a mapping, got 3"),
+        (json.dumps({**OPEN_CLIP, "preprocess_cfg": []}).encode(), r"preprocess_cfg must be a mapping, got \[\]"),
+        (json.dumps({"model_cfg": OPEN_CLIP, "preprocess_cfg": {"mean": 3}}).encode(), "mean must be a list of 3 numb"),
+        (json.dumps({**OPEN_CLIP, "embed_dim": -8}).encode(), "is no open_clip model configuration"),
+        (json.dumps({**OPEN_CLIP, "embed_dim": "a"}).encode(), "is no open_clip model configuration"),
+    ],
+)
+def test_a_damaged_configuration_of_open_clip_is_one_line(content: bytes, told: str, tmp_path: Path) -> None:
+    (tmp_path / "own.json").write_bytes(content)
+    with pytest.raises(UserError, match=told) as error:
+        open_clip_towers(str(tmp_path / "own.json"))
+    assert "own.json" in str(error.value)
+    assert "\n" not in str(error.value)
+    with pytest.raises(UserError, match="model.name: no file .*nothing.json"):
+        open_clip_towers(str(tmp_path / "nothing.json"))

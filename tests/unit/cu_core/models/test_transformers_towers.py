@@ -6,6 +6,7 @@ import pytest
 import torch
 from transformers import AutoModel
 
+from cu_core.errors import UserError
 from cu_core.models.transformers_towers import hugging_face_towers
 from tests.unit.cu_core.models.test_towers import TEXTS, make, saved
 
@@ -33,3 +34,19 @@ def test_what_does_not_fit_is_one_line(tmp_path: Path) -> None:
     large = saved(tmp_path / "large", "clip", [f"w{i}" for i in range(60)])
     with pytest.raises(ValueError, match="64 tokens, the text tower 40: it belongs to another model"):
         hugging_face_towers(str(large))
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b"[]", "must be an object, it is a list"),
+        (b"\xff", "it is no JSON"),
+        (b'{"image_mean": 3}', "image_mean must be a list of 3 numbers, got 3"),
+        (b'{"image_std": ["a", 1, 1]}', "image_std must be a list of 3 numbers"),
+    ],
+)
+def test_a_damaged_processor_is_one_line(content: bytes, told: str, tmp_path: Path) -> None:
+    folder = saved(tmp_path / "model", "clip", [])
+    (folder / "preprocessor_config.json").write_bytes(content)
+    with pytest.raises(UserError, match=f"preprocessor_config.json.*{told}"):
+        hugging_face_towers(str(folder))

@@ -65,6 +65,13 @@ def test_of_a_checkout_goes_what_git_tracks_and_what_is_named(folder: Path) -> N
     ]  # fmt: skip
 
 
+def test_what_a_mapping_in_one_line_names_goes_too(folder: Path) -> None:
+    (folder / "ids.lst").write_text("1")
+    (folder / "more.lst").write_text("1")
+    assert "ids.lst" in sent("unlearn", "run.yaml", "request={kind: by_id, path: ids.lst}")
+    assert "more.lst" in sent("unlearn", "run.yaml", "audit.other_data=['more.lst']", "where=a = 'b' and [")
+
+
 @pytest.mark.parametrize("tracked", [True, False])
 def test_links_are_not_followed(folder: Path, tmp_path_factory: pytest.TempPathFactory, tracked: bool) -> None:
     outside = tmp_path_factory.mktemp("outside")
@@ -92,6 +99,10 @@ def test_links_are_not_followed(folder: Path, tmp_path_factory: pytest.TempPathF
 def test_a_secret_that_is_named_is_refused(folder: Path) -> None:
     with pytest.raises(ConfigError, match="secrets.yaml is named by the command and is not sent"):
         what_is_sent(["unlearn", "secrets.yaml"])
+    (folder / "run.yaml").write_text("tracking: {uri: https://bob:hunter2@host}")
+    with pytest.raises(ConfigError, match="run.yaml is named .* not sent: it holds an address with a password") as told:
+        what_is_sent(["unlearn", "run.yaml"])
+    assert "hunter2" not in str(told.value)
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import pytest
 from cu_core.config import RunConfig
 from cu_core.config_io import config_from
 from cu_core.errors import ConfigError
+from cu_core.files import file_sha256
 from pipelines.run import folder as module
 from pipelines.run.folder import RunFolder, begin_run, check_name, find_run
 from pipelines.run.lock import run_lock
@@ -44,6 +45,14 @@ def test_a_run_of_other_settings_says_which(tmp_path: Path) -> None:
         find_run(config, "e" * 16, "a")
 
 
+def test_what_is_resumed_is_a_name(tmp_path: Path) -> None:
+    config = config_from({"storage": str(tmp_path), "name": "a"})
+    begun(config)
+    for path in ("../runs/a", str(tmp_path / "runs" / "a"), ""):
+        with pytest.raises(ConfigError, match="--resume: must begin with a letter, digit or _ and hold these"):
+            find_run(config, "d" * 16, path)
+
+
 def test_a_run_appears_with_its_record_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever a kill leaves does not block the name."""
     config = config_from({"storage": str(tmp_path), "name": "a"})
@@ -53,7 +62,8 @@ def test_a_run_appears_with_its_record_or_not_at_all(tmp_path: Path, monkeypatch
     monkeypatch.undo()
     assert not (tmp_path / "runs" / "a").exists()
     _, folder = begun(config)
-    assert folder.record() == {"config_digest": "d" * 16}
+    sha256 = file_sha256(folder.path / "config.yaml")
+    assert folder.record() == {"config_digest": "d" * 16, "config_sha256": sha256}
 
 
 def test_of_two_that_take_a_name_at_once_one_is_refused(tmp_path: Path) -> None:

@@ -17,9 +17,10 @@ from cu_core.config import RunConfig
 from cu_core.config_io import dump_config
 from cu_core.data.requests import ByClass, ForgetSet, save_forget_set
 from cu_core.data.shard_reader import ShardReader
-from cu_core.errors import ConfigError
+from cu_core.errors import ConfigError, DamagedFile
 from cu_core.workspace import Workspace
 from pipelines.run import saved_models
+from pipelines.run.folder import RunFolder, begin_run
 from pipelines.run.plan import Recorded, make_plan
 from pipelines.run.saved_models import config_of, find_model, recorded_of
 
@@ -42,6 +43,18 @@ def test_a_model_is_audited_under_the_configuration_that_made_it(config: RunConf
     for model in ("finished", str(run), str(run / "unlearned"), str(run / "unlearned" / "model.safetensors")):
         found = config_of(model, None, [f"storage={config.storage}", "audit.max_rows=20"])
         assert (found.seed, found.audit.max_rows) == (4, 20), model
+
+
+@pytest.mark.parametrize("kept", [0, 5])
+def test_a_configuration_that_is_not_as_the_run_wrote_it_is_named(config: RunConfig, kept: int) -> None:
+    begin_run(config, RunFolder(config.store / "runs" / "new"), "d" * 16)
+    file, overrides = config.store / "runs" / "new" / "config.yaml", [f"storage={config.storage}"]
+    assert config_of("new", None, overrides).seed == 4
+    file.write_text("".join(file.read_text().splitlines(keepends=True)[:kept]))
+    for read in (lambda: config_of("new", None, overrides), lambda: recorded_of(config, "new")):
+        with pytest.raises(DamagedFile, match=r"new/config.yaml is damaged .* of run.json\); take it from a copy, or"):
+            read()
+    assert config_of("new", config.store / "runs" / "finished" / "config.yaml", overrides).seed == 4
 
 
 def test_a_file_that_is_given_comes_first(config: RunConfig, tmp_path: Path) -> None:
