@@ -345,4 +345,7 @@ def purge(
         _say(f"{counted(done, 'place')} purged, {entry.fields['kept']} kept (entry {entry.number})")
     else:
         _say("nothing was changed; --remove does what the first word of each line says")
-    _say("not looked at: an MLflow server elsewhere, copies of the data, backups (docs/guides/requests-over-time.md)")
+    _say(
+        "not looked at: files written with --out, the folder CU_CACHE of each machine, an MLflow server elsewhere, "
+        "copies of the data, backups (docs/guides/requests-over-time.md)"
+    )
