@@ -127,4 +127,5 @@ def _due_lines(state: State, policy: Policy | None) -> Sequence[str]:
     share = _forgotten(fields["rows"]) / (fields["rows"]["training"] + fields["rows"].get("dropped", 0))
     audit = fields["audit"]
     why = policy.due(len(state.versions), share, audit["verdict"], audit["figures"])
-    return [f"retrained model: DUE: {'; '.join(why)}" if why else "retrained model: not due"]
+    due = f"retrained model: DUE: {'; '.join(why)}" if why else "retrained model: not due"
+    return [due, *policy.absent(audit["figures"])]

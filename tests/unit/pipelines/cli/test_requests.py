@@ -139,7 +139,7 @@ def test_status_and_purge_tell_what_is_there(cu: Cu, store: Path, tmp_path: Path
     answer_all(places)
     (tmp_path / "policy.yaml").write_text("batches: 1\n")
     ran = cu("requests", "status", "third", "--retrain-when", tmp_path / "policy.yaml", "--storage", store)
-    assert "retrained model: DUE: 1 batches were answered (bound 1)" in told(ran.err)
+    assert "retrained model: DUE: batches answered: 1 (bound 1)" in told(ran.err)
     listed = cu("requests", "purge", "third-1", "--storage", store)
     assert "keep     models/" in listed.out
     assert "nothing was changed" in listed.err
@@ -211,9 +211,9 @@ CARELESS = [
     ),
     ("verify out/certificates/faces-1.json --key key.pem", "--key key.pem: must be a public key in PEM"),
     ("verify out/certificates/faces-1.json --key folder", "--key: folder is a folder"),
-    ("status faces --retrain-when policy.yaml", "policy.yaml: batchs: Unexpected keyword argument"),
-    ("status faces --retrain-when figure.yaml", "metrics.nothing: the last audit has no such figure; it has"),
-    ("status faces --retrain-when nowhere.yaml", "no configuration file nowhere.yaml"),
+    ("status faces --retrain-when policy.yaml", "policy.yaml: batchs: unknown key; did you mean batches?"),
+    ("status faces --retrain-when figure.yaml", "metrics: no audit has a figure 'nothing'"),
+    ("status faces --retrain-when nowhere.yaml", "--retrain-when: no file nowhere.yaml"),
     ("roll-back nobody", "no model 'nobody' in"),
     ("purge faces-3", "faces-3 is pending; only what a request that is done has left is purged"),
     ("open a/b config.yaml", "MODEL: must begin with a letter"),

@@ -62,7 +62,7 @@ def test_status_says_what_is_current_and_due(answered: Answered) -> None:
         " says when one is due (--retrain-when FILE)"
     )
     due = status_lines(answered.places, state, Policy(batches=2), TODAY)[-1]
-    assert due == "retrained model: DUE: 2 batches were answered (bound 2)"
+    assert due == "retrained model: DUE: batches answered: 2 (bound 2)"
     assert status_lines(answered.places, state, Policy(batches=3), TODAY)[-1] == "retrained model: not due"
 
 
@@ -78,3 +78,9 @@ def test_status_before_and_during_a_run(tmp_path: Path, digits: Path) -> None:
     lines = status_lines(places, now(places), None, TODAY)
     assert "OVERDUE: faces-1" in lines
     assert any("under way or interrupted: faces-run-3" in line for line in lines)
+
+
+def test_a_figure_that_the_last_audit_lacks_leaves_the_rest_of_the_status(answered: Answered) -> None:
+    lines = status_lines(answered.places, now(answered.places), Policy(metrics={"proxy": 1.0}), TODAY)
+    assert lines[-2] == "retrained model: not due"
+    assert lines[-1].startswith("metrics.proxy decides nothing: the last audit has no such figure")
