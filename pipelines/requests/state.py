@@ -105,6 +105,12 @@ class State:
         """Requests that the current version has forgotten."""
         return self.versions[-1].requests if self.versions else ()
 
+    @property
+    def lost_without_last(self) -> list[str]:
+        """Requests that are pending again if the current version goes: its own, and those that relied on one of them."""
+        gone = set(self.versions[-1].entry.fields["requests"])
+        return [r.id for r in self.requests.values() if r.id in gone or (r.word == "answered" and gone & set(r.by))]
+
     def request(self, name: str) -> Request:
         """Raises: ConfigError if there is none of that name."""
         if name not in self.requests:
@@ -149,8 +155,8 @@ class State:
         self.drops.append(Drop(entry))
 
     def rolled_back(self, entry: Entry) -> None:
-        gone = set(self.versions.pop().entry.fields["requests"])
-        again = [r.id for r in self.requests.values() if r.id in gone or (r.word == "answered" and gone & set(r.by))]
+        again = self.lost_without_last
+        self.versions.pop()
         self._set(again, "pending", f"rolled back in entry {entry.number}", by=(), completed=None)
 
 
