@@ -107,7 +107,7 @@ class State:
 
     @property
     def lost_without_last(self) -> list[str]:
-        """Requests that are pending again if the current version goes: its own, and those that relied on one of them."""
+        """Requests that are pending again if the current version goes: its own, and those that relied on them."""
         gone = set(self.versions[-1].entry.fields["requests"])
         return [r.id for r in self.requests.values() if r.id in gone or (r.word == "answered" and gone & set(r.by))]
 
