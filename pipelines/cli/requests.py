@@ -104,7 +104,9 @@ def add(
     ] = None,
     concept: Annotated[
         list[str] | None,
-        typer.Option("--concept", help="Words of captions, or a class name. Further ones are synonyms."),
+        typer.Option(
+            "--concept", help="Words of captions; data without captions: use --class. Further ones: synonyms."
+        ),
     ] = None,
     key: Annotated[
         str | None, typer.Option("--key", help="With --ids: column of the ids, in the list and in the data.")
@@ -117,12 +119,17 @@ def add(
         Literal["ignore", "report", "include"],
         typer.Option("--duplicates", help="Copies of the rows: leave them unsought, count them, or forget them too."),
     ] = "ignore",
-    reason: Annotated[str, typer.Option("--reason", help="Kept with the request, not in the ledger.")] = "",
+    reason: Annotated[
+        str, typer.Option("--reason", help="Kept with the request, not in the ledger; `show` shows it.")
+    ] = "",
     due: Annotated[str | None, typer.Option("--due", metavar="DATE", help="Day by which it must be answered.")] = None,
     storage: Storage = STORAGE,
 ) -> None:
     """Enter a request: its rows are found and counted, nothing is unlearned yet."""
     _one_selection(ids=ids, where=where, **{"class": classes}, concept=concept)
+    for option, values in (("--ids", [ids]), ("--class", classes or [])):
+        if any(value is not None and not value.strip() for value in values):
+            raise ConfigError(f"{option}: must name {'a file' if ids is not None else 'a class'}, got an empty text.")
     if ids is None and (key or missing):
         raise ConfigError(f"{'--key' if key else '--missing'} belongs to --ids.")
     from pipelines.requests.places import known_model
@@ -155,7 +162,11 @@ def list_command(
 
     from pipelines.requests.listing import list_table
 
-    console.print(list_table(storage, model, datetime.date.today()))
+    table = list_table(storage, model, datetime.date.today())
+    if table.row_count:
+        console.print(table)
+    else:
+        _say("no request is entered yet", _next(f"add {model or 'MODEL'} ...", storage))
 
 
 def _of(storage: Path, request: str) -> Places:
@@ -172,15 +183,16 @@ def show(
     ] = None,
     storage: Storage = STORAGE,
 ) -> None:
-    """Show what the ledger says of a request. With --contains, exit status 1 if the id is not in it."""
+    """Show what the ledger says of a request, and what was asked. With --contains, exit status 1 if the id is not in
+    it."""
     if contains == "":
         raise ConfigError("--contains: must be an id, got an empty text.")
     places = _of(storage, request)
-    from pipelines.requests.listing import show_lines
+    from pipelines.requests.listing import asked_lines, show_lines
     from pipelines.requests.state import state_of
 
     state = state_of(places.ledger.read())
-    _say(*show_lines(state, request))
+    _say(*show_lines(state, request), *asked_lines(places, state, request))
     if contains is None:
         return
     from pipelines.requests.contained import contains as held
@@ -226,7 +238,8 @@ def _tell(places: Places, done: Answered | None) -> None:
     if done is None:
         _say(f"{places.model}: no request is pending")
     elif done.report is None or done.folder is None:
-        _say(f"{places.model}: every row was forgotten before; answered in entry {done.entry.number}")
+        names = ", ".join(done.entry.fields["answered_by"])
+        _say(f"{places.model}: every row of {names} was forgotten before (entry {done.entry.number})")
     else:
         from pipelines.report.terminal import end_table
 
