@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
-import shutil
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from cu_core.errors import ConfigError
-from cu_core.leftovers import partial_name
 from cu_core.storage import named_file, place, shown
 from cu_core.yaml_io import read_yaml
 from pipelines.cli.arguments import Config, Local, Overrides
+from pipelines.cli.selection import check_selection, list_of_ids, selection
 from pipelines.console import console, counted
 
 if TYPE_CHECKING:
@@ -67,30 +63,6 @@ def open_command(
     _say(_next(f"add {model} ...", places.store))
 
 
-@contextlib.contextmanager
-def _list_of_ids(ids: str, intake: Path) -> Iterator[str]:
-    """The file of a list of ids; standard input is kept in one while the block runs. One that a killed command left
-    is swept by the next."""
-    if ids != "-":
-        yield ids
-        return
-    folder = partial_name(intake / "ids")
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    try:
-        file = folder / "standard-input"
-        file.write_bytes(sys.stdin.buffer.read())
-        yield str(file)
-    finally:
-        shutil.rmtree(folder)
-
-
-def _one_selection(**given: Any) -> None:
-    named = [f"--{name}" for name, value in given.items() if value not in (None, [])]
-    if len(named) != 1:
-        must = "give exactly one of --ids, --where, --class and --concept"
-        raise ConfigError(f"{must}, got {' and '.join(named) or 'none'}.")
-
-
 @app.command()
 def add(
     model: ModelName,
@@ -126,10 +98,7 @@ def add(
     storage: Storage = STORAGE,
 ) -> None:
     """Enter a request: its rows are found and counted, nothing is unlearned yet."""
-    _one_selection(ids=ids, where=where, **{"class": classes}, concept=concept)
-    for option, values in (("--ids", [ids]), ("--class", classes or [])):
-        if any(value is not None and not value.strip() for value in values):
-            raise ConfigError(f"{option}: must name {'a file' if ids is not None else 'a class'}, got an empty text.")
+    check_selection(ids=ids, where=where, classes=classes, concept=concept)
     if ids is None and (key or missing):
         raise ConfigError(f"{'--key' if key else '--missing'} belongs to --ids.")
     from pipelines.requests.places import known_model
@@ -137,17 +106,11 @@ def add(
     places = known_model(storage, model)
     from pipelines.requests.intake import add_request
 
-    with _list_of_ids(ids, places.intake) if ids is not None else contextlib.nullcontext("") as file:
-        request: dict[str, Any]
+    with list_of_ids(ids, places.intake) as file:
         if ids is not None:
-            request = {"kind": "by_id", "path": file, "column": key, "missing": missing or "refuse"}
-        elif where is not None:
-            request = {"kind": "by_predicate", "where": where}
-        elif classes:
-            request = {"kind": "by_class", "classes": [int(c) if c.isdecimal() else c for c in classes]}
+            request: dict[str, Any] = {"kind": "by_id", "path": file, "column": key, "missing": missing or "refuse"}
         else:
-            first, *more = concept or []
-            request = {"kind": "by_concept", "concept": first, "synonyms": more}
+            request = selection(where, classes, concept)
         received = add_request(places, {**request, "duplicates": duplicates}, reason, due)
     _say(f"{received.id} is entered:", *received.lines, _next("run", storage))
 
