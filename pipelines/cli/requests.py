@@ -202,7 +202,7 @@ def _tell(places: Places, done: Answered | None) -> None:
         _say(f"{places.model}: no request is pending")
     elif done.report is None or done.folder is None:
         names = ", ".join(done.entry.fields["answered_by"])
-        _say(f"{places.model}: every row of {names} was forgotten before (entry {done.entry.number})")
+        _say(f"{places.model}: {names} covered: every row was forgotten before (entry {done.entry.number})")
     else:
         from pipelines.report.terminal import end_table
 

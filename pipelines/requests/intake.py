@@ -166,7 +166,7 @@ def _told(
     if by:
         lines.append(f"{len(forget.rows) - new} of these rows are forgotten already, by {', '.join(by)}")
     if not new:
-        return [*lines, "nothing is left to forget: the request is answered; its proof are the certificates of those"]
+        return [*lines, "nothing is left to forget: the request is covered; its proof are the certificates of those"]
     waiting = [forget_set_of(places, state, one) for one in state.pending if one != entry.fields["request"]]
     asked_before = union_of(waiting)
     if asked_before is not None and (again := len(forget.rows) - len(without(forget, asked_before).rows)):

@@ -10,7 +10,8 @@ from cu_core.errors import ConfigError
 from cu_core.messages import shown_value
 from pipelines.requests.ledger import Entry
 
-Word = Literal["pending", "running", "done", "cancelled", "answered"]
+Word = Literal["pending", "running", "done", "cancelled", "covered"]
+"""``done``: a run forgot its rows; ``covered``: other requests had forgotten all (an entry calls that answered)."""
 
 
 @dataclass(frozen=True)
@@ -109,7 +110,7 @@ class State:
     def lost_without_last(self) -> list[str]:
         """Requests that are pending again if the current version goes: its own, and those that relied on them."""
         gone = set(self.versions[-1].entry.fields["requests"])
-        return [r.id for r in self.requests.values() if r.id in gone or (r.word == "answered" and gone & set(r.by))]
+        return [r.id for r in self.requests.values() if r.id in gone or (r.word == "covered" and gone & set(r.by))]
 
     def request(self, name: str) -> Request:
         """Raises: ConfigError if there is none of that name."""
@@ -127,7 +128,7 @@ class State:
         name = entry.fields["request"]
         self.requests[name] = Request(name, entry)
         if by:
-            self._set([name], "answered", _answered(by), by=tuple(by))
+            self._set([name], "covered", _answered(by), by=tuple(by))
 
     def cancelled(self, entry: Entry) -> None:
         name = entry.fields["request"]
@@ -138,7 +139,7 @@ class State:
 
     def answered(self, entry: Entry) -> None:
         for name, by in entry.fields["answered_by"].items():
-            self._set([name], "answered", _answered(by), by=tuple(by))
+            self._set([name], "covered", _answered(by), by=tuple(by))
 
     def begun(self, entry: Entry) -> None:
         self.started = entry

@@ -113,7 +113,7 @@ def test_an_answer_of_what_was_forgotten_names_the_request(cu: Cu, store: Path) 
         add_request(places, {"kind": "by_class", "classes": [5]})
     answer_all(places, "faces-1")
     shown = cu("requests", "run", "faces-2", "--local", "--storage", store).err
-    assert "every row of faces-2 was forgotten before (entry" in shown
+    assert "faces-2 covered: every row was forgotten before (entry" in shown
 
 
 def test_several_models_are_no_batch(cu: Cu, store: Path, tmp_path: Path) -> None:

@@ -61,7 +61,7 @@ def test_rows_that_are_forgotten_already_are_told(answered: Answered) -> None:
     assert again.entry.fields["answered_by"] == ["faces-1"]
     assert "forgotten already, by faces-1" in again.lines[1]
     assert "nothing is left to forget" in again.lines[-1]
-    assert now(answered.places).requests["faces-3"].word == "answered"
+    assert now(answered.places).requests["faces-3"].word == "covered"
     more = add_request(answered.places, {"kind": "by_class", "classes": [5, 6]})
     assert more.entry.fields["answered_by"] == []
     assert 0 < more.entry.fields["new_rows"] < more.entry.fields["rows"]
