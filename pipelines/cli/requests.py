@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
-import shutil
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from cu_core.errors import ConfigError, UserError
-from cu_core.leftovers import partial_name
 from cu_core.storage import named_file, place, shown
 from cu_core.yaml_io import read_yaml
 from pipelines.cli.arguments import Config, Local, Overrides
+from pipelines.cli.selection import check_selection, list_of_ids, selection
 from pipelines.console import console, counted
 
 if TYPE_CHECKING:
@@ -67,30 +63,6 @@ def open_command(
     _say(_next(f"add {model} ...", places.store))
 
 
-@contextlib.contextmanager
-def _list_of_ids(ids: str, intake: Path) -> Iterator[str]:
-    """The file of a list of ids; standard input is kept in one while the block runs. One that a killed command left
-    is swept by the next."""
-    if ids != "-":
-        yield ids
-        return
-    folder = partial_name(intake / "ids")
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    try:
-        file = folder / "standard-input"
-        file.write_bytes(sys.stdin.buffer.read())
-        yield str(file)
-    finally:
-        shutil.rmtree(folder)
-
-
-def _one_selection(**given: Any) -> None:
-    named = [f"--{name}" for name, value in given.items() if value not in (None, [])]
-    if len(named) != 1:
-        must = "give exactly one of --ids, --where, --class and --concept"
-        raise ConfigError(f"{must}, got {' and '.join(named) or 'none'}.")
-
-
 @app.command()
 def add(
     model: ModelName,
@@ -104,7 +76,9 @@ def add(
     ] = None,
     concept: Annotated[
         list[str] | None,
-        typer.Option("--concept", help="Words of captions, or a class name. Further ones are synonyms."),
+        typer.Option(
+            "--concept", help="Words of captions; data without captions: use --class. Further ones: synonyms."
+        ),
     ] = None,
     key: Annotated[
         str | None, typer.Option("--key", help="With --ids: column of the ids, in the list and in the data.")
@@ -117,12 +91,14 @@ def add(
         Literal["ignore", "report", "include"],
         typer.Option("--duplicates", help="Copies of the rows: leave them unsought, count them, or forget them too."),
     ] = "ignore",
-    reason: Annotated[str, typer.Option("--reason", help="Kept with the request, not in the ledger.")] = "",
+    reason: Annotated[
+        str, typer.Option("--reason", help="Kept with the request, not in the ledger; `show` shows it.")
+    ] = "",
     due: Annotated[str | None, typer.Option("--due", metavar="DATE", help="Day by which it must be answered.")] = None,
     storage: Storage = STORAGE,
 ) -> None:
     """Enter a request: its rows are found and counted, nothing is unlearned yet."""
-    _one_selection(ids=ids, where=where, **{"class": classes}, concept=concept)
+    check_selection(ids=ids, where=where, classes=classes, concept=concept)
     if ids is None and (key or missing):
         raise ConfigError(f"{'--key' if key else '--missing'} belongs to --ids.")
     from pipelines.requests.places import known_model
@@ -130,17 +106,11 @@ def add(
     places = known_model(storage, model)
     from pipelines.requests.intake import add_request
 
-    with _list_of_ids(ids, places.intake) if ids is not None else contextlib.nullcontext("") as file:
-        request: dict[str, Any]
+    with list_of_ids(ids, places.intake) as file:
         if ids is not None:
-            request = {"kind": "by_id", "path": file, "column": key, "missing": missing or "refuse"}
-        elif where is not None:
-            request = {"kind": "by_predicate", "where": where}
-        elif classes:
-            request = {"kind": "by_class", "classes": [int(c) if c.isdecimal() else c for c in classes]}
+            request: dict[str, Any] = {"kind": "by_id", "path": file, "column": key, "missing": missing or "refuse"}
         else:
-            first, *more = concept or []
-            request = {"kind": "by_concept", "concept": first, "synonyms": more}
+            request = selection(where, classes, concept)
         received = add_request(places, {**request, "duplicates": duplicates}, reason, due)
     _say(f"{received.id} is entered:", *received.lines, _next("run", storage))
 
@@ -155,7 +125,11 @@ def list_command(
 
     from pipelines.requests.listing import list_table
 
-    console.print(list_table(storage, model, datetime.date.today()))
+    table = list_table(storage, model, datetime.date.today())
+    if table.row_count:
+        console.print(table)
+    else:
+        _say("no request is entered yet", _next(f"add {model or 'MODEL'} ...", storage))
 
 
 def _of(storage: Path, request: str) -> Places:
@@ -172,15 +146,16 @@ def show(
     ] = None,
     storage: Storage = STORAGE,
 ) -> None:
-    """Show what the ledger says of a request. With --contains, exit status 1 if the id is not in it."""
+    """Show what the ledger says of a request, and what was asked. With --contains, exit status 1 if the id is not in
+    it."""
     if contains == "":
         raise ConfigError("--contains: must be an id, got an empty text.")
     places = _of(storage, request)
-    from pipelines.requests.listing import show_lines
+    from pipelines.requests.listing import asked_lines, show_lines
     from pipelines.requests.state import state_of
 
     state = state_of(places.ledger.read())
-    _say(*show_lines(state, request))
+    _say(*show_lines(state, request), *asked_lines(places, state, request))
     if contains is None:
         return
     from pipelines.requests.contained import contains as held
@@ -236,7 +211,8 @@ def _tell(places: Places, done: Answered | None) -> None:
     if done is None:
         _say(f"{places.model}: no request is pending")
     elif done.report is None or done.folder is None:
-        _say(f"{places.model}: every row was forgotten before; answered in entry {done.entry.number}")
+        names = ", ".join(done.entry.fields["answered_by"])
+        _say(f"{places.model}: {names} covered: every row was forgotten before (entry {done.entry.number})")
     else:
         from pipelines.report.terminal import end_table
 
@@ -355,4 +331,7 @@ def purge(
         _say(f"{counted(done, 'place')} purged, {entry.fields['kept']} kept (entry {entry.number})")
     else:
         _say("nothing was changed; --remove does what the first word of each line says")
-    _say("not looked at: an MLflow server elsewhere, copies of the data, backups (docs/guides/requests-over-time.md)")
+    _say(
+        "not looked at: files written with --out, the folder CU_CACHE of each machine, an MLflow server elsewhere, "
+        "copies of the data, backups (docs/guides/requests-over-time.md)"
+    )

@@ -169,8 +169,8 @@ def roll_back(places: Places) -> Entry:
                     f"be unlearned again: {drop.told}."
                 )
         to = state.versions[-2].folder if len(state.versions) > 1 else state.opened.fields["original"]
-        batch = list(gone.entry.fields["requests"])
-        return {"kind": "rolled_back", "version": gone.entry.number, "from": gone.folder, "to": to, "requests": batch}
+        again = state.lost_without_last
+        return {"kind": "rolled_back", "version": gone.entry.number, "from": gone.folder, "to": to, "requests": again}
 
     entry = places.ledger.append(make)
     assert entry is not None

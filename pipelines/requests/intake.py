@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from cu_core.config import RunConfig
-from cu_core.data.requests import ByIds, ForgetSet, resolve_request, save_forget_set
+from cu_core.data.id_lists import as_stored
+from cu_core.data.requests import ByIds, ForgetSet, named_ids, resolve_request, save_forget_set
 from cu_core.data.shard_reader import ShardReader
-from cu_core.errors import ConfigError, NotInTraining
+from cu_core.errors import ConfigError, DamagedFile, DataError, NotInTraining, UserError
 from cu_core.messages import shown_value
+from cu_core.storage import fetched
 from pipelines.console import counted
 from pipelines.requests.asked import Asked, fingerprint, forget_set_of, keep_asked, union_of, without
 from pipelines.requests.data_versions import open_data, told_drops
@@ -22,6 +25,7 @@ from pipelines.requests.ledger import Entry, sha256_hex
 from pipelines.requests.opened import config_for, written_settings
 from pipelines.requests.places import Places
 from pipelines.requests.salted import ROW, Salt, read_salt
+from pipelines.requests.spoken import spoken, spoken_notes, spoken_request
 from pipelines.requests.state import State, state_of
 from pipelines.requests.unentered import sweep_unentered, told_unentered
 from pipelines.run.lock import at_work
@@ -51,13 +55,12 @@ def add_request(places: Places, request: Mapping[str, Any], reason: str = "", du
     due = _date(due)
     left = told_unentered(sweep_unentered(places), "its files are deleted")
     state = state_of(places.ledger.read())
-    config = config_for(written_settings(places, state), request)
-    reader = open_data(config, state)
-    forget = _resolved(config, reader, state)
+    config, reader, forget = _resolved(places, request, state)
+    missing = _not_found(config, reader, forget)
     config.method.check(forget.kind)
     save_forget_set(config.store / "requests", forget)
     salt = read_salt(places.salt)
-    asked = Asked(asdict(config.request), reason, forget.digest, forget.notes)
+    asked = Asked(spoken_request(asdict(config.request), places), reason, forget.digest, (*forget.notes, *missing))
     hashes = sorted([*salt.of_ids(ROW, forget.sample_ids.tolist()), *_of_column(config, reader, forget, salt)])
     token = keep_asked(places, asked, hashes)
     fixed = {
@@ -86,17 +89,23 @@ def add_request(places: Places, request: Mapping[str, Any], reason: str = "", du
     return Received(entry, (*told, *left, *_overdue(due)))
 
 
-def _resolved(config: RunConfig, reader: ShardReader, state: State) -> ForgetSet:
+def _resolved(places: Places, request: Mapping[str, Any], state: State) -> tuple[RunConfig, ShardReader, ForgetSet]:
+    values = written_settings(places, state)
     try:
-        return resolve_request(config.request, reader, config.model.reads_captions)
-    except NotInTraining as error:
-        if not state.drops:
-            raise
-        told = told_drops(state.drops)
-        raise ConfigError(
-            f"{error} (Rows that are in the data no more: {told}; `cu requests show ID --contains VALUE` says whether "
-            f"an id is among them.)"
-        ) from error
+        config = config_for(values, request)
+        reader = open_data(config, state)
+        forget = resolve_request(config.request, reader, config.model.reads_captions)
+    except (DataError, DamagedFile):
+        raise
+    except UserError as error:
+        said = spoken(str(error), places, request)
+        if isinstance(error, NotInTraining) and state.drops:
+            said += (
+                f" (Rows that are in the data no more: {told_drops(state.drops)}; `cu requests show ID --contains "
+                f"VALUE` says whether an id is among them.)"
+            )
+        raise ConfigError(said) from error
+    return config, reader, replace(forget, notes=spoken_notes(forget.notes, places, request))
 
 
 def _date(text: str | None) -> str | None:
@@ -126,6 +135,16 @@ def _of_column(config: RunConfig, reader: ShardReader, forget: ForgetSet, salt: 
     return salt.of_ids(config.request.column, pc.unique(column).to_pylist())
 
 
+def _not_found(config: RunConfig, reader: ShardReader, forget: ForgetSet) -> list[str]:
+    """All ids of a list that are not in the training split, as a note; the others are taken."""
+    if not isinstance(config.request, ByIds) or config.request.missing != "note":
+        return []
+    own, wanted = named_ids(config.request, reader)
+    found = as_stored(pa.chunked_array([reader.column(own, forget.rows)]), wanted.type, config.request.path)
+    missing = pc.filter(wanted.unique(), pc.invert(pc.is_in(wanted.unique(), value_set=found))).to_pylist()
+    return [f"not in the training split: {', '.join(map(str, missing))}"] if missing else []
+
+
 def _overlap(places: Places, state: State, forget: ForgetSet) -> tuple[int, list[str]]:
     """How many of the rows the current version has not forgotten, and which requests forgot the others."""
     new, by = forget, []
@@ -147,12 +166,12 @@ def _told(
     if by:
         lines.append(f"{len(forget.rows) - new} of these rows are forgotten already, by {', '.join(by)}")
     if not new:
-        return [*lines, "nothing is left to forget: the request is answered; its proof are the certificates of those"]
+        return [*lines, "nothing is left to forget: the request is covered; its proof are the certificates of those"]
     waiting = [forget_set_of(places, state, one) for one in state.pending if one != entry.fields["request"]]
     asked_before = union_of(waiting)
     if asked_before is not None and (again := len(forget.rows) - len(without(forget, asked_before).rows)):
         lines.append(f"{again} of these rows are also in pending requests; a batch takes them once")
-    return [*lines, _cost(config, reader.num_rows("train"), new)]
+    return [*lines, _cost(places, state, config, reader.num_rows("train"), new)]
 
 
 def _by_class(reader: ShardReader, forget: ForgetSet, names: Sequence[str]) -> str:
@@ -162,12 +181,14 @@ def _by_class(reader: ShardReader, forget: ForgetSet, names: Sequence[str]) -> s
     return ", ".join(found[:8]) + more
 
 
-def _cost(config: RunConfig, total: int, new: int) -> str:
+def _cost(places: Places, state: State, config: RunConfig, total: int, new: int) -> str:
     step = min(config.batches.forget_batch, new) + config.batches.retain_batch
-    said = f"cost: at most {config.stop.max_steps} steps of {step} rows"
+    said = f"cost: at most {counted(config.stop.max_steps, 'step')} of {step} rows"
+    epochs = f"{config.train.epochs:g} epoch{'' if config.train.epochs == 1 else 's'}"
+    if config.weights_file is None and not fetched(places.store / state.opened.fields["original"] / "meta.json"):
+        said += f"; before that the original, which is not there, is trained over {epochs} of {total} rows"
     if oracles := config.audit.oracles:
-        epochs = f"{config.train.epochs:g} epochs of about {total - new} rows"
-        said += f"; the audit trains {counted(oracles, 'oracle')} over {epochs}"
+        said += f"; the audit trains {counted(oracles, 'oracle')} over {epochs} of about {total - new} rows"
     return said
 
 

@@ -96,7 +96,13 @@ class Ledger:
         """What is wrong with the chain; every entry is read anew."""
         found: list[str] = []
         expected: str | None = FIRST
-        for number in range(1, self.last() + 1):
+        before = 0
+        for number in self._numbers():
+            if number > before + 2:
+                found.append(f"ledger entries {before + 1} to {number - 1} of {self.model} are missing ({self.folder})")
+            elif number == before + 2:
+                found.append(str(self._missing(number - 1)))
+            expected, before = expected if number == before + 1 else None, number
             fetch(self.path(number), anew=True)
             try:
                 expected = self._follow(number, self.path(number), expected).hash
@@ -107,13 +113,20 @@ class Ledger:
 
     def last(self) -> int:
         """Number of the last entry; 0: there is none."""
-        return max((int(found[1]) for name in names(self.folder) if (found := NAME.fullmatch(name))), default=0)
+        return max(self._numbers(), default=0)
+
+    def _numbers(self) -> list[int]:
+        """Numbers of the entries that are there."""
+        return sorted(int(found[1]) for name in names(self.folder) if (found := NAME.fullmatch(name)))
+
+    def _missing(self, number: int) -> _Broken:
+        return _Broken(f"ledger entry {number} of {self.model} is missing ({self.path(number)})", None)
 
     def _follow(self, number: int, path: Path, previous: str | None) -> Entry:
         """Read an entry that must follow one of hash ``previous``; ``None``: that one is not known."""
         fetch(path)
         if not path.is_file():
-            raise _Broken(f"ledger entry {number} of {self.model} is missing ({path})", None)
+            raise self._missing(number)
         content = path.read_bytes()
         own = sha256_hex(content)
         try:

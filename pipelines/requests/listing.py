@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -11,10 +12,13 @@ from rich.text import Text
 
 from cu_core.data.schema import read_manifest
 from cu_core.errors import DataError
-from cu_core.storage import place
+from cu_core.storage import fetched, place, shown
+from pipelines.console import counted
+from pipelines.requests.asked import read_asked
 from pipelines.requests.data_versions import another_version
 from pipelines.requests.places import Places, all_models, known_model
 from pipelines.requests.policy import Policy, policy_from
+from pipelines.requests.spoken import as_given
 from pipelines.requests.state import Request, State, state_of
 from pipelines.requests.unentered import told_unentered, unentered
 
@@ -43,7 +47,7 @@ def show_lines(state: State, name: str) -> list[str]:
     lines = [
         f"{name}: {request.word}{f' ({request.why})' if request.why else ''}",
         f"received {request.received.time} in entry {request.received.number} ({request.received.hash})",
-        f"{fields['rows']} rows ({fields['what']} request), {fields['new_rows']} not forgotten when it came",
+        f"{counted(fields['rows'], 'row')} ({fields['what']} request), {fields['new_rows']} not forgotten when it came",
         f"due {fields['due']}" if fields["due"] else "no date is set",
     ]
     if request.completed is not None:
@@ -57,6 +61,17 @@ def show_lines(state: State, name: str) -> list[str]:
     if drop := state.dropped_by(name):
         lines.append(drop.told)
     return lines
+
+
+def asked_lines(places: Places, state: State, name: str) -> list[str]:
+    """What was asked, for who can read the model's ``intake``; the ledger has none of it."""
+    token = state.request(name).received.fields["token"]
+    path = places.asked_file(token)
+    if not fetched(path) or not os.access(path, os.R_OK):
+        return [f"what was asked is in {shown(path)}, which is not there, or not yours to read"]
+    asked = read_asked(places, token)
+    lines = [f"asked: {as_given(asked.request)}", f"reason: {asked.reason or 'none is given'}"]
+    return [*lines, *(f"found: {note}" for note in asked.notes)]
 
 
 def drift_table(state: State) -> Table:
@@ -127,4 +142,5 @@ def _due_lines(state: State, policy: Policy | None) -> Sequence[str]:
     share = _forgotten(fields["rows"]) / (fields["rows"]["training"] + fields["rows"].get("dropped", 0))
     audit = fields["audit"]
     why = policy.due(len(state.versions), share, audit["verdict"], audit["figures"])
-    return [f"retrained model: DUE: {'; '.join(why)}" if why else "retrained model: not due"]
+    due = f"retrained model: DUE: {'; '.join(why)}" if why else "retrained model: not due"
+    return [due, *policy.absent(audit["figures"])]

@@ -15,7 +15,7 @@ from cu_core.storage import names, shown
 from pipelines.requests.exclusive import check_exclusive
 from pipelines.requests.ledger import Ledger
 
-ID = re.compile(r"(.+)-([1-9]\d{0,8})")
+ID = re.compile(r"(\w[\w.+=@-]*)-([1-9]\d{0,8})")
 
 
 @dataclass(frozen=True)
@@ -104,6 +104,8 @@ def of_request(store: Path, request: str) -> Places:
     Raises: ConfigError if it is no id, or of no model there.
     """
     found, known = ID.fullmatch(request), models_in(store)
+    if request in known and (found is None or found[1] not in known):
+        raise ConfigError(f"a request is called MODEL-NUMBER, e.g. {request}-3, got the model {shown_value(request)}.")
     span = ID.fullmatch(found[1]) if found and found[1] not in known else None  # such as faces-1-3
     if found is None or (span and span[1] in known):
         raise ConfigError(

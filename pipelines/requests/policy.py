@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import difflib
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -10,12 +12,19 @@ from typing import Annotated, Any
 
 from pydantic import Field, TypeAdapter, ValidationError
 
+from cu_core.audit.proxy import FORGETTING
+from cu_core.audit.table import METRICS
+from cu_core.audit.verdict import Word
 from cu_core.bounds import Inside
 from cu_core.errors import ConfigError
-from cu_core.messages import shown_some
-from cu_core.validation import one_line
+from cu_core.messages import shown_some, shown_value
+from cu_core.validation import check_keys, one_line
 from cu_core.yaml_io import read_yaml
 
+WHOLE = ("oracle_gap", "leaks", "proxy", "proxy/utility", *(f"proxy/{part}" for part in FORGETTING))
+"""Figures that are of no metric."""
+OF_METRICS = ("audit/original/", "audit/oracle/", "audit/", "gap/")
+"""What precedes the name of a metric in that of a figure."""
 Bound = Annotated[float, Field(allow_inf_nan=False)]
 
 
@@ -29,7 +38,7 @@ class Policy:
     """Batches of requests since the original."""
     rows_frac: Inside | None = None
     """Share of the training rows that is forgotten."""
-    verdicts: tuple[str, ...] = ()
+    verdicts: tuple[Word, ...] = ()
     """Verdicts of the last audit, e.g. ``[under-forgotten, over-forgotten]``."""
     metrics: Mapping[str, Bound] = field(default_factory=dict)
     """Figure of the last audit, e.g. ``oracle_gap`` -> greatest absolute value."""
@@ -39,28 +48,65 @@ class Policy:
         return {**asdict(self), "verdicts": list(self.verdicts), "metrics": dict(self.metrics)}
 
     def due(self, batches: int, rows_frac: float, verdict: str | None, figures: Mapping[str, float]) -> list[str]:
-        """Why a retrained model is due; empty if it is not.
-
-        Raises: ConfigError for a figure that the last audit does not have.
-        """
+        """Why a retrained model is due; empty if it is not. A figure that the last audit does not have decides nothing
+        (``absent``)."""
         why = []
         if self.batches is not None and batches >= self.batches:
-            why.append(f"{batches} batches were answered (bound {self.batches})")
+            why.append(f"batches answered: {batches} (bound {self.batches})")
         if self.rows_frac is not None and rows_frac >= self.rows_frac:
             why.append(f"{100 * rows_frac:.2f}% of the training rows are forgotten (bound {100 * self.rows_frac:g}%)")
         if verdict in self.verdicts:
             why.append(f"the last verdict is {verdict}")
-        for name, bound in self.metrics.items() if figures else ():
-            if name not in figures:
-                raise ConfigError(f"metrics.{name}: the last audit has no such figure; it has {shown_some(figures)}.")
-            if abs(figures[name]) > bound or math.isnan(figures[name]):
+        for name, bound in self.metrics.items():
+            if name in figures and (abs(figures[name]) > bound or math.isnan(figures[name])):
                 why.append(f"{name} is {figures[name]:.2f} (bound {bound:g})")
         return why
 
+    def absent(self, figures: Mapping[str, float]) -> list[str]:
+        """What is said of the figures that the last audit does not have."""
+        return [
+            f"metrics.{name} decides nothing: the last audit has no such figure; it has {shown_some(figures)}"
+            for name in self.metrics
+            if name not in figures
+        ]
+
 
 def read_policy(path: Path | None) -> Policy:
-    """Raises: ConfigError for what is no policy."""
-    return policy_from({} if path is None else read_yaml(path), str(path))
+    """Raises: ConfigError for what is no policy, or one that no audit can meet."""
+    if path is None:
+        return Policy()
+    if not path.is_file():
+        raise ConfigError(f"--retrain-when: no file {path}; docs/guides/requests-over-time.md shows what it holds.")
+    values = read_yaml(path)
+    try:
+        check_keys(values, Policy, "")
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from error
+    policy = policy_from(values, str(path))
+    if policy == Policy():
+        raise ConfigError(
+            f"{path}: holds no bound; give batches, rows_frac, verdicts or metrics, or no --retrain-when."
+        )
+    for name in policy.metrics:
+        if not _is_figure(name):
+            raise ConfigError(f"{path}: metrics: no audit has a figure {shown_value(name)}; {_hint(name)}.")
+    return policy
+
+
+def _is_figure(name: str) -> bool:
+    if name in WHOLE:
+        return True
+    for before in OF_METRICS:
+        if name.startswith(before):
+            with contextlib.suppress(KeyError):  # not `in`: parts such as test_accuracy/5 are made when asked for
+                return bool(METRICS[name.removeprefix(before)])
+    return False
+
+
+def _hint(name: str) -> str:
+    figures = [*WHOLE, *(f"{before}{metric}" for before in OF_METRICS for metric in METRICS)]
+    near = difflib.get_close_matches(name, figures, 1)
+    return f"did you mean {near[0]}" if near else "e.g. oracle_gap, proxy, audit/test_accuracy, gap/mia_auc"
 
 
 def policy_from(values: Mapping[str, Any], source: str) -> Policy:

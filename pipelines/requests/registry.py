@@ -31,6 +31,17 @@ def _by_ledger(places: Places, state: State) -> Mapping[str, str | None]:
     return found
 
 
+def _advice(places: Places, weights: str) -> str:
+    """What to do about an alias of other weights. Those that no entry has may be all that is left of an entry."""
+    made = [entry.fields for entry in places.ledger.read() if entry.kind == "completed"]
+    if weights in {fields[model]["weights"] for fields in made for model in ("original", "predecessor", "result")}:
+        return "`cu requests run` sets the aliases anew"
+    return (
+        "no entry has the former: an entry at the end of the ledger was removed, or someone else moved the alias. Find "
+        "out which before the next `cu requests run`, which sets the aliases by the ledger"
+    )
+
+
 def point_aliases(places: Places, state: State, config: RunConfig) -> None:
     """Let both aliases name what the ledger says; safe to repeat."""
     for alias, weights in _by_ledger(places, state).items():
@@ -54,7 +65,7 @@ def compare_registry(places: Places, state: State, config: RunConfig) -> tuple[l
             if given != weights:
                 problems.append(
                     f"registry: {alias} is version {version}, of the weights {given[:16]}; by the ledger they are "
-                    f"{weights[:16]}; `cu requests run` sets the aliases anew"
+                    f"{weights[:16]}; {_advice(places, given)}"
                 )
         version, given = found[CURRENT]
         file = fetch_weights(config, f"models:/{model_name(config)}/{version}")

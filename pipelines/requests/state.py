@@ -10,7 +10,8 @@ from cu_core.errors import ConfigError
 from cu_core.messages import shown_value
 from pipelines.requests.ledger import Entry
 
-Word = Literal["pending", "running", "done", "cancelled", "answered"]
+Word = Literal["pending", "running", "done", "cancelled", "covered"]
+"""``done``: a run forgot its rows; ``covered``: other requests had forgotten all (an entry calls that answered)."""
 
 
 @dataclass(frozen=True)
@@ -105,6 +106,12 @@ class State:
         """Requests that the current version has forgotten."""
         return self.versions[-1].requests if self.versions else ()
 
+    @property
+    def lost_without_last(self) -> list[str]:
+        """Requests that are pending again if the current version goes: its own, and those that relied on them."""
+        gone = set(self.versions[-1].entry.fields["requests"])
+        return [r.id for r in self.requests.values() if r.id in gone or (r.word == "covered" and gone & set(r.by))]
+
     def request(self, name: str) -> Request:
         """Raises: ConfigError if there is none of that name."""
         if name not in self.requests:
@@ -121,7 +128,7 @@ class State:
         name = entry.fields["request"]
         self.requests[name] = Request(name, entry)
         if by:
-            self._set([name], "answered", _answered(by), by=tuple(by))
+            self._set([name], "covered", _answered(by), by=tuple(by))
 
     def cancelled(self, entry: Entry) -> None:
         name = entry.fields["request"]
@@ -132,7 +139,7 @@ class State:
 
     def answered(self, entry: Entry) -> None:
         for name, by in entry.fields["answered_by"].items():
-            self._set([name], "answered", _answered(by), by=tuple(by))
+            self._set([name], "covered", _answered(by), by=tuple(by))
 
     def begun(self, entry: Entry) -> None:
         self.started = entry
@@ -149,8 +156,8 @@ class State:
         self.drops.append(Drop(entry))
 
     def rolled_back(self, entry: Entry) -> None:
-        gone = set(self.versions.pop().entry.fields["requests"])
-        again = [r.id for r in self.requests.values() if r.id in gone or (r.word == "answered" and gone & set(r.by))]
+        again = self.lost_without_last
+        self.versions.pop()
         self._set(again, "pending", f"rolled back in entry {entry.number}", by=(), completed=None)
 
 

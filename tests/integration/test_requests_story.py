@@ -132,7 +132,7 @@ def test_a_week_of_requests(
     assert "1 of 31 ids are not in the training split: 999999999" in " ".join(said.split())
     assert "are forgotten already, by faces-1" in " ".join(said.split())
     assert "nothing is left to forget" in " ".join(story.cu("add", "faces", "--class", 5).split())
-    assert story.words_of_requests["5"] == "answered"
+    assert story.words_of_requests["5"] == "covered"
 
     # Thursday: both that wait in one batch; killed while it unlearns, and again while it audits.
     runs, done = story.store / "runs", set(story.store.glob("runs/*"))
@@ -148,7 +148,7 @@ def test_a_week_of_requests(
     story.killed("run", "--local", when=lambda: (run / "unlearned" / "meta.json").is_file())
     assert story.state.started == started
     story.cu("run", "--local")
-    assert story.words_of_requests == {"1": "done", "2": "done", "3": "cancelled", "4": "done", "5": "answered"}
+    assert story.words_of_requests == {"1": "done", "2": "done", "3": "cancelled", "4": "done", "5": "covered"}
     second = story.state.versions[-1]
     facts = second.entry.fields
     assert story.registered("current") == second.weights == story.weights(second.folder)
@@ -170,7 +170,7 @@ def test_a_week_of_requests(
     # Friday: taken back, and answered again with the same result.
     story.cu("roll-back", "faces")
     assert story.registered("current") == first.weights
-    assert story.words_of_requests == {"1": "done", "2": "pending", "3": "cancelled", "4": "pending", "5": "answered"}
+    assert story.words_of_requests == {"1": "done", "2": "pending", "3": "cancelled", "4": "pending", "5": "covered"}
     story.cu("run", "--local")
     again = story.state.versions[-1]
     assert again.folder != second.folder

@@ -42,7 +42,10 @@ def test_ids_may_come_from_standard_input(cu: Cu, store: Path, monkeypatch: pyte
     ran = cu("requests", "add", "faces", "--ids", "-", "--missing", "note", "--storage", store)
     assert ran.status == 0, ran.err
     assert "faces-1 is entered" in ran.err
-    assert "1 of 2 ids are not in the training split: 3" in told(ran.err)
+    assert "standard input: 1 of 2 ids are not in the training split: 3" in told(ran.err)
+    shown = cu("requests", "show", "faces-1", "--storage", store).err
+    assert "asked: --ids - --missing note" in shown
+    assert "found: not in the training split: 3" in shown
 
 
 def test_standard_input_lies_where_the_next_command_sweeps_what_a_killed_one_left(
@@ -87,6 +90,7 @@ def test_careless_words_are_one_line(cu: Cu, store: Path, words: list[object], s
 def test_requests_are_listed_shown_and_cancelled(cu: Cu, store: Path) -> None:
     cu("requests", "add", "faces", "--where", "sample_id == 20", "--reason", "by mail", "--storage", store)
     assert "faces-1" in cu("requests", "list", "--storage", store).err
+    assert "reason: by mail" in cu("requests", "show", "faces-1", "--storage", store).err
     assert cu("requests", "show", "faces-1", "--contains", 20, "--storage", store).status == 0
     assert cu("requests", "show", "faces-1", "--contains", 21, "--storage", store).status == 1
     assert "faces-1 is cancelled" in cu("requests", "cancel", "faces-1", "--storage", store).err
@@ -96,6 +100,21 @@ def test_requests_are_listed_shown_and_cancelled(cu: Cu, store: Path) -> None:
 def test_copies_of_the_rows_are_told(cu: Cu, store: Path) -> None:
     ran = cu("requests", "add", "faces", "--where", "sample_id == 20", "--duplicates", "report", "--storage", store)
     assert "copies of forget rows that stay in the retain set: 0" in told(ran.err)
+
+
+def test_a_list_of_no_request_is_a_line(cu: Cu, store: Path) -> None:
+    shown = cu("requests", "list", "--storage", store).err
+    assert shown.startswith("no request is entered yet")
+    assert "next    cu requests add MODEL" in shown
+
+
+def test_an_answer_of_what_was_forgotten_names_the_request(cu: Cu, store: Path) -> None:
+    places = Places(store, "faces")
+    for _ in range(2):
+        add_request(places, {"kind": "by_class", "classes": [5]})
+    answer_all(places, "faces-1")
+    shown = cu("requests", "run", "faces-2", "--local", "--storage", store).err
+    assert "faces-2 covered: every row was forgotten before (entry" in shown
 
 
 def test_several_models_are_no_batch(cu: Cu, store: Path, tmp_path: Path) -> None:
@@ -140,7 +159,7 @@ def test_status_and_purge_tell_what_is_there(cu: Cu, store: Path, tmp_path: Path
     answer_all(places)
     (tmp_path / "policy.yaml").write_text("batches: 1\n")
     ran = cu("requests", "status", "third", "--retrain-when", tmp_path / "policy.yaml", "--storage", store)
-    assert "retrained model: DUE: 1 batches were answered (bound 1)" in told(ran.err)
+    assert "retrained model: DUE: batches answered: 1 (bound 1)" in told(ran.err)
     listed = cu("requests", "purge", "third-1", "--storage", store)
     assert "keep     models/" in listed.out
     assert "nothing was changed" in listed.err
@@ -177,15 +196,17 @@ CARELESS = [
     ("add faces --ids empty.csv", "empty.csv holds no id."),
     ("add faces --ids header.csv", "header.csv holds no id, only the header."),
     ("add faces --ids folder", "folder is a folder; name the file of the list"),
-    ("add faces --ids ''", "is a folder; name the file of the list"),
+    ("add faces --ids ''", "--ids: must name a file, got an empty text"),
+    ("add faces --class ''", "--class: must name a class, got an empty text"),
     ("add faces --ids other.csv", "has no column sample_id or id; columns there: 'user', 'x'"),
     ("add faces --ids range.csv", "1 of 1 in the list are none: '1-20'"),
-    ("add faces --ids ids.csv --key user_id", "request.column: no column 'user_id'"),
-    ("add faces --where ''", "predicate '': does not parse"),
+    ("add faces --ids ids.csv --key user_id", "--key: no column 'user_id'"),
+    ("add faces --where ''", "--where '': does not parse"),
     ("add faces --where 'sample_id = 3'", "does not parse: invalid syntax"),
     ("add faces --concept ''", "concept and synonyms must each hold a word"),
     ("add faces --class 7 --due 2026-13-01", "--due: must be a date such as 2027-01-31, got '2026-13-01'"),
     ("show faces", "a request is called MODEL-NUMBER, e.g. faces-3"),
+    ("show faces-1,faces-2", "several are named one by one, got 'faces-1,faces-2'"),
     ("show faces-99", "no request 'faces-99': the last one is faces-3"),
     ("show faces-1..3", "several are named one by one, got 'faces-1..3'"),
     ("show faces-1 --contains ''", "--contains: must be an id, got an empty text"),
@@ -212,9 +233,9 @@ CARELESS = [
     ),
     ("verify out/certificates/faces-1.json --key key.pem", "--key key.pem: must be a public key in PEM"),
     ("verify out/certificates/faces-1.json --key folder", "--key: folder is a folder"),
-    ("status faces --retrain-when policy.yaml", "policy.yaml: batchs: Unexpected keyword argument"),
-    ("status faces --retrain-when figure.yaml", "metrics.nothing: the last audit has no such figure; it has"),
-    ("status faces --retrain-when nowhere.yaml", "no configuration file nowhere.yaml"),
+    ("status faces --retrain-when policy.yaml", "policy.yaml: batchs: unknown key; did you mean batches?"),
+    ("status faces --retrain-when figure.yaml", "metrics: no audit has a figure 'nothing'"),
+    ("status faces --retrain-when nowhere.yaml", "--retrain-when: no file nowhere.yaml"),
     ("roll-back nobody", "no model 'nobody' in"),
     ("purge faces-3", "faces-3 is pending; only what a request that is done has left is purged"),
     ("open a/b config.yaml", "MODEL: must begin with a letter"),

@@ -118,6 +118,15 @@ def test_a_roll_back_is_an_entry_and_ends_at_the_original(answered: Answered, po
         roll_back(places)
 
 
+def test_a_roll_back_names_the_requests_that_relied_on_those_that_are_lost(
+    answered: Answered, pointed: list[str]
+) -> None:
+    add_request(answered.places, {"kind": "by_predicate", "where": "sample_id < 60"})
+    assert now(answered.places).requests["faces-3"].by
+    assert roll_back(answered.places).fields["requests"] == ["faces-2", "faces-3"]
+    assert now(answered.places).pending == ["faces-2", "faces-3"]
+
+
 def test_nothing_is_rolled_back_while_a_run_is_under_way(answered: Answered) -> None:
     add_request(answered.places, {"kind": "by_class", "classes": [6]})
     start(answered.places)

@@ -112,7 +112,7 @@ def test_a_pending_request_whose_rows_are_all_dropped_is_answered_by_those_that_
     dropped(answered.places, "faces-4")
     start(answered.places, "faces-3")
     request = now(answered.places).requests["faces-3"]
-    assert (request.word, request.by) == ("answered", ("faces-4",))
+    assert (request.word, request.by) == ("covered", ("faces-4",))
 
 
 def test_ids_that_are_dropped_are_not_called_unknown_alone(answered: Answered) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from cu_core.data.shard_reader import ShardReader
 from cu_core.errors import ConfigError, UserError
 from pipelines.requests.intake import add_request, cancel_request
+from pipelines.requests.listing import asked_lines
 from tests.unit.pipelines.requests.answered import answer_all, now, opened, start
 from tests.unit.pipelines.requests.conftest import Answered
 
@@ -27,6 +29,23 @@ def test_a_request_is_resolved_and_entered(tmp_path: Path, digits: Path) -> None
     assert "cost: at most" in received.lines[-1]
 
 
+def test_what_it_costs_names_the_original_where_it_is_not_there(tmp_path: Path, digits: Path) -> None:
+    places = opened(tmp_path, digits)
+    assert "before that the original" not in add_request(places, FIVE).lines[-1]
+    shutil.rmtree(places.store / now(places).opened.fields["original"])
+    assert "before that the original, which is not there, is trained over" in add_request(places, FIVE).lines[-1]
+
+
+def test_all_ids_that_were_not_found_are_kept(tmp_path: Path, digits: Path) -> None:
+    places = opened(tmp_path, digits)
+    gone = list(range(10**6, 10**6 + 9))
+    (tmp_path / "ids.csv").write_text("sample_id\n20\n" + "".join(f"{one}\n" for one in gone))
+    received = add_request(places, {"kind": "by_id", "path": str(tmp_path / "ids.csv"), "missing": "note"})
+    assert any("9 of 10 ids are not in the training split: 1000000" in line for line in received.lines)
+    shown = asked_lines(places, now(places), "faces-1")
+    assert f"found: not in the training split: {', '.join(map(str, gone))}" in shown
+
+
 def test_the_ledger_holds_no_personal_data(tmp_path: Path, digits: Path) -> None:
     places = opened(tmp_path, digits)
     secret = {"kind": "by_predicate", "where": "sample_id == 20"}
@@ -42,7 +61,7 @@ def test_rows_that_are_forgotten_already_are_told(answered: Answered) -> None:
     assert again.entry.fields["answered_by"] == ["faces-1"]
     assert "forgotten already, by faces-1" in again.lines[1]
     assert "nothing is left to forget" in again.lines[-1]
-    assert now(answered.places).requests["faces-3"].word == "answered"
+    assert now(answered.places).requests["faces-3"].word == "covered"
     more = add_request(answered.places, {"kind": "by_class", "classes": [5, 6]})
     assert more.entry.fields["answered_by"] == []
     assert 0 < more.entry.fields["new_rows"] < more.entry.fields["rows"]

@@ -88,6 +88,14 @@ def test_a_broken_chain_is_named_and_never_appended_to(ledger: Ledger, tamper: A
         Ledger(ledger.folder).append(note("d"))
 
 
+@pytest.mark.parametrize(("number", "gap"), [(5, "entry 4 of faces is missing"), (9_999_999, "entries 4 to 9999998")])
+def test_a_stray_entry_far_behind_is_named_with_the_gap_in_a_line_each(ledger: Ledger, number: int, gap: str) -> None:
+    ledger.path(number).write_bytes(ledger.path(2).read_bytes())
+    missing, stray = ledger.problems()
+    assert gap in missing
+    assert f"entry {number} of faces is not in its place: it says it is entry 2" in stray
+
+
 def test_a_sound_chain_has_no_problem(ledger: Ledger) -> None:
     assert ledger.problems() == []
     assert Ledger(ledger.folder.parent / "absent").problems() == []

@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 
 from pipelines.requests.intake import add_request
-from pipelines.requests.listing import drift_table, list_table, show_lines, status_lines
+from pipelines.requests.listing import asked_lines, drift_table, list_table, show_lines, status_lines
 from pipelines.requests.policy import Policy
 from tests.unit.pipelines.requests.answered import now, opened, start
 from tests.unit.pipelines.requests.conftest import Answered
@@ -62,7 +62,7 @@ def test_status_says_what_is_current_and_due(answered: Answered) -> None:
         " says when one is due (--retrain-when FILE)"
     )
     due = status_lines(answered.places, state, Policy(batches=2), TODAY)[-1]
-    assert due == "retrained model: DUE: 2 batches were answered (bound 2)"
+    assert due == "retrained model: DUE: batches answered: 2 (bound 2)"
     assert status_lines(answered.places, state, Policy(batches=3), TODAY)[-1] == "retrained model: not due"
 
 
@@ -78,3 +78,20 @@ def test_status_before_and_during_a_run(tmp_path: Path, digits: Path) -> None:
     lines = status_lines(places, now(places), None, TODAY)
     assert "OVERDUE: faces-1" in lines
     assert any("under way or interrupted: faces-run-3" in line for line in lines)
+
+
+def test_what_was_asked_is_shown_where_it_is_kept(answered: Answered) -> None:
+    state = now(answered.places)
+    assert asked_lines(answered.places, state, "faces-2") == [
+        "asked: --where 'sample_id < 60'", "reason: asked by mail",
+    ]  # fmt: skip
+    asked = answered.places.asked_file(state.requests["faces-2"].received.fields["token"])
+    asked.unlink()
+    (line,) = asked_lines(answered.places, state, "faces-2")
+    assert line == f"what was asked is in {asked}, which is not there, or not yours to read"
+
+
+def test_a_figure_that_the_last_audit_lacks_leaves_the_rest_of_the_status(answered: Answered) -> None:
+    lines = status_lines(answered.places, now(answered.places), Policy(metrics={"proxy": 1.0}), TODAY)
+    assert lines[-2] == "retrained model: not due"
+    assert lines[-1].startswith("metrics.proxy decides nothing: the last audit has no such figure")

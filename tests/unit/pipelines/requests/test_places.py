@@ -25,6 +25,16 @@ def test_what_is_no_id_is_told(tmp_path: Path, name: str) -> None:
         of_request(tmp_path, name)
 
 
+def test_a_list_with_commas_and_the_name_of_a_model_are_no_id(tmp_path: Path) -> None:
+    ledger(tmp_path, "x-1")
+    with pytest.raises(ConfigError, match="several are named one by one, got 'x-1-3,x-1-8'"):
+        of_request(tmp_path, "x-1-3,x-1-8")
+    with pytest.raises(ConfigError, match="e.g. x-1-3, got the model 'x-1'"):
+        of_request(tmp_path, "x-1")
+    ledger(tmp_path, "x")
+    assert of_request(tmp_path, "x-1").model == "x"
+
+
 def test_an_unknown_model_is_told_with_those_there(tmp_path: Path) -> None:
     ledger(tmp_path, "faces")
     with pytest.raises(ConfigError, match="no model 'faxes' in .*; models there: faces"):

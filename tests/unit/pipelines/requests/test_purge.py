@@ -85,3 +85,26 @@ def test_only_what_is_done_is_purged(answered: Answered) -> None:
     add_request(answered.places, {"kind": "by_class", "classes": [6]})
     with pytest.raises(ConfigError, match="faces-3 is pending; only what a request that is done has left is purged"):
         purge(answered.places, "faces-3")
+
+
+def test_scores_margins_and_works_are_listed_and_scores_lose_the_rows(answered: Answered) -> None:
+    ids = forget_set_of(answered.places, now(answered.places), "faces-1").sample_ids
+    scores = answered.store / "scores" / "a.parquet"
+    scores.parent.mkdir()
+    pq.write_table(pa.table({"sample_id": [*ids[:2].tolist(), 10**9], "memorisation": [0.1, 0.2, 0.3]}), scores)
+    for file in ("pool/a/unlearned/meta.json", "pool/a/b/original.npz", "cells/a/audit-b.json", "compare/x.html"):
+        (answered.store / file).parent.mkdir(parents=True)
+        (answered.store / file).write_text("{}")
+    lines = "\n".join(purge_lines(answered.places, holders(answered.places, now(answered.places), "faces-1")))
+    for line in (
+        "take out scores/a.parquet: memorisation and confidences of training rows (2 rows)",
+        "delete   pool/a/b: margins of rows",
+        "keep     pool/a: an unlearned model of a pool",
+        "keep     cells: ",
+        "keep     compare: ",
+    ):
+        assert line in lines
+    purge(answered.places, "faces-1")
+    assert pq.read_table(scores)["sample_id"].to_pylist() == [10**9]
+    assert not (answered.store / "pool" / "a" / "b").exists()
+    assert (answered.store / "pool" / "a" / "unlearned" / "meta.json").exists()

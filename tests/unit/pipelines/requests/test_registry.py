@@ -11,6 +11,7 @@ from pipelines.requests import registry
 from pipelines.requests import verify as verify_module
 from pipelines.requests.answer import roll_back
 from pipelines.requests.opened import written_settings
+from pipelines.requests.places import Places
 from pipelines.requests.registry import compare_registry, point_aliases
 from tests.unit.pipelines.requests.answered import now
 from tests.unit.pipelines.requests.conftest import Answered
@@ -75,6 +76,19 @@ def test_other_weights_under_an_alias_or_in_the_version_are_named(
     monkeypatch.setattr(registry, "fetch_weights", lambda config, uri: tmp_path / "w.safetensors")
     (problem,), _ = compared(answered)
     assert problem.startswith("registry: the weights of version 3 (current) were changed")
+
+
+def test_an_alias_of_weights_without_an_entry_is_a_trace_that_is_not_to_be_erased(
+    answered: Answered, registered: dict[str, tuple[str, str]]
+) -> None:
+    registered["previous"] = registered["current"]
+    (problem,), _ = compared(answered)
+    assert problem.endswith("; `cu requests run` sets the aliases anew")
+    removed = Places(answered.store, "faces")  # with the entry, what it says is gone too
+    removed.ledger.path(removed.ledger.last()).unlink()
+    state = now(removed)
+    (problem, *_), _ = compare_registry(removed, state, config_from(written_settings(removed, state)))
+    assert "no entry has the former: an entry at the end of the ledger was removed" in problem
 
 
 def test_a_registry_that_is_not_there_is_told_and_none_is_made(

@@ -52,7 +52,7 @@ def test_a_batch_of_which_one_is_cancelled_waits_again() -> None:
 
 def test_a_roll_back_makes_its_requests_pending_and_those_that_relied_on_them() -> None:
     entries = [received(1), started(1), completed(1), received(2), started(2), completed(2), received(3, ("faces-2",))]
-    assert words(state(*entries)) == ["done", "done", "answered"]
+    assert words(state(*entries)) == ["done", "done", "covered"]
     back = state(*entries, ("rolled_back", {}))
     assert words(back) == ["done", "pending", "pending"]
     assert (back.forgotten, back.ever) == (("faces-1",), ("faces-1", "faces-2"))
@@ -61,6 +61,7 @@ def test_a_roll_back_makes_its_requests_pending_and_those_that_relied_on_them() 
 
 def test_what_a_run_found_forgotten_is_answered() -> None:
     found = state(received(1), ("answered", {"answered_by": {"faces-1": ["faces-0"]}}))
+    assert words(found) == ["covered"], "an entry of the kind answered"
     assert found.requests["faces-1"].why == "every row was forgotten by faces-0"
 
 
