@@ -202,11 +202,8 @@ def _by_predicate(request: ByPredicate, reader: ShardReader) -> Resolved:
         raise UserError(f"request.where: {where} does not fit the columns: {reason}.") from error
     notes = [f"{count} rows have no {name}: not matched" for name, count in absent]
     if not len(rows):
-        raise NotInTraining(
-            f"the request forgets nothing: no training row matches {shown_value(request.where)}; "
-            + "; ".join(notes)
-            + "."
-        )
+        told = "; ".join([f"no training row matches {shown_value(request.where)}", *notes])
+        raise NotInTraining(f"the request forgets nothing: {told}.")
     return rows, tuple(notes)
 
 
