@@ -195,7 +195,9 @@ class _Translator:
         name = self._column(left)
         equal = [self._field(name) == pc.scalar(self._value(item, name)) for item in right.elts]
         self.compared.append(name)
-        inside = self._guarded(_joined(equal, lambda a, b: a | b), [name])  # not Arrow's is_in, which says false where there is no value
+        inside = self._guarded(
+            _joined(equal, lambda a, b: a | b), [name]
+        )  # not Arrow's is_in, which says false where there is no value
         return inside if isinstance(op, ast.In) else ~inside
 
     def _like(self, left: ast.expr, pattern: ast.expr) -> Any:

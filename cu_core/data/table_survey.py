@@ -35,8 +35,6 @@ class Surveyed:
     """Absent for data without labels."""
     hashed: bool = False
     """Whether the sample_id is a hash of the user's id, as these are not all whole numbers."""
-    dropped: Mapping[str, int] = field(default_factory=dict)
-    """Rows without a caption that are left out, of each file."""
     notes: Mapping[str, int] = field(default_factory=dict)
 
     def numbers(self, labels: pa.Array) -> NDArray[np.int64]:
@@ -61,7 +59,8 @@ class Survey:
         self._values: set[int | str] = set()
         self._texts: list[pa.Array] = []
         self._places: list[tuple[str, Sequence[int]]] = []
-        self._dropped: dict[str, int] = {}
+        self.num_dropped = 0
+        """Rows without a caption that are left out, so far."""
         self._num_empty = self._num_beside = 0
 
     def add(self, name: str, batch: pa.RecordBatch, rows: Sequence[int]) -> None:
@@ -93,7 +92,7 @@ class Survey:
         if self.roles.label is not None:
             return
         if self.skip_empty:
-            self._dropped[name] = self._dropped.get(name, 0) + len(empty)
+            self.num_dropped += len(empty)
         else:
             self._problems.add("rows have no caption", name, [rows[int(i)] for i in empty])
 
@@ -117,7 +116,7 @@ class Survey:
         self._problems.refuse(hint)
         notes = {}
         if self._num_empty:
-            left = "left out" if self._dropped else "kept, an image-text model refuses them"
+            left = "left out" if self.num_dropped else "kept, an image-text model refuses them"
             notes[f"{left}, rows without caption"] = self._num_empty
         if self._num_beside:
             notes["not used, empty captions beside others of their row"] = self._num_beside
@@ -132,7 +131,7 @@ class Survey:
             note = f"sample_id made, 63 bits of the SHA-256 of column {origin!r}, kept as {kept!r}"
             notes[note] = sum(map(len, self._texts))
         self.found = replace(
-            self.found, classes=classes, hashed=hashed, dropped=self._dropped, notes=notes
+            self.found, classes=classes, hashed=hashed, notes=notes
         )  # fmt: skip
         return self.found
 

@@ -15,8 +15,10 @@ from cu_core.data.row_problems import SHOWN
 from cu_core.data.schema import CAPTION, Split
 from cu_core.data.source_files import files_of, parse_json
 from cu_core.data.sources import IMAGE_SUFFIXES, Source, SourceOptions
+from cu_core.data.split_column import by_split_column
 from cu_core.data.split_names import split_of_path
-from cu_core.data.table_source import Columns, TableFile, TableSource
+from cu_core.data.table_file import Columns, TableFile
+from cu_core.data.table_source import TableSource
 from cu_core.data.tar_members import SUFFIXES, Member, content, is_compressed, lies_apart, members, opened
 from cu_core.errors import DataError
 
@@ -30,8 +32,8 @@ def webdataset(argument: str, options: SourceOptions) -> Source:
     """``DIR/**/*.tar``, gzipped or not: samples ``KEY.jpg`` with ``KEY.txt``, ``KEY.cls`` and ``KEY.json``.
 
     The key is the name up to the first dot of its last part. ``.txt`` is the caption, ``.cls`` the label, and each key
-    of ``.json`` a column (``caption`` in it is the caption where there is no ``.txt``). The split is that in the name
-    of the tar, else of the nearest folder.
+    of ``.json`` a column (``caption`` in it is the caption where there is no ``.txt``). The split is ``split``
+    in the ``.json``, else that in the name of the tar, else of the nearest folder.
 
     Raises:
         DataError: There is no tar file, or a file or sample cannot be used; all such samples are counted.
@@ -43,6 +45,7 @@ def webdataset(argument: str, options: SourceOptions) -> Source:
     found.refuse(f"webdataset:{argument}")
     schema = found.schema(notes)
     files = [TableFile(str(t.relative), t.split, len(t.samples), schema, _reads(t, found, schema)) for t in tars]
+    files = by_split_column(files, options, f"webdataset:{argument}")
     given = {role: name for role, name in (options.columns or {}).items() if role != "image"}
     table = TableSource(f"webdataset:{argument}", files, replace(options, columns=given), root, id_from="key")
     return table.source(root.resolve().name, notes)
