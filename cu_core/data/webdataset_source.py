@@ -156,7 +156,7 @@ def _texts(tar: Any, parts: list[Member], place: str) -> _Texts:
     if not isinstance(metadata, dict):
         raise DataError(f"{place}.json must hold an object of names and values, not {type(metadata).__name__}.")
     try:
-        text, label = (raw[kind].decode().strip() if kind in raw else None for kind in ("txt", "cls"))
+        text, label = (raw[kind].decode("utf-8-sig").strip() if kind in raw else None for kind in ("txt", "cls"))
     except UnicodeDecodeError as error:
         raise DataError(f"{place}: its text does not read: {error}.") from error
     told = metadata.pop(CAPTION, None)
@@ -175,7 +175,7 @@ def _reads(tar: _Tar, found: _Found, schema: pa.Schema) -> Callable[[Columns], I
         with opened(tar.path, found.options.max_file_mb) as file:
             for key, parts in tar.samples.items():
                 row = _row(file, f"{tar.path}: {key}", parts, found, "image" in wanted)
-                rows.append({"key": f"{tar.relative.name}/{key}", **row})
+                rows.append({"key": f"{tar.relative.as_posix()}/{key}", **row})
                 size += len(row["image"])
                 if len(rows) == ROWS_AT_ONCE or size > BYTES_AT_ONCE:
                     yield pa.RecordBatch.from_pylist(rows, kept)
