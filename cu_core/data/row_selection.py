@@ -46,15 +46,20 @@ def select_ids(reader: ShardReader, request: ByIds) -> Selection:
     Raises:
         UserError: The list cannot be read, or no row has one of the ids.
     """
-    column, wanted = named_ids(request, reader)
+    notes = list[str]()
+    column, wanted = named_ids(request, reader, notes)
     kind = reader.schema.field(column).type
     found = _select(reader, is_in(column, kind, wanted))
     held = _values(reader, column, found).cast(wanted.type)
     missing = pc.filter(wanted.unique(), pc.invert(pc.is_in(wanted.unique(), value_set=held)))
     if not found.total:
         raise UserError(f"{request.path}: none of its {len(wanted.unique())} ids is in {shown(reader.folder)}.")
-    note = f"{len(missing)} of {len(wanted.unique())} ids are in no split: {shown_some(missing.to_pylist())}"
-    return replace(found, notes=(note,)) if len(missing) else found
+    notes += (
+        []
+        if not len(missing)
+        else [f"{len(missing)} of {len(wanted.unique())} ids are in no split: {shown_some(missing.to_pylist())}"]
+    )
+    return replace(found, notes=tuple(notes))
 
 
 def select_where(reader: ShardReader, where: str) -> Selection:
