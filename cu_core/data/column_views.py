@@ -18,11 +18,6 @@ def caption_lists(column: pa.Array) -> list[list[str]]:
     return [[text for text in ([v] if isinstance(v, str) else v or []) if text and text.strip()] for v in values]
 
 
-def tensor_view(column: pa.Array) -> NDArray[np.generic]:
-    """Return a zero-copy (N, channels, H, W) view of a fixed-shape tensor column."""
-    return column.to_numpy_ndarray()  # type: ignore[no-any-return]
-
-
 def take_pixels(view: NDArray[np.generic], rows: Rows, out: NDArray[np.uint8]) -> None:
     """Write rows of a tensor column, uint8 or floats in 0..1, into ``out``; the rows must lie within it.
 
