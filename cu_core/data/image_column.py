@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from cu_core.data.arrow_types import is_bytes, is_image_struct, is_text
+from cu_core.data.arrow_types import is_bytes, is_image_struct, is_path_struct, is_text
 from cu_core.data.manifest_checks import shape_problem
 from cu_core.data.row_problems import RowProblems
 from cu_core.errors import DataError
@@ -28,7 +28,7 @@ def check_image_type(kind: pa.DataType, place: str) -> None:
     """
     if isinstance(kind, pa.FixedShapeTensorType):
         image_shape(kind, place)
-    elif not (is_image_struct(kind) or is_bytes(kind) or is_text(kind)):
+    elif not (is_image_struct(kind) or is_path_struct(kind) or is_bytes(kind) or is_text(kind)):
         raise DataError(
             f"{place} (image) must hold image bytes, a struct of bytes and path, paths of files or fixed-shape "
             f"tensors, not {kind}."

@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 
 from cu_core.data.id_lists import is_in
 from cu_core.data.order import Rows
+from cu_core.data.predicate import without_value
 from cu_core.data.ranges import may_hold
 from cu_core.data.requests import ByIds, named_ids, predicate_of
 from cu_core.data.schema import Split
@@ -68,14 +69,16 @@ def select_where(reader: ShardReader, where: str) -> Selection:
     Raises:
         UserError: It is not understood, or no row matches.
     """
+    predicate = predicate_of(where, reader)
     try:
-        found = _select(reader, predicate_of(where, reader).expression)
+        found = _select(reader, predicate.expression)
+        absent = [(name, _select(reader, left).total) for name, left in without_value(predicate)]
     except (pa.ArrowNotImplementedError, pa.ArrowInvalid) as error:
         reason = str(error).splitlines()[0][:200]
         raise UserError(f"--where: {shown_value(where)} does not fit the columns: {reason}.") from error
     if not found.total:
         raise UserError(f"--where: no row of {shown(reader.folder)} matches {shown_value(where)}.")
-    return found
+    return replace(found, notes=tuple(f"{count} rows have no {name}: not matched" for name, count in absent if count))
 
 
 def select_training_rows(reader: ShardReader, sample_ids: Rows) -> Selection:

@@ -24,6 +24,7 @@ from cu_core.errors import DataError
 
 READ = ("txt", "cls", "json")
 """Members that are read beside the image."""
+NEITHER = "has no caption (.txt, or caption in .json) and no label (.cls, or --column label=KEY of .json)"
 ROWS_AT_ONCE = 512
 BYTES_AT_ONCE = 64 * 2**20
 
@@ -126,7 +127,7 @@ def _index(path: Path, relative: Path, found: _Found) -> _Tar:
             found.metadata.see(texts.metadata)
             found.captions += any(text.strip() for text in texts.captions)
             if not any(text.strip() for text in texts.captions):
-                found.no_caption.append(f"{place} has no caption: neither .txt nor caption in .json")
+                found.no_caption.append(f"{place} {NEITHER}")
             if not texts.label:
                 found.no_label.append(f"{place} has no label: no .cls")
     return _Tar(path, relative, split_of_path(relative), samples)

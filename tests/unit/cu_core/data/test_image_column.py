@@ -46,6 +46,16 @@ def test_bytes_of_a_struct_come_before_its_path(tmp_path: Path) -> None:
         problems.refuse()
 
 
+def test_a_struct_without_any_bytes_is_opened_by_path(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(b"1")
+    column = pa.array([{"bytes": None, "path": "a.png"}, {"bytes": None, "path": None}])
+    check_image_type(column.type, "x")
+    problems = RowProblems("x")
+    assert ImageFiles(tmp_path, 1, problems).read(column, "t", range(2)) == [b"1", b""]
+    with pytest.raises(DataError, match="1 rows have no image: t row 1"):
+        problems.refuse()
+
+
 @pytest.mark.parametrize("kind", [pa.int64(), pa.list_(pa.uint8()), pa.struct([("path", pa.string())]), pa.null()])
 def test_types_that_hold_no_images(kind: pa.DataType) -> None:
     with pytest.raises(DataError, match="must hold image bytes"):
