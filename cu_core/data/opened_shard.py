@@ -9,7 +9,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from cu_core.data.arrow_types import is_bytes, is_image_struct, is_texts
-from cu_core.data.image_column import image_shape, tensor_view, to_pixels
+from cu_core.data.column_views import tensor_view, to_pixels
+from cu_core.data.image_column import image_shape
 from cu_core.data.order import Rows
 from cu_core.data.schema import CAPTION, Manifest, ShardInfo
 from cu_core.errors import DataError

@@ -18,8 +18,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from cu_core.data.checked import check_shard
-from cu_core.data.column_views import caption_lists, encoded_view, take_pixels
-from cu_core.data.image_column import tensor_view
+from cu_core.data.column_views import caption_lists, encoded_view, take_pixels, tensor_view
 from cu_core.data.images import Encoded, decode
 from cu_core.data.joined_tables import ROWS_AT_ONCE, joined
 from cu_core.data.opened_shard import check_labels, check_opened, open_shard

@@ -11,8 +11,7 @@ import torch
 from rich.table import Table
 
 from cu_core.config import RunConfig
-from cu_core.data.column_views import encoded_view
-from cu_core.data.image_column import tensor_view
+from cu_core.data.column_views import encoded_view, tensor_view
 from cu_core.data.images import decode
 from cu_core.data.shard_reader import ShardReader
 from cu_core.dist import use_cpus

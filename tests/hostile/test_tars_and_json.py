@@ -51,25 +51,6 @@ def test_the_key_ends_at_the_first_dot_of_the_base_name(tmp_path: Path, prefix: 
     assert set(rows_of(reader, "sample_id")) == {hashed_id(f"00000.tar/{folder}{n:05d}") for n in range(COUNT)}
 
 
-def test_tars_of_one_name_in_two_folders_have_keys_of_their_own(tmp_path: Path) -> None:
-    for split in ("train", "val"):
-        tar_file(tmp_path / "a" / split / "00000.tar", samples())
-    reader = packed(f"webdataset:{tmp_path / 'a'}", tmp_path / "out")
-    assert reader.num_rows("val") == COUNT
-    assert len(set(rows_of(reader, "sample_id"))) == 2 * COUNT
-
-
-def test_split_in_json_is_taken_and_a_byte_order_mark_is_no_text(tmp_path: Path) -> None:
-    files = [(f"{n}.{kind}", content) for n in range(COUNT) for kind, content in (
-        ("png", png(n)), ("cls", (b"\xef\xbb\xbf" * (n % 2)) + b"1"), ("txt", b"\xef\xbb\xbfword"),
-        ("json", json.dumps({"split": ("train", "test")[n % 4 == 0]}).encode()))]  # fmt: skip
-    tar_file(tmp_path / "a" / "0.tar", files)
-    reader = packed(f"webdataset:{tmp_path / 'a'}", tmp_path / "out")
-    assert reader.manifest.class_names == ("1",)
-    assert set(captions_of(reader)) == {"word"}
-    assert reader.num_rows("test") == 2
-
-
 def test_suffixes_of_several_parts_and_members_that_are_not_read(tmp_path: Path) -> None:
     tar_file(tmp_path / "a" / "0.tar", samples() + samples(**{"seg.npy": b"x"})[2::3])
     reader = packed(f"webdataset:{tmp_path / 'a'}", tmp_path / "out")
@@ -319,25 +300,6 @@ def test_null_and_missing_captions(tmp_path: Path) -> None:
     refused(coco(tmp_path, content), tmp_path / "out2", "1 rows have no caption: captions_train2017.json row 0")
     reader = packed(coco(tmp_path, content), tmp_path / "out3", skip_empty_captions=True)
     assert sum(reader.num_rows(s) for s in SPLITS) == COUNT - 1  # type: ignore[arg-type]
-
-
-def test_images_of_coco_that_name_their_split(tmp_path: Path) -> None:
-    content = coco_content()
-    for number, image in enumerate(content["images"]):
-        image["split"] = ("train", "restval", "val", "test")[number % 4]
-    reader = packed(coco(tmp_path, content), tmp_path / "out")
-    assert [reader.num_rows(s) for s in SPLITS] == [4, 2, 2]  # type: ignore[arg-type]
-    content["images"][1]["split"] = "holdout"
-    refused(coco(tmp_path, content), tmp_path / "two", r"1 images have a split that is none of .*images\[1\]")
-
-
-def test_rows_without_a_caption_are_left_out_of_each_split_of_a_file(tmp_path: Path) -> None:
-    content = karpathy()
-    for number in (0, 2):
-        content["images"][number]["sentences"] = []
-    reader = packed(coco(tmp_path, content), tmp_path / "out", skip_empty_captions=True)
-    assert [reader.num_rows(s) for s in SPLITS] == [3, 1, 2]  # type: ignore[arg-type]
-    assert sum(reader.manifest.notes[n] for n in reader.manifest.notes if n.startswith("left out, rows")) == 2
 
 
 def test_a_json_beyond_the_bound(tmp_path: Path) -> None:

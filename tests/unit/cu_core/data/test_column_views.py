@@ -4,8 +4,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from cu_core.data.column_views import caption_lists, encoded_view, take_pixels
-from cu_core.data.image_column import tensor_view
+from cu_core.data.column_views import caption_lists, encoded_view, take_pixels, tensor_view
 from cu_core.errors import DataError
 
 

@@ -7,7 +7,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from cu_core.data.image_column import ImageFiles, check_image_type, image_shape, tensor_view, to_pixels
+from cu_core.data.column_views import tensor_view, to_pixels
+from cu_core.data.image_column import ImageFiles, check_image_type, image_shape
 from cu_core.data.row_problems import RowProblems
 from cu_core.errors import DataError
 
