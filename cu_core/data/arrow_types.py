@@ -31,3 +31,11 @@ def is_image_struct(kind: pa.DataType) -> bool:
         return False
     fields = {kind.field(i).name: kind.field(i).type for i in range(kind.num_fields)}
     return "bytes" in fields and is_bytes(fields["bytes"])
+
+
+def is_path_struct(kind: pa.DataType) -> bool:
+    """Return whether a type is that struct where no row has bytes, so that these have no type."""
+    if not pa.types.is_struct(kind):
+        return False
+    fields = {kind.field(i).name: kind.field(i).type for i in range(kind.num_fields)}
+    return fields.get("bytes") == pa.null() and is_text(fields.get("path", pa.null()))

@@ -13,7 +13,8 @@ import pyarrow as pa
 from cu_core.data.drawings import drawn
 from cu_core.data.schema import CAPTION
 from cu_core.data.sources import Source, SourceOptions
-from cu_core.data.table_source import Columns, TableFile, TableSource
+from cu_core.data.table_file import Columns, TableFile
+from cu_core.data.table_source import TableSource
 from cu_core.errors import DataError
 from cu_core.messages import shown_some
 

@@ -15,7 +15,8 @@ from cu_core.data.schema import CAPTION, Split
 from cu_core.data.source_files import read_json
 from cu_core.data.sources import Source, SourceOptions
 from cu_core.data.split_names import split_in_name
-from cu_core.data.table_source import Columns, TableFile, TableSource
+from cu_core.data.table_file import Columns, TableFile
+from cu_core.data.table_source import TableSource
 from cu_core.errors import DataError
 
 ROWS_AT_ONCE = 512
@@ -35,9 +36,9 @@ class _Image:
 def coco(argument: str, options: SourceOptions) -> Source:
     """``CAPTIONS.json:IMAGES``: captions in the format of COCO (Chen et al. 2015) or of Karpathy and Fei-Fei (2015).
 
-    COCO: ``images`` (id, file_name) and ``annotations`` (image_id, caption), several captions for each image; the name
-    of the file names the split (``captions_val2017.json``). Karpathy: ``images`` with ``sentences`` (raw) and
-    ``split`` each; ``restval`` is training data.
+    COCO: ``images`` (id, file_name) and ``annotations`` (image_id, caption), several captions for each image; the
+    ``split`` of an image, else the name of the file, names the split (``captions_val2017.json``). Karpathy: ``images``
+    with ``sentences`` (raw) and ``split`` each; ``restval`` is training data.
 
     Raises:
         DataError: The file or folder does not exist, or the captions are not usable; all that is wrong is named.
@@ -83,6 +84,8 @@ def _id(value: Any) -> str | None:
 def _coco(entries: list[Any], annotations: list[Any], file: Path, problems: RowProblems) -> list[_Image]:
     names: dict[str, str] = {}
     captions: dict[str, list[str | None]] = {}
+    splits: dict[str, Split | None] = {}
+    of_file = split_in_name(file.name.partition(".")[0])
     for number, entry in enumerate(entries):
         key = _id(entry.get("id")) if isinstance(entry, dict) else None
         name = entry.get("file_name") if isinstance(entry, dict) else None
@@ -92,6 +95,8 @@ def _coco(entries: list[Any], annotations: list[Any], file: Path, problems: RowP
             problems.add("image ids occur more than once", f"{key!r} of images[{number}]")
         else:
             names[key], captions[key] = name, []
+            told = entry.get("split") is not None
+            splits[key] = _split(entry, f"images[{number}]", problems) if told else of_file
     for number, entry in enumerate(annotations):
         key = _id(entry.get("image_id")) if isinstance(entry, dict) else None
         caption = entry.get("caption") if isinstance(entry, dict) else 0
@@ -101,8 +106,15 @@ def _coco(entries: list[Any], annotations: list[Any], file: Path, problems: RowP
             problems.add("annotations name no image", f"annotations[{number}] (image_id {key!r})")
         else:
             captions[key].append(caption)
-    split = split_in_name(file.name.partition(".")[0])
-    return [_Image(name, key, captions[key], split) for key, name in names.items()]
+    return [_Image(name, key, captions[key], splits[key]) for key, name in names.items()]
+
+
+def _split(entry: Mapping[str, Any], place: str, problems: RowProblems) -> Split | None:
+    """Return the split that an image names."""
+    split: Split | None = "train" if entry.get("split") == REST else split_in_name(str(entry.get("split")))
+    if split is None:
+        problems.add("images have a split that is none of train, restval, val, test", place)
+    return split
 
 
 def _karpathy(entries: list[Any], problems: RowProblems) -> list[_Image]:
@@ -116,12 +128,10 @@ def _karpathy(entries: list[Any], problems: RowProblems) -> list[_Image]:
             problems.add("images have no filename (text) and sentences (list)", place)
             continue
         raw: list[Any] = [s.get("raw") if isinstance(s, dict) else 0 for s in sentences]
-        split: Split | None = "train" if entry.get("split") == REST else split_in_name(str(entry.get("split")))
         own = _id(entry[key]) if key else None
         if not all(isinstance(text, str | None) for text in raw):
             problems.add("images have sentences without raw text", place)
-        if split is None:
-            problems.add("images have a split that is none of train, restval, val, test", place)
+        split = _split(entry, place, problems)
         if key and (own is None or own in seen):
             problems.add(f"images have a {key} that is no id or occurs more than once", place)
         seen.add(own or "")

@@ -10,7 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from cu_core.data.arrow_types import is_image_struct
+from cu_core.data.arrow_types import is_image_struct, is_path_struct
 from cu_core.data.schema import CAPTION
 from cu_core.errors import DataError
 
@@ -121,7 +121,11 @@ def _usual(role: str, schema: pa.Schema, features: Mapping[str, Mapping[str, Any
             return lower[name]
     if len(typed) == 1:
         return typed[0]
-    holding: list[str] = [field.name for field in schema if is_image_struct(field.type)] if role == "image" else []
+    holding: list[str] = (
+        [field.name for field in schema if is_image_struct(field.type) or is_path_struct(field.type)]
+        if role == "image"
+        else []
+    )
     return holding[0] if len(holding) == 1 else None
 
 

@@ -8,8 +8,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from cu_core.data.image_column import to_pixels
 from cu_core.data.order import Rows
+from cu_core.errors import DataError
 
 
 def caption_lists(column: pa.Array) -> list[list[str]]:
@@ -19,8 +19,30 @@ def caption_lists(column: pa.Array) -> list[list[str]]:
 
 
 def tensor_view(column: pa.Array) -> NDArray[np.generic]:
-    """Return a zero-copy (N, channels, H, W) view of a fixed-shape tensor column."""
-    return column.to_numpy_ndarray()  # type: ignore[no-any-return]
+    """Return a zero-copy (N, channels, H, W) view of a column of tensors without nulls."""
+    kind = column.type
+    values = column.storage.flatten().to_numpy().reshape(len(column), *kind.shape)
+    return values.transpose(0, *(axis + 1 for axis in kind.permutation or range(len(kind.shape))))  # type: ignore[no-any-return]
+
+
+def to_pixels(images: NDArray[np.generic]) -> NDArray[np.uint8]:
+    """Return images as uint8; floats in 0..1 become ``round(255 * value)``.
+
+    Raises:
+        DataError: A float is not in 0..1, or the values have another type.
+    """
+    if images.dtype == np.uint8:
+        return images  # type: ignore[return-value]
+    if not np.issubdtype(images.dtype, np.floating):
+        raise DataError(f"images must be uint8 (0..255) or floats in 0..1, not {images.dtype}.")
+    values = images.astype(np.float32)
+    if values.size and not (values.min() >= 0 and values.max() <= 1):  # NaN too
+        bad = values[int(np.flatnonzero(~((values >= 0) & (values <= 1)).reshape(len(values), -1).all(1))[0])]
+        raise DataError(
+            f"an image has pixels from {bad.min()} to {bad.max()}; floats must lie in 0..1: divide them by their "
+            f"greatest value, or store uint8."
+        )
+    return np.round(values * 255).astype(np.uint8)
 
 
 def take_pixels(view: NDArray[np.generic], rows: Rows, out: NDArray[np.uint8]) -> None:

@@ -3,27 +3,28 @@
 from __future__ import annotations
 
 import codecs
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv
 
 from cu_core.data.column_roles import find_roles
 from cu_core.data.image_column import MEGABYTE
-from cu_core.data.row_problems import RowProblems
 from cu_core.data.source_files import files_of
 from cu_core.data.sources import CHUNK_ROWS, Source, SourceOptions
-from cu_core.data.split_names import split_in_name, split_of_path
-from cu_core.data.table_source import Columns, TableFile, TableSource
+from cu_core.data.split_column import by_split_column, split_column
+from cu_core.data.split_names import split_of_path
+from cu_core.data.table_file import Columns, TableFile
+from cu_core.data.table_source import TableSource
 from cu_core.errors import DataError
 
 SEPARATORS = ",;\t|"
 ENCODINGS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 """By the first bytes of the file."""
-SPLIT = "split"
-"""Column whose words name the split of a row."""
+PADDED = r"^[-+]?0[0-9]|^[0-9]{20}"
+"""Whole numbers that lose digits as numbers: zip codes, long ids."""
 
 
 def csv(argument: str, options: SourceOptions) -> Source:
@@ -38,26 +39,15 @@ def csv(argument: str, options: SourceOptions) -> Source:
     """
     notes: dict[str, int] = {}
     root, paths = files_of("csv", argument, (".csv", ".tsv"), notes)
-    files = [part for path in paths for part in _files(path, path.relative_to(root), options, notes)]
+    files = [_file(path, path.relative_to(root), options, notes) for path in paths]
+    files = by_split_column(files, options, f"csv:{argument}")
     table = TableSource(f"csv:{argument}", files, options, Path(options.image_root or root))
     return table.source(Path(argument).stem, notes)
 
 
-def _files(path: Path, relative: Path, options: SourceOptions, notes: dict[str, int]) -> Iterator[TableFile]:
+def _file(path: Path, relative: Path, options: SourceOptions, notes: dict[str, int]) -> TableFile:
     table = read_table(path, options, notes)
-    if SPLIT not in table.column_names or SPLIT in (options.columns or {}).values():
-        yield TableFile(str(relative), split_of_path(relative), table.num_rows, table.schema, _reads(table))
-        return
-    words = table[SPLIT].cast(pa.string()).to_pylist()
-    splits = [split_in_name(word or "") for word in words]
-    problems = RowProblems(f"csv:{path}")
-    problems.add(f"rows have a {SPLIT} that is none of train, val, test", relative.name,
-                 [row for row, split in enumerate(splits) if split is None])  # fmt: skip
-    problems.refuse()
-    for split in sorted({s for s in splits if s}):
-        rows = np.flatnonzero(np.array(splits) == split)
-        part = table.take(rows).drop_columns([SPLIT])
-        yield TableFile(str(relative), split, part.num_rows, part.schema, _reads(part), rows)
+    return TableFile(str(relative), split_of_path(relative), table.num_rows, table.schema, _reads(table))
 
 
 def _reads(table: pa.Table) -> Callable[[Columns], Iterator[pa.RecordBatch]]:
@@ -87,17 +77,48 @@ def read_table(path: Path, options: SourceOptions, notes: dict[str, int]) -> pa.
     separator = max(SEPARATORS, key=header.count)
     parse = pa.csv.ParseOptions(delimiter=separator, newlines_in_values=True)
     try:
-        content = pa.BufferReader(text.encode())
         names = pa.csv.read_csv(pa.BufferReader(header.encode() + b"\n"), parse_options=parse).column_names
-        kinds = dict.fromkeys(_role_columns(names, path, options), pa.string())
-        convert = pa.csv.ConvertOptions(column_types=kinds)
-        table = pa.csv.read_csv(content, parse_options=parse, convert_options=convert)
+        roles = _role_columns(names, path, options)
+        content = pa.py_buffer(text.encode())
+        table = _texts_kept(content, parse, _parsed(content, parse, roles), roles, notes)
     except pa.ArrowException as error:
         raise DataError(f"{path} is not a table separated by {separator!r}: {str(error).splitlines()[0]}.") from error
     notes[f"rows of {path.name}, columns separated by {separator!r}, {encoding}"] = table.num_rows
     return table.rename_columns([name.strip() for name in table.column_names])
 
 
+def _parsed(
+    content: pa.Buffer, parse: pyarrow.csv.ParseOptions, texts: Sequence[str], only: Sequence[str] = ()
+) -> pa.Table:
+    convert = pa.csv.ConvertOptions(column_types=dict.fromkeys(texts, pa.string()), include_columns=list(only))
+    return pa.csv.read_csv(pa.BufferReader(content), parse_options=parse, convert_options=convert)
+
+
+def _texts_kept(
+    content: pa.Buffer, parse: pyarrow.csv.ParseOptions, table: pa.Table, roles: Sequence[str], notes: dict[str, int]
+) -> pa.Table:
+    """Keep numbers as texts where they would lose digits; an empty cell of texts is no value."""
+    further = [field for field in table.schema if field.name not in roles]
+    numbers = [f.name for f in further if pa.types.is_integer(f.type) or pa.types.is_floating(f.type)]
+    written = _parsed(content, parse, numbers, numbers) if numbers else pa.table({})
+    for name in numbers:
+        if pc.any(pc.match_substring_regex(written[name], PADDED)).as_py():
+            table = table.set_column(table.column_names.index(name), name, written[name])
+            notes[f"kept as texts, column {name.strip()!r}, whose numbers would lose digits"] = 1
+    for place, field in enumerate(table.schema):
+        if field.name not in roles and pa.types.is_string(field.type):
+            filled = pc.if_else(pc.equal(table[field.name], ""), None, table[field.name])
+            table = table.set_column(place, field.name, filled)
+    return table
+
+
 def _role_columns(names: list[str], path: Path, options: SourceOptions) -> list[str]:
-    roles = find_roles(pa.schema([(n.strip(), pa.string()) for n in names]), options.columns or {}, f"csv:{path}")
-    return [name for name in names if name.strip() in (roles.image, SPLIT, *roles.surveyed)]
+    schema = pa.schema([(n.strip(), pa.string()) for n in names])
+    if len(names) == 1:
+        raise DataError(
+            f"csv:{path} has no column beside {names[0]!r}: its first line holds none of the separators , ; tab |, "
+            f"and an image needs a label or caption; save it with one of them."
+        )
+    roles = find_roles(schema, options.columns or {}, f"csv:{path}")
+    split = split_column([name.strip() for name in names], options)
+    return [name for name in names if name.strip() in (roles.image, split, *roles.surveyed)]

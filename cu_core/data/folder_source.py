@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from cu_core.data.folder_files import Listing
+from cu_core.data.folder_layout import check_layout
 from cu_core.data.images import max_file_bytes
 from cu_core.data.schema import SPLITS, Split
 from cu_core.data.shard_writer import Chunk
@@ -31,8 +32,8 @@ def folder(argument: str, options: SourceOptions) -> Source:
     The names of the class folders in alphabetical order are the classes. Files are images by suffix or by content.
 
     Raises:
-        DataError: There are no class folders with images, a folder beside ``train`` names no split, or files cannot
-            be read; all of them are named.
+        DataError: There are no class folders with images, a folder beside ``train`` names no split, class folders
+            name splits, or files cannot be read; all of them are named.
     """
     root = Path(argument)
     if not root.is_dir():
@@ -48,10 +49,14 @@ def folder(argument: str, options: SourceOptions) -> Source:
             f"with --skip-bad."
         )
     if not any(images.values()):
-        raise DataError(f"folder:{argument} must hold class sub-folders with images ({', '.join(IMAGE_SUFFIXES)}).")
+        raise DataError(
+            f"folder:{argument} must hold class sub-folders with images ({', '.join(sorted(IMAGE_SUFFIXES))})."
+        )
+    in_sub_folders = check_layout(f"folder:{argument}", splits, images)
     classes = tuple(sorted({_class_name(f) for found in splits.values() for f in found}))
     images = {split: found for split, found in images.items() if found}
     notes = _notes(listing, classes, splits, images)
+    notes |= {"images in sub-folders of class folders": in_sub_folders} if in_sub_folders else {}
 
     def read() -> Iterator[Chunk]:
         for split, found in images.items():

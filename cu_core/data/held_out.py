@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -9,11 +10,13 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from cu_core.data.predicate import parse_predicate
+from cu_core.data.predicate import parse_predicate, without_value
 from cu_core.data.shard_writer import Chunk
 from cu_core.data.sources import Source
 from cu_core.errors import DataError
 from cu_core.messages import reason_of, shown_value
+
+FITS = ""
 
 
 def held_out(source: Source, where: str) -> Source:
@@ -34,7 +37,11 @@ def held_out(source: Source, where: str) -> Source:
     """
     if source.counts.get("test"):
         raise DataError(f"--test-where makes a test split; {source.name} has one ({source.counts['test']} rows).")
-    taken = sum(int(_fits(chunk, where).sum()) for chunk in source.read() if chunk.split == "train")
+    found = Counter[str]()
+    for chunk in source.read():
+        if chunk.split == "train":
+            found.update({what: int(rows.sum()) for what, rows in _told(chunk, where).items()})
+    taken = found.pop(FITS)
     train = source.counts.get("train", 0)
     if not 0 < taken < train:
         raise DataError(
@@ -50,18 +57,28 @@ def held_out(source: Source, where: str) -> Source:
             yield chunk.rows(np.flatnonzero(~fits))
             yield replace(chunk.rows(np.flatnonzero(fits)), split="test")
 
-    notes = {**source.notes, f"test split, rows where {where}": taken}
+    notes = {**source.notes, f"test split, rows where {where}": taken, **{what: n for what, n in found.items() if n}}
     return replace(source, counts={**source.counts, "train": train - taken, "test": taken}, read=read, notes=notes)
 
 
 def _fits(chunk: Chunk, where: str) -> NDArray[np.bool_]:
+    return _told(chunk, where)[FITS]
+
+
+def _told(chunk: Chunk, where: str) -> dict[str, NDArray[np.bool_]]:
+    """Return which rows fit, and of which nothing can be said, by what they lack."""
     label = pa.table({"label": chunk.labels})
     columns = label if chunk.extra is None else chunk.extra.append_column("label", label["label"])
-    expression = parse_predicate(where, columns.schema).expression
-    try:
-        numbered = columns.append_column("", pa.array(np.arange(len(columns)))).filter(expression)
-    except pa.ArrowException as error:
-        raise DataError(f"--test-where {shown_value(where)} does not fit the columns: {reason_of(error)}.") from error
-    fits = np.zeros(len(chunk.labels), np.bool_)
-    fits[numbered.column(numbered.num_columns - 1).to_numpy()] = True
-    return fits
+    predicate = parse_predicate(where, columns.schema)
+    named = {f"not in the test split by --test-where, no {name}": left for name, left in without_value(predicate)}
+    found = {}
+    for what, expression in {FITS: predicate.expression, **named}.items():
+        try:
+            numbered = columns.append_column("", pa.array(np.arange(len(columns)))).filter(expression)
+        except pa.ArrowException as error:
+            raise DataError(
+                f"--test-where {shown_value(where)} does not fit the columns: {reason_of(error)}."
+            ) from error
+        found[what] = np.zeros(len(chunk.labels), np.bool_)
+        found[what][numbered.column(numbered.num_columns - 1).to_numpy()] = True
+    return found

@@ -10,8 +10,10 @@ import pyarrow as pa
 
 from cu_core.data.source_files import read_json
 from cu_core.data.sources import CHUNK_ROWS, Source, SourceOptions
+from cu_core.data.split_column import by_split_column
 from cu_core.data.split_names import split_in_name
-from cu_core.data.table_source import Columns, TableFile, TableSource
+from cu_core.data.table_file import Columns, TableFile
+from cu_core.data.table_source import TableSource
 from cu_core.errors import DataError
 
 
@@ -29,6 +31,7 @@ def hugging_face(argument: str, options: SourceOptions) -> Source:
     else:
         files, name = hub_files(argument), argument.replace("/", "-").replace(":", "-")
         folder = Path.cwd()
+    files = by_split_column(files, options, f"hf:{argument}")
     return TableSource(f"hf:{argument}", files, options, Path(options.image_root or folder)).source(name)
 
 

@@ -6,10 +6,11 @@ column, by value: ``7`` and ``"7"`` and ``007`` are the number 7, but of a colum
 
 from __future__ import annotations
 
+import csv
 import io
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -25,16 +26,20 @@ LARGEST_BYTES = 2**28
 """Largest file: some 13 million ids."""
 DELIMITERS = ",;\t"
 WHOLE = r"^-?[0-9]{1,19}$"
+THOUSANDS = re.compile(r"[1-9][0-9]{0,2}(,[0-9]{3})*,0[0-9]{2}(,[0-9]{3})*")
+"""Numbers that are written with commas: the second id of ``1,000`` would be 0."""
 
 
-def read_ids(path: Path, columns: Sequence[str]) -> pa.ChunkedArray:
+def read_ids(path: Path, columns: Sequence[str], notes: list[str]) -> pa.ChunkedArray:
     """Read the ids of a file.
 
     Args:
         path: The file; its suffix does not matter.
         columns: Names of the column with the ids, the first that is there counts. A text without such a header is a
-            list of ids, separated by ends of lines, commas, semicolons, tabs or spaces. Lines that begin with ``#`` are
-            comments.
+            list of ids: of whole numbers, separated by ends of lines, commas, semicolons, tabs or spaces, or of texts,
+            each a line. Lines of numbers and headers that begin with ``#`` are comments; among texts those that begin
+            with ``#`` and a space.
+        notes: Where comments are counted.
 
     Returns:
         The ids, texts or whole numbers, in their order.
@@ -58,8 +63,8 @@ def read_ids(path: Path, columns: Sequence[str]) -> pa.ChunkedArray:
         text = decoded(path.read_bytes(), str(path))
         if text.lstrip().startswith("{"):
             return _json_lines(text, columns, path)
-        return _from_text(text, columns, path)
-    except (pa.ArrowException, OSError, UnicodeEncodeError) as error:
+        return _from_text(text, columns, path, notes)
+    except (pa.ArrowException, OSError, UnicodeEncodeError, csv.Error) as error:
         reason = str(error).splitlines()[0][:200]
         raise UserError(f"request.path: {path} cannot be read: {reason}.") from error
 
@@ -130,30 +135,81 @@ def _json_lines(text: str, columns: Sequence[str], path: Path) -> pa.ChunkedArra
     return pa.chunked_array([pa.array(map(str, found), pa.string())])
 
 
-def _from_text(text: str, columns: Sequence[str], path: Path) -> pa.ChunkedArray:
-    lines = (line.strip(" \ufeff") for line in text.split("\n"))
-    used = [line for line in lines if line.strip() and not line.startswith("#")]
-    if not used:
-        raise UserError(f"request.path: {path} holds no id.")
-    delimiter = next((sign for sign in DELIMITERS if sign in used[0]), ",")
-    heads = [cell.strip(' "') for cell in used[0].split(delimiter)]
-    if {name.casefold() for name in columns} & {head.casefold() for head in heads}:
+def _json_list(text: str) -> list[int | str]:
+    """Return the ids of a JSON list of texts or whole numbers; empty if the text is none."""
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):  # a line in brackets
+        return []
+    plain = isinstance(found, list) and all(isinstance(v, int | str) and not isinstance(v, bool) for v in found)
+    return found if plain else []
+
+
+def _from_text(text: str, columns: Sequence[str], path: Path, notes: list[str]) -> pa.ChunkedArray:
+    lines = [line for line in (line.strip(" \ufeff") for line in text.split("\n")) if line.strip()]
+    used = [line for line in lines if not line.startswith("#")]
+    if used and used[0].startswith("[") and (listed := _json_list("\n".join(used))):
+        return _ids(map(str, listed), path)
+    head = used[0] if used else ""
+    delimiter = next((sign for sign in DELIMITERS if sign in head), ",")
+    heads = [cell.strip(' "') for cell in _split(head, delimiter)]
+    if {name.casefold() for name in columns} & {name.casefold() for name in heads}:
         name = _named(heads, columns, path)
-        if len(used) == 1:
+        table = lines[lines.index(head) :]  # with rows that begin with #: it is no comment there
+        _tell_comments(len(lines) - len(table), path, notes)
+        if len(table) == 1:
             raise UserError(f"request.path: {path} holds no id, only the header.")
-        return _cells(_csv(used, delimiter, heads, 1)[name], path)
+        return _cells(_csv(table, delimiter, heads, 1)[name], path)
     if len(used) > 1 and len(heads) > 1 and not any(re.match(WHOLE, cell) for cell in heads):
         _named(heads, columns, path)  # a table whose header names other columns
-    single = [cell for line in used for cell in re.split(rf"[{DELIMITERS}]", _bare(line))]
-    if not any('"' in cell for cell in single):
-        single = [part for cell in single for part in (cell.split() or [""])]
-    return _cells(_csv(single, "\x1f", ["id"], 0)["id"], path)
+    numbers = _numbers(used, path)
+    kept = used if numbers else [line for line in lines if not re.match(r"#(\s|$)", line)]
+    if not kept:
+        raise UserError(f"request.path: {path} holds no id.")
+    _tell_comments(len(lines) - len(kept), path, notes)
+    return _ids(numbers or [cell for line in kept for cell in _texts(line, len(kept) == 1)], path)
+
+
+def _tell_comments(count: int, path: Path, notes: list[str]) -> None:
+    if count:
+        notes.append(f"{count} lines of {path.name} begin with # and are comments")
+
+
+def _numbers(lines: Sequence[str], path: Path) -> list[str]:
+    """Return the cells of lines that hold nothing but whole numbers; empty if there is anything else."""
+    cells = [part.strip('"') for line in lines for cell in re.split(rf"[{DELIMITERS}]", _bare(line))
+             for part in (cell.split() or [""])]  # fmt: skip
+    if not all(not cell or re.match(WHOLE, cell) for cell in cells):
+        return []
+    if wrong := next((line for line in lines if THOUSANDS.fullmatch(line)), None):
+        raise UserError(
+            f"request.path: {path}: {wrong} may be one number or several ids; write numbers without commas, an id a "
+            f"line."
+        )
+    return cells
+
+
+def _texts(line: str, alone: bool) -> list[str]:
+    """Return the ids of a line: what is in quotes, else the whole of it; of a single line the cells."""
+    bare = _bare(line)
+    delimiter = next((sign for sign in DELIMITERS if sign in bare), ",")
+    if '"' in bare:
+        return _split(bare, delimiter)
+    return bare.split(delimiter) if alone else [bare]
+
+
+def _split(line: str, delimiter: str) -> list[str]:
+    return next(csv.reader([line], delimiter=delimiter, skipinitialspace=True))
 
 
 def _bare(line: str) -> str:
     """Return a line without the brackets of a list and without a delimiter at its end."""
     line = line[1:-1] if line.startswith("[") and line.endswith("]") else line
     return line.rstrip(DELIMITERS + " ") if line.strip(DELIMITERS + " ") else line
+
+
+def _ids(texts: Iterable[str], path: Path) -> pa.ChunkedArray:
+    return _cells(pa.chunked_array([pa.array(texts, pa.string())]), path)
 
 
 def _csv(lines: Sequence[str], delimiter: str, names: Sequence[str], skipped: int) -> pa.Table:

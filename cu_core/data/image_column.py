@@ -10,11 +10,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from cu_core.data.arrow_types import is_bytes, is_image_struct, is_text
+from cu_core.data.arrow_types import is_bytes, is_image_struct, is_path_struct, is_text
+from cu_core.data.column_views import tensor_view, to_pixels
+from cu_core.data.manifest_checks import shape_problem
 from cu_core.data.row_problems import RowProblems
 from cu_core.errors import DataError
 
 MEGABYTE = 2**20
+CHANNELS = (1, 3, 4)
+"""Usual numbers of channels, by which an order of axes is told apart from another."""
 
 
 def check_image_type(kind: pa.DataType, place: str) -> None:
@@ -24,36 +28,35 @@ def check_image_type(kind: pa.DataType, place: str) -> None:
         DataError: It cannot.
     """
     if isinstance(kind, pa.FixedShapeTensorType):
-        if len(kind.shape) != 3 or not (kind.value_type == pa.uint8() or pa.types.is_floating(kind.value_type)):
-            raise DataError(
-                f"{place} holds tensors of {kind.value_type} {tuple(kind.shape)}: images must be (channels, height, "
-                f"width) of uint8 (0..255) or of floats in 0..1."
-            )
-    elif not (is_image_struct(kind) or is_bytes(kind) or is_text(kind)):
+        image_shape(kind, place)
+    elif not (is_image_struct(kind) or is_path_struct(kind) or is_bytes(kind) or is_text(kind)):
         raise DataError(
             f"{place} (image) must hold image bytes, a struct of bytes and path, paths of files or fixed-shape "
             f"tensors, not {kind}."
         )
 
 
-def to_pixels(images: NDArray[np.generic]) -> NDArray[np.uint8]:
-    """Return images as uint8; floats in 0..1 become ``round(255 * value)``.
+def image_shape(kind: pa.FixedShapeTensorType, place: str) -> tuple[int, ...]:
+    """Return (channels, height, width) of a column of tensors, in the order that its permutation gives.
 
     Raises:
-        DataError: A float is not in 0..1, or the values have another type.
+        DataError: They are no images.
     """
-    if images.dtype == np.uint8:
-        return images  # type: ignore[return-value]
-    if not np.issubdtype(images.dtype, np.floating):
-        raise DataError(f"images must be uint8 (0..255) or floats in 0..1, not {images.dtype}.")
-    values = images.astype(np.float32)
-    if values.size and not (values.min() >= 0 and values.max() <= 1):  # NaN too
-        bad = values[int(np.flatnonzero(~((values >= 0) & (values <= 1)).reshape(len(values), -1).all(1))[0])]
+    shape = tuple(kind.shape[axis] for axis in kind.permutation or range(len(kind.shape)))
+    if len(shape) != 3 or not (kind.value_type == pa.uint8() or pa.types.is_floating(kind.value_type)):
         raise DataError(
-            f"an image has pixels from {bad.min()} to {bad.max()}; floats must lie in 0..1: divide them by their "
-            f"greatest value, or store uint8."
+            f"{place} holds tensors of {kind.value_type} {shape}: images must be (channels, height, width) of uint8 "
+            f"(0..255) or of floats in 0..1."
         )
-    return np.round(values * 255).astype(np.uint8)
+    if shape[0] not in CHANNELS and shape[2] in CHANNELS:
+        raise DataError(
+            f"{place} holds tensors of {shape}: images must be (channels, height, width), these seem to be (height, "
+            f"width, channels); transpose them to {(shape[2], *shape[:2])}, or give the column the permutation "
+            f"[2, 0, 1]."
+        )
+    if problem := shape_problem(shape):
+        raise DataError(f"{place}: {problem}.")
+    return shape
 
 
 class ImageFiles:
@@ -84,7 +87,7 @@ class ImageFiles:
                 self.problems.add("rows have no image", place, [rows[i] for i in _nulls(column)])
                 column = column.drop_null()
             try:
-                return to_pixels(column.to_numpy_ndarray())
+                return to_pixels(tensor_view(column))
             except DataError as error:
                 raise DataError(f"{place}, rows from {rows[0]}: {error}") from error
         names = [field.name for field in column.type] if pa.types.is_struct(column.type) else []

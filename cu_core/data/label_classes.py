@@ -16,7 +16,8 @@ from cu_core.data.arrow_types import is_list, is_text
 from cu_core.data.manifest_checks import MAX_CLASSES
 from cu_core.errors import DataError
 
-_WHOLE = re.compile(r"-?[0-9]{1,18}")
+_WHOLE = re.compile(r"-?[0-9]{1,18}(\.0*)?")
+_ZEROS = r"\.0*$"
 BadRows = Mapping[str, NDArray[np.int64]]
 """What is wrong -> the rows."""
 
@@ -28,6 +29,8 @@ class Classes:
     names: tuple[str, ...]
     values: tuple[int | str, ...]
     """Value in the source of each class."""
+    whole_floats: bool = False
+    """Whether the values are texts of whole floats, such as ``2.0``, and are read as whole numbers."""
 
     @property
     def renumbered(self) -> bool:
@@ -36,6 +39,7 @@ class Classes:
 
     def numbers(self, values: pa.Array) -> NDArray[np.int64]:
         """Return the class number of each value that ``label_values`` returned."""
+        values = pc.replace_substring_regex(values, _ZEROS, "") if self.whole_floats else values
         table = pa.array(self.values, values.type)
         return pc.index_in(values, table).cast(pa.int64()).to_numpy(zero_copy_only=False)  # type: ignore[no-any-return]
 
@@ -95,7 +99,7 @@ def _rows(mask: pa.Array) -> NDArray[np.int64]:
 
 
 def classes_of(values: Sequence[int | str], names: Sequence[str] | None, place: str) -> Classes:
-    """Number the classes: whole numbers by size, text by the alphabet (by size if all of it is whole numbers).
+    """Number the classes: whole numbers by size, text by the alphabet (by size if all is whole numbers, ``2.0`` too).
 
     Args:
         values: The distinct values.
@@ -116,6 +120,9 @@ def classes_of(values: Sequence[int | str], names: Sequence[str] | None, place: 
         raise DataError(
             f"{place} has {len(values)} distinct values; at most {MAX_CLASSES} classes are possible. Is it an id?"
         )
+    texts = [v for v in values if isinstance(v, str)]
     is_numbers = all(isinstance(v, int) or _WHOLE.fullmatch(v) for v in values)
+    whole_floats = is_numbers and any("." in text for text in texts)
+    values = list({text.partition(".")[0] for text in texts}) if whole_floats else values
     ordered = sorted(values, key=lambda v: (int(v), str(v)) if is_numbers else (0, str(v)))
-    return Classes(tuple(str(v) for v in ordered), tuple(ordered))
+    return Classes(tuple(str(v) for v in ordered), tuple(ordered), whole_floats)

@@ -76,14 +76,19 @@ def _columns(manifest: Manifest) -> Iterator[str]:
         yield f"the column of own ids {own!r} is none of the extra_columns"
 
 
+def shape_problem(shape: tuple[int, ...]) -> str:
+    """Return what is wrong with the shape of images; empty if nothing is."""
+    if min(shape) < 1 or max(shape) > MAX_SIDE or shape[0] > 16 or math.prod(shape) > MAX_IMAGE_VALUES:
+        return f"image_shape {shape} must be (channels 1 to 16, height, width), sides 1 to {MAX_SIDE}"
+    return ""
+
+
 def _images(manifest: Manifest) -> Iterator[str]:
     shape = manifest.image_shape
     if (manifest.image_kind == "tensor") != (shape is not None):
         yield f"images of kind {manifest.image_kind!r} with image_shape {shape}"
-    if shape is not None and (
-        min(shape) < 1 or max(shape) > MAX_SIDE or shape[0] > 16 or math.prod(shape) > MAX_IMAGE_VALUES
-    ):
-        yield f"image_shape {shape} must be (channels 1 to 16, height, width), sides 1 to {MAX_SIDE}"
+    if shape is not None and (problem := shape_problem(shape)):
+        yield problem
     mean, std = manifest.pixel_mean, manifest.pixel_std
     if not mean or len(mean) != len(std) or (shape is not None and len(mean) != shape[0]):
         yield f"pixel_mean and pixel_std must have one value a channel, have {len(mean)} and {len(std)}"

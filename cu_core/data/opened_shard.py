@@ -9,7 +9,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from cu_core.data.arrow_types import is_bytes, is_image_struct, is_texts
-from cu_core.data.image_column import to_pixels
+from cu_core.data.column_views import tensor_view, to_pixels
+from cu_core.data.image_column import image_shape
 from cu_core.data.order import Rows
 from cu_core.data.schema import CAPTION, Manifest, ShardInfo
 from cu_core.errors import DataError
@@ -136,13 +137,7 @@ def tensor_shape(column: pa.Array, place: str) -> tuple[int, ...] | None:
     """
     kind = column.type
     if isinstance(kind, pa.FixedShapeTensorType):
-        shape = tuple(kind.shape) if kind.permutation is None else tuple(kind.shape[i] for i in kind.permutation)
-        if len(shape) != 3 or not (kind.value_type == pa.uint8() or pa.types.is_floating(kind.value_type)):
-            raise DataError(
-                f"{place} holds tensors of {kind.value_type} {shape}; images must be (channels, height, width) of "
-                f"uint8 (0..255) or of floats in 0..1."
-            )
-        return shape
+        return image_shape(kind, place)
     if not (is_bytes(kind) or is_image_struct(kind)):
         raise DataError(f"{place} must hold image bytes or fixed-shape tensors, not {kind}.")
     return None
@@ -176,7 +171,7 @@ def check_pixels(batch: pa.RecordBatch, name: str, place: str) -> None:
     column = batch.column(name)
     if isinstance(column.type, pa.FixedShapeTensorType) and column.type.value_type != pa.uint8():
         try:
-            to_pixels(column.to_numpy_ndarray())
+            to_pixels(tensor_view(column))
         except DataError as error:
             raise DataError(f"{place}: {error}") from error
 

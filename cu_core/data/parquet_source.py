@@ -11,8 +11,10 @@ import pyarrow.parquet as pq
 from cu_core.data.image_column import MEGABYTE
 from cu_core.data.source_files import files_of
 from cu_core.data.sources import CHUNK_ROWS, Source, SourceOptions
+from cu_core.data.split_column import by_split_column
 from cu_core.data.split_names import split_of_path
-from cu_core.data.table_source import Columns, TableFile, TableSource
+from cu_core.data.table_file import Columns, TableFile
+from cu_core.data.table_source import TableSource
 from cu_core.errors import DataError
 
 BATCH_BYTES = 64 * MEGABYTE
@@ -22,7 +24,7 @@ BATCH_BYTES = 64 * MEGABYTE
 def parquet(argument: str, options: SourceOptions) -> Source:
     """``DIR/**/*.parquet`` or one file: images, labels or captions, and any further columns.
 
-    The split is that in the name of the file, else of the nearest folder.
+    The split is that in a column ``split``, else in the name of the file, else of the nearest folder.
 
     Raises:
         DataError: There is no file, or one cannot be used.
@@ -30,6 +32,7 @@ def parquet(argument: str, options: SourceOptions) -> Source:
     notes: dict[str, int] = {}
     root, paths = files_of("parquet", argument, (".parquet", ".pq"), notes)
     files = [parquet_file(path, path.relative_to(root), options.max_file_mb) for path in paths]
+    files = by_split_column(files, options, f"parquet:{argument}")
     table = TableSource(f"parquet:{argument}", files, options, Path(options.image_root or root))
     return table.source(root.resolve().name, notes)
 

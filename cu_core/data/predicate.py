@@ -6,7 +6,7 @@ import ast
 import difflib
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pyarrow as pa
@@ -46,6 +46,8 @@ class Predicate:
     expression: pc.Expression
     compared: tuple[str, ...]
     """Columns that are compared with a value: a row without a value in one of them is not matched by it."""
+    undecided: pc.Expression
+    """Holds for the rows of which nothing can be said, as they have no value there."""
 
 
 def parse_predicate(text: str, schema: pa.Schema) -> Predicate:
@@ -76,8 +78,13 @@ def parse_predicate(text: str, schema: pa.Schema) -> Predicate:
         raise translator.error(
             f"does not parse: {reason[:100]}; {HOW} (columns of other names in backticks)"
         ) from error
-    expression = translator.condition(tree.body, 0)
-    return Predicate(expression, tuple(dict.fromkeys(translator.compared)))
+    plain = translator.condition(tree.body, 0)
+    compared = tuple(dict.fromkeys(translator.compared))
+    if not any(translator.may_be_nan(name) for name in compared):
+        return Predicate(plain, compared, plain.is_null())
+    guarded = replace(translator, guard=True, compared=[]).condition(tree.body, 0)
+    # Where the guarded one holds, the plain one does too; it is kept since Arrow skips shards by it.
+    return Predicate(plain & guarded, compared, guarded.is_null())
 
 
 @dataclass
@@ -87,6 +94,8 @@ class _Translator:
     quoted: list[str] = field(default_factory=list)
     """Columns in backticks, in their order; Python sees ``_column_0_``."""
     compared: list[str] = field(default_factory=list)
+    guard: bool = False
+    """Whether a comparison with NaN says neither true nor false, as with null."""
 
     def error(self, what: str) -> UserError:
         return UserError(f"predicate {shown_value(self.text)}: {what}.")
@@ -158,13 +167,27 @@ class _Translator:
             for side, name, other in ((left, names[0], names[1]), (right, names[1], names[0]))
         )
         self.compared += [name for name in names if name is not None]
-        return getattr(first, COMPARE[type(op)])(second)
+        return self._guarded(getattr(first, COMPARE[type(op)])(second), names)
+
+    def _guarded(self, condition: Any, names: Sequence[str | None]) -> Any:
+        """Return a condition that is null where one of the columns is NaN."""
+        for name in names if self.guard else ():
+            if name is not None and self.may_be_nan(name):
+                condition = pc.if_else(pc.is_nan(self._field(name)), pa.scalar(None, pa.bool_()), condition)
+        return condition
+
+    def may_be_nan(self, name: str) -> bool:
+        """Return whether a column may hold NaN."""
+        return bool(pa.types.is_floating(self._type(name)))
 
     def _null(self, left: ast.expr, op: ast.cmpop, right: ast.expr) -> Any:
         if not isinstance(right, ast.Constant) or right.value is not None:
             raise self.error(f"is {self.shown(right)}: not understood, only is null and is not null are; use ==")
-        column = self._field(self._column(left))
-        return column.is_null() if isinstance(op, ast.Is) else column.is_valid()
+        name = self._column(left)
+        if self.may_be_nan(name):
+            absent = self._field(name).is_null(nan_is_null=True)
+            return absent if isinstance(op, ast.Is) else ~absent
+        return self._field(name).is_null() if isinstance(op, ast.Is) else self._field(name).is_valid()
 
     def _in(self, left: ast.expr, op: ast.cmpop, right: ast.expr) -> Any:
         if not isinstance(right, ast.List | ast.Tuple | ast.Set) or not right.elts:
@@ -172,7 +195,9 @@ class _Translator:
         name = self._column(left)
         equal = [self._field(name) == pc.scalar(self._value(item, name)) for item in right.elts]
         self.compared.append(name)
-        inside = _joined(equal, lambda a, b: a | b)  # not Arrow's is_in, which says false where there is no value
+        inside = self._guarded(
+            _joined(equal, lambda a, b: a | b), [name]
+        )  # not Arrow's is_in, which says false where there is no value
         return inside if isinstance(op, ast.In) else ~inside
 
     def _like(self, left: ast.expr, pattern: ast.expr) -> Any:
@@ -201,7 +226,8 @@ class _Translator:
 
     def _field(self, name: str) -> Any:
         kind, column = self.schema.field(name).type, pc.field(name)
-        return column if kind == bare_type(kind) else column.cast(bare_type(kind))
+        wanted = pa.float32() if bare_type(kind) == pa.float16() else bare_type(kind)  # Arrow compares no float16
+        return column if kind == wanted else column.cast(wanted)
 
     def _scalar(self, node: ast.expr, other: str | None) -> Any:
         assert other is not None
@@ -242,5 +268,4 @@ def _joined(parts: Sequence[Any], join: Callable[[Any, Any], Any]) -> Any:
 
 def without_value(predicate: Predicate) -> list[tuple[str, pc.Expression]]:
     """Return, for each compared column, its name and the expression of the rows that it leaves undecided."""
-    undecided = predicate.expression.is_null()
-    return [(name, undecided & pc.field(name).is_null()) for name in predicate.compared]
+    return [(name, predicate.undecided & pc.field(name).is_null(nan_is_null=True)) for name in predicate.compared]

@@ -124,8 +124,10 @@ def _elsewhere(reader: ShardReader, column: str, ids: pa.Array, source: str) -> 
     return f"Of those, {' and '.join(held)}, which is held out from training."
 
 
-def named_ids(request: ByIds, reader: ShardReader) -> tuple[str, pa.ChunkedArray]:
+def named_ids(request: ByIds, reader: ShardReader, notes: list[str]) -> tuple[str, pa.ChunkedArray]:
     """Return the column of the shards that the ids of a list are compared with, and the ids, of its type.
+
+    Lines of the list that are left out are counted in ``notes``.
 
     Raises:
         UserError: The list or the column does not exist, or holds other values.
@@ -135,16 +137,16 @@ def named_ids(request: ByIds, reader: ShardReader) -> tuple[str, pa.ChunkedArray
         request = replace(request, column="sample_id")
     own = _id_column(request, reader)
     headers = [request.column] if request.column else list(dict.fromkeys(["sample_id", own, "id"]))
-    ids = read_ids(path, headers)
+    ids = read_ids(path, headers, notes)
     return own, as_stored(ids, reader.schema.field(own).type, request.path)
 
 
 def _by_ids(request: ByIds, reader: ShardReader) -> Resolved:
-    own, wanted = named_ids(request, reader)
+    notes = list[str]()
+    own, wanted = named_ids(request, reader, notes)
     rows = reader.rows_where(is_in(own, reader.schema.field(own).type, wanted))
     found = as_stored(pa.chunked_array([reader.column(own, rows)]), wanted.type, request.path)
     missing = pc.filter(wanted.unique(), pc.invert(pc.is_in(wanted.unique(), value_set=found)))
-    notes = []
     if len(missing):
         shown = shown_some(missing.to_pylist())
         counted = f"{len(missing)} of {len(wanted.unique())} ids are not in the training split"
@@ -202,11 +204,8 @@ def _by_predicate(request: ByPredicate, reader: ShardReader) -> Resolved:
         raise UserError(f"request.where: {where} does not fit the columns: {reason}.") from error
     notes = [f"{count} rows have no {name}: not matched" for name, count in absent]
     if not len(rows):
-        raise NotInTraining(
-            f"the request forgets nothing: no training row matches {shown_value(request.where)}; "
-            + "; ".join(notes)
-            + "."
-        )
+        told = "; ".join([f"no training row matches {shown_value(request.where)}", *notes])
+        raise NotInTraining(f"the request forgets nothing: {told}.")
     return rows, tuple(notes)
 
 

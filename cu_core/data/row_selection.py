@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 
 from cu_core.data.id_lists import is_in
 from cu_core.data.order import Rows
+from cu_core.data.predicate import without_value
 from cu_core.data.ranges import may_hold
 from cu_core.data.requests import ByIds, named_ids, predicate_of
 from cu_core.data.schema import Split
@@ -46,15 +47,20 @@ def select_ids(reader: ShardReader, request: ByIds) -> Selection:
     Raises:
         UserError: The list cannot be read, or no row has one of the ids.
     """
-    column, wanted = named_ids(request, reader)
+    notes = list[str]()
+    column, wanted = named_ids(request, reader, notes)
     kind = reader.schema.field(column).type
     found = _select(reader, is_in(column, kind, wanted))
     held = _values(reader, column, found).cast(wanted.type)
     missing = pc.filter(wanted.unique(), pc.invert(pc.is_in(wanted.unique(), value_set=held)))
     if not found.total:
         raise UserError(f"{request.path}: none of its {len(wanted.unique())} ids is in {shown(reader.folder)}.")
-    note = f"{len(missing)} of {len(wanted.unique())} ids are in no split: {shown_some(missing.to_pylist())}"
-    return replace(found, notes=(note,)) if len(missing) else found
+    notes += (
+        []
+        if not len(missing)
+        else [f"{len(missing)} of {len(wanted.unique())} ids are in no split: {shown_some(missing.to_pylist())}"]
+    )
+    return replace(found, notes=tuple(notes))
 
 
 def select_where(reader: ShardReader, where: str) -> Selection:
@@ -63,14 +69,16 @@ def select_where(reader: ShardReader, where: str) -> Selection:
     Raises:
         UserError: It is not understood, or no row matches.
     """
+    predicate = predicate_of(where, reader)
     try:
-        found = _select(reader, predicate_of(where, reader).expression)
+        found = _select(reader, predicate.expression)
+        absent = [(name, _select(reader, left).total) for name, left in without_value(predicate)]
     except (pa.ArrowNotImplementedError, pa.ArrowInvalid) as error:
         reason = str(error).splitlines()[0][:200]
         raise UserError(f"--where: {shown_value(where)} does not fit the columns: {reason}.") from error
     if not found.total:
         raise UserError(f"--where: no row of {shown(reader.folder)} matches {shown_value(where)}.")
-    return found
+    return replace(found, notes=tuple(f"{count} rows have no {name}: not matched" for name, count in absent if count))
 
 
 def select_training_rows(reader: ShardReader, sample_ids: Rows) -> Selection:

@@ -9,8 +9,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from cu_core.data.column_views import encoded_view, tensor_view
-from cu_core.data.image_column import to_pixels
+from cu_core.data.column_views import encoded_view, tensor_view, to_pixels
 from cu_core.data.images import pixels
 from cu_core.data.order import Rows
 from cu_core.data.schema import Split

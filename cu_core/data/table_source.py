@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -21,32 +21,9 @@ from cu_core.data.schema import CAPTION, Split
 from cu_core.data.shard_writer import Chunk
 from cu_core.data.sources import PAIRS, Source, SourceOptions
 from cu_core.data.split_names import describe_splits
+from cu_core.data.table_file import Columns, TableFile
 from cu_core.data.table_survey import Survey, own_id_name
 from cu_core.errors import DataError
-
-Columns = Sequence[str] | None
-
-
-@dataclass(frozen=True)
-class TableFile:
-    """One file of a table."""
-
-    name: str
-    """Relative to the source, for messages and hashes."""
-    split: Split | None
-    """Split in its name, if any."""
-    num_rows: int
-    schema: pa.Schema
-    read: Callable[[Columns], Iterator[pa.RecordBatch]]
-    """Streams the columns (``None``: all)."""
-    numbers: NDArray[np.int64] | None = None
-    """Number of each row for messages; absent: from 0."""
-
-    def rows(self, first: int, count: int) -> Sequence[int]:
-        """Return the numbers of rows for messages."""
-        if self.numbers is None:
-            return range(first, first + count)
-        return self.numbers[first : first + count].tolist()  # type: ignore[no-any-return]
 
 
 @dataclass(frozen=True)
@@ -110,14 +87,14 @@ class TableSource:
         """
         names = class_label_names(self.schema, self.roles.label)
         survey = Survey(self.place, self.roles, self.options.skip_empty_captions)
-        for file in self.files:
-            for first, batch in self.batches(file, self.roles.surveyed) if self.roles.surveyed else ():
-                survey.add(file.name, batch, file.rows(first, batch.num_rows))
-        found = survey.result(names)
         counts: dict[Split, int] = {}
         for file in self.files:
-            kept = file.num_rows - found.dropped.get(file.name, 0)
+            before = survey.num_dropped
+            for first, batch in self.batches(file, self.roles.surveyed) if self.roles.surveyed else ():
+                survey.add(file.name, batch, file.rows(first, batch.num_rows))
+            kept = file.num_rows - (survey.num_dropped - before)
             counts[file.split or "train"] = counts.get(file.split or "train", 0) + kept
+        found = survey.result(names)
         named = describe_splits((f.name, f.split, f.num_rows) for f in self.files)
         notes = {**named, **(told or {}), **self.roles.notes, **found.notes}
         if self.roles.sample_id is None:

@@ -23,7 +23,9 @@ from cu_core.errors import DataError
 
 def own_id_name(roles: Roles) -> str:
     """Return the column in the shards of the user's ids."""
-    return OWN_ID if roles.sample_id in (None, "sample_id") else str(roles.sample_id)
+    if roles.sample_id not in (None, "sample_id"):
+        return str(roles.sample_id)
+    return OWN_ID if OWN_ID not in roles.extra.values() else "sample_id_in_source"
 
 
 @dataclass(frozen=True)
@@ -35,8 +37,6 @@ class Surveyed:
     """Absent for data without labels."""
     hashed: bool = False
     """Whether the sample_id is a hash of the user's id, as these are not all whole numbers."""
-    dropped: Mapping[str, int] = field(default_factory=dict)
-    """Rows without a caption that are left out, of each file."""
     notes: Mapping[str, int] = field(default_factory=dict)
 
     def numbers(self, labels: pa.Array) -> NDArray[np.int64]:
@@ -59,9 +59,11 @@ class Survey:
         self.found = Surveyed(place)
         self._problems = RowProblems(place)
         self._values: set[int | str] = set()
+        self._spellings: set[str] = set()
         self._texts: list[pa.Array] = []
         self._places: list[tuple[str, Sequence[int]]] = []
-        self._dropped: dict[str, int] = {}
+        self.num_dropped = 0
+        """Rows without a caption that are left out, so far."""
         self._num_empty = self._num_beside = 0
 
     def add(self, name: str, batch: pa.RecordBatch, rows: Sequence[int]) -> None:
@@ -72,6 +74,9 @@ class Survey:
             for kind, where in bad.items():
                 self._problems.add(kind, name, [rows[int(i)] for i in where])
             self._values.update(values.drop_null().unique().to_pylist())
+            if is_text(values.type):
+                spelled = pc.filter(batch.column(self.roles.label), values.is_valid())
+                self._spellings.update(spelled.unique().to_pylist())
             if len(self._values) > MAX_CLASSES:
                 classes_of(list(self._values), None, place)
         if self.roles.caption is not None:
@@ -93,7 +98,7 @@ class Survey:
         if self.roles.label is not None:
             return
         if self.skip_empty:
-            self._dropped[name] = self._dropped.get(name, 0) + len(empty)
+            self.num_dropped += len(empty)
         else:
             self._problems.add("rows have no caption", name, [rows[int(i)] for i in empty])
 
@@ -115,26 +120,32 @@ class Survey:
             self._refuse_repeated(hashed)
         hint = "--skip-empty-captions leaves rows without a caption out." if self._lacks_only_captions() else ""
         self._problems.refuse(hint)
-        notes = {}
+        notes = dict[str, int]()
         if self._num_empty:
-            left = "left out" if self._dropped else "kept, an image-text model refuses them"
+            left = "left out" if self.num_dropped else "kept, an image-text model refuses them"
             notes[f"{left}, rows without caption"] = self._num_empty
         if self._num_beside:
             notes["not used, empty captions beside others of their row"] = self._num_beside
-        classes = None
-        if self.roles.label is not None:
-            classes = classes_of(list(self._values), names, f"{self.place}: column {self.roles.label!r}")
-            if classes.renumbered:
-                shown = ", ".join(map(str, classes.values[:SHOWN])) + (", ..." if len(classes.values) > SHOWN else "")
-                notes[f"renumbered, labels {shown} to classes from 0 that are named by them"] = len(classes.values)
+        classes = self._classes(names, notes) if self.roles.label is not None else None
         if hashed:
             origin, kept = self.roles.sample_id, own_id_name(self.roles)
             note = f"sample_id made, 63 bits of the SHA-256 of column {origin!r}, kept as {kept!r}"
             notes[note] = sum(map(len, self._texts))
         self.found = replace(
-            self.found, classes=classes, hashed=hashed, dropped=self._dropped, notes=notes
+            self.found, classes=classes, hashed=hashed, notes=notes
         )  # fmt: skip
         return self.found
+
+    def _classes(self, names: Sequence[str] | None, notes: dict[str, int]) -> Classes:
+        classes = classes_of(list(self._values), names, f"{self.place}: column {self.roles.label!r}")
+        if classes.renumbered:
+            shown = ", ".join(map(str, classes.values[:SHOWN])) + (", ..." if len(classes.values) > SHOWN else "")
+            notes[f"renumbered, labels {shown} to classes from 0 that are named by them"] = len(classes.values)
+        if classes.whole_floats:
+            notes["read as whole numbers, labels such as '2.0'"] = len(classes.values)
+        if (joined := len(self._spellings) - len(self._values)) > 0:
+            notes["labels joined, they differ in spaces around them or in Unicode's normal form only"] = joined
+        return classes
 
     def _lacks_only_captions(self) -> bool:
         return self._num_empty > 0 and self.roles.label is None

@@ -15,13 +15,16 @@ from cu_core.data.row_problems import SHOWN
 from cu_core.data.schema import CAPTION, Split
 from cu_core.data.source_files import files_of, parse_json
 from cu_core.data.sources import IMAGE_SUFFIXES, Source, SourceOptions
+from cu_core.data.split_column import by_split_column
 from cu_core.data.split_names import split_of_path
-from cu_core.data.table_source import Columns, TableFile, TableSource
+from cu_core.data.table_file import Columns, TableFile
+from cu_core.data.table_source import TableSource
 from cu_core.data.tar_members import SUFFIXES, Member, content, is_compressed, lies_apart, members, opened
 from cu_core.errors import DataError
 
 READ = ("txt", "cls", "json")
 """Members that are read beside the image."""
+NEITHER = "has no caption (.txt, or caption in .json) and no label (.cls, or --column label=KEY of .json)"
 ROWS_AT_ONCE = 512
 BYTES_AT_ONCE = 64 * 2**20
 
@@ -30,8 +33,8 @@ def webdataset(argument: str, options: SourceOptions) -> Source:
     """``DIR/**/*.tar``, gzipped or not: samples ``KEY.jpg`` with ``KEY.txt``, ``KEY.cls`` and ``KEY.json``.
 
     The key is the name up to the first dot of its last part. ``.txt`` is the caption, ``.cls`` the label, and each key
-    of ``.json`` a column (``caption`` in it is the caption where there is no ``.txt``). The split is that in the name
-    of the tar, else of the nearest folder.
+    of ``.json`` a column (``caption`` in it is the caption where there is no ``.txt``). The split is ``split``
+    in the ``.json``, else that in the name of the tar, else of the nearest folder.
 
     Raises:
         DataError: There is no tar file, or a file or sample cannot be used; all such samples are counted.
@@ -43,6 +46,7 @@ def webdataset(argument: str, options: SourceOptions) -> Source:
     found.refuse(f"webdataset:{argument}")
     schema = found.schema(notes)
     files = [TableFile(str(t.relative), t.split, len(t.samples), schema, _reads(t, found, schema)) for t in tars]
+    files = by_split_column(files, options, f"webdataset:{argument}")
     given = {role: name for role, name in (options.columns or {}).items() if role != "image"}
     table = TableSource(f"webdataset:{argument}", files, replace(options, columns=given), root, id_from="key")
     return table.source(root.resolve().name, notes)
@@ -123,7 +127,7 @@ def _index(path: Path, relative: Path, found: _Found) -> _Tar:
             found.metadata.see(texts.metadata)
             found.captions += any(text.strip() for text in texts.captions)
             if not any(text.strip() for text in texts.captions):
-                found.no_caption.append(f"{place} has no caption: neither .txt nor caption in .json")
+                found.no_caption.append(f"{place} {NEITHER}")
             if not texts.label:
                 found.no_label.append(f"{place} has no label: no .cls")
     return _Tar(path, relative, split_of_path(relative), samples)
@@ -153,7 +157,7 @@ def _texts(tar: Any, parts: list[Member], place: str) -> _Texts:
     if not isinstance(metadata, dict):
         raise DataError(f"{place}.json must hold an object of names and values, not {type(metadata).__name__}.")
     try:
-        text, label = (raw[kind].decode().strip() if kind in raw else None for kind in ("txt", "cls"))
+        text, label = (raw[kind].decode("utf-8-sig").strip() if kind in raw else None for kind in ("txt", "cls"))
     except UnicodeDecodeError as error:
         raise DataError(f"{place}: its text does not read: {error}.") from error
     told = metadata.pop(CAPTION, None)
@@ -172,7 +176,7 @@ def _reads(tar: _Tar, found: _Found, schema: pa.Schema) -> Callable[[Columns], I
         with opened(tar.path, found.options.max_file_mb) as file:
             for key, parts in tar.samples.items():
                 row = _row(file, f"{tar.path}: {key}", parts, found, "image" in wanted)
-                rows.append({"key": f"{tar.relative.name}/{key}", **row})
+                rows.append({"key": f"{tar.relative.as_posix()}/{key}", **row})
                 size += len(row["image"])
                 if len(rows) == ROWS_AT_ONCE or size > BYTES_AT_ONCE:
                     yield pa.RecordBatch.from_pylist(rows, kept)

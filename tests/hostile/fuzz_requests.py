@@ -137,7 +137,7 @@ def _ids(raw: bytes) -> bool:
         path = Path(folder) / "ids"
         path.write_bytes(raw)
         try:
-            ids = read_ids(path, ["sample_id", "id"])
+            ids = read_ids(path, ["sample_id", "id"], [])
             assert as_stored(ids, pa.string(), "ids").null_count == 0
             assert as_stored(ids, pa.int64(), "ids").null_count == 0
         except UserError as error:

@@ -70,6 +70,19 @@ def test_floats_of_0_to_1_are_read_as_pixels(tmp_path: Path) -> None:
     assert verify(tmp_path / "out", no_progress) == []
 
 
+def test_tensors_with_the_channels_last(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (6, 8, 8, 3)).astype(np.uint8)
+    arrow_file(tmp_path / "in" / "a.arrow", rows(image=tensors(pixels)))
+    with pytest.raises(DataError, match="seem to be .height, width, channels."):
+        registered(tmp_path / "in", tmp_path / "out")
+    kind = pa.fixed_shape_tensor(pa.uint8(), (8, 8, 3), permutation=[2, 0, 1])
+    storage = pa.FixedSizeListArray.from_arrays(pa.array(pixels.reshape(-1)), 192)
+    arrow_file(tmp_path / "in" / "a.arrow", rows(image=pa.ExtensionArray.from_storage(kind, storage)))
+    reader = registered(tmp_path / "in", tmp_path / "two")
+    np.testing.assert_array_equal(reader.images("train", np.arange(6)).numpy(), pixels.transpose(0, 3, 1, 2))
+    assert verify(tmp_path / "two", no_progress) == []
+
+
 @pytest.mark.parametrize("bad", [2.0, -0.1, float("nan"), float("inf")])
 def test_floats_that_are_no_pixels(tmp_path: Path, bad: float) -> None:
     values = np.full((6, 3, 4, 4), 0.5, np.float32)

@@ -190,17 +190,30 @@ def test_metadata_of_other_shapes_is_no_metadata(tmp_path: Path, content: bytes)
         (["dog", "cat", "dog ", "cat"] * 2, ("cat", "dog")),
         (["caf\u00e9", "cafe\u0301", "tea", "tea"] * 2, ("caf\u00e9", "tea")),
         (["10", "9", "11", "9"] * 2, ("9", "10", "11")),
+        (["10.0", "9.0", "11.0", "9"] * 2, ("9", "10", "11")),
         ([True, False] * 4, ("0", "1")),
         (pa.array(["a", "b"] * 4).dictionary_encode(), ("a", "b")),
     ],
-    ids=["floats", "from 1", "gaps", "negative", "huge", "text", "normal forms", "digits", "booleans", "categories"],
+    ids=[
+        "floats",
+        "from 1",
+        "gaps",
+        "negative",
+        "huge",
+        "text",
+        "normal forms",
+        "digits",
+        "floats as text",
+        "booleans",
+        "categories",
+    ],
 )
 def test_distinct_labels_become_classes(tmp_path: Path, values: Any, names: tuple[str, ...]) -> None:
     parquet_file(tmp_path / "a" / "x.parquet", {"image": pngs(COUNT), "label": values})
     reader = packed(f"parquet:{tmp_path / 'a'}", tmp_path / "out")
     assert reader.manifest.class_names == names
     numbers = values.to_pylist() if isinstance(values, pa.Array) else values
-    given = Counter(str(int(v)) if isinstance(v, float | bool) else str(v).strip() for v in numbers)
+    given = Counter(str(int(v)) if isinstance(v, float | bool) else str(v).strip().removesuffix(".0") for v in numbers)
     if names != ("caf\u00e9", "tea"):
         assert Counter(classes_by_pixel(reader).values()) == given
 
@@ -236,3 +249,22 @@ def test_an_id_taken_for_a_label_is_refused(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setattr("cu_core.data.table_survey.MAX_CLASSES", 5)
     parquet_file(tmp_path / "a" / "x.parquet", {"image": pngs(COUNT), "label": list(range(COUNT))})
     refused(f"parquet:{tmp_path / 'a'}", tmp_path / "out", "8 distinct values; at most 5 classes")
+
+
+def test_an_own_column_own_id_stays_beside_a_sample_id_of_text(tmp_path: Path) -> None:
+    own = [f"own-{n}" for n in range(COUNT)]
+    parquet_file(tmp_path / "a" / "x.parquet", columns(sample_id=[f"id-{n}" for n in range(COUNT)], own_id=own))
+    reader = packed(f"parquet:{tmp_path / 'a'}", tmp_path / "out")
+    assert sorted(rows_of(reader, "own_id")) == own
+    assert sorted(rows_of(reader, "sample_id_in_source")) == [f"id-{n}" for n in range(COUNT)]
+    assert reader.manifest.columns == {"own_id": "sample_id_in_source"}
+
+
+@pytest.mark.parametrize("name", ["split", "Split"])
+def test_a_column_split_of_parquet_is_taken(tmp_path: Path, name: str) -> None:
+    splits = ["train", "train", "train", "test", "train", "val", "test", "train"]
+    parquet_file(tmp_path / "a" / "x.parquet", columns(number=list(range(COUNT)), **{name: splits}))
+    reader = packed(f"parquet:{tmp_path / 'a'}", tmp_path / "out")
+    tests = [b["number"].to_pylist() for s in reader.manifest.split_shards("test") for b in reader.batches(s)]
+    assert tests == [[3, 6]]
+    assert [reader.num_rows(split) for split in ("train", "val", "test")] == [5, 1, 2]

@@ -144,6 +144,7 @@ def test_the_split_comes_from_the_folder(tmp_path: Path) -> None:
         ([("9.jpg", png(1)), ("9.json", b"\xff\xfe{")], "9.json does not read"),
         ([("9.jpg", png(1)), ("9.txt", b"\xff")], "9: its text does not read"),
         ([("9.jpg", png(1)), ("9.txt", b" \n")], "9 has no caption"),
+        ([("9.jpg", png(1)), ("9.json", b'{"cat": 1}')], "9 has no caption .*or --column label=KEY of .json"),
         ([("9.txt", b"words")], "9 has no image"),
         ([("9.jpg", png(1)), ("9.txt", b"a"), ("9.jpg", png(1))], "'9.jpg' occurs more than once"),
         ([("\udcff.jpg", png(1))], "has a name that is not UTF-8"),

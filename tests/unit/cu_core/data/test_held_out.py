@@ -35,6 +35,7 @@ def test_rows_for_which_it_holds_are_the_whole_test_split(tmp_path: Path) -> Non
     assert sorted(numbers(reader, "train") + numbers(reader, "val")) == [0, 2, 4, 5]
     assert len(numbers(reader, "val")) == 1  # a quarter of what is left
     assert reader.manifest.notes["test split, rows where style == 'b'"] == 2
+    assert reader.manifest.notes["not in the test split by --test-where, no style"] == 1
 
 
 def test_a_source_without_columns_has_labels(tmp_path: Path) -> None:
@@ -45,6 +46,12 @@ def test_a_source_without_columns_has_labels(tmp_path: Path) -> None:
 
 def test_labels_count_as_a_column(tmp_path: Path) -> None:
     assert numbers(packed("label == 1 and number > 2", tmp_path), "test") == [3, 5]
+
+
+def test_rows_with_nan_are_no_test_rows_and_counted(tmp_path: Path) -> None:
+    reader = packed("score != 0.5", tmp_path, score=[0.5, float("nan"), 1.0, 1.0, 0.5, None])
+    assert numbers(reader, "test") == [2, 3]
+    assert reader.manifest.notes["not in the test split by --test-where, no score"] == 2
 
 
 @pytest.mark.parametrize(

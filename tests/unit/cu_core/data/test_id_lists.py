@@ -26,6 +26,9 @@ DEEP = '{"a": ' * 100_000 + "1" + "}" * 100_000
         ("1,2,3", [1, 2, 3]),
         ("1, 2, 3,\n", [1, 2, 3]),
         ("1 2\n3", [1, 2, 3]),
+        ("#late\n1\n2", [1, 2]),
+        ("100,200", [100, 200]),
+        ("[\n 1,\n 2\n]", [1, 2]),
         ("[1, 2]", [1, 2]),
         ("# of May\n1\n # late\n2", [1, 2]),
         ("1;2\n3", [1, 2, 3]),
@@ -43,7 +46,7 @@ DEEP = '{"a": ' * 100_000 + "1" + "}" * 100_000
 def test_a_list_of_numbers_is_read_in_every_form(text: str, numbers: list[int], encoding: str, tmp_path: Path) -> None:
     path = tmp_path / "ids.CSV"
     path.write_bytes(text.encode(encoding))
-    assert as_stored(read_ids(path, COLUMNS), pa.int64(), "ids").to_pylist() == numbers
+    assert as_stored(read_ids(path, COLUMNS, []), pa.int64(), "ids").to_pylist() == numbers
 
 
 @pytest.mark.parametrize(
@@ -55,11 +58,22 @@ def test_a_list_of_numbers_is_read_in_every_form(text: str, numbers: list[int], 
         ('"a b"\n"c d"', ["a b", "c d"]),
         ("8f14e45f-ceea-467f-a8a5-1c8a1d0c0000", ["8f14e45f-ceea-467f-a8a5-1c8a1d0c0000"]),
         ('{"sample_id": 7}\n{"sample_id": "x"}', ["7", "x"]),
+        ("a b\nc", ["a b", "c"]),
+        ("cats/cat (1).jpg\ncats/cat (2).jpg\n", ["cats/cat (1).jpg", "cats/cat (2).jpg"]),
+        ("cats/cat (1).jpg", ["cats/cat (1).jpg"]),
+        ("cat_7, dog 8", ["cat_7", "dog 8"]),
+        ('"a, b", c', ["a, b", "c"]),
+        ('"a, b"\n"d"', ["a, b", "d"]),
+        ("id,why\n#1,mail\nid3,mail", ["#1", "id3"]),
+        ("# of May\n#1\n#\nid3", ["#1", "id3"]),
+        ("#1\n#2", ["#1", "#2"]),
+        ('[\n  "a b",\n  "c"\n]\n', ["a b", "c"]),
+        ("[a, b]", ["a", "b"]),
     ],
 )
 def test_a_list_of_texts_is_compared_as_it_stands(text: str, ids: list[str], tmp_path: Path) -> None:
     (tmp_path / "ids").write_text(text)
-    assert as_stored(read_ids(tmp_path / "ids", COLUMNS), pa.string(), "ids").to_pylist() == ids
+    assert as_stored(read_ids(tmp_path / "ids", COLUMNS, []), pa.string(), "ids").to_pylist() == ids
 
 
 @pytest.mark.parametrize(
@@ -73,13 +87,13 @@ def test_a_list_of_texts_is_compared_as_it_stands(text: str, ids: list[str], tmp
 )
 def test_parquet_is_known_by_its_content(column: pa.Array, ids: list[int], tmp_path: Path) -> None:
     pq.write_table(pa.table({"other": ["a", "b"], "sample_id": column}), tmp_path / "ids.txt")
-    assert as_stored(read_ids(tmp_path / "ids.txt", COLUMNS), pa.int64(), "ids").to_pylist() == ids
+    assert as_stored(read_ids(tmp_path / "ids.txt", COLUMNS, []), pa.int64(), "ids").to_pylist() == ids
 
 
 def test_uuids_of_parquet_are_texts(tmp_path: Path) -> None:
     one = uuid.UUID(int=7)
     pq.write_table(pa.table({"sample_id": pa.array([one.bytes], pa.uuid())}), tmp_path / "ids.parquet")
-    assert read_ids(tmp_path / "ids.parquet", COLUMNS).to_pylist() == [str(one)]
+    assert read_ids(tmp_path / "ids.parquet", COLUMNS, []).to_pylist() == [str(one)]
 
 
 @pytest.mark.parametrize(
@@ -88,6 +102,8 @@ def test_uuids_of_parquet_are_texts(tmp_path: Path) -> None:
         ("", "holds no id"),
         ("# none\n\n", "holds no id"),
         ("sample_id\n", "holds no id, only the header"),
+        ("5\n1,000", "1,000 may be one number or several ids; write numbers without commas"),
+        ("#\n# x", "holds no id"),
         ("1,,3", "1 cells are empty where an id must stand"),
         ("sample_id,b\n1,2\n,3", "1 cells are empty"),
         ("user,name\n1,bob\n2,al", "has no column sample_id or id; columns there: 'user', 'name'"),
@@ -109,7 +125,7 @@ def test_uuids_of_parquet_are_texts(tmp_path: Path) -> None:
 def test_what_is_no_list_of_ids_is_refused_in_one_line(text: str, message: str, tmp_path: Path) -> None:
     (tmp_path / "ids").write_text(text)
     with pytest.raises(UserError, match=message) as caught:
-        read_ids(tmp_path / "ids", COLUMNS)
+        read_ids(tmp_path / "ids", COLUMNS, [])
     assert "\n" not in str(caught.value)
     assert len(str(caught.value)) < 500
 
@@ -138,7 +154,7 @@ def test_numbers_beyond_64_bits_are_refused() -> None:
 def test_parquet_of_other_types_is_refused(column: pa.Array, message: str, tmp_path: Path) -> None:
     pq.write_table(pa.table({"sample_id": column}), tmp_path / "ids.parquet")
     with pytest.raises(UserError, match=message):
-        read_ids(tmp_path / "ids.parquet", COLUMNS)
+        read_ids(tmp_path / "ids.parquet", COLUMNS, [])
 
 
 @pytest.mark.parametrize("damaged", [b"PAR1", b"PAR1" + b"x" * 50 + b"PAR1"])
@@ -147,10 +163,10 @@ def test_damaged_parquet_and_files_that_are_too_large_are_refused(
 ) -> None:
     (tmp_path / "ids").write_bytes(damaged)
     with pytest.raises(UserError, match="cannot be read"):
-        read_ids(tmp_path / "ids", COLUMNS)
+        read_ids(tmp_path / "ids", COLUMNS, [])
     monkeypatch.setattr(id_lists, "LARGEST_BYTES", 3)
     with pytest.raises(UserError, match="a list of ids has at most 3"):
-        read_ids(tmp_path / "ids", COLUMNS)
+        read_ids(tmp_path / "ids", COLUMNS, [])
 
 
 def test_ids_that_stand_there_again_are_counted() -> None:
@@ -159,4 +175,12 @@ def test_ids_that_stand_there_again_are_counted() -> None:
 
 def test_a_folder_is_told_as_such(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="is a folder; name the file of the list"):
-        read_ids(tmp_path, COLUMNS)
+        read_ids(tmp_path, COLUMNS, [])
+
+
+def test_comments_are_counted(tmp_path: Path) -> None:
+    for text, count in (("# a\n#b\n1\n", 2), ("# a\nsample_id\n#b\n1", 1), ("# a\n#b\nc", 1)):
+        notes = list[str]()
+        (tmp_path / "ids").write_text(text)
+        read_ids(tmp_path / "ids", COLUMNS, notes)
+        assert notes == [f"{count} lines of ids begin with # and are comments"]

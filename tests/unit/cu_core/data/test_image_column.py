@@ -7,7 +7,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from cu_core.data.image_column import ImageFiles, check_image_type, to_pixels
+from cu_core.data.column_views import tensor_view, to_pixels
+from cu_core.data.image_column import ImageFiles, check_image_type, image_shape
 from cu_core.data.row_problems import RowProblems
 from cu_core.errors import DataError
 
@@ -46,7 +47,43 @@ def test_bytes_of_a_struct_come_before_its_path(tmp_path: Path) -> None:
         problems.refuse()
 
 
+def test_a_struct_without_any_bytes_is_opened_by_path(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(b"1")
+    column = pa.array([{"bytes": None, "path": "a.png"}, {"bytes": None, "path": None}])
+    check_image_type(column.type, "x")
+    problems = RowProblems("x")
+    assert ImageFiles(tmp_path, 1, problems).read(column, "t", range(2)) == [b"1", b""]
+    with pytest.raises(DataError, match="1 rows have no image: t row 1"):
+        problems.refuse()
+
+
 @pytest.mark.parametrize("kind", [pa.int64(), pa.list_(pa.uint8()), pa.struct([("path", pa.string())]), pa.null()])
 def test_types_that_hold_no_images(kind: pa.DataType) -> None:
     with pytest.raises(DataError, match="must hold image bytes"):
         check_image_type(kind, "x")
+
+
+def test_tensors_are_read_in_the_order_of_their_permutation() -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (5, 6, 4, 3)).astype(np.uint8)
+    kind = pa.fixed_shape_tensor(pa.uint8(), (6, 4, 3), permutation=[2, 0, 1])
+    storage = pa.FixedSizeListArray.from_arrays(pa.array(pixels.reshape(-1)), 72)
+    column = pa.ExtensionArray.from_storage(kind, storage)
+    assert image_shape(kind, "x") == (3, 6, 4)
+    np.testing.assert_array_equal(tensor_view(column), pixels.transpose(0, 3, 1, 2))
+    np.testing.assert_array_equal(tensor_view(column.slice(2, 2)), pixels[2:4].transpose(0, 3, 1, 2))
+    np.testing.assert_array_equal(ImageFiles(Path(), 1, RowProblems("x")).read(column, "t", range(5)),
+                                  pixels.transpose(0, 3, 1, 2))  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("shape", "match"),
+    [
+        ((8, 8, 3), r"seem to be .height, width, channels.; transpose them to \(3, 8, 8\)"),
+        ((32, 32, 1), r"seem to be .height, width, channels.; transpose them to \(1, 32, 32\)"),
+        ((32, 32, 32), "channels 1 to 16"),
+    ],
+)
+def test_tensors_of_other_orders_are_refused(shape: tuple[int, ...], match: str) -> None:
+    with pytest.raises(DataError, match=match):
+        check_image_type(pa.fixed_shape_tensor(pa.uint8(), shape), "x")
+    check_image_type(pa.fixed_shape_tensor(pa.uint8(), (3, 4, 3)), "x")

@@ -25,6 +25,10 @@ def test_text_loses_its_spaces_and_has_one_normal_form() -> None:
 def test_classes_are_numbered_by_size_or_alphabet() -> None:
     assert classes_of([10, 9, -1], None, "x").names == ("-1", "9", "10")
     assert classes_of(["10", "9"], None, "x").names == ("9", "10")
+    floats = classes_of(["10.0", "2.0", "0.", "2"], None, "x")
+    assert floats.names == ("0", "2", "10")
+    assert floats.numbers(pa.array(["10.0", "2.0", "2", "0."])).tolist() == [2, 1, 1, 0]
+    assert classes_of(["1.5", "1.0"], None, "x").names == ("1.0", "1.5")
     assert classes_of(["10", "b", "a"], None, "x").names == ("10", "a", "b")
     classes = classes_of([7, 3], None, "x")
     assert classes.renumbered

@@ -202,6 +202,8 @@ def test_rows_without_a_value_are_counted_and_can_be_asked_for(owned: ShardReade
     assert resolve_request(ByPredicate(where="user is null"), owned).notes == ()
     with pytest.raises(UserError, match="no training row matches 'user == 9'; 3 rows have no user: not matched"):
         resolve_request(ByPredicate(where="user == 9"), owned)
+    with pytest.raises(UserError, match="no training row matches 'own_id is null'\\.$"):
+        resolve_request(ByPredicate(where="own_id is null"), owned)
 
 
 @pytest.mark.parametrize("where", ["user == own_id", "user == 'x'", "user < twice"])

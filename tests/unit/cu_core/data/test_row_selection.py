@@ -3,11 +3,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from cu_core.data.requests import ByClass, ByIds, resolve_request, save_forget_set
 from cu_core.data.row_selection import select_ids, select_training_rows, select_where
 from cu_core.data.shard_reader import ShardReader
+from cu_core.data.shard_writer import Chunk, ShardWriter
 from cu_core.errors import UserError
 
 
@@ -55,3 +57,14 @@ def test_the_training_rows_of_a_forget_set_are_found_and_must_be_as_many(reader:
     held_out = reader.sample_ids("val", np.array([0]))
     with pytest.raises(UserError, match=f"has {len(ids)} training rows with the ids of {len(ids) + 1} forgotten rows"):
         select_training_rows(reader, np.concatenate([ids, held_out]))
+
+
+def test_rows_without_a_value_stay_and_are_counted(tmp_path: Path) -> None:
+    users = pa.array([1.0, 2.0, None, float("nan"), 1.0, 2.0])
+    with ShardWriter(tmp_path / "set", "set", ["a", "b"], "test") as writer:
+        ids = np.arange(6)
+        writer.add(Chunk("train", np.zeros((6, 1, 8, 8), np.uint8), ids % 2, ids, pa.table({"user": users})))
+        writer.finish()
+    found = select_where(ShardReader(tmp_path / "set"), "user != 1")
+    assert [rows.tolist() for batches in found.rows.values() for rows in batches] == [[1, 5]]
+    assert found.notes == ("2 rows have no user: not matched",)

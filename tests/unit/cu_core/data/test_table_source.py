@@ -4,7 +4,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from cu_core.data.table_source import TableFile, stored, unified
+from cu_core.data.table_file import TableFile
+from cu_core.data.table_source import stored, unified
 from cu_core.errors import DataError
 
 

@@ -35,3 +35,14 @@ def test_empty_captions_of_rows_and_beside_others() -> None:
 def test_the_users_column_keeps_its_name_unless_it_is_taken() -> None:
     assert own_id_name(Roles("image", "uid", None, None, {})) == "uid"
     assert own_id_name(Roles("image", "sample_id", None, None, {})) == "own_id"
+    assert own_id_name(Roles("image", "sample_id", None, None, {"own_id": "own_id"})) == "sample_id_in_source"
+
+
+def test_labels_that_are_joined_and_numbers_in_texts_are_said() -> None:
+    survey = Survey("t", Roles("image", None, "label", None, {}), False)
+    survey.add("a", pa.record_batch({"label": ["tea", "tea ", " b", "caf\u00e9", "cafe\u0301"]}), range(5))
+    found = survey.result(None)
+    assert found.notes == {"labels joined, they differ in spaces around them or in Unicode's normal form only": 2}
+    survey = Survey("t", Roles("image", None, "label", None, {}), False)
+    survey.add("a", pa.record_batch({"label": ["10.0", "2.0"]}), range(2))
+    assert survey.result(None).notes == {"read as whole numbers, labels such as '2.0'": 2}
