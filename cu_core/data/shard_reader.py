@@ -343,8 +343,9 @@ class ShardReader:
         chunks, starts = self._index[split]
         name = self.manifest.column(column)
         for (shard, number), start in zip(chunks, starts, strict=False):
-            values = self.batches(shard)[number].column(name).to_numpy(zero_copy_only=False)
+            stored = np.from_dlpack(self.batches(shard)[number].column(name))  # to_numpy would import pandas
+            values = stored.astype(np.int64, copy=False)
             if column == "label":
                 rows = range(sum(shard.batch_rows[:number]), shard.rows)
                 check_labels(values, self.manifest.num_classes, shard.path, rows)
-            yield int(start), values.astype(np.int64, copy=False)
+            yield int(start), values
