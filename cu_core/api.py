@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from safetensors import torch as safetensors
 from torch import nn
 
@@ -99,9 +100,12 @@ def train_model(
 ) -> LoopResult:
     """Train a model in place: an original, or an oracle if ``without`` is given.
 
+    It lowers the mean cross-entropy of logits (N, C) and labels (N,) over the training rows. Source: an oracle is
+    exact unlearning, Cao and Yang 2015, Towards Making Systems Forget with Machine Unlearning.
+
     Args:
-        model: A fresh model.
-        data: The packed data set.
+        model: A fresh model of ``wrap``.
+        data: The packed data set: uint8 images (N, channels, height, width), integer labels (N,).
         without: Forget set whose rows are left out.
         seed: Seed of the order of the rows.
         on_step: Called after every step.
@@ -109,6 +113,11 @@ def train_model(
 
     Returns:
         The result of the training loop.
+
+    Raises:
+        UserError: The model is not wrapped, a setting is not known or has no effect here, or ``data`` has no val or
+            test rows.
+        NonFiniteError: The training diverged. The weights are those before the step.
     """
     _check_wrapped(model)
     config = config_from(_only(settings, "train", "batch_norm"))
@@ -142,9 +151,13 @@ def unlearn_model(
 ) -> Classifier:
     """Return a copy of the original that has unlearned the forget set.
 
+    Source: the default method is that of Lee et al. 2025, arXiv 2401.10458, eq. 5 to 7. Every other method names its
+    own: ``METHODS[name].source`` (``cu_core.methods.table``).
+
     Args:
         original: The trained model. It is not changed.
-        data: The data set that the original was trained on.
+        data: The data set that the original was trained on: uint8 images (N, channels, height, width), integer labels
+            (N,).
         forget: The rows to forget.
         untrained: A fresh model, for methods that need one.
         seed: Seed of the order of the rows and of all that a method draws.
@@ -156,7 +169,8 @@ def unlearn_model(
         The unlearned model.
 
     Raises:
-        UserError: The method cannot serve this kind of request, or needs a model that is not given.
+        UserError: The model is not wrapped, a setting is not known or has no effect here, or the method cannot serve
+            this kind of request or needs a model that is not given.
         NonFiniteError: The run diverged.
     """
     config = _config(forget, _only(settings, "method", "optimizer", "batches", "stop", "batch_norm", "preset", "audit"))
@@ -198,6 +212,10 @@ def audit_models(
 ) -> Audit:
     """Compare an unlearned model with the original and with oracles, which were trained without the forget set.
 
+    All models map uint8 images (N, channels, height, width) to logits (N, C). Source: the rule of the verdict is that
+    of ``cu_core.audit.verdict``; every metric names its own (``METRICS``, `cu explain METRIC`). The tug of war of the
+    gap is that of Zhao et al. 2024, What makes unlearning hard and what to do about it, eq. 1.
+
     Args:
         original: The model before unlearning.
         unlearned: The model after unlearning.
@@ -209,6 +227,10 @@ def audit_models(
 
     Returns:
         The verdict, every metric, and the distance to the oracles.
+
+    Raises:
+        UserError: A model is not wrapped, a setting is not known or has no effect here, or ``data`` lacks rows that an
+            audit reads.
     """
     _check_wrapped(original, unlearned, *oracles)
     config = _config(forget, _only(settings, "audit"))
@@ -229,14 +251,23 @@ def audit_models(
 
 
 def save_model(model: Classifier, file: str | Path) -> None:
-    """Write the weights of the plain module as safetensors; missing folders are made.
+    """Write the weights of the plain module as safetensors, each tensor in its own shape; missing folders are made.
+
+    Args:
+        model: The wrapped model.
+        file: The file to write, e.g. ``unlearned.safetensors``. One that exists is replaced.
 
     Raises:
-        UserError: The model is not wrapped.
+        UserError: The model is not wrapped, or the file cannot be written, e.g. because it is a folder.
     """
     _check_wrapped(model)
-    Path(file).parent.mkdir(parents=True, exist_ok=True)
-    safetensors.save_model(model.body, str(file))
+    if Path(file).is_dir():
+        raise UserError(f"{file} must be a file, it is a folder; give e.g. {Path(file) / 'model.safetensors'}.")
+    try:
+        Path(file).parent.mkdir(parents=True, exist_ok=True)
+        safetensors.save_model(model.body, str(file))
+    except (OSError, SafetensorError) as error:
+        raise UserError(f"{file} cannot be written: {error}; give another place.") from error
 
 
 def load_model(model: Classifier, file: str | Path) -> Classifier:
@@ -250,13 +281,15 @@ def load_model(model: Classifier, file: str | Path) -> Classifier:
         ``model``.
 
     Raises:
-        UserError: There is no such file, or the weights belong to another architecture.
+        UserError: There is no such file, it is no safetensors file, or the weights belong to another architecture.
     """
     _check_wrapped(model)
     if not Path(file).is_file():
         raise UserError(f"{file}: no such file.")
     try:
         safetensors.load_model(model.body, str(file))
+    except SafetensorError as error:
+        raise UserError(f"{file} must be a file that save_model wrote; it is no safetensors file ({error}).") from error
     except RuntimeError as error:
         raise UserError(f"{file}: {' '.join(str(error).split())}") from error
     return model

@@ -78,7 +78,7 @@ def select(data: ShardReader, **request: Any) -> ForgetSet:
         **request: The section ``request`` of a run's configuration; ``kind`` defaults to ``by_class``.
 
     Returns:
-        The forget set.
+        The forget set: K rows of the training split as ``rows`` (K,), and their ids as ``sample_ids`` (K,).
 
     Raises:
         UserError: The request names something that does not exist, selects no row, or selects every row.

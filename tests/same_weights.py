@@ -1,6 +1,6 @@
 """Whether runs give bit for bit the weights that another commit gives: ``python -m tests.same_weights COMMIT``.
 
-Class, samples and image-text pairs on digits, and a class of Fashion-MNIST, each trained and unlearned in one process.
+Class, samples and image-text pairs, on digits and on Fashion-MNIST, each trained and unlearned in one process.
 """
 
 from __future__ import annotations
@@ -18,6 +18,15 @@ PACKS = {
     "digits": ["digits"],
     "digits-captions": ["digits", "--caption", "a photo of the digit {class}.", "--caption", "the digit {class}"],
     "fashion-mnist": [f"fashion-mnist:{FASHION}", "--train-rows", "1000"],
+    "fashion-mnist-captions": [
+        f"fashion-mnist:{FASHION}",
+        "--train-rows",
+        "1000",
+        "--caption",
+        "a photo of a {class}.",
+        "--caption",
+        "a picture of one {class}",
+    ],  # fmt: skip
 }
 SMALL = ["train.epochs=3", "stop.max_steps=12", "audit.oracles=0"]
 RUNS = {
@@ -26,6 +35,8 @@ RUNS = {
     "digits, paper's settings": ["digits_class.yaml", "data.path={data}/digits", "preset=paper", *SMALL],
     "digits, pairs": ["digits_clip.yaml", "data.path={data}/digits-captions", *SMALL],
     "Fashion-MNIST, class": ["fashion_mnist_class.yaml", "data.path={data}/fashion-mnist", *SMALL],
+    "Fashion-MNIST, samples": ["fashion_mnist_samples.yaml", "data.path={data}/fashion-mnist", *SMALL],
+    "Fashion-MNIST, pairs": ["fashion_mnist_clip.yaml", "data.path={data}/fashion-mnist-captions", *SMALL],
 }
 
 

@@ -341,10 +341,10 @@ class ShardReader:
 
     def _scan_all(self, split: Split, column: str) -> Iterator[tuple[int, NDArray[np.int64]]]:
         chunks, starts = self._index[split]
-        name = self.manifest.column(column)
         for (shard, number), start in zip(chunks, starts, strict=False):
-            values = self.batches(shard)[number].column(name).to_numpy(zero_copy_only=False)
+            stored = self.batches(shard)[number].column(self.manifest.column(column))
+            values = np.from_dlpack(stored).astype(np.int64, copy=False)  # to_numpy would import pandas
             if column == "label":
-                rows = range(sum(shard.batch_rows[:number]), shard.rows)
-                check_labels(values, self.manifest.num_classes, shard.path, rows)
-            yield int(start), values.astype(np.int64, copy=False)
+                first = sum(shard.batch_rows[:number])
+                check_labels(values, self.manifest.num_classes, shard.path, range(first, shard.rows))
+            yield int(start), values

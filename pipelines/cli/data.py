@@ -148,9 +148,10 @@ def inspect(folder: Packed) -> None:
 
     manifest = read_manifest(folder)
     reader = ShardReader(folder)
+    shape = f" {manifest.image_shape}" if manifest.image_shape else ""
     console.print(
         f"{manifest.name} from {manifest.source or 'unknown'}, digest {manifest.digest}\n"
-        f"images: {manifest.image_kind} {manifest.image_shape or ''}; further columns: "
+        f"images: {manifest.image_kind}{shape}; further columns: "
         f"{', '.join(manifest.extra_columns) or 'none'}",
         markup=False,
     )

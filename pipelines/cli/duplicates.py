@@ -57,8 +57,8 @@ def duplicates(
 ) -> None:
     """Find copies of rows: equal pixels, near copies (size, quality, brightness, mirrored), and by a model or captions.
 
-    Writes a table and a contact sheet (.html), the most alike first. Compares every row with all rows of --of, without
-    it with all others; memory does not grow with the rows.
+    Writes a table and a contact sheet (.html), the most alike first. With --of, every row is compared with the rows
+    that FILE names; without --of, with all other rows. Memory does not grow with the rows.
     """
     page = out.with_suffix(".html")
     if out.suffix not in (".parquet", ".csv"):
@@ -173,7 +173,7 @@ def drop(
 ) -> None:
     """Take rows out of a packed data set, in every split (--request: training rows). Shards without any of them stay.
 
-    Interrupted, it leaves the data as they were or as they are to be.
+    A command that is interrupted has changed all of the data or nothing.
     """
     if sum(given is not None for given in (ids, where, request or None)) != 1:
         raise ConfigError("give exactly one of --ids, --where and --request.")

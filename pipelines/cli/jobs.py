@@ -43,16 +43,13 @@ Cluster = Annotated[
 ]
 
 
-def _check(words: list[str], root: str | None) -> None:
-    """Check the command before anything is sent.
+def _check(words: list[str], root: str | None, command: Any) -> None:
+    """Check the words after ``cu``, whose ``command`` it is, before anything is sent.
 
     Raises: ConfigError; click's own error for options that the command does not have.
     """
-    from pipelines.cli.main import app
-
     if not words or words[0] not in SENT:
         raise ConfigError(f"after -- comes the command to run there: {', '.join(SENT)}; got {' '.join(words[:1])!r}.")
-    command: Any = typer.main.get_command(app)
     rest = list(words)
     while hasattr(command, "commands"):
         if not rest or rest[0] not in command.commands:
@@ -77,6 +74,7 @@ def _check(words: list[str], root: str | None) -> None:
 
 
 def submit(
+    context: typer.Context,
     words: Annotated[
         list[str], typer.Argument(metavar="-- COMMAND [ARGS]...", help=f"As after `cu`: {', '.join(SENT)}.")
     ],
@@ -110,7 +108,7 @@ def submit(
 
     settings = read_cluster(cluster, address=address, token_file=token_file, root=root, python=python)
     check_secrets(settings, words)
-    _check(words, settings.root)
+    _check(words, settings.root, context.find_root().command)
     check_owner(words)
     sent = what_is_sent(words)
     if dry_run:

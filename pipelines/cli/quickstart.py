@@ -28,7 +28,7 @@ NEXT = (
     "  {bin}cu unlearn tune_configs/base/digits_samples.yaml --dry-run"
 )
 NEXT_CLIP = (
-    "  {bin}cu unlearn {file} request.concept=3       # another concept\n"
+    "  {bin}cu unlearn {file} 'request.concept=\"3\"'   # another concept\n"
     "  {bin}cu unlearn {file} method.name=null_space  # a control that hides it\n"
     "  {bin}cu unlearn {file} --dry-run"
 )

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from cu_core.config import RunConfig
 from cu_core.data.schema import Manifest
 from cu_core.data.shard_reader import ShardReader
 from cu_core.errors import ConfigError
 from pipelines.requests.state import Drop, State
+
+if TYPE_CHECKING:  # importing it takes seconds, and listing requests needs none of it
+    from cu_core.config import RunConfig
 
 
 def open_data(config: RunConfig, state: State) -> ShardReader:

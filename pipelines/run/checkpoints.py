@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,22 @@ from cu_core.storage import fetched, names, remove
 from cu_core.weights_file import META
 
 KEPT_CHECKPOINTS = 2
+TRAINING_PAUSE = 300.0
+"""Seconds between two checkpoints of an original or oracle."""
+
+
+def every(seconds: float) -> Callable[[], bool]:
+    """Whether so long has passed since it was last true."""
+    last = time.monotonic()
+
+    def due() -> bool:
+        nonlocal last
+        if time.monotonic() < last + seconds:
+            return False
+        last = time.monotonic()
+        return True
+
+    return due
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import sys
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import ray
@@ -18,13 +17,10 @@ from cu_core.workspace import Workspace
 from pipelines.cluster.board import board_step, ray_board
 from pipelines.cluster.session import ray_session
 from pipelines.console import bars, console
-from pipelines.run.checkpoints import Checkpoints
+from pipelines.run.checkpoints import TRAINING_PAUSE, Checkpoints, every
 from pipelines.run.plan import TrainJob, make_plan
 from pipelines.run.task_options import OnStep, bar_step, both, device_of, ray_task, task_options
 from pipelines.tracking.prometheus import StepMetrics
-
-TRAINING_PAUSE = 300.0
-"""Seconds between two checkpoints of an original or oracle."""
 
 
 def _is_import(config: RunConfig, job: TrainJob) -> bool:
@@ -51,20 +47,6 @@ def _train(workspace: Workspace, job: TrainJob, on_step: OnStep) -> None:
     hooks = Hooks(device=device_of(config), on_step=on_step, save=save, latest=kept.latest, wants_checkpoint=due)
     run_train(workspace.for_request(job.forget_file), job.folder, hooks, job.number)
     kept.clear()
-
-
-def every(seconds: float) -> Callable[[], bool]:
-    """Whether so long has passed since it was last true."""
-    last = time.monotonic()
-
-    def due() -> bool:
-        nonlocal last
-        if time.monotonic() < last + seconds:
-            return False
-        last = time.monotonic()
-        return True
-
-    return due
 
 
 @ray_task

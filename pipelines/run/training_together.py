@@ -17,12 +17,12 @@ from cu_core.storage import remove
 from cu_core.workspace import Workspace
 from pipelines.cluster.board import board_step
 from pipelines.cluster.session import resources
+from pipelines.run.checkpoints import TRAINING_PAUSE, every
 from pipelines.run.folder import RunFolder
 from pipelines.run.handed_over import HandOver
 from pipelines.run.plan import TrainJob
 from pipelines.run.ray_train import Preemption, Report, train_workers
 from pipelines.run.task_options import both, ray_task
-from pipelines.run.training import TRAINING_PAUSE, every
 from pipelines.tracking.prometheus import StepMetrics
 
 

@@ -1,4 +1,4 @@
-"""The complete example of CONTRIBUTING.md is a method that works and that the linter accepts."""
+"""The example of CONTRIBUTING.md is a method that works, and lint accepts it; its layers are those of the rule."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import math
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -32,3 +33,20 @@ def test_the_example_of_a_method(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     words = [sys.executable, "-m", "ruff", "check", "--config", ROOT / "pyproject.toml", "--stdin-filename"]
     done = subprocess.run([*words, ROOT / "cu_core/methods/x.py", "-"], input=code, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
+
+
+def test_the_layers_are_those_of_the_rule() -> None:
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    rule = [
+        ", ".join(f"{contract['containers'][0]}.{name}" for name in layer.split(" | "))
+        for contract in contracts
+        if contract["type"] == "layers"
+        for layer in contract["layers"]
+    ]
+    (told,) = re.findall(r"```text\n(pipelines.*?)```", (ROOT / "CONTRIBUTING.md").read_text(), re.DOTALL)
+    assert told.splitlines() == rule
+
+
+def test_every_module_has_its_layer() -> None:
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    assert {c["containers"][0] for c in contracts if c.get("exhaustive")} == {"cu_core", "pipelines"}

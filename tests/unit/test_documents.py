@@ -27,6 +27,8 @@ DOCUMENTS = [
 CONFIGS = sorted((ROOT / "tune_configs").rglob("*.yaml"))
 SHELL = ("", "bash", "sh")
 """Languages of blocks that hold commands."""
+UNCLEAR = ("data of before", "as they are to be", "with all rows of --of, without")
+"""Words of sentences that said less than a reader needs."""
 
 
 def name(path: Path) -> str:
@@ -126,6 +128,18 @@ def test_commands_exist_with_their_options_settings_and_files(document: Path) ->
 def test_make_targets_exist(document: Path) -> None:
     named = [word for line in lines(document.read_text()) for word in re.findall(r"^make ([a-z-]+)", line)]
     assert set(named) <= targets()
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=name)
+def test_sentences_that_were_read_twice_stay_away(document: Path) -> None:
+    text = " ".join(document.read_text().split())
+    assert [words for words in UNCLEAR if words in text] == []
+
+
+def test_words_of_requests_over_time_are_explained() -> None:
+    words = set(re.findall(r"^\| ([^|]+?) \|", (ROOT / "docs" / "concepts" / "words.md").read_text(), re.M))
+    needed = {"ledger", "certificate", "batch of requests", "chain", "drift", "version", "purge", "copies"}
+    assert needed - words == set()
 
 
 @pytest.mark.parametrize("config", CONFIGS, ids=name)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import inspect
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -58,6 +60,36 @@ def test_mistakes_are_named(digits: Path) -> None:
             use(net(), data, forget)  # type: ignore[operator]
     with pytest.raises(UserError, match="absent.safetensors: no such file"):
         load_model(model, "absent.safetensors")
+
+
+def test_a_file_that_is_none_of_weights_and_a_place_that_cannot_be_written_are_named(
+    digits: Path, tmp_path: Path
+) -> None:
+    model = wrap(net(), open_data(digits), embedding_layer="2")
+    ids = tmp_path / "ids.txt"
+    ids.write_text("1\n2\n3\n" * 20)
+    with pytest.raises(UserError, match=r"ids\.txt must be a file that save_model wrote; it is no safetensors file"):
+        load_model(model, ids)
+    with pytest.raises(UserError, match="must be a file, it is a folder; give e.g. .*model.safetensors"):
+        save_model(model, tmp_path)
+    with pytest.raises(UserError, match="w cannot be written: .*; give another place"):
+        save_model(model, ids / "w")
+
+
+@pytest.mark.parametrize("name", [name for name in cu_core.__all__ if inspect.isfunction(getattr(cu_core, name))])
+def test_every_function_says_what_it_takes_and_what_it_raises(name: str) -> None:
+    function = getattr(cu_core, name)
+    text = inspect.getdoc(function) or ""
+    assert set(re.findall(r"^    \**(\w+): ", text.partition("Args:")[2].partition("\n\n")[0], re.M)) == {
+        *inspect.signature(function).parameters
+    }
+    assert "\nRaises:\n    UserError: " in text
+
+
+def test_the_guide_lists_every_name() -> None:
+    guide = (Path(cu_core.__file__).parents[1] / "docs" / "guides" / "python.md").read_text()
+    rows = re.findall(r"^\| (`.*?`) \| ", guide, re.M)
+    assert sorted(name.strip("` ") for row in rows for name in row.split(",")) == sorted(cu_core.__all__)
 
 
 def test_wrapping_leaves_the_mode_of_every_layer(digits: Path) -> None:

@@ -6,6 +6,7 @@ from unittest.mock import patch
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from cu_core.data.convert import SplitPlan
 from cu_core.data.schema import read_manifest
@@ -103,6 +104,15 @@ def test_inspect_counts_rows_by_class_and_split(cu: Cu, digits: Path, reader: Sh
     assert ["rows", *(str(reader.num_rows(s)) for s in splits)] in lines
     files = [sum((digits / x.path).stat().st_size for x in manifest.split_shards(s)) for s in splits]
     assert ["bytes", *map(str, files)] in lines
+
+
+def test_inspect_of_images_as_files_tells_their_kind_alone(cu: Cu, tmp_path: Path) -> None:
+    for number in range(20):
+        file = tmp_path / "images" / f"class{number % 2}" / f"{number}.png"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (8, 8), (number, 0, 0)).save(file)
+    assert cu("data", "pack", f"folder:{tmp_path / 'images'}", tmp_path / "out").status == 0
+    assert "images: encoded; further columns: " in cu("data", "inspect", tmp_path / "out").err
 
 
 def test_sound_data_are_told_and_problems_are_listed_and_counted(cu: Cu, digits: Path) -> None:

@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from pipelines.requests.intake import add_request
+from tests.unit.pipelines.requests.answered import opened
+
 HEAVY = {"torch", "ray", "mlflow", "pandas", "matplotlib", "scipy", "sklearn", "torchvision", "pyarrow.dataset"}
 RUN = """
 import sys
@@ -47,8 +50,19 @@ def test_listing_jobs_imports_nothing_heavy() -> None:
     assert not HEAVY & imported("jobs", "--address", "http://127.0.0.1:9")
 
 
-def test_looking_at_data_does_not_import_torch(digits: Path) -> None:
-    assert not (HEAVY - {"pandas"}) & imported("data", "inspect", str(digits))  # pandas: pyarrow, for its arrays
+def test_looking_at_data_imports_nothing_heavy(digits: Path) -> None:
+    modules = imported("data", "inspect", str(digits))
+    assert "cu_core.data.shard_reader" in modules
+    assert not HEAVY & modules
+
+
+def test_looking_at_requests_imports_nothing_heavy(tmp_path: Path, digits: Path) -> None:
+    places = opened(tmp_path, digits)
+    add_request(places, {"kind": "by_class", "classes": [5]})
+    for words in ("list", "show faces-1", "status faces"):
+        modules = imported("requests", *words.split(), "--storage", str(places.store))
+        assert "pipelines.requests.listing" in modules
+        assert not HEAVY & modules, words
 
 
 def test_a_model_that_is_not_there_is_found_before_anything_heavy(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -8,6 +9,7 @@ from unittest.mock import Mock, patch
 import pytest
 
 from cu_core.config import RunConfig
+from cu_core.config_io import load_config
 from cu_core.data.convert import SplitPlan
 from cu_core.data.sources import SourceOptions
 from cu_core.errors import ConfigError
@@ -77,7 +79,16 @@ def test_with_clip_digits_get_captions_and_a_folder_of_their_own(
     assert heavy.pack.call_args.args[1:4] == (packed, SplitPlan(0.2, 0.2), SourceOptions(captions=CAPTIONS))
     (config,) = heavy.run.call_args.args
     assert (config.model.reads_captions, config.data.path) == (True, "data/digits-captions")
-    assert "cu unlearn tune_configs/base/digits_clip.yaml request.concept=3" in capsys.readouterr().err
+    assert "cu unlearn tune_configs/base/digits_clip.yaml 'request.concept=\"3\"'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("told", "file"), [(quickstart.NEXT, "digits_class.yaml"), (quickstart.NEXT_CLIP, "digits_clip.yaml")]
+)
+def test_what_it_says_to_try_next_has_settings_that_exist(told: str, file: str) -> None:
+    for line in told.format(bin="", file=f"tune_configs/base/{file}").splitlines():
+        _, _, config, *overrides = [word for word in shlex.split(line, comments=True) if word != "--dry-run"]
+        assert load_config(CONFIGS / Path(config).name, overrides)
 
 
 def test_a_folder_of_idx_files_is_packed_by_its_own_plan(heavy: SimpleNamespace) -> None:
