@@ -139,7 +139,7 @@ def _not_found(config: RunConfig, reader: ShardReader, forget: ForgetSet) -> lis
     """All ids of a list that are not in the training split, as a note; the others are taken."""
     if not isinstance(config.request, ByIds) or config.request.missing != "note":
         return []
-    own, wanted = named_ids(config.request, reader)
+    own, wanted = named_ids(config.request, reader, [])
     found = as_stored(pa.chunked_array([reader.column(own, forget.rows)]), wanted.type, config.request.path)
     missing = pc.filter(wanted.unique(), pc.invert(pc.is_in(wanted.unique(), value_set=found))).to_pylist()
     return [f"not in the training split: {', '.join(map(str, missing))}"] if missing else []
