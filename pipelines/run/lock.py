@@ -73,7 +73,7 @@ def at_work(folder: Path) -> str:
 
 def _refusal(folder: Path, other: dict[str, Any]) -> ConfigError:
     return ConfigError(
-        f"--resume {folder.name}: process {other['pid']} on {other['host']} is at work on that run; wait for it, or "
+        f"{folder.name}: process {other['pid']} on {other['host']} is at work on that run; wait for it, or "
         f"end it (a job: cu stop)."
     )
 
