@@ -14,6 +14,8 @@ if TYPE_CHECKING:  # seconds to import, which commands that only read need not p
     from torch import Tensor
 
 RequestKind = Literal["class", "sample"]
+Word = Literal["indistinguishable", "under-forgotten", "over-forgotten", "inconclusive"]
+"""What a verdict says."""
 Interpolation = Literal["bilinear", "bicubic"]
 """Filter with which images are resized."""
 Tokenize = Callable[[Sequence[str]], "Tensor"]

@@ -26,13 +26,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal
 
 from cu_core.audit.oracle_gap import Band, Figures, band, difference
 from cu_core.audit.subject import POWER_MARGIN, AuditConfig, AuditName
 from cu_core.audit.table import AUDITS, METRICS, Claim
+from cu_core.types import Word
 
-Word = Literal["indistinguishable", "under-forgotten", "over-forgotten", "inconclusive"]
 MOST_FAILED = 0.2
 FEWEST_ORACLES = 3
 """Oracles that are a control."""

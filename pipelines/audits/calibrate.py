@@ -21,7 +21,7 @@ import ray
 from rich.table import Table
 
 from cu_core.audit.limits import Limits
-from cu_core.audit.verdict import FEWEST_ORACLES, Rule, Word, judge
+from cu_core.audit.verdict import FEWEST_ORACLES, Rule, judge
 from cu_core.config import RunConfig
 from cu_core.errors import ConfigError
 from cu_core.evidence import Evidence, gather
@@ -30,6 +30,7 @@ from cu_core.metrics.accuracy import wilson_interval
 from cu_core.run_audit import LIMITS, limits_file
 from cu_core.storage import fetched
 from cu_core.stored import read_stored
+from cu_core.types import Word
 from pipelines.audits.calibrate_models import Amounts, Sort, check_amounts, make_models
 from pipelines.cluster.board import ray_board
 from pipelines.cluster.session import ray_session

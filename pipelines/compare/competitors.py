@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from cu_core.audit.verdict import Word
 from cu_core.bounds import Budget, Positive, Seed, Times, Trials, Widenings
 from cu_core.errors import UserError
 from cu_core.methods.table import METHODS
+from cu_core.types import Word
 from pipelines.grid.ranges import Space, check_range, values_of
 from pipelines.grid.study_file import OWN, Settings
 

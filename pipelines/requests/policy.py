@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import difflib
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -12,19 +10,13 @@ from typing import Annotated, Any
 
 from pydantic import Field, TypeAdapter, ValidationError
 
-from cu_core.audit.proxy import FORGETTING
-from cu_core.audit.table import METRICS
-from cu_core.audit.verdict import Word
 from cu_core.bounds import Inside
 from cu_core.errors import ConfigError
 from cu_core.messages import shown_some, shown_value
+from cu_core.types import Word
 from cu_core.validation import check_keys, one_line
 from cu_core.yaml_io import read_yaml
 
-WHOLE = ("oracle_gap", "leaks", "proxy", "proxy/utility", *(f"proxy/{part}" for part in FORGETTING))
-"""Figures that are of no metric."""
-OF_METRICS = ("audit/original/", "audit/oracle/", "audit/", "gap/")
-"""What precedes the name of a metric in that of a figure."""
 Bound = Annotated[float, Field(allow_inf_nan=False)]
 
 
@@ -87,26 +79,13 @@ def read_policy(path: Path | None) -> Policy:
         raise ConfigError(
             f"{path}: holds no bound; give batches, rows_frac, verdicts or metrics, or no --retrain-when."
         )
-    for name in policy.metrics:
-        if not _is_figure(name):
-            raise ConfigError(f"{path}: metrics: no audit has a figure {shown_value(name)}; {_hint(name)}.")
+    if policy.metrics:
+        from pipelines.requests.figure_names import hint, is_figure  # with torch: two seconds
+
+        for name in policy.metrics:
+            if not is_figure(name):
+                raise ConfigError(f"{path}: metrics: no audit has a figure {shown_value(name)}; {hint(name)}.")
     return policy
-
-
-def _is_figure(name: str) -> bool:
-    if name in WHOLE:
-        return True
-    for before in OF_METRICS:
-        if name.startswith(before):
-            with contextlib.suppress(KeyError):  # not `in`: parts such as test_accuracy/5 are made when asked for
-                return bool(METRICS[name.removeprefix(before)])
-    return False
-
-
-def _hint(name: str) -> str:
-    figures = [*WHOLE, *(f"{before}{metric}" for before in OF_METRICS for metric in METRICS)]
-    near = difflib.get_close_matches(name, figures, 1)
-    return f"did you mean {near[0]}" if near else "e.g. oracle_gap, proxy, audit/test_accuracy, gap/mia_auc"
 
 
 def policy_from(values: Mapping[str, Any], source: str) -> Policy:

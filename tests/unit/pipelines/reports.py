@@ -9,10 +9,11 @@ from typing import Any
 
 from cu_core.audit.oracle_gap import OracleGap
 from cu_core.audit.report import AuditReport, Row
-from cu_core.audit.verdict import AuditVerdict, Verdict, Word
+from cu_core.audit.verdict import AuditVerdict, Verdict
 from cu_core.config import RunConfig
 from cu_core.config_io import as_plain
 from cu_core.data.requests import ForgetSet
+from cu_core.types import Word
 from cu_core.workspace import Workspace
 from pipelines.compare.config import Comparison, Sizes, read_comparison
 from pipelines.compare.run import ComparisonResult, RequestAndSeed, Result

@@ -153,7 +153,7 @@ def test_some_rows_of_a_chunk(files: bool) -> None:
     assert chunk([5, 1]).rows(np.array([1])).places is None
 
 
-@pytest.mark.parametrize("shape", [(1, 2, 3), (3, 2, 2), (2, 1, 3), (1, 1, 1)], ids=str)
+@pytest.mark.parametrize("shape", [(1, 2, 3), (3, 2, 2), (2, 1, 5), (1, 1, 1)], ids=str)
 def test_pixels_keep_their_places(shape: tuple[int, ...], tmp_path: Path) -> None:
     images = np.arange(2 * int(np.prod(shape)), dtype=np.uint8).reshape(2, *shape)
     reader = written(tmp_path / "set", Chunk("train", images, np.zeros(2, np.int64), np.arange(2)))
