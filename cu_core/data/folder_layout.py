@@ -70,12 +70,22 @@ def _check_names(place: str, names: Sequence[str]) -> None:
 
 
 def _of_several_splits(names: Iterable[str]) -> list[str]:
-    """Return the names that hold a split, if they hold different ones (``bullet_train`` alone is a class)."""
-    found = {name: split for name in names if (split := split_in_name(name))}
-    return list(found) if len(set(found.values())) > 1 else []
+    """Return names that are alike but for the split that they hold, as ``dogs_train`` and ``dogs_test``.
+
+    ``bullet_train`` and ``validation_error`` are classes.
+    """
+    alike: dict[tuple[str, ...], dict[str, Split]] = {}
+    for name in names:
+        if split := split_in_name(name):
+            alike.setdefault(tuple(word for word in _words(name) if word not in SPLIT_WORDS), {})[name] = split
+    return [name for group in alike.values() if len(set(group.values())) > 1 for name in group]
+
+
+def _words(name: str) -> list[str]:
+    return re.findall(r"[^\W\d_]+", name.lower())
 
 
 def _is_split(name: str) -> bool:
     """Return whether a name is that of a split, with no other words than general ones."""
-    words = re.findall(r"[^\W\d_]+", name.lower())
-    return split_in_name(name) is not None and all(word in GENERAL or word in SPLIT_WORDS for word in words)
+    known = GENERAL | set(SPLIT_WORDS)
+    return split_in_name(name) is not None and known.issuperset(_words(name))

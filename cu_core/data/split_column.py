@@ -15,9 +15,12 @@ from cu_core.data.row_problems import RowProblems
 from cu_core.data.sources import SourceOptions
 from cu_core.data.split_names import split_in_name
 from cu_core.data.table_file import Columns, TableFile
+from cu_core.errors import DataError
 
 SPLIT = "split"
 """Name of the column, in any case."""
+LIKE = {"fold", "partition", "phase", "set", "subset"}
+"""Other names of such a column; what it holds decides."""
 
 
 def split_column(names: Sequence[str], options: SourceOptions) -> str | None:
@@ -38,15 +41,32 @@ def by_split_column(files: Sequence[TableFile], options: SourceOptions, place: s
         The parts, and the files without such a column.
 
     Raises:
-        DataError: A row names no split; all of them are named.
+        DataError: A row names no split (all of them are named), or a column of another name holds splits.
     """
     problems, parts = RowProblems(place), list[TableFile]()
     for file in files:
         name = split_column(file.schema.names, options)
         kind = bare_type(file.schema.field(name).type) if name and file.schema.names.count(name) == 1 else None
-        parts += _parts(file, name, problems) if name and kind and is_text(kind) else [file]
+        taken = bool(name and kind and is_text(kind))
+        parts += _parts(file, name, problems) if taken and name else [file]
+        if not taken:
+            _check_others(file, options, place)
     problems.refuse(f"Name the splits train, val and test, or rename the column {SPLIT!r}.")
     return parts
+
+
+def _check_others(file: TableFile, options: SourceOptions, place: str) -> None:
+    for name in file.schema.names:
+        like = name.strip().lower() in LIKE and name not in (options.columns or {}).values()
+        if not like or file.schema.names.count(name) > 1 or not is_text(bare_type(file.schema.field(name).type)):
+            continue
+        words = {word for batch in file.read([name]) for word in batch.column(0).unique().to_pylist()}
+        splits = {split_in_name(word or "") for word in words}
+        if None not in splits and len(splits) > 1:
+            raise DataError(
+                f"{place}: the column {name!r} of {file.name} holds splits ({', '.join(sorted(words))}); call it "
+                f"{SPLIT!r} to use it, or drop it."
+            )
 
 
 def _parts(file: TableFile, name: str, problems: RowProblems) -> Iterator[TableFile]:

@@ -11,7 +11,7 @@ from cu_core.files import file_sha256
 from cu_core.storage import fetched
 from pipelines.requests.chain import weights_of
 from pipelines.requests.places import Places
-from pipelines.requests.state import State
+from pipelines.requests.state import State, state_of
 from pipelines.tracking.mlflow_runs import aliased_weights, model_name, point_alias
 from pipelines.tracking.server import source_of, tracking_uri
 from pipelines.tracking.sqlite_file import file_of
@@ -31,14 +31,15 @@ def _by_ledger(places: Places, state: State) -> Mapping[str, str | None]:
     return found
 
 
-def _advice(places: Places, weights: str) -> str:
-    """What to do about an alias of other weights. Those that no entry has may be all that is left of an entry."""
-    made = [entry.fields for entry in places.ledger.read() if entry.kind == "completed"]
-    if weights in {fields[model]["weights"] for fields in made for model in ("original", "predecessor", "result")}:
+def _advice(places: Places, alias: str, weights: str) -> str:
+    """What to do about an alias of other weights. A command that was killed leaves those from before the last entry;
+    others may be all that is left of an entry."""
+    before = places.ledger.read()[:-1]
+    if before and _by_ledger(places, state_of(before))[alias] == weights:
         return "`cu requests run` sets the aliases anew"
     return (
-        "no entry has the former: an entry at the end of the ledger was removed, or someone else moved the alias. Find "
-        "out which before the next `cu requests run`, which sets the aliases by the ledger"
+        "an entry at the end of the ledger may have been removed, or someone else moved the alias. Find out which "
+        "before the next `cu requests run`, which sets the aliases by the ledger"
     )
 
 
@@ -65,7 +66,7 @@ def compare_registry(places: Places, state: State, config: RunConfig) -> tuple[l
             if given != weights:
                 problems.append(
                     f"registry: {alias} is version {version}, of the weights {given[:16]}; by the ledger they are "
-                    f"{weights[:16]}; {_advice(places, given)}"
+                    f"{weights[:16]}; {_advice(places, alias, given)}"
                 )
         version, given = found[CURRENT]
         file = fetch_weights(config, f"models:/{model_name(config)}/{version}")

@@ -58,7 +58,7 @@ def test_two_workers_forget_a_concept_and_the_report_shows_it(captions: Path, cl
         ("data.path={digits}", "has no column caption; pack pairs"),
         ("request={kind: by_concept, concept: zebra}", "no caption names zebra"),
         ("request={kind: by_concept, concept: digit}", "forgets all"),
-        ("model.name=open_clip:nothing.json", "is no open_clip model configuration"),
+        ("model.name=open_clip:nothing.json", "no file"),
         ("model.name=open_clip:RN5000", "open_clip has no model 'RN5000'"),
         ("model.start={other}", "holds another model"),
         ("model.name=transformers:{wrong}", "it belongs to another model"),

@@ -55,7 +55,13 @@ def test_images_beside_labels_are_no_classes(tmp_path: Path) -> None:
         packed(tmp_path, "train/images/1.png", "train/labels/1.txt")
 
 
+def test_names_that_are_alike_but_for_the_split_are_no_classes(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="dogs_test, dogs_train would be classes"):
+        packed(tmp_path, "dogs_train/1.png", "dogs_test/2.png", "car/3.png")
+
+
 def test_classes_whose_names_hold_a_split_and_images_in_sub_folders(tmp_path: Path) -> None:
-    found = packed(tmp_path, "bullet_train/1.png", "train station/1.png", "car/red/2.png", "car/3.png")
-    assert found.class_names == ("bullet_train", "car", "train station")
+    names = ("bullet_train", "car", "test tube", "train station", "validation_error")
+    found = packed(tmp_path, *(f"{name}/{name}.png" for name in names), "car/red/2.png")
+    assert found.class_names == names
     assert found.notes == {"images in sub-folders of class folders": 1}

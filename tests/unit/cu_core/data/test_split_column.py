@@ -40,3 +40,12 @@ def test_numbers_and_columns_with_a_role_are_no_splits() -> None:
     folds, labels = file(split=[1, 2]), file(split=["a", "b"])
     assert by_split_column([folds], SourceOptions(), "x") == [folds]
     assert by_split_column([labels], SourceOptions(columns={"label": "split"}), "x") == [labels]
+
+
+def test_splits_in_a_column_of_another_name_are_not_passed_over() -> None:
+    with pytest.raises(
+        DataError, match=r"x: the column 'Partition' of t holds splits \(test, train\); call it 'split'"
+    ):
+        by_split_column([file(Partition=["train", "test"])], SourceOptions(), "x")
+    for plain in (file(phase=["train", "train"]), file(set=["a", "train"]), file(fold=[1, 2])):
+        assert by_split_column([plain], SourceOptions(), "x") == [plain]
