@@ -77,20 +77,20 @@ def asked_lines(places: Places, state: State, name: str) -> list[str]:
 def drift_table(state: State) -> Table:
     """The versions of the lineage: how far each is from models retrained without all that was forgotten, or,
     without such models, the figure of ``cu_core.audit.proxy``."""
-    shown = {"oracle_gap": "gap", "proxy": "proxy", "audit/test_accuracy": "test, %"}
+    heads = {"oracle_gap": "gap", "proxy": "proxy", "audit/test_accuracy": "test, %"}
     audits = [version.entry.fields["audit"]["figures"] for version in state.versions]
-    shown = {name: head for name, head in shown.items() if name != "proxy" or any(name in one for one in audits)}
+    heads = {name: head for name, head in heads.items() if name != "proxy" or any(name in one for one in audits)}
     names = (Column(name, overflow="fold") for name in ("version", "requests"))
     table = Table(
-        *names, "rows", Column("verdict", no_wrap=True), *shown.values(),
+        *names, "rows", Column("verdict", no_wrap=True), *heads.values(),
         caption="rows: forgotten so far; gap: to the oracles, in points; test: accuracy on retained classes",
     )  # fmt: skip
-    table.add_row("original", "", "0", "", *("" for _ in shown))
+    table.add_row("original", "", "0", "", *("" for _ in heads))
     for made, figures in zip(state.versions, audits, strict=True):
         fields = made.entry.fields
         rows, verdict = str(_forgotten(fields["rows"])), fields["audit"]["verdict"]
         cells = (fields["run"], ", ".join(fields["requests"]), rows, verdict)
-        table.add_row(*map(Text, cells), *(_points(figures.get(name)) for name in shown))
+        table.add_row(*map(Text, cells), *(_points(figures.get(name)) for name in heads))
     return table
 
 
